@@ -1,0 +1,47 @@
+//! The audit: is a run really a function of its plan?
+//!
+//! Two runs of one seed must have equal digests. Where they differ, the first event that differs is
+//! named. The command line does the same across processes.
+
+use crate::artefact::{Divergence, lines};
+use crate::history::Digest;
+use crate::seed::Seed;
+use crate::simulation::{Recording, Run, RunError, run};
+use crate::system::System;
+
+/// Runs a seed and returns the digest of its history.
+///
+/// # Errors
+///
+/// If the run comes to no result.
+pub fn digest(system: &System, seed: Seed) -> Result<Digest, RunError> {
+    Ok(trace(system, seed)?.digest())
+}
+
+/// Runs a seed.
+///
+/// # Errors
+///
+/// If the run comes to no result.
+pub fn trace(system: &System, seed: Seed) -> Result<Run, RunError> {
+    run(system, &system.plan(seed)?, Recording::On)
+}
+
+/// Runs a seed twice; `None` if both runs are equal.
+///
+/// # Errors
+///
+/// If a run comes to no result.
+pub fn audit(system: &System, seed: Seed) -> Result<Option<Divergence>, RunError> {
+    let first = trace(system, seed)?;
+    let second = trace(system, seed)?;
+    if first.digest() == second.digest() {
+        return Ok(None);
+    }
+    let divergence = Divergence::between(&lines(&first.history), &lines(&second.history));
+    Ok(Some(divergence.unwrap_or(Divergence {
+        index: first.history.events.len(),
+        recorded: Some(format!("digest {}", first.digest())),
+        came: Some(format!("digest {}", second.digest())),
+    })))
+}

@@ -1,0 +1,214 @@
+//! Settling: one message in the hands of one consumer.
+//!
+//! A delivery that is dropped without being settled is simply not settled; what happens then is
+//! the broker's to decide.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::subscription::Membership;
+use super::{Broker, BrokerError};
+use crate::broker::handout::{Claim, Handout, Seen, Settled, Wish};
+use crate::broker::profile::Profile;
+use crate::broker::protocol::{Request, Response};
+use crate::history::SettleOutcome;
+use crate::message::{Message, Position};
+use crate::nemesis::Injection;
+use crate::plan::{Action, Call};
+use crate::simulation::world::lock;
+
+/// A message that was delivered to a consumer and that it has to settle.
+pub struct Delivery {
+    broker: Broker,
+    membership: Arc<Membership>,
+    handout: Handout,
+}
+
+impl Delivery {
+    pub(super) fn new(broker: Broker, membership: Arc<Membership>, handout: Handout) -> Self {
+        Delivery {
+            broker,
+            membership,
+            handout,
+        }
+    }
+
+    /// The message.
+    pub fn message(&self) -> &Message {
+        &self.handout.message
+    }
+
+    /// Where it stands in the log.
+    pub fn position(&self) -> &Position {
+        &self.handout.position
+    }
+
+    /// How often the broker handed this message to the group, this time included. JetStream tells
+    /// its consumers (`num_delivered`); a consumer of a real Kafka has to count by itself. It
+    /// counts what was fetched, whether or not an application ever saw it.
+    pub fn attempt(&self) -> u32 {
+        self.handout.attempt
+    }
+
+    /// Says that the message is done with. Kafka: commits its offset, and waits for the answer.
+    /// JetStream: sends an acknowledgement and goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError::Fenced`] if the consumer no longer owns the partition,
+    /// [`BrokerError::Unavailable`] if the broker does not answer. The message may come again; the
+    /// application goes on with [`Subscription::next`](super::Subscription::next).
+    pub async fn ack(self) -> Result<(), BrokerError> {
+        self.settle(Wish::Ack).await
+    }
+
+    /// Says that the message is not done with and is wanted again, not before `after`. Kafka:
+    /// seeks back to it and pauses its partition, whose later messages come again with it.
+    /// JetStream: a negative acknowledgement with a delay.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Delivery::ack`].
+    pub async fn retry(self, after: Duration) -> Result<(), BrokerError> {
+        self.settle(Wish::Retry { after }).await
+    }
+
+    async fn settle(self, wish: Wish) -> Result<(), BrokerError> {
+        let broker = self.broker.clone();
+        let gate = &broker.inner.gate;
+        let injection = gate.enter(Call::Settle).await;
+        let faults = SettleFaults::of(&injection);
+        let result = match &broker.inner.profile {
+            Profile::Kafka(_) => self.commit(wish, faults).await,
+            Profile::JetStream(_) => self.acknowledge(wish, faults).await,
+        };
+        gate.leave(&injection).await;
+        result
+    }
+
+    /// Kafka: a request whose answer the application waits for.
+    async fn commit(self, wish: Wish, faults: SettleFaults) -> Result<(), BrokerError> {
+        if let Some(delay) = self.delay(faults) {
+            tokio::time::sleep(delay).await;
+        }
+        if let (Some(fault), Wish::Ack) = (faults.duplicate, wish) {
+            self.lose_session(fault);
+        }
+        let claim = self.claim();
+        match self.broker.request(Request::Settle { claim, wish }).await? {
+            Response::Settled(settled) => self.learn(wish, settled),
+            other => Err(BrokerError::Unavailable(format!("{other:?}"))),
+        }
+    }
+
+    /// Takes note of what an answer says about the membership.
+    fn learn(&self, wish: Wish, settled: Settled) -> Result<(), BrokerError> {
+        match settled.generation {
+            Some(generation) => self.membership.heard_of(generation),
+            None => self.membership.expelled(),
+        }
+        if settled.outcome == SettleOutcome::Fenced {
+            let position = &self.handout.position;
+            return Err(BrokerError::Fenced(format!("{position} has another owner")));
+        }
+        if matches!(wish, Wish::Retry { .. }) {
+            self.membership.sought(&self.handout.position, settled.seek);
+        }
+        Ok(())
+    }
+
+    /// JetStream: sent, and not waited for.
+    async fn acknowledge(self, wish: Wish, faults: SettleFaults) -> Result<(), BrokerError> {
+        if let (Some(fault), Wish::Ack) = (faults.duplicate, wish) {
+            self.lose_acknowledgement(fault);
+            return Ok(());
+        }
+        let Some(delay) = self.delay(faults) else {
+            return self.send(wish).await;
+        };
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            self.broker.inner.gate.open().await;
+            // Nobody waits for it: an acknowledgement that cannot be sent is lost.
+            let _lost = self.send(wish).await;
+        });
+        Ok(())
+    }
+
+    async fn send(&self, wish: Wish) -> Result<(), BrokerError> {
+        let connection = self.broker.connection().await?;
+        let claim = self.claim();
+        connection.tell(Request::Settle { claim, wish });
+        Ok(())
+    }
+
+    fn claim(&self) -> Claim {
+        Claim {
+            group: self.membership.group.clone(),
+            member: self.membership.member,
+            generation: self.handout.generation,
+            position: self.handout.position.clone(),
+        }
+    }
+
+    fn delay(&self, faults: SettleFaults) -> Option<Duration> {
+        let (fault, delay) = faults.delay?;
+        let position = &self.handout.position;
+        let text = format!("settlement of {position} delayed by {delay:?}");
+        self.broker.inner.gate.bit(fault, text);
+        Some(delay)
+    }
+
+    /// The member's session ends before its commit arrives.
+    fn lose_session(&self, fault: usize) {
+        let gate = &self.broker.inner.gate;
+        let world = gate.world();
+        let Membership { group, member, .. } = &*self.membership;
+        let mut seen = Seen::new();
+        let lost = lock(&world.broker).leave(group, *member, &mut seen);
+        for (host, what) in seen {
+            world.record(&host, what);
+        }
+        world.broker_changed.notify_waiters();
+        if lost {
+            let position = &self.handout.position;
+            gate.bit(
+                fault,
+                format!("session lost before {position} was committed"),
+            );
+        }
+    }
+
+    /// The acknowledgement never reaches the broker.
+    fn lose_acknowledgement(&self, fault: usize) {
+        let gate = &self.broker.inner.gate;
+        let position = &self.handout.position;
+        let settled = lock(&gate.world().broker).is_settled(&self.membership.group, position);
+        if !settled {
+            gate.bit(fault, format!("acknowledgement of {position} lost"));
+        }
+    }
+}
+
+/// The faults that strike one settlement, by their index in the plan.
+#[derive(Clone, Copy, Default)]
+struct SettleFaults {
+    duplicate: Option<usize>,
+    delay: Option<(usize, Duration)>,
+}
+
+impl SettleFaults {
+    fn of(injection: &Injection) -> Self {
+        let mut faults = SettleFaults::default();
+        for (fault, action) in injection.actions() {
+            match action {
+                Action::Duplicate => faults.duplicate = Some(fault),
+                Action::DelaySettle { delay_ms } => {
+                    faults.delay = Some((fault, Duration::from_millis(*delay_ms)));
+                }
+                _ => {}
+            }
+        }
+        faults
+    }
+}

@@ -1,0 +1,444 @@
+//! The core: the log, the groups of either profile and the broker's faults behind one interface.
+//!
+//! A pure state machine: time is a parameter, what becomes observable is pushed to a list, and
+//! equal calls have equal effects. It knows no connection, no clock and no history.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::groups::KafkaGroup;
+use super::handout::{
+    Capacity, Claim, Handout, MemberId, Refusal, Rejection, Seen, Settled, Stamp, Wish, Written,
+};
+use super::lease::JetStreamGroup;
+use super::log::{Examined, Log, PartitionIndex};
+use super::profile::Profile;
+use crate::history::{Description, SettleOutcome, Settlement, What};
+use crate::message::{Message, Position};
+
+/// The broker's state.
+pub(crate) struct Core {
+    profile: Profile,
+    log: Log,
+    groups: BTreeMap<Arc<str>, Group>,
+    members: u64,
+    capacity: Capacity,
+    /// The host that the broker's own deeds are recorded at.
+    host: Arc<str>,
+}
+
+/// One consumer group, declared before the run or created by its first member.
+struct Group {
+    /// The partitions it was declared to consume; what it owes in them is the backlog.
+    declared: Vec<PartitionIndex>,
+    consumers: Consumers,
+}
+
+enum Consumers {
+    Kafka(KafkaGroup),
+    JetStream(JetStreamGroup),
+}
+
+impl Core {
+    /// A broker with the topics and groups of a description, and nothing in them. A group starts
+    /// at the beginning of the log. `host` is what the broker's own deeds are recorded at.
+    pub(crate) fn new(description: &Description, host: Arc<str>) -> Self {
+        let profile = description.profile.clone();
+        let mut core = Core {
+            log: Log::new(&profile, &description.topics),
+            profile,
+            groups: BTreeMap::new(),
+            members: 0,
+            capacity: Capacity::Unlimited,
+            host,
+        };
+        for (name, group) in &description.groups {
+            let topics = group.topics.iter();
+            let partitions = topics.flat_map(|topic| core.log.partitions_of(topic));
+            let declared = partitions.flatten().collect();
+            core.create_group(name.as_str().into(), declared);
+        }
+        core
+    }
+
+    fn create_group(&mut self, name: Arc<str>, declared: Vec<PartitionIndex>) {
+        let consumers = match &self.profile {
+            Profile::Kafka(settings) => {
+                Consumers::Kafka(KafkaGroup::new(name.clone(), settings.session_timeout))
+            }
+            Profile::JetStream(settings) => {
+                Consumers::JetStream(JetStreamGroup::new(name.clone(), settings))
+            }
+        };
+        self.groups.insert(
+            name,
+            Group {
+                declared,
+                consumers,
+            },
+        );
+    }
+
+    /// The broker that is modelled.
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Opens a session for an idempotent producer.
+    pub(crate) fn open_producer(&mut self) -> u64 {
+        self.log.open_producer()
+    }
+
+    /// Appends a message, recognises it, or refuses it and says why.
+    pub(crate) fn publish(
+        &mut self,
+        host: &Arc<str>,
+        stamp: Option<Stamp>,
+        message: Arc<Message>,
+        now: Duration,
+        seen: &mut Seen,
+    ) -> Result<Written, Rejection> {
+        let event_id = message.event_id().map(str::to_owned);
+        let examined = match self.log.examine(stamp, &message, now) {
+            Ok(Examined::New(_)) if self.capacity == Capacity::Messages(0) => {
+                Err(Rejection::Capacity)
+            }
+            examined => examined,
+        };
+        let (written, what) = match examined {
+            Ok(Examined::New(index)) => {
+                if let Capacity::Messages(left) = &mut self.capacity {
+                    *left -= 1;
+                }
+                let written = self.log.append(index, stamp, message.clone(), now);
+                let position = written.position().clone();
+                (Ok(written), What::Published { position, message })
+            }
+            Ok(Examined::Known(written)) => {
+                let position = written.position().clone();
+                let what = What::PublishDeduplicated { position, event_id };
+                (Ok(written), what)
+            }
+            Err(rejection) => {
+                let what = What::PublishRejected {
+                    topic: message.topic.clone(),
+                    event_id,
+                    reason: rejection.to_string(),
+                };
+                (Err(rejection), what)
+            }
+        };
+        seen.push((host.clone(), what));
+        written
+    }
+
+    /// Lets a consumer into a group, which is created if need be, and removes earlier memberships
+    /// that it has given up. Answers with the member and the generation, or says which topic does
+    /// not exist.
+    pub(crate) fn join(
+        &mut self,
+        request: Join<'_>,
+        now: Duration,
+        seen: &mut Seen,
+    ) -> Result<(MemberId, u64), String> {
+        let mut partitions = Vec::new();
+        for topic in request.topics {
+            let found = self.log.partitions_of(topic);
+            partitions.extend(found.ok_or_else(|| format!("unknown topic {topic}"))?);
+        }
+        if !self.groups.contains_key(request.group) {
+            self.create_group(request.group.clone(), Vec::new());
+        }
+        let Some(group) = self.groups.get_mut(request.group) else {
+            return Err(format!("unknown group {}", request.group));
+        };
+        self.members += 1;
+        let id = MemberId(self.members);
+        match &mut group.consumers {
+            Consumers::Kafka(kafka) => {
+                for former in request.leaving {
+                    kafka.remove(*former);
+                }
+                let mut topics = request.topics.to_vec();
+                topics.sort();
+                topics.dedup();
+                kafka.add(id, request.host.clone(), topics, now);
+                seen.push((self.host.clone(), kafka.rebalance(&self.log)));
+                Ok((id, kafka.generation()))
+            }
+            Consumers::JetStream(jetstream) => {
+                for former in request.leaving {
+                    jetstream.remove(*former);
+                }
+                jetstream.add(id, request.host.clone(), partitions);
+                Ok((id, 0))
+            }
+        }
+    }
+
+    /// Ends a membership and says whether there was one. Leases of JetStream go on until they end.
+    pub(crate) fn leave(&mut self, group: &str, member: MemberId, seen: &mut Seen) -> bool {
+        match self.groups.get_mut(group).map(|group| &mut group.consumers) {
+            Some(Consumers::Kafka(kafka)) => {
+                let left = kafka.remove(member);
+                if left {
+                    seen.push((self.host.clone(), kafka.rebalance(&self.log)));
+                }
+                left
+            }
+            Some(Consumers::JetStream(jetstream)) => {
+                let left = jetstream.contains(member);
+                jetstream.remove(member);
+                left
+            }
+            None => false,
+        }
+    }
+
+    /// Notes that a member is alive and answers with the group's generation.
+    pub(crate) fn heartbeat(
+        &mut self,
+        group: &str,
+        member: MemberId,
+        now: Duration,
+    ) -> Result<u64, Refusal> {
+        match self.groups.get_mut(group).map(|group| &mut group.consumers) {
+            Some(Consumers::Kafka(kafka)) => kafka.heartbeat(member, now),
+            Some(Consumers::JetStream(jetstream)) if jetstream.contains(member) => Ok(0),
+            _ => Err(Refusal::NotAMember),
+        }
+    }
+
+    /// Hands out what a member can have now, which may be nothing.
+    pub(crate) fn fetch(
+        &mut self,
+        request: &Fetch,
+        now: Duration,
+        seen: &mut Seen,
+    ) -> Result<Vec<Handout>, Refusal> {
+        let group = self
+            .groups
+            .get_mut(&request.group)
+            .ok_or(Refusal::NotAMember)?;
+        let (member, max, log) = (request.member, request.max, &self.log);
+        match &mut group.consumers {
+            Consumers::Kafka(kafka) => kafka.fetch(member, request.generation, max, now, log, seen),
+            Consumers::JetStream(jetstream) => jetstream.fetch(member, max, now, log, seen),
+        }
+    }
+
+    /// Settles a delivery, as far as the profile lets it.
+    pub(crate) fn settle(
+        &mut self,
+        host: &Arc<str>,
+        claim: &Claim,
+        wish: Wish,
+        now: Duration,
+        seen: &mut Seen,
+    ) -> Settled {
+        let settled = self.try_settle(claim, wish, now).unwrap_or(Settled {
+            outcome: SettleOutcome::Stale,
+            seek: 0,
+            generation: None,
+        });
+        let what = What::Settled {
+            group: claim.group.clone(),
+            position: claim.position.clone(),
+            settlement: match wish {
+                Wish::Ack => Settlement::Ack,
+                Wish::Retry { .. } => Settlement::Retry,
+            },
+            outcome: settled.outcome,
+            generation: claim.generation,
+        };
+        seen.push((host.clone(), what));
+        settled
+    }
+
+    /// `None` if the claim speaks of a group or a message that does not exist.
+    fn try_settle(&mut self, claim: &Claim, wish: Wish, now: Duration) -> Option<Settled> {
+        let index = self.log.find(&claim.position)?;
+        if claim.position.offset >= self.log.end(index) {
+            return None;
+        }
+        let group = self.groups.get_mut(&claim.group)?;
+        Some(match &mut group.consumers {
+            Consumers::Kafka(kafka) => kafka.settle(claim, wish, index, now),
+            Consumers::JetStream(jetstream) => {
+                jetstream.settle(index, claim.position.offset, wish, now)
+            }
+        })
+    }
+
+    /// When time alone will change something: a session or a lease ends, a redelivery falls due, a
+    /// paused partition goes on. May lie in the past if [`Core::expire`] is overdue.
+    pub(crate) fn next_wakeup(&self, now: Duration) -> Option<Duration> {
+        let groups = self.groups.values();
+        let wakeups = groups.filter_map(|group| match &group.consumers {
+            Consumers::Kafka(kafka) => kafka.next_wakeup(now, &self.log),
+            Consumers::JetStream(jetstream) => jetstream.next_wakeup(now),
+        });
+        wakeups.min()
+    }
+
+    /// Ends the sessions and leases whose time is over.
+    pub(crate) fn expire(&mut self, now: Duration, seen: &mut Seen) {
+        for group in self.groups.values_mut() {
+            match &mut group.consumers {
+                Consumers::Kafka(kafka) => {
+                    if kafka.expire(now) {
+                        seen.push((self.host.clone(), kafka.rebalance(&self.log)));
+                    }
+                }
+                Consumers::JetStream(jetstream) => {
+                    let expired = jetstream.expire(now, &self.log).into_iter();
+                    seen.extend(expired.map(|what| (self.host.clone(), what)));
+                }
+            }
+        }
+    }
+}
+
+/// A consumer's wish to become a member of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Join<'a> {
+    /// The host that deliveries to the member are recorded at.
+    pub(crate) host: &'a Arc<str>,
+    /// The group.
+    pub(crate) group: &'a Arc<str>,
+    /// The topics it subscribes to.
+    pub(crate) topics: &'a [Arc<str>],
+    /// Memberships of the same consumer that it gives up.
+    pub(crate) leaving: &'a [MemberId],
+}
+
+/// A member's wish for messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetch {
+    /// The group.
+    pub(crate) group: Arc<str>,
+    /// The member.
+    pub(crate) member: MemberId,
+    /// The generation that it believes to be the current one.
+    pub(crate) generation: u64,
+    /// How many messages it takes at most.
+    pub(crate) max: usize,
+}
+
+/// Faults.
+impl Core {
+    /// Limits what the broker takes from now on.
+    pub(crate) fn set_capacity(&mut self, capacity: Capacity) {
+        self.capacity = capacity;
+    }
+
+    /// Forces a new generation (Kafka) or ends every lease of a group (JetStream), and says
+    /// whether anybody was affected.
+    pub(crate) fn rebalance(&mut self, group: &str, now: Duration, seen: &mut Seen) -> bool {
+        let before = seen.len();
+        match self.groups.get_mut(group).map(|group| &mut group.consumers) {
+            Some(Consumers::Kafka(kafka)) if !kafka.is_empty() => {
+                seen.push((self.host.clone(), kafka.rebalance(&self.log)));
+            }
+            Some(Consumers::JetStream(jetstream)) => {
+                let ended = jetstream.end_leases(now, &self.log).into_iter();
+                seen.extend(ended.map(|what| (self.host.clone(), what)));
+            }
+            _ => {}
+        }
+        seen.len() > before
+    }
+
+    /// The broker's process dies: memberships are gone. The log, producers' sequences, the
+    /// duplicate window, committed offsets and leases are on disk.
+    pub(crate) fn crash(&mut self) {
+        for group in self.groups.values_mut() {
+            match &mut group.consumers {
+                Consumers::Kafka(kafka) => kafka.restart(),
+                Consumers::JetStream(jetstream) => jetstream.restart(),
+            }
+        }
+    }
+}
+
+/// What is left to do, and the final state.
+impl Core {
+    /// Whether a group has settled a message.
+    pub(crate) fn is_settled(&self, group: &str, position: &Position) -> bool {
+        let found = self.groups.get(group).zip(self.log.find(position));
+        found.is_some_and(|(group, index)| {
+            let mut unsettled = self.unsettled(group, index);
+            !unsettled.any(|offset| offset == position.offset)
+        })
+    }
+
+    /// Whether every declared group has settled everything, whether it has members or not.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.groups.values().all(|group| {
+            let mut declared = group.declared.iter();
+            declared.all(|index| !self.owes(group, *index))
+        })
+    }
+
+    fn owes(&self, group: &Group, index: PartitionIndex) -> bool {
+        let end = self.log.end(index);
+        match &group.consumers {
+            Consumers::Kafka(kafka) => kafka.committed(index) < end,
+            Consumers::JetStream(jetstream) => jetstream.owes(index, end),
+        }
+    }
+
+    /// Describes what declared groups have not settled, or `None` if nothing is left.
+    pub(crate) fn backlog(&self) -> Option<String> {
+        let mut waiting = Vec::new();
+        for (name, group) in &self.groups {
+            for index in &group.declared {
+                let mut unsettled = self.unsettled(group, *index);
+                if let Some(first) = unsettled.next() {
+                    let position = self.log.position(*index, first);
+                    let more = match unsettled.count() {
+                        0 => String::new(),
+                        more => format!(" and {more} more"),
+                    };
+                    waiting.push(format!("group {name} has not settled {position}{more}"));
+                }
+            }
+        }
+        (!waiting.is_empty()).then(|| waiting.join("; "))
+    }
+
+    fn unsettled<'a>(
+        &'a self,
+        group: &'a Group,
+        index: PartitionIndex,
+    ) -> Box<dyn Iterator<Item = u64> + 'a> {
+        let end = self.log.end(index);
+        match &group.consumers {
+            Consumers::Kafka(kafka) => Box::new(kafka.committed(index)..end),
+            Consumers::JetStream(jetstream) => Box::new(jetstream.unsettled(index, end)),
+        }
+    }
+
+    /// The end of every partition's log, then how far every group got in what it was declared to
+    /// consume.
+    pub(crate) fn final_events(&self) -> Vec<What> {
+        let logs = self.log.iter().map(|partition| What::FinalLog {
+            topic: partition.topic.clone(),
+            partition: partition.number,
+            messages: partition.messages.clone(),
+        });
+        let groups = self.groups.iter().flat_map(|(name, group)| {
+            group.declared.iter().map(|index| {
+                let partition = self.log.partition(*index);
+                What::FinalGroup {
+                    group: name.clone(),
+                    topic: partition.topic.clone(),
+                    partition: partition.number,
+                    unsettled: self.unsettled(group, *index).collect(),
+                }
+            })
+        });
+        logs.chain(groups).collect()
+    }
+}

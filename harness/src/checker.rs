@@ -1,0 +1,94 @@
+//! Checkers: what a run's history says about each property.
+//!
+//! A checker is a pure function of the history. It never asks a service, and it says
+//! [`Verdict::Vacuous`] where nothing happened that could have broken its property.
+
+mod breach;
+mod causality;
+mod convergence;
+mod dlq_routing;
+mod effect_once;
+mod entity_order;
+mod log;
+mod no_ghost_event;
+mod no_lost_event;
+mod placements;
+#[cfg(test)]
+mod test_history;
+mod trail;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use causality::Causality;
+pub use convergence::Convergence;
+pub use dlq_routing::DlqRouting;
+pub use effect_once::EffectOnce;
+pub use entity_order::EntityOrder;
+pub use log::Log;
+pub use no_ghost_event::NoGhostEvent;
+pub use no_lost_event::NoLostEvent;
+
+use crate::history::History;
+
+/// Something that a system promises, and how to tell from a history whether it was kept.
+pub trait Property: Send + Sync {
+    /// The property's name, such as `no-lost-event`.
+    fn id(&self) -> &str;
+
+    /// The promise in one sentence.
+    fn promise(&self) -> &str;
+
+    /// Judges one finished run.
+    fn check(&self, history: &History) -> Verdict;
+}
+
+/// What a checker found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The promise was put to the test and kept.
+    Holds,
+    /// The promise was broken.
+    Broken(Witness),
+    /// Nothing happened that could have broken the promise; the text says what was missing.
+    Vacuous(String),
+}
+
+impl Verdict {
+    /// The witness, if the property is broken.
+    pub fn witness(&self) -> Option<&Witness> {
+        match self {
+            Verdict::Broken(witness) => Some(witness),
+            _ => None,
+        }
+    }
+
+    /// The verdict in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Verdict::Holds => "holds",
+            Verdict::Broken(_) => "broken",
+            Verdict::Vacuous(_) => "vacuous",
+        }
+    }
+}
+
+/// The proof that a promise was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// One sentence: who, what, which entity.
+    pub summary: String,
+    /// The event of the history with which the promise is broken.
+    pub index: u64,
+    /// The event from which on nothing could have saved it, where the checker knows.
+    pub inevitable_from: Option<u64>,
+    /// The events that tell the story, in order, by index.
+    pub chain: Vec<u64>,
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (#{})", self.summary, self.index)
+    }
+}

@@ -1,0 +1,131 @@
+//! `convergence`: once all faults are lifted the system comes to rest within the bound.
+//!
+//! That replicas of a fact agree is known only to the system under test; its own properties say so.
+
+use super::{Property, Verdict, Witness};
+use crate::history::{History, What};
+
+/// After healing the system is quiet before the liveness bound.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Convergence;
+
+impl Property for Convergence {
+    fn id(&self) -> &str {
+        "convergence"
+    }
+
+    fn promise(&self) -> &str {
+        "after healing the system comes to rest within the liveness bound"
+    }
+
+    fn check(&self, history: &History) -> Verdict {
+        let mut milestones = Milestones::default();
+        for event in &history.events {
+            milestones.pass(event.index, &event.what);
+        }
+        if let Some((index, waiting_for)) = milestones.bound {
+            let summary = format!("not quiet at the liveness bound: {waiting_for}");
+            return Verdict::Broken(milestones.witness(index, summary));
+        }
+        if milestones.last_commit.is_none() && milestones.last_publish.is_none() {
+            return Verdict::Vacuous("nothing was committed and nothing published".to_owned());
+        }
+        match (milestones.quiet, history.events.last()) {
+            (None, Some(last)) => {
+                let summary = "the run ended before the system came to rest".to_owned();
+                Verdict::Broken(milestones.witness(last.index, summary))
+            }
+            _ => Verdict::Holds,
+        }
+    }
+}
+
+/// The last of everything that shows movement.
+#[derive(Default)]
+struct Milestones<'h> {
+    healed: Option<u64>,
+    quiet: Option<u64>,
+    bound: Option<(u64, &'h str)>,
+    last_commit: Option<u64>,
+    last_publish: Option<u64>,
+    last_delivery: Option<u64>,
+    last_settlement: Option<u64>,
+}
+
+impl<'h> Milestones<'h> {
+    fn pass(&mut self, index: u64, what: &'h What) {
+        match what {
+            What::HealBegan => self.healed = Some(index),
+            What::Quiet => self.quiet = Some(index),
+            What::LivenessBoundReached { waiting_for } => self.bound = Some((index, waiting_for)),
+            What::Committed { .. } | What::Observed { .. } => self.last_commit = Some(index),
+            What::Published { .. } => self.last_publish = Some(index),
+            What::Delivered { .. } => self.last_delivery = Some(index),
+            What::Settled { .. } => self.last_settlement = Some(index),
+            _ => {}
+        }
+    }
+
+    /// The story of a system that does not come to rest: its last movements.
+    fn witness(&self, index: u64, summary: String) -> Witness {
+        let movements = [
+            self.healed,
+            self.last_commit,
+            self.last_publish,
+            self.last_delivery,
+            self.last_settlement,
+            Some(index),
+        ];
+        let mut chain: Vec<u64> = movements.into_iter().flatten().collect();
+        chain.sort_unstable();
+        chain.dedup();
+        Witness {
+            summary,
+            index,
+            inevitable_from: None,
+            chain,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Convergence;
+    use crate::checker::test_history::{Tale, assert_holds, assert_vacuous, broken_at, complaint};
+    use crate::history::What;
+
+    #[test]
+    fn accepts_a_system_that_comes_to_rest() {
+        let mut tale = Tale::on_kafka();
+        tale.commits("e1", "order-1");
+        tale.happens("harness", What::HealBegan);
+        tale.happens("harness", What::Quiet);
+        assert_holds(&Convergence, &tale);
+    }
+
+    #[test]
+    fn rejects_the_liveness_bound() {
+        let mut tale = Tale::on_kafka();
+        tale.commits("e1", "order-1");
+        let waiting_for = "1 committed but not published".to_owned();
+        let reached = tale.happens("harness", What::LivenessBoundReached { waiting_for });
+        tale.publishes("e1", "order-1");
+        assert_eq!(broken_at(&Convergence, &tale), Some(reached));
+        assert!(complaint(&Convergence, &tale).ends_with("1 committed but not published"));
+    }
+
+    #[test]
+    fn rejects_a_run_that_broke_off() {
+        let mut tale = Tale::on_kafka();
+        tale.commits("e1", "order-1");
+        let last = tale.publishes("e1", "order-1");
+        assert_eq!(broken_at(&Convergence, &tale), Some(last));
+    }
+
+    #[test]
+    fn is_vacuous_if_nothing_moved() {
+        let mut tale = Tale::on_kafka();
+        tale.happens("harness", What::Quiet);
+        assert_vacuous(&Convergence, &tale);
+    }
+}

@@ -1,0 +1,310 @@
+//! `entity-order`: effects on one entity come in the order in which its events were committed.
+//!
+//! Events of different databases, topics or entities are not compared, because no commit order
+//! exists between them that a consumer could keep. A second effect of one event is the business of
+//! `effect-once`, a missing one of `no-lost-event`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::breach::{Breach, judge};
+use super::trail::{Trail, Trails};
+use super::{Property, Verdict};
+use crate::history::History;
+
+/// Per consumer and entity, effects apply in the order in which their events were committed, and
+/// none overtakes a predecessor that is parked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EntityOrder;
+
+impl Property for EntityOrder {
+    fn id(&self) -> &str {
+        "entity-order"
+    }
+
+    fn promise(&self) -> &str {
+        "per entity, effects apply in the order in which their events were committed"
+    }
+
+    fn check(&self, history: &History) -> Verdict {
+        let trails = Trails::gather(history);
+        let mut progress = Progress {
+            trails: &trails,
+            streams: BTreeMap::new(),
+            ended: BTreeSet::new(),
+        };
+        let breach = steps(&trails)
+            .into_iter()
+            .find_map(|step| progress.take(&step));
+        if let Some(broken) = judge(history, breach) {
+            return broken;
+        }
+        if progress.streams.values().any(|stream| stream.applied > 1) {
+            return Verdict::Holds;
+        }
+        Verdict::Vacuous("no consumer applied two events of one entity".to_owned())
+    }
+}
+
+/// What a consumer did with an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Applied,
+    Parked,
+    Discarded,
+}
+
+/// One deed of one consumer.
+struct Step<'h> {
+    index: u64,
+    consumer: &'h str,
+    trail: usize,
+    deed: Deed,
+}
+
+/// All deeds, in the order of the history.
+fn steps<'h>(trails: &Trails<'h>) -> Vec<Step<'h>> {
+    let mut steps = Vec::new();
+    for (number, trail) in trails.trails.iter().enumerate() {
+        let mut push = |index, consumer, deed| {
+            steps.push(Step {
+                index,
+                consumer,
+                trail: number,
+                deed,
+            });
+        };
+        for effect in &trail.applied {
+            push(effect.index, effect.consumer, Deed::Applied);
+        }
+        for effect in &trail.discarded {
+            push(effect.index, effect.consumer, Deed::Discarded);
+        }
+        for parked in &trail.parked {
+            push(parked.published.index, parked.group, Deed::Parked);
+        }
+    }
+    steps.sort_by_key(|step| step.index);
+    steps
+}
+
+/// Events whose order a consumer has to keep: one entity, in one topic, committed to one database.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct StreamKey<'h> {
+    consumer: &'h str,
+    database: &'h str,
+    topic: &'h str,
+    entity: &'h str,
+}
+
+/// How far a consumer has come in one stream. Events are ranked by where they were announced.
+#[derive(Default)]
+struct Stream {
+    applied: usize,
+    /// The youngest event that was applied: rank and trail.
+    youngest: Option<(u64, usize)>,
+    /// Events that are parked and neither applied nor discarded since, by rank.
+    parked: BTreeMap<u64, usize>,
+}
+
+struct Progress<'t, 'h> {
+    trails: &'t Trails<'h>,
+    streams: BTreeMap<StreamKey<'h>, Stream>,
+    /// Events that a consumer has applied or discarded: what else it does with them is no news.
+    ended: BTreeSet<(&'h str, usize)>,
+}
+
+impl<'h> Progress<'_, 'h> {
+    /// Takes one more deed into account.
+    fn take(&mut self, step: &Step<'h>) -> Option<Breach<'h>> {
+        if self.ended.contains(&(step.consumer, step.trail)) {
+            return None;
+        }
+        if step.deed != Deed::Parked {
+            self.ended.insert((step.consumer, step.trail));
+        }
+        self.ranks(step)
+            .into_iter()
+            .find_map(|(key, rank)| self.advance(key, rank, step))
+    }
+
+    /// The streams that the event belongs to for this consumer, with its rank there.
+    fn ranks(&self, step: &Step<'h>) -> Vec<(StreamKey<'h>, u64)> {
+        let trail = &self.trails.trails[step.trail];
+        let group = self.trails.history.description.groups.get(step.consumer);
+        let entity = trail.entity();
+        let announced = trail
+            .announced
+            .iter()
+            .map(|seen| (trail.topic_of(seen), seen));
+        announced
+            .filter(|(topic, _)| {
+                !entity.is_empty()
+                    && group.is_none_or(|group| group.wants(topic, trail.event_type()))
+            })
+            .map(|(topic, seen)| {
+                let key = StreamKey {
+                    consumer: step.consumer,
+                    database: seen.database,
+                    topic,
+                    entity,
+                };
+                (key, seen.index)
+            })
+            .collect()
+    }
+
+    fn advance(&mut self, key: StreamKey<'h>, rank: u64, step: &Step<'h>) -> Option<Breach<'h>> {
+        let stream = self.streams.entry(key).or_default();
+        let younger = stream.youngest.filter(|(youngest, _)| *youngest > rank);
+        let older_parked = stream.parked.range(..rank).next().map(|(_, &trail)| trail);
+        match step.deed {
+            Deed::Applied => {
+                stream.applied += 1;
+                stream.parked.remove(&rank);
+                stream.youngest = stream.youngest.max(Some((rank, step.trail)));
+            }
+            Deed::Parked => {
+                stream.parked.insert(rank, step.trail);
+            }
+            Deed::Discarded => {
+                stream.parked.remove(&rank);
+            }
+        }
+        let (own, consumer) = (&self.trails.trails[step.trail], step.consumer);
+        let tell = |other: usize, text: &dyn Fn(&Trail<'h>) -> String| {
+            let other = &self.trails.trails[other];
+            Breach::of(own.event_id, Some(consumer), step.index, text(other))
+                .and_about([other.event_id])
+        };
+        match (step.deed, younger, older_parked) {
+            (Deed::Applied, Some((_, younger)), _) => Some(tell(younger, &|younger| {
+                format!(
+                    "{consumer} applied {} after the younger {}",
+                    own.name(),
+                    younger.name()
+                )
+            })),
+            (Deed::Parked, Some((_, younger)), _) => Some(tell(younger, &|younger| {
+                format!(
+                    "{consumer} parked {} when the younger {} was applied already",
+                    own.name(),
+                    younger.name()
+                )
+            })),
+            (Deed::Applied, None, Some(older)) => Some(tell(older, &|older| {
+                format!(
+                    "{consumer} applied {} although {} before it is parked",
+                    own.name(),
+                    older.name()
+                )
+            })),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EntityOrder;
+    use crate::checker::test_history::{Tale, assert_holds, assert_vacuous, broken_at, complaint};
+    use crate::history::Announcement;
+
+    /// Commits, in this order, and publishes events of one order.
+    fn committed(ids: &[&str]) -> Tale {
+        let mut tale = Tale::on_kafka();
+        for id in ids {
+            tale.brings(id, "order-1");
+        }
+        tale
+    }
+
+    #[test]
+    fn accepts_commit_order_and_any_order_across_entities() {
+        let mut tale = committed(&["e1", "e2"]);
+        tale.brings("other", "order-2");
+        tale.applies("other");
+        tale.applies("e1");
+        tale.applies("e2");
+        assert_holds(&EntityOrder, &tale);
+    }
+
+    #[test]
+    fn accepts_a_second_effect_of_an_older_event() {
+        let mut tale = committed(&["e1", "e2"]);
+        tale.applies("e1");
+        tale.applies("e2");
+        tale.applies("e1");
+        tale.parks("e1");
+        assert_holds(&EntityOrder, &tale);
+    }
+
+    #[test]
+    fn accepts_a_parked_predecessor_that_was_replayed_or_given_up_first() {
+        let mut tale = committed(&["e1", "e2", "e3"]);
+        tale.parks("e1");
+        tale.parks("e2");
+        tale.discards("e1");
+        tale.applies("e2");
+        tale.applies("e3");
+        assert_holds(&EntityOrder, &tale);
+    }
+
+    #[test]
+    fn events_of_two_databases_are_not_compared() {
+        let mut tale = committed(&["e1", "e2"]);
+        tale.announces(
+            "archive",
+            Announcement {
+                event_id: "e3".to_owned(),
+                entity: "order-1".to_owned(),
+                topic: "orders".to_owned(),
+                event_type: "order.changed".to_owned(),
+                correlation_id: String::new(),
+                cause_id: String::new(),
+            },
+        );
+        for id in ["e3", "e1", "e2"] {
+            tale.applies(id);
+        }
+        assert_holds(&EntityOrder, &tale);
+    }
+
+    #[test]
+    fn rejects_an_inversion() {
+        let mut tale = committed(&["e1", "e2"]);
+        tale.applies("e2");
+        let late = tale.applies("e1");
+        assert_eq!(broken_at(&EntityOrder, &tale), Some(late));
+        assert_eq!(
+            complaint(&EntityOrder, &tale),
+            "billing applied order.changed e1 of order-1 after the younger order.changed e2 of order-1"
+        );
+    }
+
+    #[test]
+    fn rejects_overtaking_a_parked_predecessor() {
+        let mut tale = committed(&["e1", "e2"]);
+        tale.parks("e1");
+        let overtaking = tale.applies("e2");
+        tale.applies("e1");
+        assert_eq!(broken_at(&EntityOrder, &tale), Some(overtaking));
+    }
+
+    #[test]
+    fn rejects_parking_what_was_overtaken() {
+        let mut tale = committed(&["e1", "e2"]);
+        tale.applies("e2");
+        let parked = tale.parks("e1");
+        assert_eq!(broken_at(&EntityOrder, &tale), Some(parked));
+    }
+
+    #[test]
+    fn is_vacuous_without_two_effects_on_one_entity() {
+        let mut tale = committed(&["e1", "e2"]);
+        tale.brings("other", "order-2");
+        tale.applies("e1");
+        tale.applies("e1");
+        tale.applies("other");
+        assert_vacuous(&EntityOrder, &tale);
+    }
+}

@@ -1,0 +1,72 @@
+//! `log`: the simulated broker keeps the word of the broker that it models.
+//!
+//! A breach here is a defect of the harness, never of the system under test. Not judged: how long a
+//! lease or a session lasts, and which member is assigned which partition.
+
+mod jetstream;
+mod kafka;
+#[cfg(test)]
+mod tests;
+mod writing;
+
+use super::breach::{Breach, judge};
+use super::{Property, Verdict};
+use crate::broker::Profile;
+use crate::history::{Event, History, What};
+use crate::message::Position;
+
+/// No acknowledged write is lost, no offset has two values or is left out, and no delivery goes
+/// back, skips, or repeats what was acknowledged, beyond what the profile's documentation allows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Log;
+
+impl Property for Log {
+    fn id(&self) -> &str {
+        "log"
+    }
+
+    fn promise(&self) -> &str {
+        "the broker loses no acknowledged write, gives no offset two values, and delivers as its \
+         profile promises"
+    }
+
+    fn check(&self, history: &History) -> Verdict {
+        let writing = writing::Writing::read(history);
+        let mut breaches = writing.breaches(history);
+        breaches.extend(match &history.description.profile {
+            Profile::Kafka(_) => kafka::breach(history),
+            Profile::JetStream(settings) => jetstream::breach(history, settings),
+        });
+        if let Some(broken) = judge(history, breaches) {
+            return broken;
+        }
+        if writing.is_empty() {
+            return Verdict::Vacuous("nothing was published".to_owned());
+        }
+        Verdict::Holds
+    }
+}
+
+/// One partition as one group sees it.
+type Lane<'h> = (&'h str, &'h str, u32);
+
+fn lane<'h>(group: &'h str, position: &'h Position) -> Lane<'h> {
+    (group, &position.topic, position.partition)
+}
+
+/// A breach at one position; its story is the event itself and what stands at the position.
+fn breach_at<'h>(
+    event: &'h Event,
+    history: &'h History,
+    position: &Position,
+    summary: String,
+) -> Breach<'h> {
+    let written = history.events.iter().find_map(|event| match &event.what {
+        What::Published {
+            position: own,
+            message,
+        } if own == position => message.event_id(),
+        _ => None,
+    });
+    Breach::at(event.index, summary).and_about(written)
+}

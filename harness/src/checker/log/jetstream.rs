@@ -1,0 +1,123 @@
+//! Deliveries of the JetStream profile.
+//!
+//! The rules are those of the NATS documentation, page "Consumers": a message is delivered again
+//! only after its lease ended or its consumer asked for it, never after an acknowledgement; new
+//! messages come in order, and no more of them than `MaxAckPending` are open. From "Message
+//! Deduplication": an id is not taken twice within the duplicate window.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Lane, breach_at, lane};
+use crate::broker::JetStreamSettings;
+use crate::checker::breach::Breach;
+use crate::history::{Event, History, SettleOutcome, Settlement, What};
+use crate::message::Position;
+
+/// By how much the times of two hosts may be apart although they are next to each other.
+const TICK_MAX: Duration = Duration::from_millis(100);
+
+/// The first delivery or publication that breaks a rule.
+pub(super) fn breach<'h>(history: &'h History, settings: &JetStreamSettings) -> Option<Breach<'h>> {
+    let mut reading = Reading {
+        pending_max: settings.max_ack_pending.max(1) as usize,
+        window: settings.duplicate_window.saturating_sub(TICK_MAX),
+        lanes: BTreeMap::new(),
+        ids: BTreeMap::new(),
+    };
+    history.events.iter().find_map(|event| {
+        let (position, fault) = reading.read(event)?;
+        Some(breach_at(event, history, position, fault))
+    })
+}
+
+/// The durable consumer of one group in one partition.
+#[derive(Default)]
+struct Consumer {
+    /// The first offset that was never delivered.
+    next: u64,
+    /// Delivered and not acknowledged: whether a redelivery is due.
+    pending: BTreeMap<u64, bool>,
+    acknowledged: BTreeSet<u64>,
+}
+
+struct Reading<'h> {
+    pending_max: usize,
+    window: Duration,
+    lanes: BTreeMap<Lane<'h>, Consumer>,
+    /// When each id was last taken, by topic.
+    ids: BTreeMap<(&'h str, &'h str), Duration>,
+}
+
+impl<'h> Reading<'h> {
+    /// Takes one more event into account; answers with the rule that it breaks.
+    fn read(&mut self, event: &'h Event) -> Option<(&'h Position, String)> {
+        match &event.what {
+            What::Published { position, message } => {
+                let id = message.event_id()?;
+                let last = self.ids.insert((&position.topic, id), event.at)?;
+                let fault =
+                    format!("{id} was taken again as {position} within the duplicate window");
+                (event.at < last + self.window).then_some((position, fault))
+            }
+            What::Delivered {
+                group, position, ..
+            } => {
+                let pending_max = self.pending_max;
+                let consumer = self.lanes.entry(lane(group, position)).or_default();
+                let fault = consumer.deliver(position.offset, pending_max)?;
+                Some((
+                    position,
+                    format!("{position} was delivered to {group} {fault}"),
+                ))
+            }
+            What::LeaseExpired { group, position } => {
+                let consumer = self.lanes.entry(lane(group, position)).or_default();
+                consumer.make_due(position.offset);
+                None
+            }
+            What::Settled {
+                group,
+                position,
+                settlement,
+                outcome: SettleOutcome::Accepted,
+                ..
+            } => {
+                let consumer = self.lanes.entry(lane(group, position)).or_default();
+                match settlement {
+                    Settlement::Ack => {
+                        consumer.pending.remove(&position.offset);
+                        consumer.acknowledged.insert(position.offset);
+                    }
+                    Settlement::Retry => consumer.make_due(position.offset),
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Consumer {
+    fn make_due(&mut self, offset: u64) {
+        if let Some(due) = self.pending.get_mut(&offset) {
+            *due = true;
+        }
+    }
+
+    fn deliver(&mut self, offset: u64, pending_max: usize) -> Option<String> {
+        if self.acknowledged.contains(&offset) {
+            return Some("again after its acknowledgement".to_owned());
+        }
+        if let Some(due) = self.pending.insert(offset, false) {
+            return (!due).then(|| "again while its lease still ran".to_owned());
+        }
+        let expected = self.next;
+        self.next = self.next.max(offset + 1);
+        if offset != expected {
+            return Some(format!("out of turn, skipping {expected}"));
+        }
+        (self.pending.len() > pending_max)
+            .then(|| format!("when {pending_max} were open, the most that the consumer takes"))
+    }
+}

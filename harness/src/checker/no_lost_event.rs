@@ -1,0 +1,394 @@
+//! `no-lost-event`: what was committed is published, and every group that wants it comes to an end
+//! with it.
+//!
+//! Judged on the whole history, after healing. An event that nobody announced is the business of
+//! `no-ghost-event`; whether an end is the right one is the business of `dlq-routing`.
+
+use std::collections::BTreeMap;
+
+use super::breach::{Breach, judge};
+use super::trail::{Announced, Published, Trail, Trails};
+use super::{Property, Verdict};
+use crate::broker::Profile;
+use crate::history::{History, SettleOutcome, Settlement, What};
+use crate::message::Position;
+
+/// Every event committed with its state is published, and ends in exactly one of applied, parked
+/// or discarded with an audit entry, for every group that wants it.
+///
+/// Parked and applied exclude each other, unless the event was published again after it was
+/// parked, as a replay does. So do discarded and applied, in this order; an audit entry for a
+/// redelivery that came after the effect is no contradiction, and neither is one with which a
+/// parked event was given up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLostEvent;
+
+impl Property for NoLostEvent {
+    fn id(&self) -> &str {
+        "no-lost-event"
+    }
+
+    fn promise(&self) -> &str {
+        "every event committed with its state is published, and ends in exactly one of applied, \
+         parked or discarded, once per subscribed group"
+    }
+
+    fn check(&self, history: &History) -> Verdict {
+        let trails = Trails::gather(history);
+        if trails.announced.is_empty() {
+            return Verdict::Vacuous("no state was committed that an event announces".to_owned());
+        }
+        let acknowledgements = Acknowledgements::of(history);
+        let breaches = trails.announced.iter().flat_map(|(trail, announced)| {
+            let trail = &trails.trails[*trail];
+            match unpublished(trail, announced) {
+                Some(breach) => vec![breach],
+                None => broken_ends(&trails, &acknowledgements, trail, announced),
+            }
+        });
+        judge(history, breaches).unwrap_or(Verdict::Holds)
+    }
+}
+
+/// The breach of an event that never reached its topic.
+fn unpublished<'h>(trail: &Trail<'h>, announced: &Announced<'h>) -> Option<Breach<'h>> {
+    let topic = trail.topic_of(announced);
+    let parked = trail.parked.iter().map(|parked| parked.published);
+    let mut copies = trail.published.iter().copied().chain(parked);
+    if copies.any(|copy| *copy.position.topic == *topic) {
+        return None;
+    }
+    let name = trail.name();
+    let summary = match topic {
+        "" => format!("{name} was committed but never published"),
+        _ => format!("{name} was committed but never published to {topic}"),
+    };
+    Some(Breach::of(trail.event_id, None, announced.index, summary))
+}
+
+/// The breaches of an event that was published, at every group that wants it.
+fn broken_ends<'h>(
+    trails: &Trails<'h>,
+    acknowledgements: &Acknowledgements<'h>,
+    trail: &Trail<'h>,
+    announced: &Announced<'h>,
+) -> Vec<Breach<'h>> {
+    let topic = trail.topic_of(announced);
+    if trails.is_dead_letters(topic) {
+        // Parking through an outbox: the message has arrived where it was meant to end.
+        return Vec::new();
+    }
+    trails
+        .groups()
+        .filter(|(_, group)| group.wants(topic, trail.event_type()))
+        .filter_map(|(group, _)| {
+            let ended = trail.applied_by(group).is_some()
+                || trail.discarded_by(group).is_some()
+                || trail.parked_by(group).next().is_some();
+            if ended {
+                contradiction(trail, group)
+            } else {
+                Some(lost(acknowledgements, trail, group, topic))
+            }
+        })
+        .collect()
+}
+
+/// Two ends that exclude each other.
+fn contradiction<'h>(trail: &Trail<'h>, group: &'h str) -> Option<Breach<'h>> {
+    let name = trail.name();
+    if let Some((parked, applied)) = trail.parked_and_applied(group) {
+        let summary = format!("{group} both parked and applied {name}");
+        return Some(Breach::of(
+            trail.event_id,
+            Some(group),
+            parked.max(applied),
+            summary,
+        ));
+    }
+    let discarded = trail.discarded_by(group)?;
+    let applied = trail.applied_by(group)?;
+    let published_since = trail
+        .published
+        .iter()
+        .any(|copy| copy.index > discarded.index);
+    (discarded.index < applied.index && !published_since).then(|| {
+        let summary = format!("{group} discarded {name} and applied it all the same");
+        Breach::of(trail.event_id, Some(group), applied.index, summary)
+    })
+}
+
+/// What became of an event that a group wants and that left no trace there.
+fn lost<'h>(
+    acknowledgements: &Acknowledgements<'h>,
+    trail: &Trail<'h>,
+    group: &'h str,
+    topic: &str,
+) -> Breach<'h> {
+    let name = trail.name();
+    let copies = trail
+        .published
+        .iter()
+        .filter(|copy| *copy.position.topic == *topic);
+    let settled: Vec<(Published<'h>, Option<u64>)> = copies
+        .map(|copy| (*copy, acknowledgements.settling(group, copy.position)))
+        .collect();
+    let last_published = settled
+        .iter()
+        .map(|(copy, _)| copy.index)
+        .max()
+        .unwrap_or_default();
+    let (deliveries, last_delivered) = (
+        trail.delivered_to(group).count(),
+        trail
+            .delivered_to(group)
+            .last()
+            .map(|delivered| delivered.index),
+    );
+    // As long as one copy is unsettled, the event is not lost by an acknowledgement.
+    let acknowledged = settled
+        .iter()
+        .map(|(_, ack)| *ack)
+        .collect::<Option<Vec<u64>>>();
+    match (
+        acknowledged.and_then(|acks| acks.into_iter().max()),
+        last_delivered,
+    ) {
+        (Some(ack), delivered) => {
+            let how = match delivered {
+                Some(_) => "acknowledged it without effect",
+                None => "settled past it without ever getting it",
+            };
+            let summary = format!("{name} was published, but {group} {how}");
+            Breach::of(trail.event_id, Some(group), ack, summary).inevitable_from(ack)
+        }
+        (None, Some(delivered)) => {
+            let times = if deliveries == 1 {
+                "once".to_owned()
+            } else {
+                format!("{deliveries} times")
+            };
+            let summary = format!("{group} was handed {name} {times} and never finished it");
+            Breach::of(trail.event_id, Some(group), delivered, summary)
+        }
+        (None, None) => {
+            let summary = format!("{name} was published, but {group} never got it");
+            Breach::of(trail.event_id, Some(group), last_published, summary)
+        }
+    }
+}
+
+/// One partition as one group sees it.
+type Lane<'h> = (&'h str, &'h str, u32);
+
+/// The accepted acknowledgements of a history, by offset.
+struct Acknowledgements<'h> {
+    cumulative: bool,
+    lanes: BTreeMap<Lane<'h>, BTreeMap<u64, u64>>,
+}
+
+impl<'h> Acknowledgements<'h> {
+    fn of(history: &'h History) -> Self {
+        let mut lanes: BTreeMap<Lane<'h>, BTreeMap<u64, u64>> = BTreeMap::new();
+        for event in &history.events {
+            if let What::Settled {
+                group,
+                position,
+                settlement: Settlement::Ack,
+                outcome: SettleOutcome::Accepted,
+                ..
+            } = &event.what
+            {
+                let lane = (&**group, &*position.topic, position.partition);
+                lanes
+                    .entry(lane)
+                    .or_default()
+                    .entry(position.offset)
+                    .or_insert(event.index);
+            }
+        }
+        let cumulative = matches!(history.description.profile, Profile::Kafka(_));
+        Acknowledgements { cumulative, lanes }
+    }
+
+    /// The acknowledgement after which a group is not handed a position any more.
+    fn settling(&self, group: &str, position: &Position) -> Option<u64> {
+        let lane = self
+            .lanes
+            .get(&(group, &*position.topic, position.partition))?;
+        let last = if self.cumulative {
+            u64::MAX
+        } else {
+            position.offset
+        };
+        // Commits only go forward, so the lowest offset that covers the position came first.
+        lane.range(position.offset..=last)
+            .next()
+            .map(|(_, index)| *index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NoLostEvent;
+    use crate::checker::Property;
+    use crate::checker::test_history::{
+        Tale, assert_holds, assert_vacuous, at, broken_at, complaint, order_event,
+    };
+
+    #[test]
+    fn accepts_every_single_end() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("applied", "order-1");
+        tale.applies("applied");
+        tale.acks("applied");
+        tale.brings("parked", "order-2");
+        tale.parks("parked");
+        tale.acks("parked");
+        tale.brings("discarded", "order-3");
+        tale.discards("discarded");
+        tale.acks("discarded");
+        assert_holds(&NoLostEvent, &tale);
+    }
+
+    #[test]
+    fn accepts_a_replay_from_the_dead_letter_topic() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.parks("e1");
+        tale.acks("e1");
+        tale.sends("operator", order_event("e1", "order-1"));
+        tale.delivers("e1");
+        tale.applies("e1");
+        tale.acks("e1");
+        assert_holds(&NoLostEvent, &tale);
+    }
+
+    #[test]
+    fn accepts_a_redelivery_that_is_applied_once_the_event_was_replayed() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.parks("e1");
+        tale.crashes("billing");
+        tale.sends("operator", order_event("e1", "order-1"));
+        tale.delivers_at(at("orders", 0));
+        tale.applies("e1");
+        assert_holds(&NoLostEvent, &tale);
+    }
+
+    #[test]
+    fn accepts_an_event_that_the_group_does_not_want() {
+        let mut tale = Tale::on_kafka();
+        tale.history
+            .description
+            .groups
+            .get_mut("billing")
+            .expect("billing")
+            .event_types = vec!["other".to_owned()];
+        tale.brings("e1", "order-1");
+        tale.acks("e1");
+        assert_holds(&NoLostEvent, &tale);
+    }
+
+    #[test]
+    fn rejects_an_event_that_was_never_published() {
+        let mut tale = Tale::on_kafka();
+        let committed = tale.commits("e1", "order-1");
+        tale.crashes("orders");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(committed));
+        assert_eq!(
+            complaint(&NoLostEvent, &tale),
+            "order.changed e1 of order-1 was committed but never published to orders"
+        );
+    }
+
+    #[test]
+    fn rejects_an_event_that_was_published_elsewhere() {
+        let mut tale = Tale::on_kafka();
+        let committed = tale.commits("e1", "order-1");
+        let mut astray = order_event("e1", "order-1");
+        astray.topic = "payments".to_owned();
+        tale.sends("orders", astray);
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(committed));
+    }
+
+    #[test]
+    fn rejects_an_event_that_was_never_delivered() {
+        let mut tale = Tale::on_kafka();
+        tale.commits("e1", "order-1");
+        let published = tale.publishes("e1", "order-1");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(published));
+        assert!(complaint(&NoLostEvent, &tale).ends_with("billing never got it"));
+    }
+
+    #[test]
+    fn rejects_an_event_that_was_never_finished() {
+        let mut tale = Tale::on_kafka();
+        let delivered = tale.brings("e1", "order-1");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(delivered));
+    }
+
+    #[test]
+    fn rejects_an_acknowledgement_without_effect_from_the_acknowledgement_on() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        let acknowledged = tale.acks("e1");
+        let crashed = tale.crashes("billing");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(acknowledged));
+        let verdict = NoLostEvent.check(&tale.history);
+        let witness = verdict.witness().expect("broken");
+        assert_eq!(witness.inevitable_from, Some(acknowledged));
+        assert!(
+            !witness.chain.contains(&crashed),
+            "the consumer had let go of it by then"
+        );
+    }
+
+    #[test]
+    fn rejects_a_cumulative_commit_past_an_unfinished_event() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.brings("e2", "order-2");
+        tale.applies("e2");
+        let acknowledged = tale.acks("e2");
+        let crashed = tale.crashes("billing");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(acknowledged));
+        let verdict = NoLostEvent.check(&tale.history);
+        assert!(verdict.witness().expect("broken").chain.contains(&crashed));
+    }
+
+    #[test]
+    fn an_acknowledged_copy_does_not_lose_the_other_copy() {
+        let mut tale = Tale::on_jetstream(1);
+        tale.brings("e1", "order-1");
+        tale.acks("e1");
+        tale.publishes("e1", "order-1");
+        let delivered = tale.delivers("e1");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(delivered));
+    }
+
+    #[test]
+    fn rejects_parked_and_applied() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.applies("e1");
+        let parked = tale.parks("e1");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(parked));
+    }
+
+    #[test]
+    fn rejects_discarded_then_applied() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.discards("e1");
+        let applied = tale.applies("e1");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(applied));
+    }
+
+    #[test]
+    fn is_vacuous_without_announcements() {
+        let mut tale = Tale::on_kafka();
+        tale.publishes("e1", "order-1");
+        assert_vacuous(&NoLostEvent, &tale);
+    }
+}

@@ -1,0 +1,420 @@
+//! Trails: what the history says about each business event, gathered in one pass.
+//!
+//! An event is known by its id, whatever its copies: republications, redeliveries and the message
+//! in a dead letter topic all belong to one trail. A trail judges nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::placements::Placements;
+use crate::history::{
+    Announcement, Application, Event, Fact, GroupDescription, History, What, short,
+};
+use crate::message::{CORRELATION_ID, Message, Position};
+
+/// An announcement and where it was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announced<'h> {
+    pub(super) index: u64,
+    /// The host whose commit it was.
+    pub(super) host: &'h str,
+    /// Announcements of one database stand in the order of their commits.
+    pub(super) database: &'h str,
+    pub(super) announcement: &'h Announcement,
+}
+
+/// One copy of an event in the log of a topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Published<'h> {
+    pub(super) index: u64,
+    /// The producer.
+    pub(super) host: &'h str,
+    pub(super) position: &'h Position,
+    pub(super) message: &'h Message,
+}
+
+/// A copy of an event in the dead letter topic of a group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parked<'h> {
+    pub(super) group: &'h str,
+    pub(super) published: Published<'h>,
+    /// The copy that the group was busy with, as far as the deliveries tell.
+    pub(super) original: Option<&'h Position>,
+}
+
+/// An effect, or the audit entry of an event that was discarded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effect<'h> {
+    pub(super) index: u64,
+    /// The group whose effect it is.
+    pub(super) consumer: &'h str,
+    pub(super) application: &'h Application,
+    /// The copy that the consumer was busy with, as far as the deliveries tell.
+    pub(super) original: Option<&'h Position>,
+}
+
+/// A copy in the hands of a consumer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivered<'h> {
+    pub(super) index: u64,
+    pub(super) host: &'h str,
+    pub(super) group: &'h str,
+    pub(super) position: &'h Position,
+}
+
+/// Everything that happened to one event, each list in the order of the history.
+#[derive(Debug)]
+pub(super) struct Trail<'h> {
+    pub(super) event_id: &'h str,
+    pub(super) announced: Vec<Announced<'h>>,
+    /// Its copies outside dead letter topics.
+    pub(super) published: Vec<Published<'h>>,
+    pub(super) parked: Vec<Parked<'h>>,
+    pub(super) applied: Vec<Effect<'h>>,
+    pub(super) discarded: Vec<Effect<'h>>,
+    pub(super) delivered: Vec<Delivered<'h>>,
+}
+
+impl<'h> Trail<'h> {
+    fn new(event_id: &'h str) -> Self {
+        Trail {
+            event_id,
+            announced: Vec::new(),
+            published: Vec::new(),
+            parked: Vec::new(),
+            applied: Vec::new(),
+            discarded: Vec::new(),
+            delivered: Vec::new(),
+        }
+    }
+
+    /// Whether the event was really announced or published, not only spoken of by a consumer.
+    pub(super) fn is_known(&self) -> bool {
+        !self.announced.is_empty() || !self.published.is_empty()
+    }
+
+    /// What the event is about; the key stands in where no probe says it.
+    pub(super) fn entity(&self) -> &'h str {
+        let announced = self.announced.iter().map(|seen| &*seen.announcement.entity);
+        let keys = self.published.iter().map(|copy| &*copy.message.key);
+        announced
+            .chain(keys)
+            .find(|entity| !entity.is_empty())
+            .unwrap_or("")
+    }
+
+    /// Where an announced event belongs: where the system does not say, where it was published.
+    pub(super) fn topic_of(&self, announced: &Announced<'h>) -> &'h str {
+        match (&*announced.announcement.topic, self.published.first()) {
+            ("", Some(copy)) => &copy.position.topic,
+            (topic, _) => topic,
+        }
+    }
+
+    /// The event's type, or an empty text.
+    pub(super) fn event_type(&self) -> &'h str {
+        let announced = self
+            .announced
+            .iter()
+            .map(|seen| &*seen.announcement.event_type);
+        let published = self
+            .published
+            .iter()
+            .filter_map(|copy| copy.message.event_type());
+        announced
+            .chain(published)
+            .find(|kind| !kind.is_empty())
+            .unwrap_or("")
+    }
+
+    /// The event named for a person: type, end of the id, entity.
+    pub(super) fn name(&self) -> String {
+        let (kind, id, entity) = (
+            self.event_type(),
+            short(self.event_id),
+            short(self.entity()),
+        );
+        match (kind, entity) {
+            ("", "") => format!("event {id}"),
+            ("", _) => format!("event {id} of {entity}"),
+            (_, "") => format!("{kind} {id}"),
+            _ => format!("{kind} {id} of {entity}"),
+        }
+    }
+
+    /// The first effect that a group took from the event.
+    pub(super) fn applied_by(&self, group: &str) -> Option<&Effect<'h>> {
+        self.applied.iter().find(|effect| effect.consumer == group)
+    }
+
+    /// The first audit entry with which a group discarded the event.
+    pub(super) fn discarded_by(&self, group: &str) -> Option<&Effect<'h>> {
+        self.discarded
+            .iter()
+            .find(|effect| effect.consumer == group)
+    }
+
+    /// Every time that a group parked the event.
+    pub(super) fn parked_by(&self, group: &str) -> impl Iterator<Item = &Parked<'h>> {
+        self.parked
+            .iter()
+            .filter(move |parked| parked.group == group)
+    }
+
+    /// Every time that a group was handed a copy.
+    pub(super) fn delivered_to(&self, group: &str) -> impl Iterator<Item = &Delivered<'h>> {
+        self.delivered
+            .iter()
+            .filter(move |delivered| delivered.group == group)
+    }
+
+    /// The park and the effect of one group that exclude each other: both of one copy, and no copy
+    /// was published after the park, as a replay would have done.
+    pub(super) fn parked_and_applied(&self, group: &str) -> Option<(u64, u64)> {
+        let last_copy = self.published.last().map_or(0, |copy| copy.index);
+        let mut effects = self
+            .applied
+            .iter()
+            .filter(|effect| effect.consumer == group);
+        effects.find_map(|effect| {
+            self.parked_by(group)
+                .find(|parked| {
+                    parked.original == effect.original && parked.published.index > last_copy
+                })
+                .map(|parked| (parked.published.index, effect.index))
+        })
+    }
+
+    /// The copy that a host was handed last on behalf of a group; another host's where the effect
+    /// came about elsewhere, such as in a relay.
+    fn in_hand(&self, group: &str, host: &str) -> Option<&'h Position> {
+        let last = |own_host_only: bool| {
+            let mut latest_first = self.delivered.iter().rev();
+            latest_first.find(|held| held.group == group && (!own_host_only || held.host == host))
+        };
+        last(true).or_else(|| last(false)).map(|held| held.position)
+    }
+}
+
+/// The trails of all events of a history.
+#[derive(Debug)]
+pub(super) struct Trails<'h> {
+    pub(super) history: &'h History,
+    /// One trail an event, in the order in which the events first appeared.
+    pub(super) trails: Vec<Trail<'h>>,
+    /// First announcements, by event and topic, in commit order; with the event's trail.
+    pub(super) announced: Vec<(usize, Announced<'h>)>,
+    /// Messages in dead letter topics that carry no event id.
+    pub(super) parked_without_id: Vec<Published<'h>>,
+    by_id: BTreeMap<&'h str, usize>,
+    by_position: Placements<'h, usize>,
+    /// The groups that park in each dead letter topic.
+    parking: BTreeMap<&'h str, Vec<&'h str>>,
+}
+
+impl<'h> Trails<'h> {
+    /// Reads a history once.
+    pub(super) fn gather(history: &'h History) -> Self {
+        let mut parking: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, group) in &history.description.groups {
+            if let Some(topic) = &group.dead_letters {
+                parking.entry(topic).or_default().push(name);
+            }
+        }
+        let mut trails = Trails {
+            history,
+            trails: Vec::new(),
+            announced: Vec::new(),
+            parked_without_id: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_position: Placements::new(),
+            parking,
+        };
+        for event in &history.events {
+            trails.read(event);
+        }
+        trails
+    }
+
+    /// The trail of an event, by its place in `trails`.
+    pub(super) fn number_of(&self, event_id: &str) -> Option<usize> {
+        self.by_id.get(event_id).copied()
+    }
+
+    /// Every delivery of a message with an event id.
+    pub(super) fn deliveries(&self) -> impl Iterator<Item = &Delivered<'h>> {
+        self.trails.iter().flat_map(|trail| &trail.delivered)
+    }
+
+    /// The trail of the message at a position, by its place in `trails`.
+    pub(super) fn at(&self, position: &Position) -> Option<usize> {
+        self.by_position.get(position).copied()
+    }
+
+    /// Whether some group parks its poison messages in a topic.
+    pub(super) fn is_dead_letters(&self, topic: &str) -> bool {
+        self.parking.contains_key(topic)
+    }
+
+    /// The keys of all messages outside dead letter topics that carry no event id.
+    pub(super) fn nameless_keys(&self) -> BTreeSet<&'h str> {
+        let published = self
+            .history
+            .events
+            .iter()
+            .filter_map(|event| match &event.what {
+                What::Published { position, message } => Some((position, message)),
+                _ => None,
+            });
+        published
+            .filter(|(position, message)| {
+                message.event_id().is_none() && !self.is_dead_letters(&position.topic)
+            })
+            .map(|(_, message)| &*message.key)
+            .collect()
+    }
+
+    /// Every group, by name.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&'h str, &'h GroupDescription)> {
+        let groups = &self.history.description.groups;
+        groups.iter().map(|(name, group)| (&**name, group))
+    }
+
+    fn read(&mut self, event: &'h Event) {
+        match &event.what {
+            What::Published { position, message } => self.read_published(event, position, message),
+            What::Observed { database, fact } => self.read_fact(event, database, fact),
+            What::Delivered {
+                group, position, ..
+            } => {
+                if let Some(trail) = self.at(position) {
+                    self.trails[trail].delivered.push(Delivered {
+                        index: event.index,
+                        host: &event.host,
+                        group,
+                        position,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn read_published(
+        &mut self,
+        event: &'h Event,
+        position: &'h Position,
+        message: &'h Arc<Message>,
+    ) {
+        let published = Published {
+            index: event.index,
+            host: &event.host,
+            position,
+            message,
+        };
+        let dead_letters = self.is_dead_letters(&position.topic);
+        let Some(event_id) = message.event_id() else {
+            if dead_letters {
+                self.parked_without_id.push(published);
+            }
+            return;
+        };
+        let trail = self.trail_of(event_id);
+        self.by_position.insert(position, trail);
+        if dead_letters {
+            self.park(trail, published);
+        } else {
+            self.trails[trail].published.push(published);
+        }
+    }
+
+    /// Books a message in a dead letter topic to the group that put it there. Where groups share
+    /// the topic, that is a group for which the producer had been handed the event.
+    fn park(&mut self, trail: usize, published: Published<'h>) {
+        let trail = &mut self.trails[trail];
+        let sharing = &self.parking[&*published.position.topic];
+        let held = |group: &str| {
+            let mut delivered = trail.delivered.iter();
+            delivered.any(|held| held.group == group && held.host == published.host)
+        };
+        let told_apart = sharing.len() > 1 && sharing.iter().any(|group| held(group));
+        let parked: Vec<_> = sharing
+            .iter()
+            .filter(|group| !told_apart || held(group))
+            .map(|group| Parked {
+                group,
+                published,
+                original: trail.in_hand(group, published.host),
+            })
+            .collect();
+        trail.parked.extend(parked);
+    }
+
+    fn read_fact(&mut self, event: &'h Event, database: &'h str, fact: &'h Fact) {
+        match fact {
+            Fact::Announced(announcement) => {
+                let trail = self.trail_of(&announcement.event_id);
+                let known = &mut self.trails[trail].announced;
+                if known
+                    .iter()
+                    .all(|seen| seen.announcement.topic != announcement.topic)
+                {
+                    let announced = Announced {
+                        index: event.index,
+                        host: &event.host,
+                        database,
+                        announcement,
+                    };
+                    known.push(announced);
+                    self.announced.push((trail, announced));
+                }
+            }
+            Fact::Applied(application) => {
+                let (trail, effect) = self.effect(event, database, application);
+                self.trails[trail].applied.push(effect);
+            }
+            Fact::Discarded(application) => {
+                let (trail, effect) = self.effect(event, database, application);
+                self.trails[trail].discarded.push(effect);
+            }
+        }
+    }
+
+    fn effect(
+        &mut self,
+        event: &'h Event,
+        database: &'h str,
+        application: &'h Application,
+    ) -> (usize, Effect<'h>) {
+        let trail = self.trail_of(&application.event_id);
+        let consumer = consumer_of(application, database);
+        let effect = Effect {
+            index: event.index,
+            consumer,
+            application,
+            original: self.trails[trail].in_hand(consumer, &event.host),
+        };
+        (trail, effect)
+    }
+
+    fn trail_of(&mut self, event_id: &'h str) -> usize {
+        *self.by_id.entry(event_id).or_insert_with(|| {
+            self.trails.push(Trail::new(event_id));
+            self.trails.len() - 1
+        })
+    }
+}
+
+/// Whose effect it is: where the probe does not say, the database's name stands for the group's.
+pub(super) fn consumer_of<'h>(application: &'h Application, database: &'h str) -> &'h str {
+    match &*application.consumer {
+        "" => database,
+        consumer => consumer,
+    }
+}
+
+/// The flow that a message says it belongs to, if it says so.
+pub(super) fn correlation_of(message: &Message) -> Option<&str> {
+    let id = message.headers.get(CORRELATION_ID)?;
+    (!id.is_empty()).then_some(id)
+}

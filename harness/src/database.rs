@@ -1,0 +1,189 @@
+//! Databases: real SQLite files or a real PostgreSQL, in virtual time.
+//!
+//! Reading order: [`store`] gives every service a fresh database, [`pool`], [`connection`] and
+//! [`transaction`] are what services use (sqlx's own interface), [`probe`] is how the harness sees
+//! what they did, [`driver`] makes real calls while virtual time stands still, [`backend`] knows
+//! the engines. Not modelled: disks that fail, replicas, and the servers' own crashes.
+
+mod backend;
+mod connection;
+mod driver;
+mod fault;
+mod pool;
+mod probe;
+mod store;
+mod transaction;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sqlx::{Any, AnyConnection};
+
+pub use backend::Backend;
+pub use connection::Connection;
+pub use pool::Pool;
+pub use probe::{Probe, View};
+pub(crate) use store::Store;
+pub use store::{DATABASE_VARIABLE, Engine, Schema, StoreError};
+pub use transaction::Transaction;
+
+use crate::history::What;
+use crate::simulation::settings::Recording;
+use crate::simulation::world::{Gate, World, lock};
+use driver::complete;
+use probe::Watch;
+
+/// One database of a system under test.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub(crate) name: Arc<str>,
+    pub(crate) schema: Schema,
+    pub(crate) probes: Vec<Probe>,
+    pub(crate) views: Vec<View>,
+}
+
+impl Database {
+    /// A database with the tables that `schema` creates.
+    pub fn new(name: &str, schema: impl Into<Schema>) -> Self {
+        Database {
+            name: name.into(),
+            schema: schema.into(),
+            probes: Vec::new(),
+            views: Vec::new(),
+        }
+    }
+
+    /// Adds a probe: a query that shows what a commit changed.
+    #[must_use]
+    pub fn probe(mut self, probe: Probe) -> Self {
+        self.probes.push(probe);
+        self
+    }
+
+    /// Adds a query of the final state, for the system's own properties.
+    #[must_use]
+    pub fn view(mut self, name: &str, query: impl Into<String>) -> Self {
+        self.views.push(View {
+            name: name.to_owned(),
+            query: query.into(),
+        });
+        self
+    }
+}
+
+/// Why a service was not given a database.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system has no such database.
+    #[error("the system has no database `{0}`; it has: {1}")]
+    Unknown(String, String),
+    /// The pool's type and the run's engine do not go together.
+    #[error(
+        "the service uses {0}, but the run is on {1} ({DATABASE_VARIABLE}); use sqlx::Any for both"
+    )]
+    Engine(&'static str, &'static str),
+}
+
+/// The databases of one run, as the harness sees them.
+pub(crate) struct Databases {
+    store: Store,
+    latency: Duration,
+    observers: Mutex<BTreeMap<Arc<str>, Observer>>,
+}
+
+struct Observer {
+    connection: AnyConnection,
+    watches: Vec<Watch>,
+    views: Vec<View>,
+}
+
+impl Databases {
+    /// Opens the harness' own connections.
+    pub(crate) fn open(
+        store: Store,
+        databases: &[Database],
+        latency: Duration,
+    ) -> sqlx::Result<Self> {
+        let mut observers = BTreeMap::new();
+        for database in databases {
+            let url = store.url(&database.name).unwrap_or_default();
+            let observer = Observer {
+                connection: complete(<Any as Backend>::open(url))?,
+                watches: database.probes.iter().cloned().map(Watch::new).collect(),
+                views: database.views.clone(),
+            };
+            observers.insert(database.name.clone(), observer);
+        }
+        Ok(Databases {
+            store,
+            latency,
+            observers: Mutex::new(observers),
+        })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.store.engine()
+    }
+
+    /// How long a statement takes, in virtual time.
+    fn latency(&self) -> Duration {
+        self.latency
+    }
+
+    fn find(&self, name: &str) -> Option<(Arc<str>, String)> {
+        let observers = lock(&self.observers);
+        let (name, _) = observers.get_key_value(name)?;
+        Some((name.clone(), self.store.url(name)?.to_owned()))
+    }
+
+    fn names(&self) -> String {
+        lock(&self.observers)
+            .keys()
+            .map(AsRef::as_ref)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// A transaction that wrote something was committed: the probes look.
+    fn committed(&self, gate: &Gate, name: &Arc<str>) -> sqlx::Result<()> {
+        if gate.world().recording() == Recording::Off {
+            return Ok(());
+        }
+        gate.record(What::Committed {
+            database: name.clone(),
+        });
+        let mut observers = lock(&self.observers);
+        let Some(observer) = observers.get_mut(name) else {
+            return Ok(());
+        };
+        for watch in &mut observer.watches {
+            for fact in watch.look(&mut observer.connection)? {
+                gate.record(What::Observed {
+                    database: name.clone(),
+                    fact,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every view into the history, when the run is over.
+    pub(crate) fn read_views(&self, world: &World, host: &Arc<str>) -> sqlx::Result<()> {
+        for (database, observer) in lock(&self.observers).iter_mut() {
+            for view in &observer.views {
+                let rows = probe::rows(view, &mut observer.connection)?;
+                let view = view.name.clone();
+                world.record(
+                    host,
+                    What::FinalState {
+                        database: database.clone(),
+                        view,
+                        rows,
+                    },
+                );
+            }
+        }
+        Ok(())
+    }
+}

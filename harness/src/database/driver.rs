@@ -1,0 +1,31 @@
+//! The driver bridge: real database calls, made while virtual time stands still.
+//!
+//! sqlx works with other threads (SQLite) or real sockets (PostgreSQL). Awaiting either inside the
+//! simulation would let virtual time run ahead by however long the machine took. So a driver call
+//! is polled to completion on the simulation's thread, with the machine's own clock.
+
+use std::sync::LazyLock;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::simulation::hermetic;
+
+/// The runtime that carries real sockets; its own thread never runs code of the system.
+static REAL_IO: LazyLock<Runtime> = LazyLock::new(|| {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("stormglass-io")
+        .enable_all()
+        .build()
+        .expect("a thread for real sockets can be started")
+});
+
+/// Completes `call` before it returns; virtual time does not move.
+pub(crate) fn complete<F: Future>(call: F) -> F::Output {
+    hermetic::suspended(|| {
+        let _real_io = REAL_IO.enter();
+        // The surrounding simulated task has a budget of socket polls that only its own scheduler
+        // renews; a driver call that used it up would wait for ever.
+        pollster::block_on(tokio::task::unconstrained(call))
+    })
+}

@@ -1,0 +1,254 @@
+//! Pools: the connections of one host to one database, handed out in virtual time.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use sqlx::{Database, Either, Error, Execute, Executor, SqlStr};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::backend::Backend;
+use super::connection::{Connection, Slot, is_write};
+use super::driver::complete;
+use super::fault::broken_connection;
+use super::store::Engine;
+use super::transaction::Transaction;
+use super::{Databases, OpenError};
+use crate::plan::Call;
+use crate::simulation::world::{Gate, Severable, lock};
+
+/// How many connections a pool has at most; sqlx's own default is ten.
+const CONNECTIONS_MAX: usize = 10;
+/// How long `acquire` waits for a free connection, in virtual time; sqlx's own default.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What all connections of one pool have in common.
+pub(super) struct Shared {
+    pub(super) gate: Gate,
+    pub(super) name: Arc<str>,
+    pub(super) databases: Arc<Databases>,
+}
+
+impl Shared {
+    /// Whether a statement in a transaction needs a savepoint to be able to wait for a lock.
+    pub(super) fn needs_savepoint(&self, sql: &str) -> bool {
+        matches!(self.databases.engine(), Engine::Postgres { .. })
+            && (is_write(sql) || sql.to_ascii_uppercase().contains(" FOR "))
+    }
+}
+
+/// Connections of one host to one of the system's databases, with the interface of `sqlx::Pool`:
+/// `acquire`, `begin`, and `&pool` as an executor.
+pub struct Pool<DB: Backend> {
+    inner: Arc<Inner<DB>>,
+}
+
+struct Inner<DB: Backend> {
+    shared: Arc<Shared>,
+    url: String,
+    idle: Mutex<Vec<Arc<Slot<DB>>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl<DB: Backend> Clone for Pool<DB> {
+    fn clone(&self) -> Self {
+        Pool {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<DB: Backend> fmt::Debug for Pool<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("database", &self.inner.shared.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<DB: Backend> Pool<DB> {
+    pub(crate) fn new(
+        gate: Gate,
+        databases: Arc<Databases>,
+        name: &str,
+    ) -> Result<Self, OpenError> {
+        let (name, url) = databases
+            .find(name)
+            .ok_or_else(|| OpenError::Unknown(name.to_owned(), databases.names()))?;
+        if !DB::serves(databases.engine()) {
+            return Err(OpenError::Engine(DB::NAME, databases.engine().name()));
+        }
+        Ok(Pool {
+            inner: Arc::new(Inner {
+                url,
+                shared: Arc::new(Shared {
+                    gate,
+                    name,
+                    databases,
+                }),
+                idle: Mutex::default(),
+                permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            }),
+        })
+    }
+
+    /// A connection, once one of the pool's is free.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolTimedOut`] after 30 seconds of virtual time, and what the driver says when a
+    /// new connection cannot be opened.
+    pub async fn acquire(&self) -> Result<Connection<DB>, Error> {
+        let shared = &self.inner.shared;
+        shared.gate.open().await;
+        let permit = self.inner.permits.clone().acquire_owned();
+        let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, permit)
+            .await
+            .map_err(|_| Error::PoolTimedOut)?
+            .map_err(|_| Error::PoolClosed)?;
+        let idle = lock(&self.inner.idle).pop();
+        let slot = match idle {
+            Some(slot) => slot,
+            None => self.open()?,
+        };
+        Ok(Connection {
+            lease: Lease {
+                slot,
+                pool: self.inner.clone(),
+                _permit: permit,
+            },
+            in_transaction: false,
+            wrote: false,
+        })
+    }
+
+    fn open(&self) -> Result<Arc<Slot<DB>>, Error> {
+        let connection = complete(DB::open(&self.inner.url))?;
+        let slot = Arc::new(Slot(Mutex::new(Some(connection))));
+        self.inner.shared.gate.adopt(slot.clone());
+        Ok(slot)
+    }
+
+    /// Begins a transaction on a connection of the pool. It is rolled back unless it is committed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::acquire`], and what the database says to `BEGIN`.
+    pub async fn begin(&self) -> Result<Transaction<'static, DB>, Error> {
+        self.begin_with("BEGIN").await
+    }
+
+    /// Begins a transaction with SQL of the caller's, such as `BEGIN IMMEDIATE`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::begin`].
+    pub async fn begin_with(&self, sql: &'static str) -> Result<Transaction<'static, DB>, Error> {
+        let connection = self.acquire().await?;
+        Transaction::begin(connection, sql).await
+    }
+
+    /// The engine that the pool works on: `sqlite` or `postgres`.
+    pub fn engine(&self) -> &'static str {
+        self.inner.shared.databases.engine().name()
+    }
+}
+
+/// A real connection on loan; it goes back to its pool if it still works.
+pub(super) struct Lease<DB: Backend> {
+    slot: Arc<Slot<DB>>,
+    pool: Arc<Inner<DB>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<DB: Backend> Lease<DB> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.pool.shared
+    }
+
+    pub(super) fn slot(&self) -> &Slot<DB> {
+        &self.slot
+    }
+}
+
+impl<DB: Backend> Drop for Lease<DB> {
+    fn drop(&mut self) {
+        if lock(&self.slot.0).is_some() {
+            lock(&self.pool.idle).push(self.slot.clone());
+        }
+    }
+}
+
+impl<DB: Backend> Connection<DB> {
+    /// Begins a transaction on this connection. It is rolled back unless it is committed.
+    ///
+    /// # Errors
+    ///
+    /// What the database says to `BEGIN`.
+    pub async fn begin(&mut self) -> Result<Transaction<'_, DB>, Error> {
+        Transaction::begin(self, "BEGIN").await
+    }
+
+    /// Enters the gate for a `BEGIN` and sends it.
+    pub(super) async fn begin_transaction(&mut self, sql: &'static str) -> Result<(), Error> {
+        let shared = self.shared().clone();
+        let injection = shared.gate.enter(Call::Statement).await;
+        let faulty = injection
+            .actions()
+            .next()
+            .map(|(fault, action)| (fault, action.to_string()));
+        if let Some((fault, text)) = faulty {
+            shared.gate.bit(fault, text);
+            self.lease.slot().sever();
+            return Err(broken_connection());
+        }
+        self.control(sql).await?;
+        self.in_transaction = true;
+        self.wrote = false;
+        Ok(())
+    }
+}
+
+type Step<DB> = Either<<DB as Database>::QueryResult, <DB as Database>::Row>;
+
+impl<'c, DB: Backend> Executor<'c> for &'c Pool<DB> {
+    type Database = DB;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step<DB>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, DB>,
+    {
+        let steps = async move {
+            let mut connection = self.acquire().await?;
+            let steps: Vec<_> = connection.fetch_many(query).try_collect().await?;
+            Ok::<_, Error>(stream::iter(steps.into_iter().map(Ok)))
+        };
+        stream::once(steps).try_flatten().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<DB::Row>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, DB>,
+    {
+        async move { self.acquire().await?.fetch_optional(query).await }.boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [DB::TypeInfo],
+    ) -> BoxFuture<'e, Result<DB::Statement, Error>>
+    where
+        'c: 'e,
+    {
+        async move { self.acquire().await?.prepare_with(sql, parameters).await }.boxed()
+    }
+}

@@ -1,0 +1,249 @@
+//! The store: a fresh, migrated database for every service and run.
+//!
+//! On SQLite the schema is applied once per process, and every run gets a copy of that file in
+//! memory-backed storage where the machine has it. On PostgreSQL every database is a schema of its
+//! own in the server that is named, dropped again when the run is over.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use sqlx::{AnyConnection, Connection as _, Executor};
+use tempfile::TempDir;
+
+use super::backend::Backend;
+use super::driver::complete;
+
+/// The environment variable that names a PostgreSQL server.
+pub const DATABASE_VARIABLE: &str = "STORMGLASS_DATABASE";
+
+/// Which database engine a run works on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Engine {
+    /// SQLite files in WAL mode.
+    Sqlite,
+    /// A PostgreSQL server.
+    Postgres {
+        /// `postgres://user@host:port/database`.
+        url: String,
+    },
+}
+
+impl Engine {
+    /// The engine that `STORMGLASS_DATABASE` asks for; SQLite where it is not set or empty.
+    ///
+    /// # Errors
+    ///
+    /// If the variable holds something that is not a `postgres://` address.
+    pub fn from_environment() -> Result<Self, StoreError> {
+        match std::env::var(DATABASE_VARIABLE) {
+            Ok(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Ok(Engine::Postgres { url })
+            }
+            Ok(other) if !other.is_empty() => Err(StoreError::Address(other)),
+            _ => Ok(Engine::Sqlite),
+        }
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Engine::Sqlite => "sqlite",
+            Engine::Postgres { .. } => "postgres",
+        }
+    }
+}
+
+/// Why a run could not be given its databases.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The environment variable is not an address.
+    #[error("{DATABASE_VARIABLE} is `{0}`: expected postgres://user@host:port/database")]
+    Address(String),
+    /// A schema could not be applied.
+    #[error("failed to apply the schema of database `{database}` on {engine}: {source}")]
+    Schema {
+        /// The database's name in the system's description.
+        database: String,
+        /// The engine's name.
+        engine: &'static str,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// A file could not be written.
+    #[error("failed to write a database file: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// The SQL that creates a database's tables.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    sqlite: String,
+    postgres: Option<String>,
+}
+
+impl Schema {
+    /// One script for both engines.
+    pub fn new(script: impl Into<String>) -> Self {
+        Schema {
+            sqlite: script.into(),
+            postgres: None,
+        }
+    }
+
+    /// Another script for PostgreSQL.
+    #[must_use]
+    pub fn postgres(mut self, script: impl Into<String>) -> Self {
+        self.postgres = Some(script.into());
+        self
+    }
+
+    fn script(&self, engine: &Engine) -> &str {
+        match (engine, &self.postgres) {
+            (Engine::Postgres { .. }, Some(script)) => script,
+            _ => &self.sqlite,
+        }
+    }
+}
+
+impl<S: Into<String>> From<S> for Schema {
+    fn from(script: S) -> Self {
+        Schema::new(script)
+    }
+}
+
+/// The databases of one run.
+pub(crate) struct Store {
+    urls: BTreeMap<Arc<str>, String>,
+    engine: Engine,
+    /// Removed with everything in it when the run is over.
+    _folder: Option<TempDir>,
+    schemas: Vec<String>,
+}
+
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+impl Store {
+    /// Creates every database that the system describes.
+    pub(crate) fn create<'a>(
+        engine: &Engine,
+        databases: impl Iterator<Item = (&'a Arc<str>, &'a Schema)>,
+    ) -> Result<Self, StoreError> {
+        let mut store = Store {
+            urls: BTreeMap::new(),
+            engine: engine.clone(),
+            _folder: None,
+            schemas: Vec::new(),
+        };
+        match engine {
+            Engine::Sqlite => store.copy_files(databases)?,
+            Engine::Postgres { url } => store.create_schemas(url, databases)?,
+        }
+        Ok(store)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The address of a database, if the system has one of that name.
+    pub(crate) fn url(&self, database: &str) -> Option<&str> {
+        self.urls.get(database).map(String::as_str)
+    }
+
+    fn copy_files<'a>(
+        &mut self,
+        databases: impl Iterator<Item = (&'a Arc<str>, &'a Schema)>,
+    ) -> Result<(), StoreError> {
+        let folder = scratch_folder()?;
+        for (name, schema) in databases {
+            let template = template(name, schema.script(&Engine::Sqlite))?;
+            let path = folder.path().join(format!("{name}.db"));
+            std::fs::write(&path, &*template)?;
+            self.urls.insert(name.clone(), sqlite_url(&path));
+        }
+        self._folder = Some(folder);
+        Ok(())
+    }
+
+    fn create_schemas<'a>(
+        &mut self,
+        server: &str,
+        databases: impl Iterator<Item = (&'a Arc<str>, &'a Schema)>,
+    ) -> Result<(), StoreError> {
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        for (index, (name, schema)) in databases.enumerate() {
+            let own = format!("stormglass_{process}_{run}_{index}");
+            let separator = if server.contains('?') { '&' } else { '?' };
+            let url = format!("{server}{separator}options=-c%20search_path%3D{own}");
+            let script = format!("CREATE SCHEMA {own}; {}", schema.script(&self.engine));
+            self.schemas.push(own);
+            complete(apply(&url, &script)).map_err(|source| StoreError::Schema {
+                database: name.to_string(),
+                engine: "postgres",
+                source,
+            })?;
+            self.urls.insert(name.clone(), url);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let Engine::Postgres { url } = &self.engine else {
+            return;
+        };
+        let script: String = self
+            .schemas
+            .iter()
+            .map(|own| format!("DROP SCHEMA IF EXISTS {own} CASCADE;"))
+            .collect();
+        // A schema that stays behind in a throw-away server harms nobody, so a failure is not news.
+        let _ = complete(apply(url, &script));
+    }
+}
+
+async fn apply(url: &str, script: &str) -> sqlx::Result<()> {
+    let mut connection = <sqlx::Any as Backend>::open(url).await?;
+    let script = sqlx::AssertSqlSafe(script.to_owned());
+    (&mut connection).execute(sqlx::raw_sql(script)).await?;
+    AnyConnection::close(connection).await
+}
+
+fn scratch_folder() -> std::io::Result<TempDir> {
+    let prefix = "stormglass-";
+    let memory = PathBuf::from("/dev/shm");
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir_in(memory)
+        .or_else(|_| tempfile::Builder::new().prefix(prefix).tempdir())
+}
+
+fn sqlite_url(path: &std::path::Path) -> String {
+    format!("sqlite://{}?mode=rwc", path.display())
+}
+
+/// The bytes of a migrated SQLite file, made once per process and schema.
+fn template(name: &str, script: &str) -> Result<Arc<Vec<u8>>, StoreError> {
+    static TEMPLATES: LazyLock<Mutex<BTreeMap<String, Arc<Vec<u8>>>>> =
+        LazyLock::new(Mutex::default);
+    let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = templates.get(script) {
+        return Ok(bytes.clone());
+    }
+    let folder = scratch_folder()?;
+    let path = folder.path().join("template.db");
+    let script_with_wal = format!("PRAGMA journal_mode = WAL; {script}");
+    complete(apply(&sqlite_url(&path), &script_with_wal)).map_err(|source| StoreError::Schema {
+        database: name.to_owned(),
+        engine: "sqlite",
+        source,
+    })?;
+    let bytes = Arc::new(std::fs::read(&path)?);
+    templates.insert(script.to_owned(), bytes.clone());
+    Ok(bytes)
+}

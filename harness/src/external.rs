@@ -1,0 +1,164 @@
+//! Third parties: what the system calls outside of itself, such as a card processor.
+//!
+//! A third party keeps a ledger of its own, by idempotency key. What it booked is in the history
+//! whether or not the caller heard of it, so a double charge is visible where it hurts: at the
+//! customer's bank, not in the system's own tables.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::history::{ExternalOutcome, What};
+use crate::plan::{Action, Call};
+use crate::simulation::world::{Gate, lock};
+
+/// How long a third party takes to answer, in virtual time.
+const LATENCY: Duration = Duration::from_millis(20);
+/// How long a caller waits for an answer that does not come.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What all third parties of a run have booked.
+#[derive(Default)]
+pub(crate) struct Ledgers {
+    answers: BTreeMap<(String, String), Result<Value, String>>,
+    outages: BTreeMap<String, usize>,
+}
+
+impl Ledgers {
+    /// The third parties that were called so far.
+    pub(crate) fn providers(&self) -> Vec<String> {
+        let mut providers: Vec<String> = self
+            .answers
+            .keys()
+            .map(|(provider, _)| provider.clone())
+            .collect();
+        providers.dedup();
+        providers
+    }
+
+    /// Replaces the set of third parties that cannot be reached, each with the fault that did it.
+    pub(crate) fn set_outages(&mut self, outages: BTreeMap<String, usize>) {
+        self.outages = outages;
+    }
+}
+
+/// A third party, as one host calls it.
+#[derive(Clone)]
+pub struct External {
+    gate: Gate,
+    provider: Arc<str>,
+}
+
+/// Why a call to a third party gave no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExternalError {
+    /// It refused for a reason of the business; nothing was booked, and asking again is no use.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It could not be reached; nothing was booked.
+    #[error("not reachable")]
+    Unavailable,
+    /// No answer came; it may or may not have booked the call.
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+impl External {
+    pub(crate) fn new(gate: Gate, provider: &str) -> Self {
+        External {
+            gate,
+            provider: provider.into(),
+        }
+    }
+
+    /// Calls the third party. `decide` is its own business logic: it sees the request and either
+    /// books it with an answer or refuses it with a reason. It runs once per idempotency key; a
+    /// repeated key gets the first answer again, as card processors do.
+    ///
+    /// # Errors
+    ///
+    /// See [`ExternalError`].
+    pub async fn call(
+        &self,
+        idempotency_key: &str,
+        request: Value,
+        decide: impl FnOnce(&Value) -> Result<Value, String>,
+    ) -> Result<Value, ExternalError> {
+        let injection = self.gate.enter(Call::External).await;
+        tokio::time::sleep(LATENCY).await;
+        self.gate.open().await;
+        let outage = lock(&self.gate.world().ledgers)
+            .outages
+            .get(&*self.provider)
+            .copied();
+        if let Some(fault) = outage {
+            self.gate
+                .bit(fault, format!("{} not reachable", self.provider));
+            self.record(
+                idempotency_key,
+                request,
+                ExternalOutcome::Unavailable,
+                Heard::Yes,
+            );
+            self.gate.leave(&injection).await;
+            return Err(ExternalError::Unavailable);
+        }
+        let (outcome, answer) = self.book(idempotency_key, &request, decide);
+        let lost = injection
+            .actions()
+            .find(|(_, action)| matches!(action, Action::ExternalAnswerLost));
+        let heard = if lost.is_some() {
+            Heard::No
+        } else {
+            Heard::Yes
+        };
+        self.record(idempotency_key, request, outcome, heard);
+        self.gate.leave(&injection).await;
+        if let Some((fault, action)) = lost {
+            self.gate
+                .bit(fault, format!("{action} ({})", self.provider));
+            tokio::time::sleep(TIMEOUT).await;
+            self.gate.open().await;
+            return Err(ExternalError::TimedOut);
+        }
+        answer.map_err(ExternalError::Refused)
+    }
+
+    fn book(
+        &self,
+        key: &str,
+        request: &Value,
+        decide: impl FnOnce(&Value) -> Result<Value, String>,
+    ) -> (ExternalOutcome, Result<Value, String>) {
+        let mut ledgers = lock(&self.gate.world().ledgers);
+        let entry = (self.provider.to_string(), key.to_owned());
+        if let Some(answer) = ledgers.answers.get(&entry) {
+            return (ExternalOutcome::Repeated, answer.clone());
+        }
+        let answer = decide(request);
+        ledgers.answers.insert(entry, answer.clone());
+        let outcome = match answer {
+            Ok(_) => ExternalOutcome::Booked,
+            Err(_) => ExternalOutcome::Refused,
+        };
+        (outcome, answer)
+    }
+
+    fn record(&self, key: &str, request: Value, outcome: ExternalOutcome, heard: Heard) {
+        self.gate.record(What::ExternalCalled {
+            provider: self.provider.clone(),
+            idempotency_key: key.to_owned(),
+            request,
+            outcome,
+            answered: heard == Heard::Yes,
+        });
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Yes,
+    No,
+}

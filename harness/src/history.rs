@@ -1,0 +1,109 @@
+//! The history: the append-only record of one run, and the only thing that checkers see.
+//!
+//! Reading order: [`event`] is the vocabulary, [`digest`] the hash chain, [`narrative`] how an
+//! event reads. A history never changes after its run; it computes nothing but indexes over itself.
+
+mod digest;
+mod event;
+mod narrative;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use digest::Digest;
+pub use event::{
+    Announcement, Answer, Application, Event, ExternalOutcome, Fact, SettleOutcome, Settlement,
+    What,
+};
+pub use narrative::short;
+
+use crate::broker::Profile;
+use crate::message::{Message, Position};
+
+/// What the system under test promised to be: written down before the run, read by checkers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The broker that was modelled.
+    pub profile: Profile,
+    /// Topics, with their number of partitions.
+    pub topics: BTreeMap<String, u32>,
+    /// Consumer groups, by name.
+    pub groups: BTreeMap<String, GroupDescription>,
+    /// After how many failed attempts a poison message has to be parked.
+    pub attempts_max: u32,
+}
+
+/// One consumer group of the system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupDescription {
+    /// The topics it subscribes to.
+    pub topics: Vec<String>,
+    /// The event types it has an effect for; empty means all of them.
+    pub event_types: Vec<String>,
+    /// The topic that its poison messages are parked in.
+    pub dead_letters: Option<String>,
+}
+
+impl GroupDescription {
+    /// Whether the group owes an effect to an event of this topic and type.
+    pub fn wants(&self, topic: &str, event_type: &str) -> bool {
+        self.topics.iter().any(|own| own == topic)
+            && (self.event_types.is_empty() || self.event_types.iter().any(|own| own == event_type))
+    }
+}
+
+/// The record of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// What the system promised to be.
+    pub description: Description,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    digest: Digest,
+    buffer: Vec<u8>,
+}
+
+impl History {
+    /// An empty history of a system.
+    pub fn new(description: Description) -> Self {
+        History {
+            description,
+            events: Vec::new(),
+            digest: Digest::EMPTY,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Appends what happened, gives it the next index and extends the digest.
+    pub fn record(&mut self, at: Duration, host: &Arc<str>, what: What) -> u64 {
+        let index = self.events.len() as u64;
+        let event = Event {
+            index,
+            at,
+            host: host.clone(),
+            what,
+        };
+        self.digest = self.digest.chain(&event, &mut self.buffer);
+        self.events.push(event);
+        index
+    }
+
+    /// The hash chain over all events so far.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The message that was published at each position, with the index of its event.
+    pub fn published(&self) -> BTreeMap<&Position, (u64, &Arc<Message>)> {
+        self.events
+            .iter()
+            .filter_map(|event| match &event.what {
+                What::Published { position, message } => Some((position, (event.index, message))),
+                _ => None,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,155 @@
+//! From runs to reports: failures and timelines as the data that `stormglass-reports` renders.
+
+use stormglass_reports::{
+    CauseLine, FailureReport, RowKind, Timeline, TimelineRow, VerdictLine, VerdictWord,
+};
+
+use crate::checker::{Verdict, Witness};
+use crate::history::{Event, History, What};
+use crate::plan::Plan;
+use crate::simulation::Run;
+use crate::system::System;
+
+/// A failure as a report, with what is known before it is shrunk and saved.
+pub fn failure(
+    system: &System,
+    original: &Plan,
+    run: &Run,
+    property: &str,
+    witness: &Witness,
+) -> FailureReport {
+    let event = run.history.events.get(witness.index as usize);
+    FailureReport {
+        test: system.name().to_owned(),
+        property: property.to_owned(),
+        seed: run.plan.seed.0,
+        promise_broken: witness.summary.clone(),
+        at_ms: event.map(|event| event.at.as_millis() as u64),
+        index: Some(witness.index),
+        inevitable_from: witness.inevitable_from,
+        faults: causes(run),
+        faults_planned: original.schedule.len() as u64,
+        operations: run
+            .plan
+            .workload
+            .iter()
+            .map(|operation| CauseLine::at(operation.at_ms, operation.operation.to_string()))
+            .collect(),
+        operations_planned: original.workload.len() as u64,
+        chain: witness
+            .chain
+            .iter()
+            .filter_map(|&index| link(&run.history, index))
+            .collect(),
+        digest: run.digest().to_string(),
+        ..FailureReport::default()
+    }
+}
+
+fn link(history: &History, index: u64) -> Option<String> {
+    let event = history.events.get(index as usize)?;
+    let text = event.what.to_string();
+    let host = &*event.host;
+    // A group usually has its host's name; once is enough.
+    match text.starts_with(host) {
+        true => Some(format!("#{} {text}", event.index)),
+        false => Some(format!("#{} {host} {text}", event.index)),
+    }
+}
+
+/// The faults of a plan, each at the time at which it bit, with what it hit.
+fn causes(run: &Run) -> Vec<CauseLine> {
+    let bite = |fault: usize| {
+        run.history
+            .events
+            .iter()
+            .find(|event| matches!(&event.what, What::FaultBit { fault: own, .. } if *own == fault))
+    };
+    let cause = |(index, fault): (usize, &crate::plan::Fault)| match bite(index) {
+        Some(event) => {
+            let aim = match &fault.trigger.call {
+                Some(_) => fault
+                    .trigger
+                    .to_string()
+                    .split_once(" s  ")
+                    .map(|(_, aim)| aim.to_owned()),
+                None => None,
+            };
+            let line = CauseLine::at(event.at.as_millis() as u64, fault.action.to_string());
+            match aim {
+                Some(aim) => line.with_detail(aim),
+                None => line,
+            }
+        }
+        None => CauseLine::untimed(fault.to_string().trim().to_owned()).with_detail("did not bite"),
+    };
+    run.plan.schedule.iter().enumerate().map(cause).collect()
+}
+
+/// A run as a timeline.
+pub fn timeline(system: &System, run: &Run, verdicts: &[(String, Verdict)]) -> Timeline {
+    let emphasised: Vec<u64> = verdicts
+        .iter()
+        .filter_map(|(_, verdict)| verdict.witness())
+        .flat_map(|witness| witness.chain.iter().copied().chain([witness.index]))
+        .collect();
+    let mut hosts: Vec<String> = Vec::new();
+    for event in &run.history.events {
+        if !hosts.iter().any(|host| **host == *event.host) {
+            hosts.push(event.host.to_string());
+        }
+    }
+    let row = |event: &Event| TimelineRow {
+        index: event.index,
+        at_ns: event.at.as_nanos() as u64,
+        host: event.host.to_string(),
+        kind: kind(&event.what),
+        text: event.what.to_string(),
+        emphasis: emphasised.contains(&event.index),
+    };
+    Timeline {
+        title: format!("one run of {}", system.name()),
+        scenario: system.name().to_owned(),
+        seed: run.plan.seed.0,
+        digest: run.digest().to_string(),
+        hosts,
+        rows: run.history.events.iter().map(row).collect(),
+        verdicts: verdicts.iter().map(verdict_line).collect(),
+    }
+}
+
+fn verdict_line((property, verdict): &(String, Verdict)) -> VerdictLine {
+    let (word, detail) = match verdict {
+        Verdict::Holds => (VerdictWord::Holds, String::new()),
+        Verdict::Broken(witness) => (VerdictWord::Broken, witness.to_string()),
+        Verdict::Vacuous(why) => (VerdictWord::Vacuous, why.clone()),
+    };
+    VerdictLine {
+        property: property.clone(),
+        verdict: word,
+        detail,
+    }
+}
+
+fn kind(what: &What) -> RowKind {
+    match what {
+        What::OperationInvoked { .. } | What::OperationAnswered { .. } => RowKind::Operation,
+        What::FaultBit { .. }
+        | What::FaultLifted { .. }
+        | What::HostCrashed
+        | What::HostPaused { .. } => RowKind::Fault,
+        What::HostStarted { .. }
+        | What::HostExited { .. }
+        | What::HealBegan
+        | What::Quiet
+        | What::LivenessBoundReached { .. } => RowKind::Run,
+        What::Committed { .. }
+        | What::RolledBack { .. }
+        | What::StatementFailed { .. }
+        | What::Observed { .. }
+        | What::FinalState { .. } => RowKind::Database,
+        What::ExternalCalled { .. } => RowKind::External,
+        What::Logged { .. } => RowKind::Log,
+        _ => RowKind::Broker,
+    }
+}

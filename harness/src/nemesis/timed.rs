@@ -1,0 +1,262 @@
+//! The nemesis between ticks: begins and ends the faults that a time or a port call sets off.
+//!
+//! It decides and keeps the books; what has to be done to processes and links comes out as
+//! [`Deed`]s, which the simulation carries out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::history::What;
+use crate::plan::{Action, Fault, Plan};
+use crate::simulation::world::{StruckLink, World, lock};
+
+/// Something to be done to the simulated machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Drop what runs on the host.
+    Kill(String),
+    /// Start the host's software again.
+    Start(String),
+    /// Let nothing pass from one host to another.
+    Cut { from: String, to: String },
+    /// Let everything pass again.
+    Mend { from: String, to: String },
+    /// Every segment between two hosts takes so long; `None` means as usual.
+    Latency {
+        a: String,
+        b: String,
+        latency: Option<Duration>,
+    },
+}
+
+enum Step {
+    Begin(usize),
+    End(usize),
+    Start(String),
+}
+
+/// The faults of one plan, in the course of one run.
+pub(crate) struct Nemesis {
+    schedule: Vec<Action>,
+    agenda: BTreeMap<(Duration, usize), Step>,
+    booked: usize,
+    active: BTreeSet<usize>,
+    cut: BTreeSet<(String, String)>,
+    broker_host: String,
+    name: Arc<str>,
+}
+
+impl Nemesis {
+    pub(crate) fn new(plan: &Plan, broker_host: &str) -> Self {
+        let mut nemesis = Nemesis {
+            schedule: plan
+                .schedule
+                .iter()
+                .map(|fault| fault.action.clone())
+                .collect(),
+            agenda: BTreeMap::new(),
+            booked: 0,
+            active: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            broker_host: broker_host.to_owned(),
+            name: "nemesis".into(),
+        };
+        for (fault, planned) in plan.schedule.iter().enumerate() {
+            if planned.trigger.call.is_none() {
+                let at = Duration::from_millis(planned.trigger.at_ms);
+                nemesis.book(at, Step::Begin(fault));
+            }
+        }
+        nemesis
+    }
+
+    /// When a plan's chaos is over at the latest: after the last operation and the last fault. A
+    /// fault that waits for a call is given `patience` to meet one, also after the last operation.
+    pub(crate) fn end_of(plan: &Plan, patience: Duration) -> Duration {
+        let last_operation = plan.workload.iter().map(|operation| operation.at_ms).max();
+        let last_operation = Duration::from_millis(last_operation.unwrap_or_default());
+        let end = |fault: &Fault| {
+            let begin = Duration::from_millis(fault.trigger.at_ms);
+            let met = match fault.trigger.call {
+                Some(_) => begin.max(last_operation) + patience,
+                None => begin,
+            };
+            met + Duration::from_millis(fault.action.duration_ms())
+        };
+        plan.schedule
+            .iter()
+            .map(end)
+            .max()
+            .unwrap_or_default()
+            .max(last_operation)
+    }
+
+    fn book(&mut self, at: Duration, step: Step) {
+        self.agenda.insert((at, self.booked), step);
+        self.booked += 1;
+    }
+
+    /// Does everything whose time has come.
+    pub(crate) fn due(&mut self, world: &World) -> Vec<Deed> {
+        let mut deeds = Vec::new();
+        let now = world.now();
+        while let Some(entry) = self
+            .agenda
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+        {
+            match entry.remove() {
+                Step::Begin(fault) => deeds.extend(self.begin(fault, world)),
+                Step::End(fault) => deeds.extend(self.end(fault, world)),
+                Step::Start(host) => deeds.push(Deed::Start(host)),
+            }
+        }
+        deeds
+    }
+
+    /// Begins a fault that a port call set off.
+    pub(crate) fn set_off(&mut self, fault: usize, world: &World) -> Vec<Deed> {
+        self.begin(fault, world)
+    }
+
+    /// Ends every fault.
+    pub(crate) fn heal(&mut self, world: &World) -> Vec<Deed> {
+        let mut deeds = Vec::new();
+        for step in std::mem::take(&mut self.agenda).into_values() {
+            match step {
+                Step::Begin(_) => {}
+                Step::End(fault) => deeds.extend(self.end(fault, world)),
+                Step::Start(host) => deeds.push(Deed::Start(host)),
+            }
+        }
+        world.disarm();
+        world.resume_all();
+        deeds
+    }
+
+    fn begin(&mut self, fault: usize, world: &World) -> Vec<Deed> {
+        let action = self.schedule[fault].clone();
+        let now = world.now();
+        let lasts = Duration::from_millis(action.duration_ms());
+        match &action {
+            Action::Crash { host, .. } => self.crash(fault, host, lasts, world),
+            Action::BrokerOutage { .. } => {
+                let host = self.broker_host.clone();
+                self.crash(fault, &host, lasts, world)
+            }
+            Action::Pause { host, .. } => {
+                world.pause(&Arc::from(host.as_str()), fault, now + lasts);
+                Vec::new()
+            }
+            Action::Rebalance { group } => {
+                let mut seen = Vec::new();
+                let bit = lock(&world.broker).rebalance(group, now, &mut seen);
+                if bit {
+                    world.bit(fault, &self.name, action.to_string());
+                }
+                for (host, what) in seen {
+                    world.record(&host, what);
+                }
+                world.broker_changed.notify_waiters();
+                Vec::new()
+            }
+            _ => {
+                self.active.insert(fault);
+                self.book(now + lasts, Step::End(fault));
+                self.refresh(world)
+            }
+        }
+    }
+
+    fn end(&mut self, fault: usize, world: &World) -> Vec<Deed> {
+        self.active.remove(&fault);
+        let mut deeds = self.refresh(world);
+        if let Action::Latency { a, b, .. } = &self.schedule[fault] {
+            deeds.push(Deed::Latency {
+                a: a.clone(),
+                b: b.clone(),
+                latency: None,
+            });
+        }
+        world.record(&self.name, What::FaultLifted { fault });
+        deeds
+    }
+
+    fn crash(&mut self, fault: usize, host: &str, lasts: Duration, world: &World) -> Vec<Deed> {
+        let name: Arc<str> = host.into();
+        // A crash that a call set off has already killed the host at the gate.
+        let set_off = world.has_bitten(fault);
+        if !set_off {
+            if !world.is_up(host) {
+                return Vec::new();
+            }
+            world.bit(fault, &self.name, self.schedule[fault].to_string());
+            world.kill(&name);
+        }
+        self.book(world.now() + lasts, Step::Start(host.to_owned()));
+        vec![Deed::Kill(host.to_owned())]
+    }
+
+    /// Brings links, third parties and the broker's capacity in line with the active faults.
+    fn refresh(&mut self, world: &World) -> Vec<Deed> {
+        let mut deeds = Vec::new();
+        let mut links = Vec::new();
+        let mut cut = BTreeSet::new();
+        let mut capacity_limit = None;
+        let mut outages = BTreeMap::new();
+        for &fault in &self.active {
+            let mut both_ways = |a: &String, b: &String| {
+                for (from, to) in [(a, b), (b, a)] {
+                    links.push(StruckLink {
+                        fault,
+                        from: from.clone(),
+                        to: to.clone(),
+                    });
+                }
+            };
+            match &self.schedule[fault] {
+                Action::Partition { a, b, .. } => {
+                    both_ways(a, b);
+                    cut.insert((a.clone(), b.clone()));
+                    cut.insert((b.clone(), a.clone()));
+                }
+                Action::OneWayPartition { from, to, .. } => {
+                    links.push(StruckLink {
+                        fault,
+                        from: from.clone(),
+                        to: to.clone(),
+                    });
+                    cut.insert((from.clone(), to.clone()));
+                }
+                Action::Latency {
+                    a, b, latency_ms, ..
+                } => {
+                    both_ways(a, b);
+                    deeds.push(Deed::Latency {
+                        a: a.clone(),
+                        b: b.clone(),
+                        latency: Some(Duration::from_millis(*latency_ms)),
+                    });
+                }
+                Action::CapacityLimit { .. } => capacity_limit = Some(fault),
+                Action::ExternalOutage { provider, .. } => {
+                    outages.insert(provider.clone(), fault);
+                }
+                _ => {}
+            }
+        }
+        let link = |(from, to): &(String, String)| (from.clone(), to.clone());
+        for (from, to) in self.cut.difference(&cut).map(link) {
+            deeds.push(Deed::Mend { from, to });
+        }
+        for (from, to) in cut.difference(&self.cut).map(link) {
+            deeds.push(Deed::Cut { from, to });
+        }
+        self.cut = cut;
+        world.set_links(links);
+        world.set_capacity_limit(capacity_limit);
+        lock(&world.ledgers).set_outages(outages);
+        deeds
+    }
+}

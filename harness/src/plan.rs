@@ -1,0 +1,165 @@
+//! The plan: everything that will happen to the system, as data.
+//!
+//! Reading order: [`workload`] the operations, [`fault`] what a fault is, [`swarm`] which kinds a
+//! seed has, [`schedule`] how faults are generated. No dice roll outside this folder: a fault that
+//! is not in the plan does not happen.
+
+mod fault;
+mod schedule;
+mod swarm;
+mod workload;
+
+use std::fmt;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use fault::{Action, Aim, Call, Fault, Side, Trigger};
+pub use schedule::{Budget, Targets};
+pub use swarm::{FaultKind, Swarm};
+pub use workload::{Load, Operation};
+
+use crate::seed::Seed;
+
+/// Everything that will happen to the system in one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The seed of what is not in the plan itself: message latencies, the order in which hosts
+    /// run within a tick, the system's own random numbers.
+    pub seed: Seed,
+    /// What the system is asked to do.
+    pub workload: Vec<Operation>,
+    /// What is done to it meanwhile.
+    pub schedule: Vec<Fault>,
+}
+
+impl Plan {
+    /// The same plan without faults.
+    #[must_use]
+    pub fn without_faults(&self) -> Plan {
+        Plan {
+            schedule: Vec::new(),
+            ..self.clone()
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}", self.seed)?;
+        writeln!(f, "{} operations", self.workload.len())?;
+        for operation in &self.workload {
+            writeln!(f, "  {operation}")?;
+        }
+        writeln!(f, "{} faults", self.schedule.len())?;
+        for fault in &self.schedule {
+            writeln!(f, "  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a strategy for operations. A strategy itself cannot be shared between threads.
+pub type OperationStrategy = Arc<dyn Fn() -> BoxedStrategy<Value> + Send + Sync>;
+
+/// What plans are drawn from.
+#[derive(Clone)]
+pub struct Generator {
+    /// Makes the strategy for one operation of the workload.
+    pub operation: OperationStrategy,
+    /// How many operations.
+    pub load: Load,
+    /// The kinds of fault that are allowed.
+    pub faults: Vec<FaultKind>,
+    /// What there is to be struck.
+    pub targets: Targets,
+    /// How many faults.
+    pub budget: Budget,
+}
+
+impl Generator {
+    /// The plan of a seed: always the same for the same generator.
+    ///
+    /// # Panics
+    ///
+    /// If the strategy for operations rejects every value (a filter that nothing passes).
+    pub fn plan(&self, seed: Seed) -> Plan {
+        let workload = workload::workload(&self.load, (self.operation)());
+        let swarm = draw(seed, "swarm", &swarm::swarm(&self.faults));
+        let schedule = schedule::schedule(&swarm, &self.targets, &self.budget);
+        Plan {
+            seed,
+            workload: draw(seed, "workload", &workload),
+            schedule: draw(seed, "faults", &schedule),
+        }
+    }
+
+    /// Plans as a proptest strategy, for property tests over plans.
+    pub fn strategy(&self) -> impl Strategy<Value = Plan> + use<> {
+        let generator = self.clone();
+        any::<u64>().prop_map(move |seed| generator.plan(Seed(seed)))
+    }
+}
+
+/// Draws one value from a strategy, with the seed's stream `name`.
+fn draw<S: Strategy>(seed: Seed, name: &str, strategy: &S) -> S::Value {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed.bytes(name));
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    strategy
+        .new_tree(&mut runner)
+        .unwrap_or_else(|reason| panic!("the strategy of the {name} generates nothing: {reason}"))
+        .current()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generator(faults: &[FaultKind]) -> Generator {
+        Generator {
+            operation: Arc::new(|| (0..5_i32).prop_map(Value::from).boxed()),
+            load: Load::default(),
+            faults: faults.to_vec(),
+            targets: Targets {
+                hosts: vec!["billing".into()],
+                publishers: vec!["billing".into()],
+                ..Targets::default()
+            },
+            budget: Budget::default(),
+        }
+    }
+
+    #[test]
+    fn a_seed_always_gives_the_same_plan_and_reads_back() {
+        let generator = generator(FaultKind::ALL);
+        for seed in (0..50).map(Seed) {
+            let plan = generator.plan(seed);
+            assert_eq!(plan, generator.plan(seed));
+            let json = serde_json::to_string(&plan).unwrap();
+            assert_eq!(plan, serde_json::from_str(&json).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_workload_does_not_depend_on_the_faults() {
+        for seed in (0..50).map(Seed) {
+            let all = generator(FaultKind::ALL).plan(seed);
+            let none = generator(&[]).plan(seed);
+            assert_eq!(all.workload, none.workload);
+            assert!(none.schedule.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_fault_prints_in_one_line() {
+        for seed in (0..50).map(Seed) {
+            for fault in generator(FaultKind::ALL).plan(seed).schedule {
+                assert_eq!(fault.to_string().lines().count(), 1, "{fault}");
+            }
+        }
+    }
+}

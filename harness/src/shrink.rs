@@ -1,0 +1,208 @@
+//! Shrinking: the smallest plan that still breaks the property.
+//!
+//! A plan is data, so one shrinker serves tests, the command line and saved artefacts. Faults that
+//! did not bite go first, then faults, then operations (delta debugging, Zeller and Hildebrandt,
+//! TSE 2002), then faults are aimed anew so that fewer operations lead up to them.
+
+use crate::checker::Verdict;
+use crate::plan::Plan;
+use crate::simulation::{Recording, Run, RunError, run};
+use crate::system::System;
+
+/// The result of a shrink.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The smallest failing run that was found.
+    pub run: Run,
+    /// How many runs it took.
+    pub runs: usize,
+    /// Whether every single fault and operation that is left was tried without, and the property
+    /// held.
+    pub one_minimal: bool,
+}
+
+/// Shrinks a plan that breaks `property`.
+///
+/// Returns `None` if the plan does not break it. Stops after `runs_max` runs with the best plan
+/// known by then.
+///
+/// # Errors
+///
+/// If a run comes to no result.
+pub fn shrink(
+    system: &System,
+    plan: &Plan,
+    property: &str,
+    runs_max: usize,
+) -> Result<Option<Shrunk>, RunError> {
+    let first = run(system, plan, Recording::On)?;
+    if !breaks(system, &first, property) {
+        return Ok(None);
+    }
+    let mut search = Search {
+        system,
+        property,
+        best: first,
+        runs: 1,
+        runs_max,
+    };
+    let one_minimal = search.minimise()?;
+    Ok(Some(Shrunk {
+        run: search.best,
+        runs: search.runs,
+        one_minimal,
+    }))
+}
+
+/// Whether a run breaks a property.
+pub fn breaks(system: &System, run: &Run, property: &str) -> bool {
+    system
+        .properties()
+        .iter()
+        .filter(|own| own.id() == property)
+        .any(|own| matches!(own.check(&run.history), Verdict::Broken(_)))
+}
+
+/// The two parts of a plan that can get shorter.
+#[derive(Clone, Copy)]
+enum Part {
+    Schedule,
+    Workload,
+}
+
+impl Part {
+    fn len(self, plan: &Plan) -> usize {
+        match self {
+            Part::Schedule => plan.schedule.len(),
+            Part::Workload => plan.workload.len(),
+        }
+    }
+
+    fn without(self, plan: &Plan, from: usize, to: usize) -> Plan {
+        let mut plan = plan.clone();
+        match self {
+            Part::Schedule => drop(plan.schedule.drain(from..to)),
+            Part::Workload => drop(plan.workload.drain(from..to)),
+        }
+        plan
+    }
+}
+
+struct Search<'a> {
+    system: &'a System,
+    property: &'a str,
+    best: Run,
+    runs: usize,
+    runs_max: usize,
+}
+
+impl Search<'_> {
+    /// Returns whether the result is one-minimal.
+    fn minimise(&mut self) -> Result<bool, RunError> {
+        loop {
+            let before = self.best.plan.clone();
+            self.drop_idle_faults()?;
+            self.cut(Part::Schedule)?;
+            self.cut(Part::Workload)?;
+            self.aim_anew()?;
+            if self.runs >= self.runs_max {
+                return Ok(false);
+            }
+            if self.best.plan == before {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Accepts a candidate if it still breaks the property.
+    fn accept(&mut self, candidate: Plan) -> Result<bool, RunError> {
+        if self.runs >= self.runs_max || candidate == self.best.plan {
+            return Ok(false);
+        }
+        self.runs += 1;
+        let run = run(self.system, &candidate, Recording::On)?;
+        let accepted = breaks(self.system, &run, self.property);
+        if accepted {
+            self.best = run;
+        }
+        Ok(accepted)
+    }
+
+    fn drop_idle_faults(&mut self) -> Result<(), RunError> {
+        let mut plan = self.best.plan.clone();
+        let mut index = 0;
+        plan.schedule.retain(|_| {
+            index += 1;
+            self.best.bitten.contains(&(index - 1))
+        });
+        self.accept(plan).map(drop)
+    }
+
+    /// Cuts out ever smaller pieces until no single element can go.
+    fn cut(&mut self, part: Part) -> Result<(), RunError> {
+        let mut size = part.len(&self.best.plan);
+        while size > 0 {
+            let mut from = 0;
+            let mut cut_any = false;
+            while from < part.len(&self.best.plan) {
+                let to = (from + size).min(part.len(&self.best.plan));
+                let candidate = part.without(&self.best.plan, from, to);
+                match self.accept(candidate)? {
+                    true => cut_any = true,
+                    false => from = to,
+                }
+            }
+            // The last element may have become superfluous by a later cut, so size one repeats.
+            size = if size == 1 && cut_any { 1 } else { size / 2 };
+        }
+        Ok(())
+    }
+
+    /// A fault that waits for the nth call needs all the operations that lead to n calls. Aiming
+    /// it at an earlier one lets those go.
+    fn aim_anew(&mut self) -> Result<(), RunError> {
+        for fault in 0..self.best.plan.schedule.len() {
+            let Some(aim) = self.best.plan.schedule[fault].trigger.call.clone() else {
+                continue;
+            };
+            for nth in 1..aim.nth {
+                let mut candidate = self.best.plan.clone();
+                if let Some(aim) = &mut candidate.schedule[fault].trigger.call {
+                    aim.nth = nth;
+                }
+                if self.accept(candidate)? {
+                    break;
+                }
+            }
+        }
+        if self.best.plan.workload.len() > 1 {
+            self.start_over_with_few_operations()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps one, then two operations and lets the faults meet them at their first calls.
+    fn start_over_with_few_operations(&mut self) -> Result<(), RunError> {
+        let plan = self.best.plan.clone();
+        for keep in 1..plan.workload.len().min(3) {
+            for start in 0..=plan.workload.len() - keep {
+                for nth in 1..=3 {
+                    let mut candidate = plan.clone();
+                    candidate.workload = plan.workload[start..start + keep].to_vec();
+                    let from = candidate.workload[0].at_ms;
+                    for fault in &mut candidate.schedule {
+                        let Some(aim) = &mut fault.trigger.call else {
+                            continue;
+                        };
+                        aim.nth = nth;
+                        fault.trigger.at_ms = fault.trigger.at_ms.min(from);
+                    }
+                    if self.accept(candidate)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

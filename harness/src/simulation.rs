@@ -1,0 +1,428 @@
+//! The simulation: one run of one plan, on a fresh hermetic thread, in virtual time.
+//!
+//! Reading order: [`host`] what a service is handed, [`world`] what all hosts share, [`hermetic`]
+//! and [`clock`] what makes a run repeatable, [`net`] and [`http`] the simulated network, [`logs`]
+//! what becomes of log lines. Only this folder and the broker's two ends name turmoil.
+
+mod clock;
+pub(crate) mod hermetic;
+mod host;
+mod http;
+mod logs;
+mod net;
+mod obligations;
+pub(crate) mod settings;
+pub(crate) mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+pub use host::Host;
+pub use http::{HttpError, Request, Response};
+pub use net::{TcpListener, TcpStream};
+pub use settings::{Recording, Settings};
+
+use crate::broker;
+use crate::database::{Databases, Engine, Store, StoreError};
+use crate::history::{Answer, Digest, History, What};
+use crate::nemesis::{Armed, Command, Deed, Nemesis};
+use crate::plan::{Plan, Targets};
+use crate::system::{System, panic_text};
+use hermetic::Hermetic;
+use world::{Gate, World, lock};
+
+/// How long a fault that waits for a call is given before the run heals.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a supervisor waits before it starts a service again that ended by itself.
+const SUPERVISOR_DELAY: Duration = Duration::from_secs(1);
+
+/// What one run left behind.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What was to happen.
+    pub plan: Plan,
+    /// What happened.
+    pub history: History,
+    /// The faults, by index in the plan, that had an effect.
+    pub bitten: Vec<usize>,
+    /// How much virtual time passed.
+    pub elapsed: Duration,
+}
+
+impl Run {
+    /// The digest of the run's history.
+    pub fn digest(&self) -> Digest {
+        self.history.digest()
+    }
+}
+
+/// Why a run came to no result. None of these is a verdict on the system.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The program was linked in a way that the harness cannot make a thread hermetic.
+    #[error("{0}")]
+    NotHermetic(String),
+    /// The databases could not be created.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A probe or a view failed.
+    #[error("a probe or a view of the final state failed: {0}")]
+    Probe(#[from] sqlx::Error),
+    /// The system has operations but nothing carries them out, or the other way round.
+    #[error("system `{0}` has no operations: call `System::operations`")]
+    NoOperations(String),
+    /// A task of the system panicked, or the harness did.
+    #[error("a task panicked: {0}")]
+    Panicked(String),
+}
+
+/// Runs a plan.
+///
+/// # Errors
+///
+/// See [`RunError`]; a broken property is not an error.
+pub fn run(system: &System, plan: &Plan, recording: Recording) -> Result<Run, RunError> {
+    on_fresh_thread(system, plan, recording).map(|(run, _)| run)
+}
+
+/// Runs a plan without faults to learn what faults could aim at.
+pub(crate) fn survey(system: &System, plan: &Plan) -> Result<Targets, RunError> {
+    on_fresh_thread(system, plan, Recording::Off).map(|(_, targets)| targets)
+}
+
+/// Hash keys and other state of a thread must not be left over from an earlier run.
+fn on_fresh_thread(
+    system: &System,
+    plan: &Plan,
+    recording: Recording,
+) -> Result<(Run, Targets), RunError> {
+    warn_without_tokio_unstable();
+    let engine = Engine::from_environment()?;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(format!("run {}", plan.seed));
+        let spawned = thread.spawn_scoped(scope, || simulate(system, plan, recording, &engine));
+        match spawned.map(|run| run.join()) {
+            Ok(Ok(run)) => run,
+            Ok(Err(panic)) => Err(RunError::Panicked(panic_text(&*panic).to_owned())),
+            Err(error) => Err(RunError::Store(error.into())),
+        }
+    })
+}
+
+fn warn_without_tokio_unstable() {
+    #[cfg(not(tokio_unstable))]
+    {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            eprintln!(
+                "warning: stormglass was built without `--cfg tokio_unstable`, so tokio's own \
+                 random choices (`select!`) may differ between two runs of one seed; put \
+                 `rustflags = [\"--cfg\", \"tokio_unstable\"]` under `[build]` in .cargo/config.toml"
+            );
+        });
+    }
+}
+
+fn simulate(
+    system: &System,
+    plan: &Plan,
+    recording: Recording,
+    engine: &Engine,
+) -> Result<(Run, Targets), RunError> {
+    clock::set_between_ticks(Duration::ZERO);
+    let hermetic = Hermetic::enter(plan.seed, clock::now)
+        .map_err(|error| RunError::NotHermetic(error.to_string()))?;
+    let handler = system.handler.clone();
+    let handler = handler.ok_or_else(|| RunError::NoOperations(system.name().to_owned()))?;
+    let store = Store::create(
+        engine,
+        system.databases.iter().map(|own| (&own.name, &own.schema)),
+    )?;
+    let latency = system.settings.database_latency;
+    let databases = Arc::new(Databases::open(store, &system.databases, latency)?);
+    let description = system.description();
+    let core = broker::Core::new(&description, broker::HOST.into());
+    let world = Arc::new(World::new(
+        core,
+        History::new(description),
+        Armed::new(plan),
+        recording,
+    ));
+    let _logs = (recording == Recording::On).then(|| logs::capture(world.clone()));
+
+    let mut machines = Machines::new(system, plan, &world, &databases);
+    let workload = Workload {
+        plan,
+        handler,
+        world: world.clone(),
+        databases: databases.clone(),
+    };
+    let unanswered = machines.add_client(workload, system.settings.operation_timeout);
+    let course = Course {
+        heal_at: Nemesis::end_of(plan, PATIENCE),
+        settings: &system.settings,
+        unanswered,
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| course.follow(&mut machines, &world)));
+    if outcome.is_ok() {
+        let harness: Arc<str> = "harness".into();
+        let broker: Arc<str> = broker::HOST.into();
+        for what in lock(&world.broker).final_events() {
+            world.record(&broker, what);
+        }
+        databases.read_views(&world, &harness)?;
+    }
+    let elapsed = machines.now();
+    let (bitten, targets) = (world.bitten(), world.targets());
+    let history = world.take_history();
+    // Whatever destructors still do, they do it against dead ports.
+    world.kill_all();
+    drop(machines);
+    drop(databases);
+    drop(hermetic);
+    if let Err(panic) = outcome {
+        return Err(RunError::Panicked(panic_text(&*panic).to_owned()));
+    }
+    Ok((
+        Run {
+            plan: plan.clone(),
+            history,
+            bitten,
+            elapsed,
+        },
+        targets,
+    ))
+}
+
+/// The two phases of a run: chaos, then heal until quiet or until the liveness bound.
+struct Course<'a> {
+    heal_at: Duration,
+    settings: &'a Settings,
+    unanswered: Arc<Mutex<usize>>,
+}
+
+impl Course<'_> {
+    fn follow(&self, machines: &mut Machines<'_>, world: &World) {
+        let harness: Arc<str> = "harness".into();
+        while machines.now() < self.heal_at {
+            machines.step();
+        }
+        machines.heal();
+        world.record(&harness, What::HealBegan);
+        let bound = machines.now() + self.settings.liveness_bound;
+        loop {
+            machines.step();
+            let Some(waiting_for) = self.waiting_for(machines, world) else {
+                return world.record(&harness, What::Quiet);
+            };
+            if machines.now() >= bound {
+                return world.record(&harness, What::LivenessBoundReached { waiting_for });
+            }
+        }
+    }
+
+    /// What keeps the system from being quiet, or `None` if it is.
+    fn waiting_for(&self, machines: &Machines<'_>, world: &World) -> Option<String> {
+        let still = machines.now().saturating_sub(world.last_activity());
+        if still < self.settings.quiet {
+            return Some("something still happens all the time".to_owned());
+        }
+        let unanswered = *lock(&self.unanswered);
+        if unanswered > 0 {
+            return Some(format!("{unanswered} operations without an answer"));
+        }
+        world
+            .unpublished()
+            .or_else(|| lock(&world.broker).backlog())
+    }
+}
+
+/// The simulated machines and what the nemesis does to them.
+struct Machines<'a> {
+    sim: turmoil::Sim<'a>,
+    nemesis: Nemesis,
+    world: Arc<World>,
+    usual_latency: Duration,
+    restarts: Vec<(Duration, String)>,
+}
+
+impl<'a> Machines<'a> {
+    fn new(
+        system: &'a System,
+        plan: &Plan,
+        world: &Arc<World>,
+        databases: &Arc<Databases>,
+    ) -> Self {
+        let settings = &system.settings;
+        let mut sim = turmoil::Builder::new()
+            .rng_seed(plan.seed.number("network"))
+            .epoch(UNIX_EPOCH + hermetic::EPOCH)
+            .tick_duration(settings.tick)
+            .simulation_duration(Duration::MAX)
+            .min_message_latency(settings.latency_min)
+            .max_message_latency(settings.latency_max)
+            .tcp_capacity(4_096)
+            .enable_random_order()
+            .build();
+        let own = world.clone();
+        sim.host(broker::HOST, move || {
+            let gate = own.start(&broker::HOST.into());
+            logs::this_host(gate.host());
+            async move {
+                broker::serve(gate).await;
+                Ok(())
+            }
+        });
+        for (name, factory) in &system.hosts {
+            let (world, databases) = (world.clone(), databases.clone());
+            sim.host(&**name, move || {
+                let gate = world.start(name);
+                logs::this_host(name);
+                let software = factory(Host::new(gate.clone(), databases.clone()));
+                async move {
+                    let error = software.await.err();
+                    gate.record(What::HostExited { error });
+                    gate.exited();
+                    Ok(())
+                }
+            });
+        }
+        Machines {
+            sim,
+            nemesis: Nemesis::new(plan, broker::HOST),
+            world: world.clone(),
+            usual_latency: settings.latency_max,
+            restarts: Vec::new(),
+        }
+    }
+
+    /// Adds the host that carries out the workload; counts the operations without an answer.
+    fn add_client(&mut self, workload: Workload<'_>, timeout: Duration) -> Arc<Mutex<usize>> {
+        let unanswered = Arc::new(Mutex::new(workload.plan.workload.len()));
+        let own = unanswered.clone();
+        let Workload {
+            plan,
+            handler,
+            world,
+            databases,
+        } = workload;
+        let plan = plan.clone();
+        self.sim.host("client", move || {
+            let gate = world.start(&"client".into());
+            logs::this_host(gate.host());
+            for (operation, planned) in plan.workload.iter().enumerate() {
+                let at = Duration::from_millis(planned.at_ms);
+                let text = planned.operation.to_string();
+                let host = Host::new(gate.clone(), databases.clone());
+                let carry_out = handler.clone();
+                let value = planned.operation.clone();
+                let (gate, unanswered) = (gate.clone(), own.clone());
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(at).await;
+                    gate.record(What::OperationInvoked { operation, text });
+                    let answer = tokio::time::timeout(timeout, carry_out(host, value)).await;
+                    let (answer, text) = match answer {
+                        Ok(Ok(text)) => (Answer::Done, text),
+                        Ok(Err(error)) => (Answer::Failed, error),
+                        Err(_) => (Answer::Failed, "no answer in time".to_owned()),
+                    };
+                    gate.record(What::OperationAnswered {
+                        operation,
+                        answer,
+                        text,
+                    });
+                    *lock(&unanswered) -= 1;
+                });
+            }
+            std::future::pending()
+        });
+        unanswered
+    }
+
+    fn now(&self) -> Duration {
+        self.sim.elapsed()
+    }
+
+    /// One tick: what the nemesis has on its agenda, then every host in turn.
+    fn step(&mut self) {
+        clock::set_between_ticks(self.sim.elapsed());
+        let deeds = self.nemesis.due(&self.world);
+        self.carry_out(deeds);
+        let now = self.now();
+        let (due, later) = std::mem::take(&mut self.restarts)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.restarts = later;
+        let due: Vec<(Duration, String)> = due;
+        self.carry_out(due.into_iter().map(|(_, host)| Deed::Start(host)).collect());
+        if let Err(error) = self.sim.step() {
+            panic!("the simulation cannot go on: {error}");
+        }
+        clock::set_between_ticks(self.sim.elapsed());
+        for command in self.world.take_commands() {
+            match command {
+                Command::SetOff { fault } => {
+                    let deeds = self.nemesis.set_off(fault, &self.world);
+                    self.carry_out(deeds);
+                }
+                Command::Exited { host } => {
+                    self.carry_out(vec![Deed::Kill(host.clone())]);
+                    self.restarts.push((self.now() + SUPERVISOR_DELAY, host));
+                }
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        clock::set_between_ticks(self.sim.elapsed());
+        let deeds = self.nemesis.heal(&self.world);
+        self.carry_out(deeds);
+    }
+
+    fn carry_out(&mut self, deeds: Vec<Deed>) {
+        for deed in deeds {
+            match deed {
+                Deed::Kill(host) => {
+                    self.sim.crash(&*host);
+                    if host == broker::HOST {
+                        lock(&self.world.broker).crash();
+                    }
+                }
+                // A host that another fault has started meanwhile is left alone.
+                Deed::Start(host) if self.world.is_up(&host) => {}
+                Deed::Start(host) => self.sim.bounce(&*host),
+                Deed::Cut { from, to } => self.sim.partition_oneway(&*from, &*to),
+                Deed::Mend { from, to } => self.sim.repair_oneway(&*from, &*to),
+                Deed::Latency { a, b, latency } => {
+                    let latency = latency.unwrap_or(self.usual_latency);
+                    self.sim.set_link_latency(&*a, &*b, latency);
+                }
+            }
+        }
+    }
+}
+
+/// What the client host needs.
+struct Workload<'a> {
+    plan: &'a Plan,
+    handler: Arc<
+        dyn Fn(
+                Host,
+                serde_json::Value,
+            ) -> futures::future::LocalBoxFuture<'static, Result<String, String>>
+            + Send
+            + Sync,
+    >,
+    world: Arc<World>,
+    databases: Arc<Databases>,
+}
+
+impl Gate {
+    /// The host's software came to an end by itself.
+    fn exited(&self) {
+        if !self.is_dead() {
+            self.world().end(self.host());
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Log lines of the system, captured into the history.
+//!
+//! Everything that the system says through `tracing` at level INFO or above is recorded in virtual
+//! time, with the correlation id of its span. Libraries below the system are left out.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use super::world::World;
+use crate::history::What;
+
+/// The field that a span or a line carries its correlation id in.
+const CORRELATION_FIELD: &str = "correlation_id";
+
+/// Crates whose lines are not the system's own.
+const FOREIGN: &[&str] = &[
+    "turmoil", "tokio", "sqlx", "hyper", "axum", "tower", "mio", "runtime",
+];
+
+#[cfg(tokio_unstable)]
+thread_local! {
+    static HOSTS: RefCell<Vec<(tokio::runtime::Id, Arc<str>)>> = const { RefCell::new(Vec::new()) };
+}
+thread_local! {
+    static UNKNOWN: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
+}
+
+/// Captures log lines of this thread until the guard is dropped.
+pub(super) fn capture(world: Arc<World>) -> DefaultGuard {
+    UNKNOWN.with(|unknown| *unknown.borrow_mut() = Some("unknown".into()));
+    tracing::subscriber::set_default(Registry::default().with(Capture { world }))
+}
+
+/// Notes that the runtime which is running right now is this host's.
+pub(super) fn this_host(host: &Arc<str>) {
+    #[cfg(tokio_unstable)]
+    if let Ok(handle) = tokio::runtime::Handle::try_current() {
+        HOSTS.with(|hosts| {
+            let mut hosts = hosts.borrow_mut();
+            hosts.retain(|(_, own)| own != host);
+            hosts.push((handle.id(), host.clone()));
+        });
+    }
+    #[cfg(not(tokio_unstable))]
+    let _ = host;
+}
+
+/// The host whose runtime is running.
+fn current_host() -> Arc<str> {
+    #[cfg(tokio_unstable)]
+    if let Ok(handle) = tokio::runtime::Handle::try_current() {
+        let id = handle.id();
+        let found = HOSTS.with(|hosts| {
+            hosts
+                .borrow()
+                .iter()
+                .find(|(own, _)| *own == id)
+                .map(|(_, host)| host.clone())
+        });
+        if let Some(host) = found {
+            return host;
+        }
+    }
+    UNKNOWN
+        .with(|unknown| unknown.borrow().clone())
+        .unwrap_or_else(|| "unknown".into())
+}
+
+struct Capture {
+    world: Arc<World>,
+}
+
+/// The correlation id of a span.
+struct Correlation(String);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        let target = metadata.target().split("::").next().unwrap_or_default();
+        *metadata.level() <= Level::INFO && !FOREIGN.contains(&target)
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut line = Line::default();
+        attributes.record(&mut line);
+        if let (Some(correlation), Some(span)) = (line.correlation_id, context.span(id)) {
+            span.extensions_mut().insert(Correlation(correlation));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let of_span = || {
+            let scope = context.event_scope(event)?;
+            scope.into_iter().find_map(|span| {
+                span.extensions()
+                    .get::<Correlation>()
+                    .map(|own| own.0.clone())
+            })
+        };
+        let correlation_id = line.correlation_id.take().or_else(of_span);
+        let what = What::Logged {
+            level: event.metadata().level().to_string(),
+            message: line.message + &line.fields,
+            correlation_id,
+        };
+        self.world.record(&current_host(), what);
+    }
+}
+
+/// The parts of a line.
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+    correlation_id: Option<String>,
+}
+
+impl Line {
+    fn take(&mut self, field: &Field, value: String) {
+        match field.name() {
+            CORRELATION_FIELD => self.correlation_id = Some(value),
+            "message" => self.message = value,
+            name => self.fields += &format!(" {name}={value}"),
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.take(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.take(field, format!("{value:?}"));
+    }
+}

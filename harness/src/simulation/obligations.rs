@@ -1,0 +1,50 @@
+//! Obligations: what was committed and not yet published, followed while the history grows.
+//!
+//! Only a run's end depends on it (a run that still owes something is not quiet); the verdict is
+//! the checkers' alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::{Fact, What, short};
+
+/// The announcements of a run that no publication has met yet.
+#[derive(Default)]
+pub(crate) struct Obligations {
+    owed: BTreeMap<String, String>,
+    published: BTreeSet<String>,
+}
+
+impl Obligations {
+    /// Takes one more event into account.
+    pub(crate) fn observe(&mut self, what: &What) {
+        match what {
+            What::Observed {
+                fact: Fact::Announced(announcement),
+                ..
+            } => {
+                if !self.published.contains(&announcement.event_id) {
+                    self.owed
+                        .insert(announcement.event_id.clone(), announcement.entity.clone());
+                }
+            }
+            What::Published { message, .. } => {
+                if let Some(id) = message.event_id() {
+                    self.owed.remove(id);
+                    self.published.insert(id.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Describes what is owed, or `None` if nothing is.
+    pub(crate) fn outstanding(&self) -> Option<String> {
+        let (id, entity) = self.owed.first_key_value()?;
+        Some(format!(
+            "{} committed but not published, the first is {} of {}",
+            self.owed.len(),
+            short(id),
+            short(entity)
+        ))
+    }
+}

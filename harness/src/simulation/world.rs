@@ -1,0 +1,446 @@
+//! The world of one run: what outlives a host's crash, and the gate through which ports reach it.
+//!
+//! Everything here is touched by the simulation's thread only; the mutexes are never contended and
+//! exist so that what services are handed can be sent between tasks. No guard lives across an
+//! `.await`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::broker;
+use crate::external::Ledgers;
+use crate::history::{History, What};
+use crate::nemesis::{Armed, Command, Injection};
+use crate::plan::{Action, Call, Side, Targets};
+
+use super::clock;
+use super::obligations::Obligations;
+use super::settings::Recording;
+
+/// What all hosts of one run share.
+pub(crate) struct World {
+    /// The broker's durable state; its host only carries frames to it.
+    pub(crate) broker: Mutex<broker::Core>,
+    /// Told whenever something may have become available to a waiting consumer.
+    pub(crate) broker_changed: Notify,
+    /// What third parties have booked.
+    pub(crate) ledgers: Mutex<Ledgers>,
+    nemesis: Mutex<Armed>,
+    hosts: Mutex<BTreeMap<Arc<str>, HostState>>,
+    links: Mutex<Vec<StruckLink>>,
+    links_seen: Mutex<Vec<(Arc<str>, Arc<str>)>>,
+    capacity_limit: Mutex<Option<usize>>,
+    record: Mutex<Record>,
+    recording: Recording,
+}
+
+/// The history, and what is derived from it while it grows.
+struct Record {
+    history: History,
+    obligations: Obligations,
+    last_activity: Duration,
+    bitten: BTreeMap<usize, u64>,
+}
+
+/// One host, across its incarnations.
+#[derive(Default)]
+struct HostState {
+    incarnation: u32,
+    up: bool,
+    paused: Option<Paused>,
+    connections: Vec<Arc<dyn Severable>>,
+}
+
+#[derive(Clone, Copy)]
+struct Paused {
+    until: Duration,
+    fault: usize,
+}
+
+/// A link that a network fault of the plan affects.
+#[derive(Clone)]
+pub(crate) struct StruckLink {
+    /// The fault's index in the plan.
+    pub(crate) fault: usize,
+    /// The sending side.
+    pub(crate) from: String,
+    /// The receiving side.
+    pub(crate) to: String,
+}
+
+/// A connection to something real that ends with its host.
+pub(crate) trait Severable: Send + Sync {
+    /// Rolls back what is open and closes the connection, before it returns.
+    fn sever(&self);
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    pub(crate) fn new(
+        core: broker::Core,
+        history: History,
+        armed: Armed,
+        recording: Recording,
+    ) -> Self {
+        World {
+            broker: Mutex::new(core),
+            broker_changed: Notify::new(),
+            ledgers: Mutex::default(),
+            nemesis: Mutex::new(armed),
+            hosts: Mutex::default(),
+            links: Mutex::default(),
+            links_seen: Mutex::default(),
+            capacity_limit: Mutex::default(),
+            record: Mutex::new(Record {
+                history,
+                obligations: Obligations::default(),
+                last_activity: Duration::ZERO,
+                bitten: BTreeMap::new(),
+            }),
+            recording,
+        }
+    }
+
+    /// Virtual time since the start of the run.
+    pub(crate) fn now(&self) -> Duration {
+        clock::now()
+    }
+
+    /// Whether anything is recorded at all.
+    pub(crate) fn recording(&self) -> Recording {
+        self.recording
+    }
+
+    /// Appends to the history.
+    pub(crate) fn record(&self, host: &Arc<str>, what: What) {
+        let now = self.now();
+        let mut record = lock(&self.record);
+        record.last_activity = record.last_activity.max(now);
+        record.obligations.observe(&what);
+        if self.recording == Recording::On {
+            record.history.record(now, host, what);
+        }
+    }
+
+    /// Notes that a fault of the plan had an effect; only the first time enters the history.
+    pub(crate) fn bit(&self, fault: usize, host: &Arc<str>, text: String) {
+        let mut record = lock(&self.record);
+        let times = record.bitten.entry(fault).or_default();
+        *times += 1;
+        let first = *times == 1;
+        drop(record);
+        if first {
+            self.record(host, What::FaultBit { fault, text });
+        }
+    }
+
+    /// Whether a fault had an effect so far.
+    pub(crate) fn has_bitten(&self, fault: usize) -> bool {
+        lock(&self.record).bitten.contains_key(&fault)
+    }
+
+    /// The faults that had an effect so far.
+    pub(crate) fn bitten(&self) -> Vec<usize> {
+        lock(&self.record).bitten.keys().copied().collect()
+    }
+
+    /// When something was last recorded.
+    pub(crate) fn last_activity(&self) -> Duration {
+        lock(&self.record).last_activity
+    }
+
+    /// What was committed and still has to be published, described for a person; `None` if nothing.
+    pub(crate) fn unpublished(&self) -> Option<String> {
+        lock(&self.record).obligations.outstanding()
+    }
+
+    /// Takes the history out, at the end of the run.
+    pub(crate) fn take_history(&self) -> History {
+        let mut record = lock(&self.record);
+        let empty = History::new(record.history.description.clone());
+        std::mem::replace(&mut record.history, empty)
+    }
+
+    /// The gate of a host's next incarnation, which is up from now on.
+    pub(crate) fn start(self: &Arc<Self>, host: &Arc<str>) -> Gate {
+        let incarnation = {
+            let mut hosts = lock(&self.hosts);
+            let state = hosts.entry(host.clone()).or_default();
+            state.incarnation += 1;
+            state.up = true;
+            state.paused = None;
+            state.incarnation
+        };
+        self.record(host, What::HostStarted { incarnation });
+        Gate {
+            world: self.clone(),
+            host: host.clone(),
+            incarnation,
+        }
+    }
+
+    /// Whether the host is up.
+    pub(crate) fn is_up(&self, host: &str) -> bool {
+        lock(&self.hosts).get(host).is_some_and(|state| state.up)
+    }
+
+    /// Kills a host: its ports are dead and its connections rolled back and closed before this
+    /// returns. The simulation drops its futures later, when they can no longer do anything.
+    /// Returns whether it was up.
+    pub(crate) fn kill(&self, host: &Arc<str>) -> bool {
+        let connections = {
+            let mut hosts = lock(&self.hosts);
+            let Some(state) = hosts.get_mut(host) else {
+                return false;
+            };
+            if !std::mem::take(&mut state.up) {
+                return false;
+            }
+            state.paused = None;
+            std::mem::take(&mut state.connections)
+        };
+        for connection in connections {
+            connection.sever();
+        }
+        self.record(host, What::HostCrashed);
+        true
+    }
+
+    /// Lets a host stand still until a time.
+    pub(crate) fn pause(&self, host: &Arc<str>, fault: usize, until: Duration) {
+        let paused = {
+            let mut hosts = lock(&self.hosts);
+            let state = hosts.get_mut(host).filter(|state| state.up);
+            state
+                .map(|state| state.paused = Some(Paused { until, fault }))
+                .is_some()
+        };
+        if paused {
+            self.record(host, What::HostPaused { until });
+        }
+    }
+
+    /// Ends every pause.
+    pub(crate) fn resume_all(&self) {
+        for state in lock(&self.hosts).values_mut() {
+            if let Some(paused) = &mut state.paused {
+                paused.until = Duration::ZERO;
+            }
+        }
+    }
+
+    /// Replaces the links that network faults affect.
+    pub(crate) fn set_links(&self, links: Vec<StruckLink>) {
+        *lock(&self.links) = links;
+    }
+
+    /// Something was sent over a link: a network fault that affects it has bitten.
+    pub(crate) fn sent(&self, from: &Arc<str>, to: &Arc<str>) {
+        {
+            let mut seen = lock(&self.links_seen);
+            let link = if from < to { (from, to) } else { (to, from) };
+            if from != to && !seen.iter().any(|(a, b)| (a, b) == link) {
+                seen.push((link.0.clone(), link.1.clone()));
+            }
+        }
+        let struck: Vec<StruckLink> = {
+            let links = lock(&self.links);
+            if links.is_empty() {
+                return;
+            }
+            links
+                .iter()
+                .filter(|link| *link.from == **from && *link.to == **to)
+                .cloned()
+                .collect()
+        };
+        for link in struck {
+            self.bit(link.fault, from, format!("traffic to {to} affected"));
+        }
+    }
+
+    /// Lets the broker refuse every publish, because of a fault, or accept them again.
+    pub(crate) fn set_capacity_limit(&self, fault: Option<usize>) {
+        *lock(&self.capacity_limit) = fault;
+    }
+
+    /// The fault because of which the broker refuses every publish.
+    pub(crate) fn capacity_limit(&self) -> Option<usize> {
+        *lock(&self.capacity_limit)
+    }
+
+    /// Takes the commands that port calls left for the simulation's loop.
+    pub(crate) fn take_commands(&self) -> Vec<Command> {
+        lock(&self.nemesis).take_commands()
+    }
+
+    /// A host's software came to an end by itself: the host is dead until it is started again.
+    pub(crate) fn end(&self, host: &Arc<str>) {
+        self.kill(host);
+        lock(&self.nemesis).push(Command::Exited {
+            host: host.to_string(),
+        });
+    }
+
+    /// Kills every host, at the end of the run.
+    pub(crate) fn kill_all(&self) {
+        let names: Vec<Arc<str>> = lock(&self.hosts).keys().cloned().collect();
+        for host in names {
+            self.kill(&host);
+        }
+    }
+
+    /// What faults could aim at, judging by the calls and links that were used so far.
+    pub(crate) fn targets(&self) -> Targets {
+        let own = |host: &Arc<str>| !["broker", "client"].contains(&&**host);
+        let nemesis = lock(&self.nemesis);
+        let that_call = |wanted: Call| -> Vec<String> {
+            let hosts = nemesis
+                .seen()
+                .filter(|(host, call)| *call == wanted && own(host));
+            hosts.map(|(host, _)| host.to_string()).collect()
+        };
+        let mut links: Vec<(String, String)> = lock(&self.links_seen)
+            .iter()
+            .map(|(a, b)| (a.to_string(), b.to_string()))
+            .collect();
+        links.sort();
+        let record = lock(&self.record);
+        let groups = record.history.description.groups.keys().cloned().collect();
+        Targets {
+            hosts: lock(&self.hosts)
+                .keys()
+                .filter(|host| own(host))
+                .map(ToString::to_string)
+                .collect(),
+            database_hosts: that_call(Call::Statement),
+            publishers: that_call(Call::Publish),
+            consumers: that_call(Call::Settle),
+            links,
+            groups,
+            providers: lock(&self.ledgers).providers(),
+            external_hosts: that_call(Call::External),
+        }
+    }
+
+    /// Forgets the faults that still wait for a call.
+    pub(crate) fn disarm(&self) {
+        lock(&self.nemesis).disarm();
+    }
+}
+
+/// One incarnation of one host, as its ports see it.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    world: Arc<World>,
+    host: Arc<str>,
+    incarnation: u32,
+}
+
+impl Gate {
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    pub(crate) fn host(&self) -> &Arc<str> {
+        &self.host
+    }
+
+    pub(crate) fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Whether this incarnation has crashed.
+    pub(crate) fn is_dead(&self) -> bool {
+        lock(&self.world.hosts)
+            .get(&self.host)
+            .is_none_or(|state| !state.up || state.incarnation != self.incarnation)
+    }
+
+    /// Waits while the host is paused; never returns once this incarnation has crashed.
+    pub(crate) async fn open(&self) {
+        loop {
+            if self.is_dead() {
+                std::future::pending::<()>().await;
+            }
+            let paused = lock(&self.world.hosts)
+                .get(&self.host)
+                .and_then(|state| state.paused);
+            let now = self.world.now();
+            match paused {
+                Some(paused) if now < paused.until => {
+                    self.bit(paused.fault, "stood still".to_owned());
+                    // A pause may be lifted early, so the wait is in slices.
+                    let slice = (paused.until - now).min(Duration::from_millis(20));
+                    tokio::time::sleep(slice).await;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Opens the gate for one call, counts it, and applies the faults that strike before it.
+    pub(crate) async fn enter(&self, call: Call) -> Injection {
+        self.open().await;
+        let injection = lock(&self.world.nemesis).strike(&self.host, call, self.world.now());
+        self.apply(&injection, Side::Before);
+        if self.is_dead() {
+            std::future::pending::<()>().await;
+        }
+        injection
+    }
+
+    /// The call has had its effect: applies the faults that strike after it.
+    pub(crate) async fn leave(&self, injection: &Injection) {
+        self.apply(injection, Side::After);
+        self.open().await;
+    }
+
+    fn apply(&self, injection: &Injection, side: Side) {
+        for (fault, action) in injection.of_side(side) {
+            match action {
+                Action::Crash { host, .. } if **host == *self.host => {
+                    // Said before the death, because a dead host's port records nothing.
+                    self.bit(fault, action.to_string());
+                    self.world.kill(&self.host);
+                    lock(&self.world.nemesis).push(Command::SetOff { fault });
+                }
+                Action::Pause { host, for_ms } if **host == *self.host => {
+                    let until = self.world.now() + Duration::from_millis(*for_ms);
+                    self.world.pause(&self.host, fault, until);
+                }
+                _ if action.is_for_the_port() => {}
+                _ => lock(&self.world.nemesis).push(Command::SetOff { fault }),
+            }
+        }
+    }
+
+    /// Records at this host's port; a dead host records nothing.
+    pub(crate) fn record(&self, what: What) {
+        if !self.is_dead() {
+            self.world.record(&self.host, what);
+        }
+    }
+
+    /// Notes that a fault had an effect at this host.
+    pub(crate) fn bit(&self, fault: usize, text: String) {
+        self.world.bit(fault, &self.host, text);
+    }
+
+    /// Ties a connection to this incarnation. A dead host's connection is severed at once.
+    pub(crate) fn adopt(&self, connection: Arc<dyn Severable>) {
+        if self.is_dead() {
+            connection.sever();
+            return;
+        }
+        if let Some(state) = lock(&self.world.hosts).get_mut(&self.host) {
+            state.connections.push(connection);
+        }
+    }
+}

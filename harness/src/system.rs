@@ -1,0 +1,347 @@
+//! The system under test: hosts, databases, topics, operations and properties, as one value.
+//!
+//! A system is described once and then run as often as there are seeds. Nothing here runs it.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Display};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use proptest::strategy::{Just, Strategy};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::broker::Profile;
+use crate::checker::{Property, Verdict};
+use crate::database::Database;
+use crate::history::{Description, GroupDescription, History};
+use crate::plan::{Budget, FaultKind, Generator, Load, OperationStrategy, Plan, Targets};
+use crate::seed::Seed;
+use crate::simulation::{Host, Settings};
+
+/// A future of the system, on the simulation's thread.
+pub(crate) type Software = LocalBoxFuture<'static, Result<(), String>>;
+type Factory = Arc<dyn Fn(Host) -> Software + Send + Sync>;
+type Handler =
+    Arc<dyn Fn(Host, Value) -> LocalBoxFuture<'static, Result<String, String>> + Send + Sync>;
+
+/// A consumer group of the system.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    name: String,
+    description: GroupDescription,
+}
+
+impl Group {
+    /// A group that subscribes to `topics` and owes an effect to every event in them.
+    pub fn new(name: &str, topics: &[&str]) -> Self {
+        let description = GroupDescription {
+            topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
+            ..GroupDescription::default()
+        };
+        Group {
+            name: name.to_owned(),
+            description,
+        }
+    }
+
+    /// The group has an effect for these event types only, and ignores others.
+    #[must_use]
+    pub fn event_types(mut self, types: &[&str]) -> Self {
+        self.description.event_types = types.iter().map(|&own| own.to_owned()).collect();
+        self
+    }
+
+    /// The topic that the group parks poison messages in.
+    #[must_use]
+    pub fn dead_letters(mut self, topic: &str) -> Self {
+        self.description.dead_letters = Some(topic.to_owned());
+        self
+    }
+}
+
+/// A system under test. Cheap to clone.
+#[derive(Clone)]
+pub struct System {
+    name: String,
+    pub(crate) profile: Profile,
+    pub(crate) topics: BTreeMap<String, u32>,
+    groups: BTreeMap<String, GroupDescription>,
+    pub(crate) databases: Vec<Database>,
+    pub(crate) hosts: Vec<(Arc<str>, Factory)>,
+    pub(crate) handler: Option<Handler>,
+    pub(crate) settings: Settings,
+    operation: OperationStrategy,
+    properties: Vec<Arc<dyn Property>>,
+    faults: Option<Vec<FaultKind>>,
+    load: Load,
+    budget: Budget,
+    attempts_max: u32,
+    targets: Arc<OnceLock<Targets>>,
+}
+
+impl Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("System")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl System {
+    /// A system without hosts, on a Kafka-like broker.
+    pub fn new(name: &str) -> Self {
+        System {
+            name: name.to_owned(),
+            profile: Profile::kafka(),
+            topics: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            databases: Vec::new(),
+            hosts: Vec::new(),
+            handler: None,
+            settings: Settings::default(),
+            operation: Arc::new(|| Just(Value::Null).boxed()),
+            properties: Vec::new(),
+            faults: None,
+            load: Load::default(),
+            budget: Budget::default(),
+            attempts_max: 5,
+            targets: Arc::default(),
+        }
+    }
+
+    /// The broker that is simulated.
+    #[must_use]
+    pub fn broker(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// A topic. A group's dead-letter topic does not have to be declared.
+    ///
+    /// # Panics
+    ///
+    /// If `partitions` is zero.
+    #[must_use]
+    pub fn topic(mut self, name: &str, partitions: u32) -> Self {
+        assert!(
+            partitions > 0,
+            "topic `{name}` needs at least one partition"
+        );
+        self.topics.insert(name.to_owned(), partitions);
+        self
+    }
+
+    /// A consumer group, known to the checkers from the start.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        if let Some(topic) = &group.description.dead_letters {
+            self.topics.entry(topic.clone()).or_insert(1);
+        }
+        self.groups.insert(group.name, group.description);
+        self
+    }
+
+    /// After how many failed attempts a poison message has to be parked. Five unless set.
+    #[must_use]
+    pub fn attempts_max(mut self, attempts: u32) -> Self {
+        self.attempts_max = attempts;
+        self
+    }
+
+    /// A database of the system.
+    #[must_use]
+    pub fn database(mut self, database: Database) -> Self {
+        self.databases.push(database);
+        self
+    }
+
+    /// A host and the service that runs on it. The service starts again, with a new [`Host`],
+    /// after every crash, and one second after it ended by itself.
+    ///
+    /// # Panics
+    ///
+    /// If the name is taken; `broker` and `client` are the harness' own.
+    #[must_use]
+    pub fn host<F, Fut, E>(mut self, name: &str, service: F) -> Self
+    where
+        F: Fn(Host) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + 'static,
+        E: Display,
+    {
+        let taken = ["broker", "client"].contains(&name)
+            || self.hosts.iter().any(|(other, _)| **other == *name);
+        assert!(!taken, "the host name `{name}` is taken");
+        let factory = move |host: Host| {
+            let service = AssertUnwindSafe(service(host)).catch_unwind();
+            async move {
+                match service.await {
+                    Ok(end) => end.map_err(|error| error.to_string()),
+                    Err(panic) => Err(format!("panicked: {}", panic_text(&*panic))),
+                }
+            }
+            .boxed_local()
+        };
+        self.hosts.push((name.into(), Arc::new(factory)));
+        self
+    }
+
+    /// The operations of the workload: a function that makes the strategy for one of them, and how
+    /// a client carries it out.
+    #[must_use]
+    pub fn operations<O, G, S, F, Fut, T, E>(mut self, operation: G, client: F) -> Self
+    where
+        G: Fn() -> S + Send + Sync + 'static,
+        S: Strategy<Value = O> + 'static,
+        O: Serialize + DeserializeOwned + Debug + 'static,
+        F: Fn(Host, O) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + 'static,
+        T: Debug,
+        E: Display,
+    {
+        self.operation = Arc::new(move || {
+            operation()
+                .prop_map(|operation| {
+                    serde_json::to_value(operation).expect("an operation can be written as JSON")
+                })
+                .boxed()
+        });
+        self.handler = Some(Arc::new(move |host, operation| {
+            let carried = serde_json::from_value(operation)
+                .map_err(|error| format!("not an operation of this system: {error}"))
+                .map(|operation| client(host, operation));
+            async move {
+                match carried?.await {
+                    Ok(answer) => Ok(format!("{answer:?}")),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
+            .boxed_local()
+        }));
+        self
+    }
+
+    /// A property that every run is judged by.
+    #[must_use]
+    pub fn property(mut self, property: impl Property + 'static) -> Self {
+        self.properties.push(Arc::new(property));
+        self
+    }
+
+    /// The kinds of fault that plans may have. All of them unless set, except poison payloads
+    /// where no group has dead letters.
+    #[must_use]
+    pub fn faults(mut self, kinds: &[FaultKind]) -> Self {
+        self.faults = Some(kinds.to_vec());
+        self
+    }
+
+    /// How many operations a plan has.
+    #[must_use]
+    pub fn load(mut self, load: Load) -> Self {
+        self.load = load;
+        self
+    }
+
+    /// How many faults a plan has.
+    #[must_use]
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Settings of the simulation.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The system's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The properties that runs are judged by.
+    pub fn properties(&self) -> &[Arc<dyn Property>] {
+        &self.properties
+    }
+
+    /// The kinds of fault that plans may have.
+    pub fn fault_kinds(&self) -> Vec<FaultKind> {
+        let parks = self
+            .groups
+            .values()
+            .any(|group| group.dead_letters.is_some());
+        self.faults.clone().unwrap_or_else(|| {
+            let allowed = |kind: &FaultKind| parks || *kind != FaultKind::Poison;
+            FaultKind::ALL.iter().copied().filter(allowed).collect()
+        })
+    }
+
+    /// What the history says about the system.
+    pub(crate) fn description(&self) -> Description {
+        Description {
+            profile: self.profile.clone(),
+            topics: self.topics.clone(),
+            groups: self.groups.clone(),
+            attempts_max: self.attempts_max,
+        }
+    }
+
+    /// Judges a history by every property, in the order in which they were added.
+    pub fn judge(&self, history: &History) -> Vec<(String, Verdict)> {
+        self.properties
+            .iter()
+            .map(|property| (property.id().to_owned(), property.check(history)))
+            .collect()
+    }
+
+    /// Where the plans of this system come from.
+    ///
+    /// What a fault can aim at is learnt from one run without faults: which hosts call which of
+    /// their ports, and who talks to whom.
+    ///
+    /// # Errors
+    ///
+    /// If that run fails.
+    pub fn generator(&self) -> Result<Generator, crate::simulation::RunError> {
+        let mut generator = Generator {
+            operation: self.operation.clone(),
+            load: self.load.clone(),
+            faults: self.fault_kinds(),
+            targets: Targets::default(),
+            budget: self.budget.clone(),
+        };
+        generator.targets = match self.targets.get() {
+            Some(targets) => targets.clone(),
+            None => {
+                let plan = generator.plan(Seed(0)).without_faults();
+                let targets = crate::simulation::survey(self, &plan)?;
+                self.targets.get_or_init(|| targets).clone()
+            }
+        };
+        Ok(generator)
+    }
+
+    /// The plan of a seed.
+    ///
+    /// # Errors
+    ///
+    /// As [`System::generator`].
+    pub fn plan(&self, seed: Seed) -> Result<Plan, crate::simulation::RunError> {
+        Ok(self.generator()?.plan(seed))
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a value that is not text")
+}

@@ -1,0 +1,52 @@
+CREATE TABLE IF NOT EXISTS journal (
+    position BIGSERIAL PRIMARY KEY,
+    entity TEXT NOT NULL,
+    effect TEXT NOT NULL,
+    cause_id TEXT,
+    event_id TEXT,
+    event_type TEXT,
+    topic TEXT,
+    correlation_id TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS outbox (
+    position BIGSERIAL PRIMARY KEY,
+    event_id TEXT NOT NULL UNIQUE,
+    topic TEXT NOT NULL,
+    partition_key TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    sent BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE INDEX IF NOT EXISTS outbox_unsent ON outbox (position) WHERE sent = 0;
+
+CREATE TABLE IF NOT EXISTS processed_events (
+    consumer TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('applied', 'discarded')),
+    reason TEXT,
+    PRIMARY KEY (consumer, event_id)
+);
+
+CREATE TABLE IF NOT EXISTS attempts (
+    consumer TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    attempts BIGINT NOT NULL,
+    last_error TEXT NOT NULL,
+    PRIMARY KEY (consumer, event_id)
+);
+
+CREATE TABLE IF NOT EXISTS parked (
+    consumer TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    attempts BIGINT NOT NULL,
+    error TEXT NOT NULL,
+    PRIMARY KEY (consumer, event_id)
+);
+
+CREATE INDEX IF NOT EXISTS parked_entity ON parked (consumer, entity);

@@ -1,0 +1,235 @@
+//! The loop of every consumer: a delivery, its effect in one transaction, the acknowledgement after the commit.
+//!
+//! It ends in exactly one of four ways for each event it handles: applied, discarded with an audit entry, known
+//! already, or given up. What is wrong with the infrastructure is retried without limit and never held against a message.
+
+mod handler;
+mod received;
+mod standing;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::Instrument;
+
+use crate::correlation::Correlation;
+use crate::dead_letter::{GiveUp, Refused};
+use crate::dependencies::Environment;
+use crate::event::Event;
+use crate::inbox::Inbox;
+use crate::journal;
+use crate::ports::broker::{Broker, BrokerError, Delivery, Subscription};
+use crate::ports::{Database, Message, Transaction};
+use crate::publishing::PublishPattern;
+use crate::version_guard;
+
+pub use handler::{Effect, Failure, Handler};
+use received::Received;
+use standing::Standing;
+
+/// Why a successor of a parked event is parked.
+const BEHIND_PARKED: &str = "an earlier event of this entity is parked";
+
+/// Consumes for ever: subscribes, handles what is delivered, and subscribes again when the broker is lost.
+pub async fn run<E: Environment, H: Handler>(environment: E, handler: H) -> Infallible {
+    let consumer = Consumer {
+        environment,
+        handler,
+    };
+    let mut failures = 0;
+    loop {
+        let error = consumer.member_of_group(&mut failures).await;
+        failures += 1;
+        tracing::warn!(consumer = consumer.name(), %error, "subscribing again");
+        sleep(consumer.backoff(failures)).await;
+    }
+}
+
+/// How a delivery is settled.
+enum Settle {
+    Ack,
+    Retry(Duration),
+}
+
+struct Consumer<E, H> {
+    environment: E,
+    handler: H,
+}
+
+impl<E: Environment, H: Handler> Consumer<E, H> {
+    fn name(&self) -> &'static str {
+        self.handler.consumer()
+    }
+
+    fn backoff(&self, failures: u32) -> Duration {
+        self.environment.settings().backoff.delay(failures)
+    }
+
+    /// Handles deliveries until the broker is lost; every settled one clears `failures`.
+    async fn member_of_group(&self, failures: &mut u32) -> BrokerError {
+        let broker = self.environment.broker();
+        let subscribed = broker.subscribe(self.name(), self.handler.topics()).await;
+        let mut subscription = match subscribed {
+            Ok(subscription) => subscription,
+            Err(error) => return error,
+        };
+        let mut passing = BTreeMap::new();
+        loop {
+            let settled = match subscription.next().await {
+                Ok(delivery) => self.settle(delivery, &mut passing).await,
+                Err(error) => return error,
+            };
+            match settled {
+                Ok(()) => *failures = 0,
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Handles one delivery; `passing` counts the passing failures in a row of each event.
+    async fn settle<M: Delivery>(
+        &self,
+        delivery: M,
+        passing: &mut BTreeMap<String, u32>,
+    ) -> Result<(), BrokerError> {
+        let received = Received::read(Message::clone(delivery.message()));
+        let span = received.span(self.name());
+        async {
+            let settle = match self.handle(&received).await {
+                Ok(settle) => {
+                    passing.remove(&received.event_id);
+                    settle
+                }
+                Err(error) => {
+                    let failures = passing.entry(received.event_id.clone()).or_default();
+                    *failures += 1;
+                    tracing::warn!(%error, failures, "will be tried again");
+                    Settle::Retry(self.backoff(*failures))
+                }
+            };
+            match settle {
+                Settle::Ack => delivery.ack().await,
+                Settle::Retry(after) => delivery.retry(after).await,
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// # Errors
+    /// The infrastructure failed, and the message is not to blame.
+    async fn handle(&self, received: &Received) -> Result<Settle, Failure> {
+        if received.is_ignored_by(self.handler.handles()) {
+            return Ok(Settle::Ack);
+        }
+        match self.standing(received).await? {
+            Standing::Settled => Ok(Settle::Ack),
+            Standing::BehindParked => self.give_up(received, 0, BEHIND_PARKED).await,
+            Standing::Attempted {
+                attempts,
+                last_error,
+            } if attempts >= self.environment.settings().attempts_max => {
+                self.give_up(received, attempts, &last_error).await
+            }
+            Standing::Attempted { .. } => match self.attempt(received).await {
+                Ok(()) => Ok(Settle::Ack),
+                Err(Failure::Permanent(error)) => self.refuse(received, &error).await,
+                Err(transient) => Err(transient),
+            },
+        }
+    }
+
+    async fn standing(&self, received: &Received) -> sqlx::Result<Standing> {
+        let mut tx = self.environment.database().begin().await?;
+        let inbox = self.environment.inbox();
+        let known = inbox.knows(&mut tx, self.name(), &received.event_id);
+        let standing = if known.await? {
+            Standing::Settled
+        } else {
+            standing::look_up(&mut tx, self.name(), received).await?
+        };
+        tx.rollback().await?;
+        Ok(standing)
+    }
+
+    async fn attempt(&self, received: &Received) -> Result<(), Failure> {
+        let event = match &received.event {
+            Ok(event) => event,
+            Err(error) => return Err(Failure::Permanent(error.to_string())),
+        };
+        let database = self.environment.database();
+        let prepared = self.handler.prepare(database, event).await?;
+        let announced = self.apply(event, prepared).await?;
+        let publishing = self.environment.publishing();
+        publishing.after_commit(announced.as_slice()).await;
+        Ok(())
+    }
+
+    /// Inbox, effect, journal and outbox in one transaction; gives the event that announces the effect.
+    async fn apply(&self, event: &Event, prepared: H::Prepared) -> Result<Option<Event>, Failure> {
+        let mut tx = self.environment.database().begin().await?;
+        let inbox = self.environment.inbox();
+        if !inbox.first_time(&mut tx, self.name(), event).await? {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        let announced = match self.handler.apply(&mut tx, event, prepared).await? {
+            Effect::Discarded { reason } => {
+                version_guard::discard(&mut tx, self.name(), event, &reason).await?;
+                None
+            }
+            Effect::Applied { effect, announces } => {
+                let chain = Correlation::caused_by(event);
+                let identifiers = self.environment.identifiers();
+                let announced = announces.map(|new| chain.event(identifiers, new));
+                let entry = journal::Entry {
+                    effect,
+                    entity: &event.entity,
+                    correlation_id: &event.correlation_id,
+                    cause_id: Some(event.id),
+                    announced_by: announced.as_ref(),
+                };
+                journal::append(&mut tx, entry).await?;
+                let publishing = self.environment.publishing();
+                publishing.record(&mut tx, announced.as_slice()).await?;
+                tracing::info!(effect, "applied");
+                announced
+            }
+        };
+        tx.commit().await?;
+        Ok(announced)
+    }
+
+    /// Counts a failed attempt against the message, and gives it up when it was the last one.
+    async fn refuse(&self, received: &Received, error: &str) -> Result<Settle, Failure> {
+        let database = self.environment.database();
+        let attempts = standing::count_attempt(database, self.name(), received, error).await?;
+        tracing::error!(error, attempts, "cannot be handled");
+        if attempts >= self.environment.settings().attempts_max {
+            return self.give_up(received, attempts, error).await;
+        }
+        Ok(Settle::Retry(self.backoff(attempts)))
+    }
+
+    async fn give_up(
+        &self,
+        received: &Received,
+        attempts: u32,
+        error: &str,
+    ) -> Result<Settle, Failure> {
+        let refused = Refused {
+            consumer: self.name(),
+            message: &received.message,
+            event_id: &received.event_id,
+            entity: &received.entity,
+            attempts,
+            error,
+        };
+        let (database, broker) = (self.environment.database(), self.environment.broker());
+        let policy = self.environment.give_up();
+        policy.give_up(database, broker, refused).await?;
+        Ok(Settle::Ack)
+    }
+}

@@ -1,0 +1,85 @@
+//! What is on record about a message before it is handled: settled already, behind a parked one, or attempted before.
+//!
+//! Attempts are counted in transactions of their own, because the attempt's transaction was rolled back.
+
+use crate::ports::{Database, Transaction};
+
+use super::Received;
+
+/// How a message stands with one consumer.
+pub(super) enum Standing {
+    /// Applied, discarded or parked.
+    Settled,
+    /// An earlier event of its entity is parked.
+    BehindParked,
+    /// To be handled.
+    Attempted {
+        /// Failed attempts that were the message's own fault.
+        attempts: u32,
+        /// The error of the last of them.
+        last_error: String,
+    },
+}
+
+/// How `received`, which the inbox does not know, stands with `consumer`.
+pub(super) async fn look_up<T: Transaction>(
+    tx: &mut T,
+    consumer: &str,
+    received: &Received,
+) -> sqlx::Result<Standing> {
+    let parked: Vec<String> =
+        sqlx::query_scalar("SELECT event_id FROM parked WHERE consumer = $1 AND entity = $2")
+            .bind(consumer)
+            .bind(&received.entity)
+            .fetch_all(tx.executor())
+            .await?;
+    if parked.contains(&received.event_id) {
+        return Ok(Standing::Settled);
+    }
+    if !parked.is_empty() {
+        return Ok(Standing::BehindParked);
+    }
+    let attempted: Option<(i64, String)> = sqlx::query_as(
+        "SELECT attempts, last_error FROM attempts WHERE consumer = $1 AND event_id = $2",
+    )
+    .bind(consumer)
+    .bind(&received.event_id)
+    .fetch_optional(tx.executor())
+    .await?;
+    let (attempts, last_error) = attempted.unwrap_or_default();
+    Ok(Standing::Attempted {
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        last_error,
+    })
+}
+
+/// Counts one more failed attempt and gives the number of them.
+///
+/// When the commit's answer is lost, the attempt may be counted although this fails; the message is then tried again
+/// and counted again, and both attempts were real.
+pub(super) async fn count_attempt<D: Database>(
+    database: &D,
+    consumer: &str,
+    received: &Received,
+    error: &str,
+) -> sqlx::Result<u32> {
+    let mut tx = database.begin().await?;
+    sqlx::query(
+        "INSERT INTO attempts (consumer, event_id, attempts, last_error) VALUES ($1, $2, 1, $3) \
+         ON CONFLICT (consumer, event_id) \
+         DO UPDATE SET attempts = attempts.attempts + 1, last_error = excluded.last_error",
+    )
+    .bind(consumer)
+    .bind(&received.event_id)
+    .bind(error)
+    .execute(tx.executor())
+    .await?;
+    let attempts: i64 =
+        sqlx::query_scalar("SELECT attempts FROM attempts WHERE consumer = $1 AND event_id = $2")
+            .bind(consumer)
+            .bind(&received.event_id)
+            .fetch_one(tx.executor())
+            .await?;
+    tx.commit().await?;
+    Ok(u32::try_from(attempts).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,187 @@
+//! What a service is deployed with: its ports, its patterns and its settings.
+
+use std::time::Duration;
+
+use crate::dead_letter::{GiveUp, Park};
+use crate::inbox::{Inbox, ProcessedEvents};
+use crate::ports::{Broker, Database, Identifiers};
+use crate::publishing::{Outbox, PublishPattern};
+use crate::retry::Backoff;
+
+/// Everything a service needs, by associated types, so that a service names one parameter.
+pub trait Environment: Clone + Send + Sync + 'static {
+    /// The service's own database.
+    type Database: Database;
+    /// The broker.
+    type Broker: Broker;
+    /// The source of ids.
+    type Identifiers: Identifiers;
+    /// How events are published.
+    type Publishing: PublishPattern;
+    /// How duplicates are recognised.
+    type Inbox: Inbox;
+    /// What becomes of an event that cannot be handled.
+    type GiveUp: GiveUp;
+
+    /// The service's own database.
+    fn database(&self) -> &Self::Database;
+    /// The broker.
+    fn broker(&self) -> &Self::Broker;
+    /// The source of ids.
+    fn identifiers(&self) -> &Self::Identifiers;
+    /// How events are published.
+    fn publishing(&self) -> &Self::Publishing;
+    /// How duplicates are recognised.
+    fn inbox(&self) -> &Self::Inbox;
+    /// What becomes of an event that cannot be handled.
+    fn give_up(&self) -> &Self::GiveUp;
+    /// Numbers and durations.
+    fn settings(&self) -> &Settings;
+}
+
+/// Numbers and durations that an operator may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Attempts at an event that breaks its contract, before it is given up.
+    pub attempts_max: u32,
+    /// The wait between attempts.
+    pub backoff: Backoff,
+    /// How often the relay looks for unsent rows when there were none.
+    pub relay_poll: Duration,
+    /// How many outbox rows the relay reads at once.
+    pub relay_page: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            attempts_max: 5,
+            backoff: Backoff::default(),
+            relay_poll: Duration::from_millis(50),
+            relay_page: 100,
+        }
+    }
+}
+
+/// The usual [`Environment`]: outbox, `processed_events` and dead letter queue, each of which can be replaced.
+#[derive(Clone, Debug)]
+pub struct Dependencies<D, B, I, P = Outbox, N = ProcessedEvents, G = Park> {
+    /// The service's own database.
+    pub database: D,
+    /// The broker.
+    pub broker: B,
+    /// The source of ids.
+    pub identifiers: I,
+    /// How events are published.
+    pub publishing: P,
+    /// How duplicates are recognised.
+    pub inbox: N,
+    /// What becomes of an event that cannot be handled.
+    pub give_up: G,
+    /// Numbers and durations.
+    pub settings: Settings,
+}
+
+impl<D: Database, B: Broker, I: Identifiers> Dependencies<D, B, I> {
+    /// The defaults around the given ports.
+    pub fn new(database: D, broker: B, identifiers: I) -> Self {
+        Self {
+            database,
+            broker,
+            identifiers,
+            publishing: Outbox::default(),
+            inbox: ProcessedEvents,
+            give_up: Park,
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl<D, B, I, P, N, G> Dependencies<D, B, I, P, N, G> {
+    /// The same with another way of publishing.
+    #[must_use]
+    pub fn with_publishing<Q>(self, publishing: Q) -> Dependencies<D, B, I, Q, N, G> {
+        Dependencies {
+            database: self.database,
+            broker: self.broker,
+            identifiers: self.identifiers,
+            publishing,
+            inbox: self.inbox,
+            give_up: self.give_up,
+            settings: self.settings,
+        }
+    }
+
+    /// The same with another inbox.
+    #[must_use]
+    pub fn with_inbox<M>(self, inbox: M) -> Dependencies<D, B, I, P, M, G> {
+        Dependencies {
+            database: self.database,
+            broker: self.broker,
+            identifiers: self.identifiers,
+            publishing: self.publishing,
+            inbox,
+            give_up: self.give_up,
+            settings: self.settings,
+        }
+    }
+
+    /// The same with another fate for events that cannot be handled.
+    #[must_use]
+    pub fn with_give_up<H>(self, give_up: H) -> Dependencies<D, B, I, P, N, H> {
+        Dependencies {
+            database: self.database,
+            broker: self.broker,
+            identifiers: self.identifiers,
+            publishing: self.publishing,
+            inbox: self.inbox,
+            give_up,
+            settings: self.settings,
+        }
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+}
+
+impl<D, B, I, P, N, G> Environment for Dependencies<D, B, I, P, N, G>
+where
+    D: Database,
+    B: Broker,
+    I: Identifiers,
+    P: PublishPattern,
+    N: Inbox,
+    G: GiveUp,
+{
+    type Database = D;
+    type Broker = B;
+    type Identifiers = I;
+    type Publishing = P;
+    type Inbox = N;
+    type GiveUp = G;
+
+    fn database(&self) -> &D {
+        &self.database
+    }
+    fn broker(&self) -> &B {
+        &self.broker
+    }
+    fn identifiers(&self) -> &I {
+        &self.identifiers
+    }
+    fn publishing(&self) -> &P {
+        &self.publishing
+    }
+    fn inbox(&self) -> &N {
+        &self.inbox
+    }
+    fn give_up(&self) -> &G {
+        &self.give_up
+    }
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}

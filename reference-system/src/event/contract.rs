@@ -1,0 +1,181 @@
+//! The contracts: every type of event, its topic, its schema version and its data.
+//!
+//! Events are hybrid: they carry the entity's id and what their consumers need next, never the whole entity.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Topics: one for each publishing service.
+pub mod topic {
+    /// Published by the order service.
+    pub const ORDERS: &str = "orders";
+    /// Published by the inventory service.
+    pub const INVENTORY: &str = "inventory";
+    /// Published by the payment service.
+    pub const PAYMENTS: &str = "payments";
+    /// Published by the shipping service.
+    pub const SHIPMENTS: &str = "shipments";
+}
+
+/// Types of events.
+pub mod event_type {
+    /// A customer placed an order.
+    pub const ORDER_PLACED: &str = "order.placed";
+    /// The order is paid and will be shipped.
+    pub const ORDER_CONFIRMED: &str = "order.confirmed";
+    /// The order will not be carried out.
+    pub const ORDER_CANCELLED: &str = "order.cancelled";
+    /// Stock is set aside for the order.
+    pub const STOCK_RESERVED: &str = "stock.reserved";
+    /// There is not enough stock for the order.
+    pub const STOCK_REJECTED: &str = "stock.rejected";
+    /// The order's stock is free again.
+    pub const STOCK_RELEASED: &str = "stock.released";
+    /// The order is paid.
+    pub const PAYMENT_CAPTURED: &str = "payment.captured";
+    /// The card was declined.
+    pub const PAYMENT_DECLINED: &str = "payment.declined";
+    /// The order left the warehouse.
+    pub const SHIPMENT_DISPATCHED: &str = "shipment.dispatched";
+}
+
+/// The data of one type of event.
+pub trait Contract: Serialize {
+    /// The event's type.
+    const EVENT_TYPE: &'static str;
+    /// The topic it is published to.
+    const TOPIC: &'static str;
+    /// The version of this schema; raised by a change that old readers cannot read.
+    const SCHEMA_VERSION: u32 = 1;
+
+    /// The data as JSON.
+    fn into_json(self) -> Value;
+}
+
+/// Declares the data of one type of event.
+macro_rules! contract {
+    ($event_type:ident on $topic:ident, $(#[$doc:meta])* $name:ident {
+        $($(#[$field_doc:meta])* $field:ident: $kind:ty,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $kind,)*
+        }
+
+        impl Contract for $name {
+            const EVENT_TYPE: &'static str = event_type::$event_type;
+            const TOPIC: &'static str = topic::$topic;
+
+            fn into_json(self) -> Value {
+                serde_json::json!({ $(stringify!($field): self.$field),* })
+            }
+        }
+    };
+}
+
+contract!(ORDER_PLACED on ORDERS,
+    /// What was ordered, by whom, and how it is to be paid.
+    OrderPlaced {
+        /// The customer's mail address.
+        customer: String,
+        /// The card's token.
+        card: String,
+        /// The article.
+        sku: String,
+        /// How many.
+        quantity: i64,
+        /// The price of one, in cents.
+        unit_price_cents: i64,
+    }
+);
+
+contract!(ORDER_CONFIRMED on ORDERS,
+    /// What is to be shipped, to whom.
+    OrderConfirmed {
+        /// The customer's mail address.
+        customer: String,
+        /// The article.
+        sku: String,
+        /// How many.
+        quantity: i64,
+        /// What was paid, in cents.
+        total_cents: i64,
+    }
+);
+
+contract!(ORDER_CANCELLED on ORDERS,
+    /// Why the order will not be carried out.
+    OrderCancelled {
+        /// The customer's mail address.
+        customer: String,
+        /// Why, for the customer to read.
+        reason: String,
+    }
+);
+
+contract!(STOCK_RESERVED on INVENTORY,
+    /// What was set aside, and what it costs.
+    StockReserved {
+        /// The article.
+        sku: String,
+        /// How many.
+        quantity: i64,
+        /// The card's token.
+        card: String,
+        /// What the order costs, in cents.
+        amount_cents: i64,
+    }
+);
+
+contract!(STOCK_REJECTED on INVENTORY,
+    /// What is missing.
+    StockRejected {
+        /// The article.
+        sku: String,
+        /// How many were asked for.
+        quantity: i64,
+        /// Why there are not enough.
+        reason: String,
+    }
+);
+
+contract!(STOCK_RELEASED on INVENTORY,
+    /// What is free again.
+    StockReleased {
+        /// The article.
+        sku: String,
+        /// How many.
+        quantity: i64,
+    }
+);
+
+contract!(PAYMENT_CAPTURED on PAYMENTS,
+    /// What was paid.
+    PaymentCaptured {
+        /// The amount, in cents.
+        amount_cents: i64,
+    }
+);
+
+contract!(PAYMENT_DECLINED on PAYMENTS,
+    /// What was not paid, and why.
+    PaymentDeclined {
+        /// The amount, in cents.
+        amount_cents: i64,
+        /// Why, in the card processor's words.
+        reason: String,
+    }
+);
+
+contract!(SHIPMENT_DISPATCHED on SHIPMENTS,
+    /// What left the warehouse, for whom.
+    ShipmentDispatched {
+        /// The customer's mail address.
+        customer: String,
+        /// The article.
+        sku: String,
+        /// How many.
+        quantity: i64,
+    }
+);

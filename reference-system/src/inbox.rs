@@ -1,0 +1,80 @@
+//! The idempotent consumer: an event's id is recorded in the transaction of its effect, so that both stand or fall together.
+//!
+//! The inbox tells copies of one event apart from nothing else: two events with different ids are different events.
+
+use std::future::Future;
+
+use crate::event::Event;
+use crate::ports::Transaction;
+
+/// What a consumer remembers of the events it has handled.
+pub trait Inbox: Clone + Send + Sync + 'static {
+    /// Whether `consumer` has handled the event of this id already.
+    ///
+    /// It saves calls to the world outside; only [`Inbox::first_time`] decides.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    fn knows<T: Transaction>(
+        &self,
+        tx: &mut T,
+        consumer: &str,
+        event_id: &str,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Records the event in the transaction of its effect, and tells whether it was new.
+    ///
+    /// # Errors
+    /// When the statement fails; the caller rolls back.
+    fn first_time<T: Transaction>(
+        &self,
+        tx: &mut T,
+        consumer: &str,
+        event: &Event,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+}
+
+/// The table `processed_events`.
+///
+/// On PostgreSQL the insert waits for another transaction that inserts the same id, and sees its outcome.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessedEvents;
+
+impl Inbox for ProcessedEvents {
+    async fn knows<T: Transaction>(
+        &self,
+        tx: &mut T,
+        consumer: &str,
+        event_id: &str,
+    ) -> sqlx::Result<bool> {
+        let found: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM processed_events WHERE consumer = $1 AND event_id = $2",
+        )
+        .bind(consumer)
+        .bind(event_id)
+        .fetch_one(tx.executor())
+        .await?;
+        Ok(found > 0)
+    }
+
+    async fn first_time<T: Transaction>(
+        &self,
+        tx: &mut T,
+        consumer: &str,
+        event: &Event,
+    ) -> sqlx::Result<bool> {
+        let inserted = sqlx::query(
+            "INSERT INTO processed_events \
+             (consumer, event_id, event_type, entity, correlation_id, outcome) \
+             VALUES ($1, $2, $3, $4, $5, 'applied') ON CONFLICT DO NOTHING",
+        )
+        .bind(consumer)
+        .bind(event.id.to_string())
+        .bind(&event.event_type)
+        .bind(&event.entity)
+        .bind(&event.correlation_id)
+        .execute(tx.executor())
+        .await?;
+        Ok(inserted.rows_affected() == 1)
+    }
+}

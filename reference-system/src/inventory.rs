@@ -1,0 +1,230 @@
+//! The inventory service: reserves stock for an order, gives it back when the order is not paid, writes it off when shipped.
+//!
+//! Free, reserved and shipped stock of an article add up to what was ever received; none of them is ever negative.
+
+use std::convert::Infallible;
+
+use crate::consumer::{self, Effect, Failure, Handler};
+use crate::dependencies::Environment;
+use crate::event::contract::{
+    OrderPlaced, PaymentDeclined, ShipmentDispatched, StockRejected, StockReleased, StockReserved,
+    event_type, topic,
+};
+use crate::event::{Event, NewEvent};
+use crate::journal;
+use crate::ports::{Database, Identifiers, Transaction};
+use crate::schema::{Engine, script};
+
+/// The script that creates the service's tables.
+#[must_use]
+pub fn schema(engine: Engine) -> &'static str {
+    script!(engine, "inventory")
+}
+
+/// Keeps the stock, for ever.
+pub async fn consumer<E: Environment>(environment: E) -> Infallible {
+    consumer::run(environment, Stockkeeping).await
+}
+
+/// Adds `quantity` pieces of `sku` to the free stock.
+///
+/// # Errors
+/// When the database fails; the pieces may have been added if the commit's answer was lost.
+pub async fn restock<D: Database>(
+    database: &D,
+    identifiers: &impl Identifiers,
+    sku: &str,
+    quantity: u32,
+) -> sqlx::Result<()> {
+    let mut tx = database.begin().await?;
+    sqlx::query(
+        "INSERT INTO stock (sku, free, reserved, shipped) VALUES ($1, $2, 0, 0) \
+         ON CONFLICT (sku) DO UPDATE SET free = stock.free + excluded.free",
+    )
+    .bind(sku)
+    .bind(i64::from(quantity))
+    .execute(tx.executor())
+    .await?;
+    let entry = journal::Entry {
+        effect: "stock received",
+        entity: sku,
+        correlation_id: &identifiers.next().to_string(),
+        cause_id: None,
+        announced_by: None,
+    };
+    journal::append(&mut tx, entry).await?;
+    tx.commit().await
+}
+
+/// The inventory service's consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Stockkeeping;
+
+/// The state that ends a reservation.
+#[derive(Clone, Copy)]
+enum End {
+    Released,
+    Shipped,
+}
+
+impl Handler for Stockkeeping {
+    type Prepared = ();
+
+    fn consumer(&self) -> &'static str {
+        "inventory"
+    }
+
+    fn topics(&self) -> &'static [&'static str] {
+        &[topic::ORDERS, topic::PAYMENTS, topic::SHIPMENTS]
+    }
+
+    fn handles(&self) -> &'static [&'static str] {
+        &[
+            event_type::ORDER_PLACED,
+            event_type::PAYMENT_DECLINED,
+            event_type::SHIPMENT_DISPATCHED,
+        ]
+    }
+
+    async fn prepare<D: Database>(&self, _: &D, _: &Event) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn apply<T: Transaction>(
+        &self,
+        tx: &mut T,
+        event: &Event,
+        (): (),
+    ) -> Result<Effect, Failure> {
+        match event.event_type.as_str() {
+            event_type::ORDER_PLACED => reserve(tx, event).await,
+            event_type::PAYMENT_DECLINED => release(tx, event).await,
+            event_type::SHIPMENT_DISPATCHED => ship(tx, event).await,
+            other => Err(Failure::Permanent(format!("`{other}` is not handled here"))),
+        }
+    }
+}
+
+/// Sets stock aside for a placed order, as far as there is enough of it.
+async fn reserve<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+    let order: OrderPlaced = event.data()?;
+    if order.quantity < 1 {
+        let problem = format!("quantity {} cannot be reserved", order.quantity);
+        return Err(Failure::Permanent(problem));
+    }
+    let total_cents = order.quantity.checked_mul(order.unit_price_cents);
+    let amount_cents = total_cents.ok_or(Failure::Permanent("total is too large".to_owned()))?;
+    let taken = sqlx::query(
+        "UPDATE stock SET free = free - $1, reserved = reserved + $1 WHERE sku = $2 AND free >= $1",
+    )
+    .bind(order.quantity)
+    .bind(&order.sku)
+    .execute(tx.executor())
+    .await?;
+    if taken.rows_affected() == 0 {
+        return Ok(reject(event, order));
+    }
+    sqlx::query(
+        "INSERT INTO reservations (order_id, sku, quantity, state) VALUES ($1, $2, $3, 'held') \
+         ON CONFLICT (order_id, sku) \
+         DO UPDATE SET quantity = reservations.quantity + excluded.quantity",
+    )
+    .bind(&event.entity)
+    .bind(&order.sku)
+    .bind(order.quantity)
+    .execute(tx.executor())
+    .await?;
+    let data = StockReserved {
+        sku: order.sku,
+        quantity: order.quantity,
+        card: order.card,
+        amount_cents,
+    };
+    Ok(Effect::Applied {
+        effect: "stock reserved",
+        announces: Some(NewEvent::new(&event.entity, data)),
+    })
+}
+
+fn reject(event: &Event, order: OrderPlaced) -> Effect {
+    let data = StockRejected {
+        reason: format!("{} is out of stock", order.sku),
+        sku: order.sku,
+        quantity: order.quantity,
+    };
+    Effect::Applied {
+        effect: "stock rejected",
+        announces: Some(NewEvent::new(&event.entity, data)),
+    }
+}
+
+/// The compensation: what was reserved for an order that is not paid is free again.
+async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+    let _: PaymentDeclined = event.data()?;
+    let (sku, quantity, state) = reservation(tx, event).await?;
+    if !end(tx, event, End::Released).await? {
+        return Ok(too_late(&state));
+    }
+    sqlx::query("UPDATE stock SET free = free + $1, reserved = reserved - $1 WHERE sku = $2")
+        .bind(quantity)
+        .bind(&sku)
+        .execute(tx.executor())
+        .await?;
+    let data = StockReleased { sku, quantity };
+    Ok(Effect::Applied {
+        effect: "stock released",
+        announces: Some(NewEvent::new(&event.entity, data)),
+    })
+}
+
+async fn ship<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+    let _: ShipmentDispatched = event.data()?;
+    let (sku, quantity, state) = reservation(tx, event).await?;
+    if !end(tx, event, End::Shipped).await? {
+        return Ok(too_late(&state));
+    }
+    sqlx::query("UPDATE stock SET reserved = reserved - $1, shipped = shipped + $1 WHERE sku = $2")
+        .bind(quantity)
+        .bind(&sku)
+        .execute(tx.executor())
+        .await?;
+    Ok(Effect::Applied {
+        effect: "stock shipped",
+        announces: None,
+    })
+}
+
+/// The order's reservation: article, quantity and state.
+async fn reservation<T: Transaction>(
+    tx: &mut T,
+    event: &Event,
+) -> Result<(String, i64, String), Failure> {
+    let reservation: Option<(String, i64, String)> =
+        sqlx::query_as("SELECT sku, quantity, state FROM reservations WHERE order_id = $1")
+            .bind(&event.entity)
+            .fetch_optional(tx.executor())
+            .await?;
+    let nothing = || Failure::Permanent(format!("nothing is reserved for order {}", event.entity));
+    reservation.ok_or_else(nothing)
+}
+
+/// Ends the order's reservation, and tells whether it was still held.
+async fn end<T: Transaction>(tx: &mut T, event: &Event, end: End) -> sqlx::Result<bool> {
+    let state = match end {
+        End::Released => "released",
+        End::Shipped => "shipped",
+    };
+    let ended =
+        sqlx::query("UPDATE reservations SET state = $1 WHERE order_id = $2 AND state = 'held'")
+            .bind(state)
+            .bind(&event.entity)
+            .execute(tx.executor())
+            .await?;
+    Ok(ended.rows_affected() > 0)
+}
+
+fn too_late(state: &str) -> Effect {
+    Effect::Discarded {
+        reason: format!("reservation is {state} already"),
+    }
+}

@@ -1,0 +1,37 @@
+//! Orders, payments, inventory, shipping and notifications, coupled by events.
+//!
+//! Read it in this order. The patterns:
+//! - [`event`], [`correlation`], [`partition_key`]: what is published, in which chain, in which order;
+//! - [`publishing`] and [`relay`]: how an event gets from a transaction to the broker;
+//! - [`consumer`], [`inbox`], [`version_guard`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
+//! - [`journal`]: what changed, and why.
+//!
+//! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
+//! [`notification`]. What they need from the world: [`ports`], put together in [`dependencies`].
+//!
+//! Nothing here opens a socket, names a broker product or reads configuration: that is a deployment's part.
+
+pub mod consumer;
+pub mod correlation;
+pub mod dead_letter;
+pub mod dependencies;
+pub mod event;
+mod fingerprint;
+pub mod gateway;
+pub mod inbox;
+pub mod inventory;
+pub mod journal;
+pub mod notification;
+pub mod order;
+pub mod partition_key;
+pub mod payment;
+pub mod ports;
+pub mod publishing;
+pub mod relay;
+pub mod retry;
+pub mod schema;
+pub mod shipping;
+pub mod version_guard;
+
+pub use dependencies::{Dependencies, Environment, Settings};
+pub use schema::{Engine, migrate};

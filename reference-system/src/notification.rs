@@ -1,0 +1,167 @@
+//! The notification service: tells the customer how the order stands, once for each stage.
+//!
+//! A confirmation and a dispatch come from different topics and may arrive in the wrong order. Nobody is told an older
+//! stage after a newer one: that event is discarded, with an audit entry. The receipt is the exception: the customer is
+//! owed it whatever else was told, and the order's key keeps it ahead of the confirmation.
+
+use std::convert::Infallible;
+
+use crate::consumer::{self, Effect, Failure, Handler};
+use crate::dependencies::Environment;
+use crate::event::Event;
+use crate::event::contract::{
+    OrderCancelled, OrderConfirmed, OrderPlaced, ShipmentDispatched, event_type, topic,
+};
+use crate::ports::mailer::{Mail, Mailer};
+use crate::ports::{Database, Transaction};
+use crate::schema::{Engine, script};
+
+/// The script that creates the service's tables.
+#[must_use]
+pub fn schema(engine: Engine) -> &'static str {
+    script!(engine, "notification")
+}
+
+/// Notifies customers, for ever.
+pub async fn consumer<E: Environment>(environment: E, mailer: impl Mailer) -> Infallible {
+    consumer::run(environment, Notifying::new(mailer)).await
+}
+
+/// The notification service's consumer.
+#[derive(Clone, Debug)]
+pub struct Notifying<M> {
+    mailer: M,
+}
+
+impl<M: Mailer> Notifying<M> {
+    /// Sends through `mailer`.
+    pub fn new(mailer: M) -> Self {
+        Self { mailer }
+    }
+}
+
+/// The stage of the receipt.
+const RECEIVED: i64 = 0;
+
+/// What is left to do once the mail is out.
+#[derive(Clone, Debug)]
+pub enum Notified {
+    /// The customer was told.
+    Told(Notice),
+    /// The customer knows better already.
+    TooLate,
+}
+
+/// What the customer is told.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// How far the order has come; a later stage has a higher number.
+    stage: i64,
+    /// The journal's word for it.
+    effect: &'static str,
+    /// The mail.
+    mail: Mail,
+}
+
+impl<M: Mailer> Handler for Notifying<M> {
+    type Prepared = Notified;
+
+    fn consumer(&self) -> &'static str {
+        "notification"
+    }
+
+    fn topics(&self) -> &'static [&'static str] {
+        &[topic::ORDERS, topic::SHIPMENTS]
+    }
+
+    fn handles(&self) -> &'static [&'static str] {
+        &[
+            event_type::ORDER_PLACED,
+            event_type::ORDER_CONFIRMED,
+            event_type::ORDER_CANCELLED,
+            event_type::SHIPMENT_DISPATCHED,
+        ]
+    }
+
+    async fn prepare<D: Database>(&self, database: &D, event: &Event) -> Result<Notified, Failure> {
+        let notice = notice(event)?;
+        if notice.stage > RECEIVED && latest_stage(database, event).await? > notice.stage {
+            return Ok(Notified::TooLate);
+        }
+        // The event's id is the same on every redelivery, so a crash before the commit cannot send a second mail.
+        let key = event.id.to_string();
+        let sent = self.mailer.send(&key, notice.mail.clone()).await;
+        sent.map_err(|error| Failure::Transient(error.to_string()))?;
+        Ok(Notified::Told(notice))
+    }
+
+    async fn apply<T: Transaction>(
+        &self,
+        tx: &mut T,
+        event: &Event,
+        notified: Notified,
+    ) -> Result<Effect, Failure> {
+        let Notified::Told(notice) = notified else {
+            let reason = "the customer was told a later stage already".to_owned();
+            return Ok(Effect::Discarded { reason });
+        };
+        sqlx::query("INSERT INTO notifications (order_id, stage, subject) VALUES ($1, $2, $3)")
+            .bind(&event.entity)
+            .bind(notice.stage)
+            .bind(&notice.mail.subject)
+            .execute(tx.executor())
+            .await?;
+        Ok(Effect::Applied {
+            effect: notice.effect,
+            announces: None,
+        })
+    }
+}
+
+/// The latest stage that the customer was told; 0 before the first.
+async fn latest_stage<D: Database>(database: &D, event: &Event) -> sqlx::Result<i64> {
+    let mut tx = database.begin().await?;
+    let stage: i64 = sqlx::query_scalar(
+        "SELECT CAST(COALESCE(MAX(stage), 0) AS BIGINT) FROM notifications WHERE order_id = $1",
+    )
+    .bind(&event.entity)
+    .fetch_one(tx.executor())
+    .await?;
+    tx.rollback().await?;
+    Ok(stage)
+}
+
+fn notice(event: &Event) -> Result<Notice, Failure> {
+    let (stage, effect, to, subject, body) = match event.event_type.as_str() {
+        event_type::ORDER_PLACED => {
+            let order: OrderPlaced = event.data()?;
+            let body = format!("We got your order of {} x {}.", order.quantity, order.sku);
+            (RECEIVED, "receipt mailed", order.customer, "received", body)
+        }
+        event_type::ORDER_CONFIRMED => {
+            let order: OrderConfirmed = event.data()?;
+            let body = format!("{} x {} is paid for.", order.quantity, order.sku);
+            (1, "confirmation mailed", order.customer, "confirmed", body)
+        }
+        event_type::ORDER_CANCELLED => {
+            let order: OrderCancelled = event.data()?;
+            let body = format!("We are sorry: {}.", order.reason);
+            (1, "cancellation mailed", order.customer, "cancelled", body)
+        }
+        event_type::SHIPMENT_DISPATCHED => {
+            let order: ShipmentDispatched = event.data()?;
+            let body = format!("{} x {} is on its way.", order.quantity, order.sku);
+            (2, "dispatch mailed", order.customer, "dispatched", body)
+        }
+        other => {
+            return Err(Failure::Permanent(format!("`{other}` is not handled here")));
+        }
+    };
+    let subject = format!("Your order {} is {subject}", event.entity);
+    let mail = Mail { to, subject, body };
+    Ok(Notice {
+        stage,
+        effect,
+        mail,
+    })
+}

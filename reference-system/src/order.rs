@@ -1,0 +1,26 @@
+//! The order service: takes orders, and follows each through stock, payment and shipment, as a saga by choreography.
+//!
+//! It never asks another service anything; it learns from their events.
+
+mod lifecycle;
+mod orders;
+
+use std::convert::Infallible;
+
+use crate::consumer;
+use crate::dependencies::Environment;
+use crate::schema::{Engine, script};
+
+pub use lifecycle::OrderLifecycle;
+pub use orders::{OrderDesk, OrderView, Orders, OrdersError, PlaceOrder};
+
+/// The script that creates the service's tables.
+#[must_use]
+pub fn schema(engine: Engine) -> &'static str {
+    script!(engine, "order")
+}
+
+/// Follows the orders, for ever.
+pub async fn consumer<E: Environment>(environment: E) -> Infallible {
+    consumer::run(environment, OrderLifecycle).await
+}

@@ -1,0 +1,44 @@
+//! The outbox: events are rows of the transaction that changes the state; the [`relay`](crate::relay) publishes them.
+//!
+//! State and event stand or fall together, and an outage of the broker only delays events.
+
+use crate::event::Event;
+use crate::partition_key::{ByEntity, PartitionKey};
+use crate::ports::Transaction;
+use crate::publishing::PublishPattern;
+
+/// Publishes through the `outbox` table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outbox<K = ByEntity> {
+    /// Chooses the partition key.
+    key: K,
+}
+
+impl<K: PartitionKey> Outbox<K> {
+    /// An outbox whose events are keyed by `key`.
+    pub fn keyed_by(key: K) -> Self {
+        Self { key }
+    }
+}
+
+impl<K: PartitionKey> PublishPattern for Outbox<K> {
+    async fn record<T: Transaction>(&self, tx: &mut T, events: &[Event]) -> sqlx::Result<()> {
+        for event in events {
+            let headers = serde_json::json!(event.headers()).to_string();
+            sqlx::query(
+                "INSERT INTO outbox (event_id, topic, partition_key, headers, payload, sent) \
+                 VALUES ($1, $2, $3, $4, $5, 0)",
+            )
+            .bind(event.id.to_string())
+            .bind(&event.topic)
+            .bind(self.key.key(event))
+            .bind(headers)
+            .bind(event.body())
+            .execute(tx.executor())
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn after_commit(&self, _events: &[Event]) {}
+}

@@ -1,0 +1,172 @@
+//! The relay: reads unsent outbox rows in order, publishes them, and marks each as sent once the broker has acknowledged it.
+//!
+//! It remembers nothing across restarts: an unsent row is read again, and a row whose mark was lost is published
+//! again under the same event id. It selects unsent rows instead of reading behind a cursor, because a transaction may
+//! commit after another with a higher position. Rows of one entity are in their true order: a transaction changes the
+//! entity's row, or holds its inbox entry, before it writes to the outbox, so two of one entity cannot overlap.
+
+mod hand_off;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::future::pending;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tracing::Instrument;
+
+use crate::dependencies::Settings;
+use crate::ports::{Broker, Database, Transaction};
+
+pub use hand_off::{HandOff, HandOffError, MarkAfterAck, OutboxRow, mark_sent};
+
+/// Different keys in a row that may fail before a pass ends: then the broker is in trouble, not a row.
+const FAILURES_IN_A_ROW_MAX: u32 = 3;
+
+/// Relays the outboxes of `databases` for ever.
+pub async fn run<D: Database, B: Broker>(
+    databases: Vec<D>,
+    broker: B,
+    settings: Settings,
+) -> Infallible {
+    run_with(databases, broker, settings, MarkAfterAck).await
+}
+
+/// The same with another way of handing a row over.
+///
+/// # Panics
+/// When the relay of one database panicked: half a relay must not go on unnoticed.
+pub async fn run_with<D: Database, B: Broker, H: HandOff>(
+    databases: Vec<D>,
+    broker: B,
+    settings: Settings,
+    hand_off: H,
+) -> Infallible {
+    let mut relays = JoinSet::new();
+    for database in databases {
+        let relay = Relay {
+            database,
+            broker: broker.clone(),
+            settings,
+            hand_off: hand_off.clone(),
+            held: BTreeMap::new(),
+        };
+        relays.spawn(relay.run());
+    }
+    if let Some(Err(error)) = relays.join_next().await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+    pending().await
+}
+
+/// The relay of one database.
+struct Relay<D, B, H> {
+    database: D,
+    broker: B,
+    settings: Settings,
+    hand_off: H,
+    /// Keys whose first unsent row failed, and when they may be tried again.
+    held: BTreeMap<String, Held>,
+}
+
+/// A key that is held back.
+struct Held {
+    failures: u32,
+    until: Instant,
+}
+
+impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
+    async fn run(mut self) -> Infallible {
+        let mut failures = 0;
+        loop {
+            let wait = match self.pass().await {
+                Ok(()) => {
+                    failures = 0;
+                    self.settings.relay_poll
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "outbox cannot be read");
+                    self.settings.backoff.delay(failures)
+                }
+            };
+            sleep(wait).await;
+        }
+    }
+
+    /// Goes once through all unsent rows, page by page.
+    ///
+    /// A key that failed or is held back is skipped to the end of the pass, so that none of its rows overtakes.
+    async fn pass(&mut self) -> sqlx::Result<()> {
+        let mut skipped = BTreeSet::new();
+        let mut failures_in_a_row = 0;
+        let mut after = 0;
+        loop {
+            let rows = self.unsent(after).await?;
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            after = last.position;
+            for row in rows {
+                if skipped.contains(&row.partition_key) {
+                    continue;
+                }
+                if self.is_held(&row.partition_key) {
+                    skipped.insert(row.partition_key);
+                    continue;
+                }
+                if self.send(&row).await {
+                    failures_in_a_row = 0;
+                    continue;
+                }
+                skipped.insert(row.partition_key);
+                failures_in_a_row += 1;
+                if failures_in_a_row == FAILURES_IN_A_ROW_MAX {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn unsent(&self, after: i64) -> sqlx::Result<Vec<OutboxRow>> {
+        let mut tx = self.database.begin().await?;
+        let rows: Vec<hand_off::Columns> = sqlx::query_as(
+            "SELECT position, event_id, topic, partition_key, headers, payload FROM outbox \
+             WHERE sent = 0 AND position > $1 ORDER BY position LIMIT $2",
+        )
+        .bind(after)
+        .bind(i64::from(self.settings.relay_page))
+        .fetch_all(tx.executor())
+        .await?;
+        tx.rollback().await?;
+        Ok(rows.into_iter().map(OutboxRow::from).collect())
+    }
+
+    fn is_held(&self, key: &str) -> bool {
+        let held = self.held.get(key);
+        held.is_some_and(|held| held.until > Instant::now())
+    }
+
+    /// Hands one row over, and tells whether that succeeded.
+    async fn send(&mut self, row: &OutboxRow) -> bool {
+        let span = tracing::info_span!(
+            "relay",
+            correlation_id = row.correlation_id(),
+            event_id = row.event_id,
+        );
+        let handed = self.hand_off.hand_off(&self.database, &self.broker, row);
+        let Err(error) = handed.instrument(span.clone()).await else {
+            self.held.remove(&row.partition_key);
+            return true;
+        };
+        let _entered = span.enter();
+        let failures = self.held.get(&row.partition_key).map_or(0, |h| h.failures) + 1;
+        tracing::warn!(%error, failures, "row stays unsent");
+        let until = Instant::now() + self.settings.backoff.delay(failures);
+        let held = Held { failures, until };
+        self.held.insert(row.partition_key.clone(), held);
+        false
+    }
+}

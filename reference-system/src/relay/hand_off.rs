@@ -1,0 +1,123 @@
+//! The step that hands an outbox row to the broker: its order decides whether a crash repeats an event or loses it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use crate::ports::broker::{Broker, Message, PublishError, header};
+use crate::ports::{Database, Transaction};
+
+/// An unsent row of the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its place in the outbox.
+    pub position: i64,
+    /// The event's id.
+    pub event_id: String,
+    /// The topic to publish to.
+    pub topic: String,
+    /// The key to publish under.
+    pub partition_key: String,
+    /// The message's headers, as a JSON object.
+    pub headers: String,
+    /// The message's body.
+    pub payload: String,
+}
+
+/// The columns of an [`OutboxRow`], in the order of its fields.
+pub(super) type Columns = (i64, String, String, String, String, String);
+
+impl From<Columns> for OutboxRow {
+    fn from(columns: Columns) -> Self {
+        let (position, event_id, topic, partition_key, headers, payload) = columns;
+        Self {
+            position,
+            event_id,
+            topic,
+            partition_key,
+            headers,
+            payload,
+        }
+    }
+}
+
+impl OutboxRow {
+    /// The id of the flow that the row belongs to; empty if its headers cannot be read.
+    #[must_use]
+    pub fn correlation_id(&self) -> String {
+        let headers: Option<BTreeMap<String, String>> = serde_json::from_str(&self.headers).ok();
+        let id = headers.and_then(|mut headers| headers.remove(header::CORRELATION_ID));
+        id.unwrap_or_default()
+    }
+
+    /// The message to publish.
+    ///
+    /// # Errors
+    /// When the headers are not a JSON object of strings.
+    pub fn message(&self) -> Result<Message, serde_json::Error> {
+        let headers: BTreeMap<String, String> = serde_json::from_str(&self.headers)?;
+        Ok(Message {
+            topic: self.topic.clone(),
+            key: self.partition_key.clone(),
+            headers,
+            payload: self.payload.clone().into_bytes(),
+        })
+    }
+}
+
+/// Why a row is not known to be handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum HandOffError {
+    /// The row does not hold a message.
+    #[error("row cannot be read: {0}")]
+    Row(#[from] serde_json::Error),
+    /// The broker did not acknowledge.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The row could not be marked.
+    #[error("row cannot be marked as sent: {0}")]
+    Mark(#[from] sqlx::Error),
+}
+
+/// Hands one row over to the broker.
+pub trait HandOff: Clone + Send + Sync + 'static {
+    /// Publishes the row and marks it as sent.
+    ///
+    /// # Errors
+    /// See [`HandOffError`]; the row will be handed over again unless it is marked.
+    fn hand_off<D: Database, B: Broker>(
+        &self,
+        database: &D,
+        broker: &B,
+        row: &OutboxRow,
+    ) -> impl Future<Output = Result<(), HandOffError>> + Send;
+}
+
+/// Publishes, waits for the acknowledgement, then marks: a crash in between repeats the event and loses nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MarkAfterAck;
+
+impl HandOff for MarkAfterAck {
+    async fn hand_off<D: Database, B: Broker>(
+        &self,
+        database: &D,
+        broker: &B,
+        row: &OutboxRow,
+    ) -> Result<(), HandOffError> {
+        broker.publish(row.message()?).await?;
+        mark_sent(database, row).await?;
+        Ok(())
+    }
+}
+
+/// Marks a row as sent; marking it twice changes nothing.
+///
+/// # Errors
+/// When the database fails; the row may be marked or not.
+pub async fn mark_sent<D: Database>(database: &D, row: &OutboxRow) -> sqlx::Result<()> {
+    let mut tx = database.begin().await?;
+    sqlx::query("UPDATE outbox SET sent = 1 WHERE position = $1")
+        .bind(row.position)
+        .execute(tx.executor())
+        .await?;
+    tx.commit().await
+}

@@ -1,0 +1,50 @@
+//! Database engines and how a service's schema is brought into one.
+//!
+//! The scripts say `IF NOT EXISTS`, so that applying them again changes nothing; changes to an existing table are not
+//! handled here.
+
+use crate::ports::{Database, Transaction};
+
+/// A database engine that the services run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// Picks a service's script, preceded by the tables that every service has.
+macro_rules! script {
+    ($engine:expr, $service:literal) => {
+        match $engine {
+            $crate::schema::Engine::Sqlite => concat!(
+                include_str!("../migrations/sqlite/messaging.sql"),
+                include_str!(concat!("../migrations/sqlite/", $service, ".sql"))
+            ),
+            $crate::schema::Engine::Postgres => concat!(
+                include_str!("../migrations/postgres/messaging.sql"),
+                include_str!(concat!("../migrations/postgres/", $service, ".sql"))
+            ),
+        }
+    };
+}
+pub(crate) use script;
+
+/// Executes a schema script, statement by statement, in one transaction.
+///
+/// # Errors
+/// When a statement fails; nothing has changed then.
+pub async fn migrate<D: Database>(database: &D, script: &'static str) -> sqlx::Result<()> {
+    let mut tx = database.begin().await?;
+    for statement in statements(script) {
+        sqlx::query(statement).execute(tx.executor()).await?;
+    }
+    tx.commit().await
+}
+
+/// The statements of a script; none of them contains a semicolon.
+fn statements(script: &'static str) -> impl Iterator<Item = &'static str> {
+    let statements = script.split(';').map(str::trim);
+    statements.filter(|statement| !statement.is_empty())
+}

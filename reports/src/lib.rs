@@ -1,0 +1,33 @@
+//! What a sweep, a run and a failure say, as plain data, and how people and programs are shown it.
+//!
+//! In reading order:
+//! - [`SweepReport`]: many seeds of many scenarios, counted; rendered by [`terminal`], [`markdown`] and [`json`];
+//! - [`FailureReport`]: one broken property and its minimal cause, as the text that a failing test prints;
+//! - [`GreenReport`]: the one line of evidence that a test gives which holds;
+//! - [`Timeline`]: one run, row by row;
+//! - [`seed`]: how a seed is written, everywhere.
+//!
+//! Deliberately absent: this package runs nothing and decides no verdict. It adds up counts that it is given. It
+//! reads no clock, no environment and no terminal, writes no file and uses no colour, so that equal reports are
+//! equal bytes.
+
+mod failure;
+mod failure_rate;
+mod figures;
+mod green;
+pub mod json;
+pub mod markdown;
+mod paragraph;
+pub mod seed;
+mod sweep;
+pub mod terminal;
+mod timeline;
+mod totals;
+mod verdict;
+
+pub use failure::{CauseLine, FailureReport};
+pub use failure_rate::FailureRate;
+pub use green::GreenReport;
+pub use sweep::{Database, FaultCount, PropertyCount, ScenarioReport, SweepReport};
+pub use timeline::{RowKind, Timeline, TimelineRow, VerdictLine};
+pub use verdict::VerdictWord;

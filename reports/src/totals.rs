@@ -1,0 +1,145 @@
+//! The sentences that sum up a sweep, the same in every rendering for people.
+//!
+//! Each comes with a label and no layout.
+
+use std::collections::BTreeSet;
+
+use crate::figures::{count, virtual_time, wall_time};
+use crate::green::mattered;
+use crate::sweep::{FaultCount, ScenarioReport, SweepReport};
+use crate::verdict::VerdictWord;
+
+/// One sentence and what it is about.
+pub(crate) struct Sentence {
+    /// One word.
+    pub(crate) label: &'static str,
+    /// The sentence, a fragment without a full stop.
+    pub(crate) text: String,
+}
+
+/// What a sweep comes to, its verdict last.
+pub(crate) fn sentences(report: &SweepReport) -> Vec<Sentence> {
+    let mut sentences = vec![
+        Sentence {
+            label: "total",
+            text: total(report),
+        },
+        Sentence {
+            label: "faults",
+            text: faults(report),
+        },
+    ];
+    if report.interrupted {
+        let text = "the sweep was interrupted: only the runs that had ended are counted".to_owned();
+        sentences.push(Sentence {
+            label: "note",
+            text,
+        });
+    }
+    if report.is_broken() && !report.vacuous().is_empty() {
+        sentences.push(Sentence {
+            label: "vacuous",
+            text: vacuous(report),
+        });
+    }
+    sentences.push(Sentence {
+        label: "verdict",
+        text: verdict(report),
+    });
+    sentences
+}
+
+fn total(report: &SweepReport) -> String {
+    format!(
+        "{} of {} in {}, {} ({}, {}, first seed {})",
+        count(report.seeds_total(), "seed"),
+        count(report.scenarios.len() as u64, "scenario"),
+        wall_time(report.elapsed_ms),
+        virtual_time(report.virtual_ms_total()),
+        count(report.jobs, "job"),
+        report.database,
+        crate::seed::text(report.first_seed),
+    )
+}
+
+/// How many faults there were, and which kinds were planned to no effect.
+fn faults(report: &SweepReport) -> String {
+    let FaultCount { planned, bitten } = report.faults_total();
+    let kinds_bitten = report.fault_kinds_bitten();
+    let kinds = report
+        .scenarios
+        .iter()
+        .flat_map(|scenario| &scenario.faults);
+    let planned_kinds = kinds
+        .filter(|(_, count)| count.planned > 0)
+        .map(|(kind, _)| kind.as_str());
+    let idle: BTreeSet<&str> = planned_kinds
+        .filter(|kind| !kinds_bitten.contains(kind))
+        .collect();
+    let mut text = format!(
+        "{planned} planned, {bitten} bit; {}",
+        mattered(kinds_bitten.len())
+    );
+    if !idle.is_empty() {
+        text += "; never bit: ";
+        text += &idle.into_iter().collect::<Vec<_>>().join(", ");
+    }
+    text
+}
+
+fn verdict(report: &SweepReport) -> String {
+    match report.verdict() {
+        VerdictWord::Holds => match report.failure_rate_max() {
+            Some(rate) => {
+                format!("every property holds; failure rate of each scenario at most {rate}")
+            }
+            None => "every property holds".to_owned(),
+        },
+        VerdictWord::Broken => format!("broken {}", broken(report)),
+        VerdictWord::Vacuous => format!("inconclusive: {}", vacuous(report)),
+    }
+}
+
+/// Where what broke, and how often.
+fn broken(report: &SweepReport) -> String {
+    let scenarios = report
+        .scenarios
+        .iter()
+        .filter(|scenario| scenario.is_broken());
+    let parts: Vec<String> = scenarios
+        .map(|scenario| format!("in {}: {}", scenario.name, broken_properties(scenario)))
+        .collect();
+    parts.join("; ")
+}
+
+fn broken_properties(scenario: &ScenarioReport) -> String {
+    let broken = scenario
+        .properties
+        .iter()
+        .filter(|(_, count)| count.broken > 0);
+    let seeds = count(scenario.seeds, "seed");
+    let parts: Vec<String> = broken
+        .map(|(property, count)| format!("{property} ({} of {seeds})", count.broken))
+        .collect();
+    // A failure need not come from a property that is counted.
+    if parts.is_empty() {
+        "see its failures".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+/// What showed nothing.
+fn vacuous(report: &SweepReport) -> String {
+    let pairs = report.vacuous().into_iter();
+    let pairs: Vec<String> = pairs
+        .map(|(scenario, property)| format!("{property} in {scenario}"))
+        .collect();
+    if pairs.is_empty() {
+        return "not every scenario ran far enough to show anything".to_owned();
+    }
+    format!(
+        "nothing occurred that could have broken {}",
+        pairs.join(", ")
+    )
+}

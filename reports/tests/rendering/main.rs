@@ -1,0 +1,9 @@
+//! What people and programs are shown, as snapshots of whole texts and as rules that every text keeps.
+//!
+//! The reports are made by hand in `samples`: nothing is run here.
+
+mod failure;
+mod json;
+mod samples;
+mod sweep;
+mod timeline;

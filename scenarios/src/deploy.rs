@@ -1,0 +1,387 @@
+//! The deployment: the reference system's services on simulated hosts, as one [`System`].
+//!
+//! The services are handed what they would be handed in production: ports. Each choice that a team
+//! makes about publishing, deduplicating, parking and relaying is a part of [`Deployment`] that can
+//! be replaced, so that a mistake can be deployed without touching the services. Faults, workload
+//! and properties are not chosen here.
+
+mod broker;
+mod card_processor;
+mod database;
+mod listener;
+mod mailer;
+mod schema;
+
+use std::convert::Infallible;
+use std::future::Future;
+
+use reference_system::consumer::Handler;
+use reference_system::dead_letter::{self, GiveUp, Park};
+use reference_system::event::contract::topic;
+use reference_system::inbox::{Inbox, ProcessedEvents};
+use reference_system::inventory::Stockkeeping;
+use reference_system::notification::Notifying;
+use reference_system::order::{OrderDesk, OrderLifecycle};
+use reference_system::partition_key::PartitionKey;
+use reference_system::payment::Charging;
+use reference_system::ports::card_processor::SandboxCardProcessor;
+use reference_system::ports::identifiers::UuidV7;
+use reference_system::ports::mailer::LoggingMailer;
+use reference_system::publishing::{Outbox, PublishPattern};
+use reference_system::relay::{self, HandOff, MarkAfterAck};
+use reference_system::shipping::Dispatching;
+use reference_system::{
+    Dependencies, Environment, Settings, gateway, inventory, notification, order, payment, shipping,
+};
+use stormglass::database::OpenError;
+use stormglass::{Group, Host, System};
+
+pub use broker::SimulatedBroker;
+pub use card_processor::{CARD_PROCESSOR, SimulatedCardProcessor};
+pub use database::SimulatedDatabase;
+use listener::SimulatedListener;
+pub use mailer::{MAILER, SimulatedMailer};
+pub use schema::{ARTICLES, view};
+
+/// The port that the gateway listens on.
+const HTTP_PORT: u16 = 80;
+/// Where clients reach the gateway.
+pub(crate) const GATEWAY: &str = "gateway:80";
+/// Partitions of each topic.
+const PARTITIONS: u32 = 4;
+/// Every service that has a database and a consumer, by the name of both.
+const SERVICES: [&str; 5] = ["order", "inventory", "payment", "shipping", "notification"];
+const TOPICS: [&str; 4] = [
+    topic::ORDERS,
+    topic::INVENTORY,
+    topic::PAYMENTS,
+    topic::SHIPMENTS,
+];
+
+/// What a deployment of the reference system chooses. Each choice is the right one unless it is
+/// replaced.
+///
+/// ```
+/// use reference_system::publishing::Direct;
+/// use scenarios::{Deployment, deploy};
+///
+/// let system = deploy(Deployment::new("fire and forget").publishing(Direct::new));
+/// # assert_eq!(system.name(), "fire and forget");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Deployment<
+    P = fn(SimulatedBroker) -> Outbox,
+    N = ProcessedEvents,
+    G = Park,
+    H = MarkAfterAck,
+> {
+    name: String,
+    publishing: P,
+    inbox: N,
+    give_up: G,
+    hand_off: H,
+    settings: Settings,
+}
+
+impl Deployment {
+    /// The reference system as it should be deployed.
+    pub fn new(name: &str) -> Self {
+        Deployment {
+            name: name.to_owned(),
+            publishing: |_| Outbox::default(),
+            inbox: ProcessedEvents,
+            give_up: Park,
+            hand_off: MarkAfterAck,
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl<P, N, G, H> Deployment<P, N, G, H> {
+    /// The same with another way of publishing, made from the broker client of each host.
+    #[must_use]
+    pub fn publishing<Q>(self, publishing: Q) -> Deployment<Q, N, G, H> {
+        let Deployment {
+            name,
+            inbox,
+            give_up,
+            hand_off,
+            settings,
+            ..
+        } = self;
+        Deployment {
+            name,
+            publishing,
+            inbox,
+            give_up,
+            hand_off,
+            settings,
+        }
+    }
+
+    /// The same with an outbox whose events are keyed by `key`.
+    #[must_use]
+    pub fn keyed_by<K: PartitionKey>(
+        self,
+        key: K,
+    ) -> Deployment<impl Fn(SimulatedBroker) -> Outbox<K> + Clone + Send + Sync + 'static, N, G, H>
+    {
+        self.publishing(move |_| Outbox::keyed_by(key.clone()))
+    }
+
+    /// The same with another inbox in every consumer.
+    #[must_use]
+    pub fn inbox<M>(self, inbox: M) -> Deployment<P, M, G, H> {
+        let Deployment {
+            name,
+            publishing,
+            give_up,
+            hand_off,
+            settings,
+            ..
+        } = self;
+        Deployment {
+            name,
+            publishing,
+            inbox,
+            give_up,
+            hand_off,
+            settings,
+        }
+    }
+
+    /// The same with another fate for events that cannot be handled.
+    #[must_use]
+    pub fn give_up<F>(self, give_up: F) -> Deployment<P, N, F, H> {
+        let Deployment {
+            name,
+            publishing,
+            inbox,
+            hand_off,
+            settings,
+            ..
+        } = self;
+        Deployment {
+            name,
+            publishing,
+            inbox,
+            give_up,
+            hand_off,
+            settings,
+        }
+    }
+
+    /// The same with another way for the relay to hand a row over.
+    #[must_use]
+    pub fn hand_off<F>(self, hand_off: F) -> Deployment<P, N, G, F> {
+        let Deployment {
+            name,
+            publishing,
+            inbox,
+            give_up,
+            settings,
+            ..
+        } = self;
+        Deployment {
+            name,
+            publishing,
+            inbox,
+            give_up,
+            hand_off,
+            settings,
+        }
+    }
+
+    /// The same with other settings of the services.
+    #[must_use]
+    pub fn settings(self, settings: Settings) -> Self {
+        Deployment { settings, ..self }
+    }
+}
+
+/// A deployment that can be run: every choice is one that the services accept.
+pub trait Deployable: Clone + Send + Sync + 'static {
+    /// What each service is deployed with.
+    type Environment: Environment<Database = SimulatedDatabase, Broker = SimulatedBroker>;
+    /// How the relay hands a row over.
+    type HandOff: HandOff;
+
+    /// The deployment's name.
+    fn name(&self) -> &str;
+
+    /// Numbers and durations of the services.
+    fn service_settings(&self) -> Settings;
+
+    /// How the relay hands a row over.
+    fn hand_off_of_relay(&self) -> Self::HandOff;
+
+    /// What the service on `host` is deployed with if `database` is its own.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such database.
+    fn environment(&self, host: &Host, database: &str) -> Result<Self::Environment, OpenError>;
+}
+
+impl<P, F, N, G, H> Deployable for Deployment<F, N, G, H>
+where
+    F: Fn(SimulatedBroker) -> P + Clone + Send + Sync + 'static,
+    P: PublishPattern,
+    N: Inbox,
+    G: GiveUp,
+    H: HandOff,
+{
+    type Environment = Dependencies<SimulatedDatabase, SimulatedBroker, UuidV7, P, N, G>;
+    type HandOff = H;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn service_settings(&self) -> Settings {
+        self.settings
+    }
+
+    fn hand_off_of_relay(&self) -> H {
+        self.hand_off.clone()
+    }
+
+    fn environment(&self, host: &Host, database: &str) -> Result<Self::Environment, OpenError> {
+        let broker = SimulatedBroker::of(host);
+        let database = SimulatedDatabase::of(host, database)?;
+        Ok(Dependencies::new(database, broker.clone(), UuidV7)
+            .with_publishing((self.publishing)(broker))
+            .with_inbox(self.inbox.clone())
+            .with_give_up(self.give_up.clone())
+            .with_settings(self.settings))
+    }
+}
+
+/// The deployed system, on a Kafka-like broker, with neither operations nor properties.
+pub fn deploy(deployment: impl Deployable) -> System {
+    let attempts = deployment.service_settings().attempts_max;
+    let mut system = System::new(deployment.name()).attempts_max(attempts);
+    for topic in TOPICS {
+        system = system.topic(topic, PARTITIONS);
+    }
+    for group in groups() {
+        system = system.group(group);
+    }
+    for database in schema::databases() {
+        system = system.database(database);
+    }
+    services(system, &deployment)
+        .host("gateway", with(&deployment, serve_gateway))
+        .host("relay", with(&deployment, run_relay))
+}
+
+fn services<D: Deployable>(system: System, deployment: &D) -> System {
+    system
+        .host(
+            "order",
+            with(deployment, |host, own: D| async move {
+                Ok(never(
+                    order::consumer(own.environment(&host, "order")?).await,
+                ))
+            }),
+        )
+        .host(
+            "inventory",
+            with(deployment, |host, own: D| async move {
+                Ok(never(
+                    inventory::consumer(own.environment(&host, "inventory")?).await,
+                ))
+            }),
+        )
+        .host(
+            "payment",
+            with(deployment, |host, own: D| async move {
+                let processor = SimulatedCardProcessor::of(&host);
+                Ok(never(
+                    payment::consumer(own.environment(&host, "payment")?, processor).await,
+                ))
+            }),
+        )
+        .host(
+            "shipping",
+            with(deployment, |host, own: D| async move {
+                Ok(never(
+                    shipping::consumer(own.environment(&host, "shipping")?).await,
+                ))
+            }),
+        )
+        .host(
+            "notification",
+            with(deployment, |host, own: D| async move {
+                let mailer = SimulatedMailer::of(&host);
+                Ok(never(
+                    notification::consumer(own.environment(&host, "notification")?, mailer).await,
+                ))
+            }),
+        )
+}
+
+/// A service of this deployment, as a host starts it.
+fn with<D, Fut>(
+    deployment: &D,
+    service: impl Fn(Host, D) -> Fut + Send + Sync + 'static,
+) -> impl Fn(Host) -> Fut + Send + Sync + 'static
+where
+    D: Deployable,
+    Fut: Future<Output = Result<(), StartError>> + 'static,
+{
+    let deployment = deployment.clone();
+    move |host| service(host, deployment.clone())
+}
+
+async fn serve_gateway<D: Deployable>(host: Host, deployment: D) -> Result<(), StartError> {
+    let desk = OrderDesk::new(deployment.environment(&host, "order")?);
+    let listener = SimulatedListener(host.listen(HTTP_PORT).await?);
+    Ok(gateway::serve(listener, desk, UuidV7).await?)
+}
+
+/// One relay process serves all outboxes, as one does where services share a platform.
+async fn run_relay<D: Deployable>(host: Host, deployment: D) -> Result<(), StartError> {
+    let databases = SERVICES
+        .iter()
+        .map(|name| SimulatedDatabase::of(&host, name));
+    let databases = databases.collect::<Result<Vec<_>, _>>()?;
+    let (settings, hand_off) = (
+        deployment.service_settings(),
+        deployment.hand_off_of_relay(),
+    );
+    Ok(never(
+        relay::run_with(databases, SimulatedBroker::of(&host), settings, hand_off).await,
+    ))
+}
+
+/// Why a service could not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    #[error("failed to listen: {0}")]
+    Listen(#[from] std::io::Error),
+}
+
+fn never(infallible: Infallible) {
+    match infallible {}
+}
+
+/// Every consumer group, as its handler describes itself.
+fn groups() -> [Group; 5] {
+    [
+        group(&OrderLifecycle),
+        group(&Stockkeeping),
+        group(&Charging::new(SandboxCardProcessor::default())),
+        group(&Dispatching),
+        group(&Notifying::new(LoggingMailer::default())),
+    ]
+}
+
+fn group(handler: &impl Handler) -> Group {
+    let name = handler.consumer();
+    Group::new(name, handler.topics())
+        .event_types(handler.handles())
+        .dead_letters(&dead_letter::topic(name))
+}

@@ -1,0 +1,88 @@
+//! The databases as the harness sees them: their tables, what their journals say, and the state that
+//! is left when a run is over.
+//!
+//! A probe reads what a service committed, never what it says about itself.
+
+use reference_system::{Engine, inventory, notification, order, payment, shipping};
+use stormglass::database::{Database, Probe, Schema};
+
+/// What is in stock when a run begins: articles, and how many of each. Little of the last ones, so
+/// that some orders are turned away.
+pub const ARTICLES: [(&str, i64); 4] = [("tea", 40), ("cup", 12), ("kettle", 5), ("samovar", 2)];
+
+/// Names of the views of the final state. Each is a table of the service, or a part of it.
+pub mod view {
+    /// `orders`: `id`, `sku`, `quantity`, `unit_price_cents`, `state`.
+    pub const ORDERS: &str = "orders";
+    /// `stock`: `sku`, `free`, `reserved`, `shipped`.
+    pub const STOCK: &str = "stock";
+    /// `reservations`: `order_id`, `sku`, `quantity`, `state`.
+    pub const RESERVATIONS: &str = "reservations";
+    /// `payments`: `order_id`, `amount_cents`, `state`.
+    pub const PAYMENTS: &str = "payments";
+    /// `shipments`: `order_id`, `sku`, `quantity`.
+    pub const SHIPMENTS: &str = "shipments";
+    /// `notifications`: `order_id`, `stage`, `subject`.
+    pub const NOTIFICATIONS: &str = "notifications";
+}
+
+/// Announcements: rows of the journal that an event announces.
+const ANNOUNCED: &str = "SELECT position, event_id, entity, topic, event_type, correlation_id, cause_id \
+     FROM journal WHERE event_id IS NOT NULL AND position > $1 ORDER BY position";
+
+/// Effects: rows of the journal that an event caused.
+const APPLIED: &str = "SELECT position, cause_id AS event_id, entity, effect, correlation_id \
+     FROM journal WHERE cause_id IS NOT NULL AND position > $1 ORDER BY position";
+
+/// Audit entries of events that came too late.
+const DISCARDED: &str = "SELECT event_id, entity, reason AS effect, correlation_id \
+     FROM processed_events WHERE outcome = 'discarded' ORDER BY event_id";
+
+/// The database of every service.
+pub(super) fn databases() -> [Database; 5] {
+    [
+        database("order", order::schema, "").view(
+            view::ORDERS,
+            "SELECT id, sku, quantity, unit_price_cents, state FROM orders ORDER BY id",
+        ),
+        database("inventory", inventory::schema, &stock())
+            .view(
+                view::STOCK,
+                "SELECT sku, free, reserved, shipped FROM stock ORDER BY sku",
+            )
+            .view(
+                view::RESERVATIONS,
+                "SELECT order_id, sku, quantity, state FROM reservations ORDER BY order_id, sku",
+            ),
+        database("payment", payment::schema, "").view(
+            view::PAYMENTS,
+            "SELECT order_id, amount_cents, state FROM payments ORDER BY order_id",
+        ),
+        database("shipping", shipping::schema, "").view(
+            view::SHIPMENTS,
+            "SELECT order_id, sku, quantity FROM shipments ORDER BY order_id",
+        ),
+        database("notification", notification::schema, "").view(
+            view::NOTIFICATIONS,
+            "SELECT order_id, stage, subject FROM notifications ORDER BY position",
+        ),
+    ]
+}
+
+fn database(name: &str, schema: fn(Engine) -> &'static str, rows: &str) -> Database {
+    let script = |engine| format!("{}{rows}", schema(engine));
+    let schema = Schema::new(script(Engine::Sqlite)).postgres(script(Engine::Postgres));
+    Database::new(name, schema)
+        .probe(Probe::announced(ANNOUNCED))
+        .probe(Probe::applied(APPLIED).by(name))
+        .probe(Probe::discarded(DISCARDED).by(name))
+}
+
+/// The statement that fills the stock.
+fn stock() -> String {
+    let rows = ARTICLES.map(|(sku, free)| format!("('{sku}', {free}, 0, 0)"));
+    format!(
+        "INSERT INTO stock (sku, free, reserved, shipped) VALUES {};",
+        rows.join(", ")
+    )
+}
