@@ -6,13 +6,16 @@
 //!
 //! It is not a model of how to sell tickets: there is no payment, and nobody can cancel.
 
+use box_office::Issue;
+use proptest::prelude::*;
 use sqlx::Sqlite;
-use stormglass::database::{Database, Pool, Probe};
-use stormglass::{Broker, Delivery, EVENT_ID, Message};
+use stormglass::checker::EffectOnce;
+use stormglass::database::{Database, OpenError, Pool, Probe};
+use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError, System};
 
 /// The system's own code: what would run in production, but for the names of its ports.
 mod box_office {
-    use super::*;
+    use super::{Broker, Delivery, Pool, Sqlite};
 
     pub(super) const SCHEMA: &str = "
         CREATE TABLE tickets (id INTEGER PRIMARY KEY, booking TEXT NOT NULL, seat TEXT NOT NULL);
@@ -67,43 +70,46 @@ mod box_office {
     }
 }
 
+/// A booking: its number, and the seat.
+fn booking() -> impl Strategy<Value = (u32, String)> {
+    (any::<u32>(), "[A-F][1-9]")
+}
+
+async fn book(client: Host, (number, seat): (u32, String)) -> Result<(), PublishError> {
+    let booking = format!("booking-{number}");
+    let message = Message::new("bookings", &seat, seat.as_str()).header(EVENT_ID, &booking);
+    client.broker().publish(message).await.map(drop)
+}
+
+fn system(name: &str, issue: Issue) -> System {
+    let tickets = "SELECT id AS position, booking AS event_id, seat AS entity FROM tickets \
+                   WHERE id > $1 ORDER BY id";
+    System::new(name)
+        .topic("bookings", 2)
+        .group(Group::new("box-office", &["bookings"]))
+        .database(
+            Database::new("tickets", box_office::SCHEMA)
+                .probe(Probe::applied(tickets).by("box-office")),
+        )
+        .host("box-office", move |host| async move {
+            let database = host.database("tickets")?;
+            box_office::serve(database, host.broker(), issue).await;
+            Ok::<(), OpenError>(())
+        })
+        .operations(booking, book)
+        .property(EffectOnce)
+}
+
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("naive") => system("naive box office", Issue::Naive).check(),
+        _ => system("idempotent box office", Issue::Idempotent).check(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::box_office::Issue;
     use super::*;
-    use proptest::prelude::*;
-    use stormglass::checker::EffectOnce;
-    use stormglass::{Group, Host, PublishError, System};
-
-    /// A booking: its number, and the seat.
-    fn booking() -> impl Strategy<Value = (u32, String)> {
-        (any::<u32>(), "[A-F][1-9]")
-    }
-
-    async fn book(client: Host, (number, seat): (u32, String)) -> Result<(), PublishError> {
-        let booking = format!("booking-{number}");
-        let message = Message::new("bookings", &seat, seat.as_str()).header(EVENT_ID, &booking);
-        client.broker().publish(message).await.map(drop)
-    }
-
-    fn system(name: &str, issue: Issue) -> System {
-        let tickets = "SELECT id AS position, booking AS event_id, seat AS entity FROM tickets \
-                       WHERE id > $1 ORDER BY id";
-        System::new(name)
-            .topic("bookings", 2)
-            .group(Group::new("box-office", &["bookings"]))
-            .database(
-                Database::new("tickets", box_office::SCHEMA)
-                    .probe(Probe::applied(tickets).by("box-office")),
-            )
-            .host("box-office", move |host| async move {
-                let database = host.database("tickets")?;
-                box_office::serve(database, host.broker(), issue).await;
-                Ok::<(), stormglass::database::OpenError>(())
-            })
-            .operations(booking, book)
-            .property(EffectOnce)
-    }
 
     #[test]
     fn naive_box_office_issues_one_ticket_per_booking() {
@@ -114,8 +120,4 @@ mod tests {
     fn idempotent_box_office_issues_one_ticket_per_booking() {
         system("idempotent box office", Issue::Idempotent).check();
     }
-}
-
-fn main() {
-    println!("run its test: cargo test -p stormglass --example ticket_booking");
 }

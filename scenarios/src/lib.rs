@@ -4,12 +4,12 @@
 //! clients ask of them, [`money_and_stock`] is the promise that only this system makes,
 //! [`catalogue`] puts them together with faults as scenarios, and [`cli`] runs those.
 
-//C
-//C
+pub mod catalogue;
+pub mod cli;
 pub mod deploy;
-//C
+pub mod money_and_stock;
 pub mod workload;
 
-//C
+pub use catalogue::Scenario;
 pub use deploy::{Deployment, deploy};
-//C
+pub use money_and_stock::MoneyAndStock;

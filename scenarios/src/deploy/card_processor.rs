@@ -1,6 +1,7 @@
 //! A card processor as a third party of the simulation: its ledger is in the history.
 //!
-//! It declines the cards whose token says so. A charge and a refund are entries of one ledger, told
+//! It declines the cards whose token says so. Charges and refunds are entries of one ledger, told
+//! apart by their `kind`; whether they are right is not its business.
 
 use reference_system::ports::card_processor::{
     CardProcessor, CardProcessorError, Charge, ChargeOutcome,

@@ -48,7 +48,7 @@ pub struct SimulatedTransaction(stormglass::database::Transaction<'static, Any>)
 
 impl Transaction for SimulatedTransaction {
     fn executor(&mut self) -> impl Executor<'_, Database = Any> {
-        &mut **self.0
+        &mut *self.0
     }
 
     async fn commit(self) -> sqlx::Result<()> {

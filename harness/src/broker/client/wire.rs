@@ -485,3 +485,40 @@ fn ports_can_be_used_from_any_task() {
     shared(|_: Broker| {});
     let _check = |broker: Broker| sendable(&uses(broker));
 }
+
+#[test]
+fn waiting_consumer_is_served_at_once_and_former_memberships_take_nothing() {
+    for profile in [kafka(), jetstream()] {
+        let notes = Notes::default();
+        let own = notes.clone();
+        let ran = Setting::new(profile)
+            .host("consumer", move |broker| {
+                let notes = own.clone();
+                async move {
+                    drop(subscribed(&broker).await);
+                    consume(broker, notes).await;
+                }
+            })
+            .host("producer", |broker| async move {
+                sleep(Duration::from_millis(300)).await;
+                for key in ["a", "b", "c", "d"] {
+                    produce_one(&broker, key, 0).await;
+                }
+            })
+            .run();
+        assert_eq!(taken(&notes).len(), 4);
+        let mut published = Vec::new();
+        for event in &ran.history.events {
+            match &event.what {
+                What::Published { position, .. } => published.push((position, event.at)),
+                What::Delivered { position, .. } => {
+                    let found = published.iter().find(|(own, _)| *own == position);
+                    let waited = event.at - found.expect("published before delivered").1;
+                    let bound = Duration::from_millis(300);
+                    assert!(waited < bound, "{}", ran.timeline());
+                }
+                _ => {}
+            }
+        }
+    }
+}

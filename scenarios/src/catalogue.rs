@@ -1,0 +1,196 @@
+//! The catalogue: scenarios, each a promise of the reference system under some kinds of fault.
+//!
+//! A scenario names only the properties that its faults can put to the test. All of them deploy the
+//! same system; what differs is the broker that is modelled, and what goes wrong.
+
+use std::time::Duration;
+
+use stormglass::System;
+use stormglass::broker::Profile;
+use stormglass::checker::{
+    Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Log, NoGhostEvent, NoLostEvent,
+};
+use stormglass::plan::{Budget, FaultKind, Load};
+use stormglass::simulation::Settings;
+
+use crate::deploy::{Deployment, deploy};
+use crate::money_and_stock::MoneyAndStock;
+use crate::workload;
+
+/// A promise under some kinds of fault.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The name, as the command line knows it.
+    pub name: &'static str,
+    /// What it promises, in one sentence.
+    pub promise: &'static str,
+    /// The kinds of fault that its plans may have.
+    pub faults: &'static [FaultKind],
+    /// What it judges beside the properties that every scenario judges.
+    pub beside: &'static [Beside],
+    /// The broker that is modelled.
+    pub broker: Model,
+}
+
+/// A property that only some faults put to the test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// [`EffectOnce`]: something has to arrive twice.
+    EffectOnce,
+    /// [`DlqRouting`]: something has to be poison, or to be tried again.
+    DlqRouting,
+}
+
+/// A broker that is modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// Apache Kafka.
+    Kafka,
+    /// NATS JetStream.
+    JetStream,
+}
+
+impl Scenario {
+    /// The scenario of this name.
+    pub fn find(name: &str) -> Option<&'static Scenario> {
+        CATALOGUE.iter().find(|scenario| scenario.name == name)
+    }
+
+    /// The system under test, with its workload, faults and properties.
+    pub fn system(&self) -> System {
+        let system = under_test(deploy(Deployment::new(self.name)))
+            .broker(self.broker.profile())
+            .faults(self.faults);
+        self.beside.iter().fold(system, |system, beside| match beside {
+            Beside::EffectOnce => system.property(EffectOnce),
+            Beside::DlqRouting => system.property(DlqRouting::default()),
+        })
+    }
+}
+
+impl Model {
+    fn profile(self) -> Profile {
+        match self {
+            Model::Kafka => Profile::kafka(),
+            Model::JetStream => Profile::jetstream(),
+        }
+    }
+}
+
+/// A deployed system with the workload, the settings and the properties that all scenarios share.
+pub fn under_test(system: System) -> System {
+    let settings = Settings { liveness_bound: Duration::from_secs(30), ..Settings::default() };
+    system
+        .operations(workload::operation, workload::carry_out)
+        .load(Load { operations_min: 12, operations_max: 20, over_ms: 3_500 })
+        .budget(Budget { faults_max: 12, over_ms: 5_000, duration_ms_max: 3_000 })
+        .settings(settings)
+        .property(NoLostEvent)
+        .property(NoGhostEvent::default())
+        .property(EntityOrder)
+        .property(Causality)
+        .property(MoneyAndStock)
+        .property(Convergence)
+        .property(Log)
+}
+
+/// Every scenario, the gentlest first.
+pub const CATALOGUE: &[Scenario] = &[
+    Scenario {
+        name: "calm",
+        promise: "without any fault every order comes to its end",
+        faults: &[],
+        beside: &[],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "duplicates",
+        promise: "whatever is delivered or published twice takes effect once",
+        faults: &[FaultKind::Duplicate, FaultKind::LoseAck, FaultKind::Rebalance, FaultKind::DelaySettle],
+        beside: &[Beside::EffectOnce],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "duplicates-jetstream",
+        promise: "the same where a late acknowledgement counts and each message has its own lease",
+        faults: &[FaultKind::Duplicate, FaultKind::LoseAck, FaultKind::Rebalance, FaultKind::DelaySettle],
+        beside: &[Beside::EffectOnce],
+        broker: Model::JetStream,
+    },
+    Scenario {
+        name: "reordering",
+        promise: "effects on one order keep their order while other orders overtake",
+        faults: &[FaultKind::Reorder, FaultKind::Latency, FaultKind::DelaySettle],
+        beside: &[],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "broker-outage",
+        promise: "orders taken while the broker is away or full are carried out when it is back",
+        faults: &[FaultKind::BrokerOutage, FaultKind::CapacityLimit, FaultKind::LoseAck],
+        beside: &[],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "consumer-crashes",
+        promise: "a service that dies at any step goes on where it was",
+        faults: &[FaultKind::Crash, FaultKind::Pause],
+        beside: &[Beside::EffectOnce],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "relay-crashes",
+        promise: "a relay that dies at any step loses no event",
+        faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::LoseAck],
+        beside: &[],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "partitions",
+        promise: "orders survive a network that parts, one way or both, or slows down",
+        faults: &[FaultKind::Partition, FaultKind::OneWayPartition, FaultKind::Latency],
+        beside: &[Beside::EffectOnce],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "database-faults",
+        promise: "failed, locked, slow and half-answered transactions are carried out once",
+        faults: &[
+            FaultKind::StatementError,
+            FaultKind::Locked,
+            FaultKind::Slow,
+            FaultKind::CommitLost,
+            FaultKind::CommitAnswerLost,
+        ],
+        beside: &[Beside::EffectOnce],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "third-parties",
+        promise: "a card processor or mail service that is away or does not answer is asked again, and books once",
+        faults: &[FaultKind::ExternalOutage, FaultKind::ExternalAnswerLost],
+        beside: &[Beside::EffectOnce],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "poison",
+        promise: "what cannot be read is parked whole, and nothing overtakes it",
+        faults: &[FaultKind::Poison, FaultKind::Duplicate, FaultKind::StatementError],
+        beside: &[Beside::DlqRouting],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "everything",
+        promise: "all of it at once",
+        faults: FaultKind::ALL,
+        beside: &[Beside::EffectOnce, Beside::DlqRouting],
+        broker: Model::Kafka,
+    },
+    Scenario {
+        name: "everything-jetstream",
+        promise: "all of it at once, where each message has its own lease",
+        faults: FaultKind::ALL,
+        beside: &[Beside::EffectOnce, Beside::DlqRouting],
+        broker: Model::JetStream,
+    },
+];

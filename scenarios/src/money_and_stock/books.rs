@@ -1,0 +1,220 @@
+//! The books: what the history says about each order, gathered in one pass.
+//!
+//! Sources are the journals' facts, the card processor's ledger, the broker's log and the final
+//! state. Nothing is judged here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reference_system::event::contract::event_type;
+use serde_json::Value;
+use stormglass::CORRELATION_ID;
+use stormglass::history::{Event, ExternalOutcome, Fact, History, What};
+
+use crate::deploy::{CARD_PROCESSOR, view};
+
+/// Everything about all orders.
+pub(super) struct Books<'h> {
+    /// Orders that were placed, by id.
+    pub(super) orders: BTreeMap<&'h str, Order<'h>>,
+    /// Charges for orders that nobody placed, with the id that they name.
+    pub(super) strange_charges: Vec<(u64, &'h str)>,
+    /// What happened in the warehouse, in order.
+    pub(super) moves: Vec<Move<'h>>,
+    /// The final state, if it was read.
+    pub(super) last: Option<Last<'h>>,
+}
+
+/// One order.
+#[derive(Default)]
+pub(super) struct Order<'h> {
+    /// Its flow.
+    correlation_id: &'h str,
+    /// Entries of the card processor's ledger.
+    pub(super) entries: Vec<Entry>,
+    /// Shipments, by the event that shows their commit.
+    pub(super) shipments: Vec<u64>,
+    /// Whether one of its events waits in a dead letter topic.
+    pub(super) is_parked: bool,
+    /// The events that tell its story, in order.
+    pub(super) story: Vec<u64>,
+}
+
+/// Money that changed hands.
+pub(super) struct Entry {
+    pub(super) index: u64,
+    /// Positive for a charge, negative for a refund.
+    pub(super) cents: i64,
+}
+
+/// Pieces that changed their place in the warehouse on behalf of an order.
+pub(super) struct Move<'h> {
+    pub(super) index: u64,
+    pub(super) order: &'h str,
+    /// The journal's word for it.
+    pub(super) effect: &'h str,
+}
+
+/// The final state of the services' databases.
+pub(super) struct Last<'h> {
+    /// The event that shows the orders.
+    pub(super) orders_index: u64,
+    /// The event that shows the stock.
+    pub(super) stock_index: u64,
+    /// The event that shows the reservations.
+    pub(super) reservations_index: u64,
+    /// Orders by id.
+    pub(super) orders: BTreeMap<&'h str, OrderRow<'h>>,
+    /// Free, reserved and shipped pieces by article.
+    pub(super) stock: BTreeMap<&'h str, [i64; 3]>,
+    /// Reservations by order: pieces and state.
+    pub(super) reservations: BTreeMap<&'h str, (i64, &'h str)>,
+    /// Shipped pieces by order.
+    pub(super) shipments: BTreeMap<&'h str, i64>,
+}
+
+/// An order in the order service's table.
+pub(super) struct OrderRow<'h> {
+    pub(super) sku: &'h str,
+    pub(super) quantity: i64,
+    pub(super) price_cents: i64,
+    pub(super) state: &'h str,
+}
+
+impl<'h> Books<'h> {
+    /// Gathers the books of a history.
+    pub(super) fn of(history: &'h History) -> Self {
+        let mut books = Books {
+            orders: placed(history),
+            strange_charges: Vec::new(),
+            moves: Vec::new(),
+            last: Last::of(history),
+        };
+        let groups = history.description.groups.values();
+        let dead_letters: BTreeSet<&str> =
+            groups.filter_map(|group| group.dead_letters.as_deref()).collect();
+        for event in &history.events {
+            books.enter(event, &dead_letters);
+        }
+        books
+    }
+
+    fn enter(&mut self, event: &'h Event, dead_letters: &BTreeSet<&str>) {
+        let index = event.index;
+        match &event.what {
+            What::Observed { database, fact } => self.enter_fact(index, database, fact),
+            What::ExternalCalled { provider, request, outcome: ExternalOutcome::Booked, .. }
+                if **provider == *CARD_PROCESSOR =>
+            {
+                self.enter_money(index, request);
+            }
+            What::Published { position, message } if dead_letters.contains(&*position.topic) => {
+                let flow = message.headers.get(CORRELATION_ID).map(String::as_str);
+                let concerned = self.orders.iter_mut().filter(|(id, order)| {
+                    **id == message.key || flow == Some(order.correlation_id)
+                });
+                for (_, order) in concerned {
+                    order.is_parked = true;
+                    order.story.push(index);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn enter_fact(&mut self, index: u64, database: &str, fact: &'h Fact) {
+        let entity = match fact {
+            Fact::Announced(announcement) => &*announcement.entity,
+            Fact::Applied(applied) | Fact::Discarded(applied) => &*applied.entity,
+        };
+        let Some(order) = self.orders.get_mut(entity) else { return };
+        order.story.push(index);
+        let Fact::Applied(applied) = fact else { return };
+        match database {
+            "shipping" => order.shipments.push(index),
+            "inventory" => self.moves.push(Move { index, order: entity, effect: &applied.effect }),
+            _ => {}
+        }
+    }
+
+    fn enter_money(&mut self, index: u64, request: &'h Value) {
+        let id = request["order_id"].as_str().unwrap_or_default();
+        let cents = request["amount_cents"].as_i64().unwrap_or_default();
+        let cents = if request["kind"] == "refund" { -cents } else { cents };
+        match self.orders.get_mut(id) {
+            Some(order) => {
+                order.entries.push(Entry { index, cents });
+                order.story.push(index);
+            }
+            None => self.strange_charges.push((index, id)),
+        }
+    }
+}
+
+/// The orders whose placing was committed.
+fn placed(history: &History) -> BTreeMap<&str, Order<'_>> {
+    let announced = history.events.iter().filter_map(|event| match &event.what {
+        What::Observed { fact: Fact::Announced(announcement), .. } => Some(announcement),
+        _ => None,
+    });
+    announced
+        .filter(|announcement| announcement.event_type == event_type::ORDER_PLACED)
+        .map(|announcement| {
+            let correlation_id = &*announcement.correlation_id;
+            (&*announcement.entity, Order { correlation_id, ..Order::default() })
+        })
+        .collect()
+}
+
+type Row = BTreeMap<String, Value>;
+
+impl<'h> Last<'h> {
+    fn of(history: &'h History) -> Option<Self> {
+        let views: BTreeMap<&str, (u64, &'h [Row])> = history
+            .events
+            .iter()
+            .filter_map(|event| match &event.what {
+                What::FinalState { view, rows, .. } => Some((&**view, (event.index, &**rows))),
+                _ => None,
+            })
+            .collect();
+        let (orders_index, orders) = *views.get(view::ORDERS)?;
+        let (stock_index, stock) = *views.get(view::STOCK)?;
+        let (reservations_index, reservations) = *views.get(view::RESERVATIONS)?;
+        let (_, shipments) = *views.get(view::SHIPMENTS)?;
+        Some(Last {
+            orders_index,
+            stock_index,
+            reservations_index,
+            orders: orders.iter().map(|row| (text(row, "id"), OrderRow::of(row))).collect(),
+            stock: stock
+                .iter()
+                .map(|row| (text(row, "sku"), ["free", "reserved", "shipped"].map(|place| number(row, place))))
+                .collect(),
+            reservations: reservations
+                .iter()
+                .map(|row| (text(row, "order_id"), (number(row, "quantity"), text(row, "state"))))
+                .collect(),
+            shipments: shipments.iter().map(|row| (text(row, "order_id"), number(row, "quantity"))).collect(),
+        })
+    }
+}
+
+impl<'h> OrderRow<'h> {
+    fn of(row: &'h Row) -> Self {
+        let quantity = number(row, "quantity");
+        OrderRow {
+            sku: text(row, "sku"),
+            quantity,
+            price_cents: quantity * number(row, "unit_price_cents"),
+            state: text(row, "state"),
+        }
+    }
+}
+
+fn text<'h>(row: &'h Row, column: &str) -> &'h str {
+    row.get(column).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(row: &Row, column: &str) -> i64 {
+    row.get(column).and_then(Value::as_i64).unwrap_or_default()
+}

@@ -1,0 +1,62 @@
+//! Money: every order is charged at most once, at its price, and ships only while it is paid for.
+//!
+//! That an order which ships is charged at all follows; that one which does not ship is not left
+//! charged is a matter of how it ends.
+
+use stormglass::history::short;
+
+use super::Breach;
+use super::books::{Books, Last, Order};
+
+/// Charges and shipments that break a promise.
+pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>> {
+    let strange = books.strange_charges.iter().map(|&(index, id)| Breach {
+        index,
+        order: None,
+        summary: format!("a card was charged for order {}, which nobody placed", short(id)),
+    });
+    let of_orders = books.orders.iter().flat_map(|(&id, order)| {
+        [wrong_charge(id, order, last), unpaid_shipment(id, order), wrong_shipment(id, order, last)]
+    });
+    strange.chain(of_orders.flatten()).collect()
+}
+
+/// The first entry of the ledger after which the customer has not paid nothing or the price.
+fn wrong_charge<'h>(id: &'h str, order: &Order<'h>, last: &Last<'h>) -> Option<Breach<'h>> {
+    let price = last.orders.get(id)?.price_cents;
+    let mut paid = 0;
+    let wrong = order.entries.iter().find(|entry| {
+        paid += entry.cents;
+        paid != 0 && paid != price
+    })?;
+    let twice = if paid > price && paid != wrong.cents { " by a second charge" } else { "" };
+    Some(Breach {
+        index: wrong.index,
+        order: Some(id),
+        summary: format!(
+            "order {} costs {price} cents, and its customer has paid {paid}{twice}",
+            short(id)
+        ),
+    })
+}
+
+fn unpaid_shipment<'h>(id: &'h str, order: &Order<'h>) -> Option<Breach<'h>> {
+    let paid_before = |shipment: u64| -> i64 {
+        order.entries.iter().filter(|entry| entry.index < shipment).map(|entry| entry.cents).sum()
+    };
+    let unpaid = order.shipments.iter().copied().find(|&shipment| paid_before(shipment) <= 0)?;
+    Some(Breach {
+        index: unpaid,
+        order: Some(id),
+        summary: format!("order {} was shipped before it was paid", short(id)),
+    })
+}
+
+fn wrong_shipment<'h>(id: &'h str, order: &Order<'h>, last: &Last<'h>) -> Option<Breach<'h>> {
+    let (shipped, ordered) = (*last.shipments.get(id)?, last.orders.get(id)?.quantity);
+    (shipped != ordered).then(|| Breach {
+        index: order.shipments.last().copied().unwrap_or(last.orders_index),
+        order: Some(id),
+        summary: format!("order {} is for {ordered} pieces, and {shipped} were shipped", short(id)),
+    })
+}
