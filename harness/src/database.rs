@@ -147,6 +147,7 @@ impl Databases {
 
     /// A transaction that wrote something was committed: the probes look.
     fn committed(&self, gate: &Gate, name: &Arc<str>) -> sqlx::Result<()> {
+        gate.world().count(|effort| effort.commits += 1);
         if gate.world().recording() == Recording::Off {
             return Ok(());
         }

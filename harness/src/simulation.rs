@@ -21,7 +21,7 @@ use std::time::{Duration, UNIX_EPOCH};
 pub use host::Host;
 pub use http::{HttpError, Request, Response};
 pub use net::{TcpListener, TcpStream};
-pub use settings::{Recording, Settings};
+pub use settings::{Effort, Recording, Settings};
 
 use crate::broker;
 use crate::database::{Databases, Engine, Store, StoreError};
@@ -48,6 +48,8 @@ pub struct Run {
     pub bitten: Vec<usize>,
     /// How much virtual time passed.
     pub elapsed: Duration,
+    /// The work that was done.
+    pub effort: Effort,
 }
 
 impl Run {
@@ -174,7 +176,7 @@ fn simulate(
         databases.read_views(&world, &harness)?;
     }
     let elapsed = machines.now();
-    let (bitten, targets) = (world.bitten(), world.targets());
+    let (bitten, targets, effort) = (world.bitten(), world.targets(), world.effort());
     let history = world.take_history();
     // Whatever destructors still do, they do it against dead ports.
     world.kill_all();
@@ -190,6 +192,7 @@ fn simulate(
             history,
             bitten,
             elapsed,
+            effort,
         },
         targets,
     ))

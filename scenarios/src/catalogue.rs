@@ -69,6 +69,11 @@ impl Scenario {
 }
 
 impl Model {
+    /// `kafka` or `jetstream`.
+    pub fn name(self) -> &'static str {
+        self.profile().name()
+    }
+
     fn profile(self) -> Profile {
         match self {
             Model::Kafka => Profile::kafka(),

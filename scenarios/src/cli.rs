@@ -1,25 +1,195 @@
-//! thin
+//! The command line: what the user asks for, and what the exit code says.
+//!
+//! Reading order: [`selection`] which scenarios and seeds, [`sweep`] the main job, [`run`],
+//! [`replay`], [`shrink`], [`audit`] with [`digests`] as its other process, [`list`]; [`output`] is
+//! how anything is printed. Every error is one line on stderr; nothing here panics for what a user
+//! can cause.
+
+mod audit;
+mod digests;
+mod list;
+mod output;
+mod replay;
+mod run;
+mod selection;
+mod shrink;
+mod sweep;
+
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
-/// x
+
+use clap::{Parser, Subcommand};
+use stormglass::artefact::ArtefactError;
+use stormglass::checker::Verdict;
+use stormglass::database::{Engine, StoreError};
+use stormglass::explore::ExploreError;
+use stormglass::simulation::RunError;
+use stormglass_reports::VerdictWord;
+
+/// Deterministic fault injection for the reference system.
+#[derive(Parser)]
+#[command(name = "stormglass", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all properties hold, 1 a property is broken, 2 usage, \
+     3 the harness failed, 4 not deterministic, 5 inconclusive (vacuous).\n\
+     Without a command: sweep. STORMGLASS_DATABASE=postgres://... runs on PostgreSQL.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the scenarios: name, promise, faults and properties
+    List,
+    /// Run many seeds of scenarios and report what holds
+    Sweep(sweep::Arguments),
+    /// Run one seed and show its timeline
+    Run(run::Arguments),
+    /// Run an artefact again and compare
+    Replay(replay::Arguments),
+    /// Minimise the plan of an artefact
+    Shrink(shrink::Arguments),
+    /// Run each seed in two separate processes and compare digests
+    Audit(audit::Arguments),
+    /// Print digests, for `audit`
+    #[command(hide = true)]
+    Digests(digests::Arguments),
+}
+
+/// What a command found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All properties hold.
+    Holds,
+    /// A property is broken.
+    Broken,
+    /// Two runs of one plan differ.
+    NotDeterministic,
+    /// Nothing put some property to the test.
+    Inconclusive,
+}
+
+/// Why a command found nothing out. The text is one line.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// The user asked for what cannot be done.
+    #[error("{0}")]
+    Usage(String),
+    /// The harness, or what it runs on, failed.
+    #[error("{0}")]
+    Harness(String),
+}
+
+/// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
-    let a: Vec<String> = std::env::args().collect();
-    let n: u64 = a.get(2).map_or(5, |x| x.parse().unwrap());
-    for s in crate::catalogue::CATALOGUE.iter().filter(|s| a.get(1).is_none_or(|n| n == "all" || n == s.name)) {
-        let system = s.system();
-        let t = std::time::Instant::now();
-        let tally = stormglass::explore::explore(&system, &stormglass::explore::Exploration {
-            first: stormglass::Seed(0), seeds: n, jobs: 2, until: stormglass::explore::Until::AllSeeds, interrupted: &AtomicBool::new(false), progress: &|| {},
-        });
-        match tally {
-            Ok(t2) => {
-                println!("{} {} seeds {:?} virtual {:?}", s.name, t2.seeds, t.elapsed(), t2.virtual_time);
-                println!("  {:?}", t2.faults.iter().map(|(k, c)| format!("{k} {}/{}", c.planned, c.bitten)).collect::<Vec<_>>());
-                println!("  {:?}", t2.properties.iter().map(|(k, c)| format!("{k} {}/{}/{}", c.holds, c.broken, c.vacuous)).collect::<Vec<_>>());
-                for f in t2.failures.values() { println!("  BROKEN {} seed {} {}", f.property, f.plan.seed, f.witness); }
-            }
-            Err(e) => println!("{} error {e}", s.name),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return failed(&CliError::Usage(one_line(&error))),
+        Err(help) => {
+            return match output::say(&help.to_string()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            };
+        }
+    };
+    match carry_out(cli.command.unwrap_or_else(|| Command::Sweep(sweep::Arguments::default()))) {
+        Ok(outcome) => ExitCode::from(outcome.code()),
+        Err(error) => failed(&error),
+    }
+}
+
+fn carry_out(command: Command) -> Result<Outcome, CliError> {
+    match command {
+        Command::List => list::list(),
+        Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Shrink(arguments) => shrink::shrink(&arguments),
+        Command::Audit(arguments) => audit::audit(&arguments),
+        Command::Digests(arguments) => digests::digests(&arguments),
+    }
+}
+
+fn failed(error: &CliError) -> ExitCode {
+    output::complain(&format!("stormglass: {error}"));
+    ExitCode::from(match error {
+        CliError::Usage(_) => 2,
+        CliError::Harness(_) => 3,
+    })
+}
+
+/// The first paragraph of clap's complaint and its tip, on one line.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let paragraphs = text.split("\n\n").map(|paragraph| {
+        paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
+    });
+    let wanted: Vec<String> = paragraphs
+        .enumerate()
+        .filter(|(number, paragraph)| *number == 0 || paragraph.starts_with("tip:"))
+        .map(|(_, paragraph)| paragraph.trim_start_matches("error: ").to_owned())
+        .collect();
+    wanted.join("; ")
+}
+
+impl Outcome {
+    fn code(self) -> u8 {
+        match self {
+            Outcome::Holds => 0,
+            Outcome::Broken => 1,
+            Outcome::NotDeterministic => 4,
+            Outcome::Inconclusive => 5,
         }
     }
-    ExitCode::SUCCESS
+
+    /// What the verdicts of one run come to.
+    fn of(verdicts: &[(String, Verdict)]) -> Self {
+        let any = |wanted: fn(&Verdict) -> bool| verdicts.iter().any(|(_, verdict)| wanted(verdict));
+        if any(|verdict| matches!(verdict, Verdict::Broken(_))) {
+            Outcome::Broken
+        } else if any(|verdict| matches!(verdict, Verdict::Vacuous(_))) {
+            Outcome::Inconclusive
+        } else {
+            Outcome::Holds
+        }
+    }
+}
+
+impl From<VerdictWord> for Outcome {
+    fn from(word: VerdictWord) -> Self {
+        match word {
+            VerdictWord::Holds => Outcome::Holds,
+            VerdictWord::Broken => Outcome::Broken,
+            VerdictWord::Vacuous => Outcome::Inconclusive,
+        }
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Store(StoreError::Address(_)) => CliError::Usage(error.to_string()),
+            _ => CliError::Harness(error.to_string()),
+        }
+    }
+}
+
+impl From<ExploreError> for CliError {
+    fn from(error: ExploreError) -> Self {
+        CliError::Harness(error.to_string())
+    }
+}
+
+impl From<ArtefactError> for CliError {
+    fn from(error: ArtefactError) -> Self {
+        match error {
+            ArtefactError::Run(error) => error.into(),
+            other => CliError::Usage(other.to_string()),
+        }
+    }
+}
+
+/// The engine that the environment asks for.
+fn engine() -> Result<Engine, CliError> {
+    Engine::from_environment().map_err(|error| CliError::Usage(error.to_string()))
 }

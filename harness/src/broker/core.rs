@@ -391,6 +391,9 @@ impl Core {
 
     /// Describes what declared groups have not settled, or `None` if nothing is left.
     pub(crate) fn backlog(&self) -> Option<String> {
+        if self.is_idle() {
+            return None;
+        }
         let mut waiting = Vec::new();
         for (name, group) in &self.groups {
             for index in &group.declared {
@@ -405,7 +408,7 @@ impl Core {
                 }
             }
         }
-        (!waiting.is_empty()).then(|| waiting.join("; "))
+        Some(waiting.join("; "))
     }
 
     fn unsettled<'a>(

@@ -6,17 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
-use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use turmoil::net::{TcpListener, TcpStream};
 
 use super::core::{Core, Fetch, Join};
 use super::handout::{Capacity, Refusal, Rejection, Seen, Settled, Stamp};
@@ -24,9 +22,9 @@ use super::protocol::{self, Frame, Request, Response, UNANSWERED};
 use super::{HOST, PORT};
 use crate::message::Message;
 use crate::simulation::world::{Gate, World, lock};
+use crate::simulation::{TcpListener, TcpStream};
 
-/// Serves the world's broker until the host dies. Has to run in a `LocalSet`, as the software of
-/// simulated hosts does.
+/// Serves the world's broker until the host dies.
 pub(crate) async fn serve(gate: Gate) {
     let server = Arc::new(Server {
         world: gate.world().clone(),
@@ -51,12 +49,11 @@ struct Server {
 
 impl Server {
     async fn listen(self: Arc<Self>) -> io::Result<()> {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
-        tokio::task::spawn_local(self.clone().keep_time());
+        let listener = TcpListener::bind(self.gate.clone(), PORT).await?;
+        tokio::spawn(self.clone().keep_time());
         loop {
             let (stream, _) = listener.accept().await?;
-            // Local tasks die in a repeatable order, and their connections close in it.
-            tokio::task::spawn_local(Connection::serve(self.clone(), stream));
+            tokio::spawn(Connection::serve(self.clone(), stream));
         }
     }
 
@@ -136,7 +133,7 @@ struct Connection {
     server: Arc<Server>,
     /// Whose it is; deliveries and publishes are recorded there.
     host: Arc<str>,
-    responses: FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+    responses: FramedWrite<WriteHalf<TcpStream>, LengthDelimitedCodec>,
     /// Fetches that wait for something to come, by their number.
     waiting: BTreeMap<u64, Waiting>,
 }
@@ -149,7 +146,7 @@ struct Waiting {
 impl Connection {
     /// Serves one connection until it breaks.
     async fn serve(server: Arc<Server>, stream: TcpStream) {
-        let (reading, writing) = stream.into_split();
+        let (reading, writing) = tokio::io::split(stream);
         let requests = FramedRead::new(reading, protocol::codec());
         let connection = Connection {
             server,
@@ -163,7 +160,7 @@ impl Connection {
 
     async fn run(
         mut self,
-        mut requests: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
+        mut requests: FramedRead<ReadHalf<TcpStream>, LengthDelimitedCodec>,
     ) -> io::Result<()> {
         let server = self.server.clone();
         loop {
@@ -294,7 +291,6 @@ impl Connection {
             return Ok(());
         }
         let bytes: Bytes = protocol::encode(number, answer)?;
-        self.server.world.sent(self.server.gate.host(), &self.host);
         self.responses.send(bytes).await
     }
 }

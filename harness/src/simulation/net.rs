@@ -3,15 +3,17 @@
 //! The network is turmoil's: reliable within a connection until a segment is dropped, after which
 //! the connection is silent for good. Clients need timeouts and have to reconnect.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::world::Gate;
+use super::world::{Gate, lock};
 
 /// A TCP listener of a simulated host.
 pub struct TcpListener {
@@ -33,12 +35,7 @@ impl TcpListener {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (inner, address) = self.inner.accept().await?;
         let peer = turmoil::reverse_lookup(address.ip()).unwrap_or_default();
-        let stream = TcpStream {
-            inner,
-            gate: self.gate.clone(),
-            peer: peer.into(),
-        };
-        Ok((stream, address))
+        Ok((TcpStream::new(inner, self.gate.clone(), peer.into()), address))
     }
 
     /// The address that it listens on.
@@ -53,27 +50,41 @@ impl TcpListener {
 
 /// A TCP connection of a simulated host.
 pub struct TcpStream {
-    inner: turmoil::net::TcpStream,
+    /// Taken only when the stream is dropped.
+    inner: Option<turmoil::net::TcpStream>,
     gate: Gate,
     peer: Arc<str>,
+    number: u64,
 }
 
 impl TcpStream {
+    fn new(inner: turmoil::net::TcpStream, gate: Gate, peer: Arc<str>) -> Self {
+        let number = gate.world().graveyard().number();
+        TcpStream { inner: Some(inner), gate, peer, number }
+    }
+
     /// Connects to `host:port`.
     pub(crate) async fn connect(gate: Gate, address: &str) -> io::Result<Self> {
         gate.open().await;
-        let peer: Arc<str> = address
-            .rsplit_once(':')
-            .map_or(address, |(host, _)| host)
-            .into();
+        let peer: Arc<str> = address.rsplit_once(':').map_or(address, |(host, _)| host).into();
         gate.world().sent(gate.host(), &peer);
         let inner = turmoil::net::TcpStream::connect(address).await?;
-        Ok(TcpStream { inner, gate, peer })
+        gate.world().count(|effort| effort.connections += 1);
+        Ok(TcpStream::new(inner, gate, peer))
     }
 
-    /// The name of the host at the other end.
-    pub(crate) fn peer(&self) -> &Arc<str> {
-        &self.peer
+    fn inner(&mut self) -> Pin<&mut turmoil::net::TcpStream> {
+        Pin::new(self.inner.as_mut().expect("a stream is taken only when it is dropped"))
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take()
+            && self.gate.is_dead()
+        {
+            self.gate.world().graveyard().bury(self.gate.host(), self.number, inner);
+        }
     }
 }
 
@@ -83,7 +94,7 @@ impl AsyncRead for TcpStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        self.inner().poll_read(context, buffer)
     }
 }
 
@@ -93,15 +104,55 @@ impl AsyncWrite for TcpStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.gate.world().sent(self.gate.host(), &self.peer);
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let world = self.gate.world().clone();
+        world.sent(self.gate.host(), &self.peer);
+        let written = self.inner().poll_write(context, bytes);
+        if let Poll::Ready(Ok(length)) = written {
+            world.count(|effort| {
+                effort.writes += 1;
+                effort.bytes += length as u64;
+            });
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        self.inner().poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+        self.inner().poll_shutdown(context)
+    }
+}
+
+/// The connections of crashed hosts, until those hosts start again.
+///
+/// A runtime drops its tasks in an order that depends on how many tasks the whole process has ever
+/// started. If each dropped connection said goodbye to its peer at once, that order would decide
+/// over message latencies. So a dead host's connections stay silent, as those of a machine without
+/// power do, and are closed in the order in which they were opened when the host comes back.
+#[derive(Default)]
+pub(crate) struct Graveyard {
+    opened: AtomicU64,
+    buried: Mutex<BTreeMap<(Arc<str>, u64), turmoil::net::TcpStream>>,
+}
+
+impl Graveyard {
+    fn number(&self) -> u64 {
+        self.opened.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn bury(&self, host: &Arc<str>, number: u64, stream: turmoil::net::TcpStream) {
+        lock(&self.buried).insert((host.clone(), number), stream);
+    }
+
+    /// Closes what a host's last incarnation left open. Has to run on that host.
+    pub(crate) fn close_all_of(&self, host: &Arc<str>) {
+        let (own, others) = std::mem::take(&mut *lock(&self.buried))
+            .into_iter()
+            .partition(|((owner, _), _)| owner == host);
+        *lock(&self.buried) = others;
+        let own: BTreeMap<(Arc<str>, u64), turmoil::net::TcpStream> = own;
+        own.into_values().for_each(drop);
     }
 }

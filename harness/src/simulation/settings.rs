@@ -43,3 +43,18 @@ pub enum Recording {
     /// None of them: for measuring what they cost.
     Off,
 }
+
+/// The work of a run that no harness could save: what a benchmark compares the rest with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Writes to sockets.
+    pub writes: u64,
+    /// Bytes written to sockets.
+    pub bytes: u64,
+    /// Connections opened on the network.
+    pub connections: u64,
+    /// Statements that services sent to their databases.
+    pub statements: u64,
+    /// Commits of services.
+    pub commits: u64,
+}

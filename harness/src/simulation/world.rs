@@ -17,8 +17,9 @@ use crate::nemesis::{Armed, Command, Injection};
 use crate::plan::{Action, Call, Side, Targets};
 
 use super::clock;
+use super::net::Graveyard;
 use super::obligations::Obligations;
-use super::settings::Recording;
+use super::settings::{Effort, Recording};
 
 /// What all hosts of one run share.
 pub(crate) struct World {
@@ -32,6 +33,8 @@ pub(crate) struct World {
     hosts: Mutex<BTreeMap<Arc<str>, HostState>>,
     links: Mutex<Vec<StruckLink>>,
     links_seen: Mutex<Vec<(Arc<str>, Arc<str>)>>,
+    graveyard: Graveyard,
+    effort: Mutex<Effort>,
     capacity_limit: Mutex<Option<usize>>,
     record: Mutex<Record>,
     recording: Recording,
@@ -96,6 +99,8 @@ impl World {
             hosts: Mutex::default(),
             links: Mutex::default(),
             links_seen: Mutex::default(),
+            graveyard: Graveyard::default(),
+            effort: Mutex::default(),
             capacity_limit: Mutex::default(),
             record: Mutex::new(Record {
                 history,
@@ -110,6 +115,21 @@ impl World {
     /// Virtual time since the start of the run.
     pub(crate) fn now(&self) -> Duration {
         clock::now()
+    }
+
+    /// Counts work that the run could not have been done without.
+    pub(crate) fn count(&self, add: impl FnOnce(&mut Effort)) {
+        add(&mut lock(&self.effort));
+    }
+
+    /// The work that was done so far.
+    pub(crate) fn effort(&self) -> Effort {
+        *lock(&self.effort)
+    }
+
+    /// The connections of crashed hosts.
+    pub(crate) fn graveyard(&self) -> &Graveyard {
+        &self.graveyard
     }
 
     /// Whether anything is recorded at all.
@@ -177,6 +197,7 @@ impl World {
             state.paused = None;
             state.incarnation
         };
+        self.graveyard.close_all_of(host);
         self.record(host, What::HostStarted { incarnation });
         Gate {
             world: self.clone(),

@@ -9,19 +9,17 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::codec::{FramedRead, FramedWrite};
-use turmoil::net::TcpStream;
-use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::broker::PORT;
 use crate::broker::protocol::{self, Frame, Request, Response, UNANSWERED};
+use crate::simulation::TcpStream;
 use crate::simulation::world::{Gate, lock};
 
 pub(super) struct Connection {
-    gate: Gate,
-    broker: Arc<str>,
     calls: Arc<Mutex<Calls>>,
     outgoing: mpsc::UnboundedSender<Bytes>,
     task: AbortHandle,
@@ -45,8 +43,7 @@ impl Calls {
 impl Connection {
     /// Connects and introduces the host. Without an answer this waits for ever.
     pub(super) async fn open(gate: &Gate, broker: &Arc<str>) -> io::Result<Self> {
-        gate.world().sent(gate.host(), broker);
-        let stream = TcpStream::connect((broker.to_string(), PORT)).await?;
+        let stream = TcpStream::connect(gate.clone(), &format!("{broker}:{PORT}")).await?;
         let calls = Arc::new(Mutex::new(Calls {
             open: true,
             last: UNANSWERED,
@@ -55,8 +52,6 @@ impl Connection {
         let (outgoing, queue) = mpsc::unbounded_channel();
         let task = tokio::spawn(carry(stream, queue, calls.clone()));
         let connection = Connection {
-            gate: gate.clone(),
-            broker: broker.clone(),
             calls,
             outgoing,
             task: task.abort_handle(),
@@ -95,10 +90,8 @@ impl Connection {
     }
 
     fn send(&self, number: u64, request: Request) {
-        let sent = protocol::encode(number, request).is_ok_and(|bytes| {
-            self.gate.world().sent(self.gate.host(), &self.broker);
-            self.outgoing.send(bytes).is_ok()
-        });
+        let sent =
+            protocol::encode(number, request).is_ok_and(|bytes| self.outgoing.send(bytes).is_ok());
         if !sent {
             self.close();
         }
@@ -112,10 +105,9 @@ impl Connection {
 }
 
 /// Carries frames both ways until the connection breaks, or until its client is dropped and what
-/// was sent before is on its way. One task does both: the order in which a dying runtime drops its
-/// tasks does not repeat, and so must not decide which half of the stream closes first.
+/// was sent before is on its way.
 async fn carry(stream: TcpStream, queue: mpsc::UnboundedReceiver<Bytes>, calls: Arc<Mutex<Calls>>) {
-    let (reading, writing) = stream.into_split();
+    let (reading, writing) = tokio::io::split(stream);
     tokio::select! {
         biased;
         () = read(reading, calls.clone()) => {}
@@ -125,7 +117,7 @@ async fn carry(stream: TcpStream, queue: mpsc::UnboundedReceiver<Bytes>, calls: 
 }
 
 /// Hands answers to their callers until the connection breaks.
-async fn read(reading: OwnedReadHalf, calls: Arc<Mutex<Calls>>) {
+async fn read(reading: ReadHalf<TcpStream>, calls: Arc<Mutex<Calls>>) {
     let mut responses = FramedRead::new(reading, protocol::codec());
     while let Some(Ok(bytes)) = responses.next().await {
         let Ok(Frame { number, body }) = protocol::decode(&bytes) else {
@@ -139,7 +131,7 @@ async fn read(reading: OwnedReadHalf, calls: Arc<Mutex<Calls>>) {
 }
 
 /// Writes what is queued, as much at once as there is, until the connection breaks.
-async fn write(writing: OwnedWriteHalf, mut queue: mpsc::UnboundedReceiver<Bytes>) {
+async fn write(writing: WriteHalf<TcpStream>, mut queue: mpsc::UnboundedReceiver<Bytes>) {
     let mut requests = FramedWrite::new(writing, protocol::codec());
     while let Some(bytes) = queue.recv().await {
         let mut result = requests.feed(bytes).await;

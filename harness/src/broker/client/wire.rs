@@ -281,7 +281,7 @@ fn held_back_delivery_is_overtaken_as_far_as_the_profile_allows() {
                 "consumer",
                 Call::Receive,
                 1,
-                Action::Reorder { hold_ms: 500 },
+                Action::Reorder { hold_ms: 2_000 },
             )
             .host("producer", move |broker| async move {
                 for number in 0..3 {

@@ -1,0 +1,63 @@
+//! `stormglass list`: what there is to run.
+
+use stormglass::plan::FaultKind;
+
+use super::output::{say, width};
+use super::{CliError, Outcome};
+use crate::catalogue::{CATALOGUE, Scenario};
+
+/// The column in which texts begin.
+const INDENT: usize = 14;
+
+/// Prints every scenario.
+pub(super) fn list() -> Result<Outcome, CliError> {
+    let scenarios: Vec<String> = CATALOGUE.iter().map(described).collect();
+    say(&scenarios.join("\n"))?;
+    Ok(Outcome::Holds)
+}
+
+fn described(scenario: &Scenario) -> String {
+    let system = scenario.system();
+    let properties: Vec<&str> = system.properties().iter().map(|property| property.id()).collect();
+    let faults: Vec<String> = scenario.faults.iter().map(words).collect();
+    let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
+    [
+        format!("{}\n", scenario.name),
+        labelled("promise", scenario.promise),
+        labelled("broker", scenario.broker.name()),
+        labelled("faults", &faults),
+        labelled("properties", &properties.join(", ")),
+    ]
+    .concat()
+}
+
+/// A kind of fault in words: `BrokerOutage` is `broker outage`.
+fn words(kind: &FaultKind) -> String {
+    let mut words = String::new();
+    for letter in format!("{kind:?}").chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
+
+/// A label and a text, broken between words.
+fn labelled(label: &str, text: &str) -> String {
+    let columns = usize::from(width()).max(2 * INDENT);
+    let mut lines = format!("  {label:<width$}", width = INDENT - 2);
+    let mut used = INDENT;
+    for (number, word) in text.split(' ').enumerate() {
+        if number > 0 && used + 1 + word.len() > columns {
+            lines += &format!("\n{:INDENT$}", "");
+            used = INDENT;
+        } else if number > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines += word;
+        used += word.len();
+    }
+    lines + "\n"
+}

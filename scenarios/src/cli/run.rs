@@ -1,0 +1,38 @@
+//! `stormglass run`: one seed, and its timeline.
+
+use clap::Args;
+use stormglass::simulation::{self, Recording};
+use stormglass::{Seed, narrate};
+use stormglass_reports::RowKind;
+
+use super::output::say;
+use super::{CliError, Outcome, engine, selection};
+
+/// Rows that only a trace shows.
+pub(super) const DETAILS: &[RowKind] = &[RowKind::Log, RowKind::Database];
+
+#[derive(Args, Clone)]
+pub(super) struct Arguments {
+    /// The scenario
+    #[arg(value_name = "SCENARIO")]
+    scenario: String,
+    /// The seed
+    #[arg(long, value_name = "S")]
+    seed: Seed,
+    /// Also show log lines and what was committed
+    #[arg(long)]
+    trace: bool,
+}
+
+/// Runs the seed's plan and shows what happened.
+pub(super) fn run(arguments: &Arguments) -> Result<Outcome, CliError> {
+    let system = selection::scenario(&arguments.scenario)?.system();
+    engine()?;
+    let plan = system.plan(arguments.seed)?;
+    let run = simulation::run(&system, &plan, Recording::On)?;
+    let verdicts = system.judge(&run.history);
+    let timeline = narrate::timeline(&system, &run, &verdicts);
+    let details = if arguments.trace { &[] } else { DETAILS };
+    say(&format!("{plan}\n{}", timeline.render_without(details)))?;
+    Ok(Outcome::of(&verdicts))
+}

@@ -1,0 +1,119 @@
+//! The selection: which scenarios and which seeds a command is about.
+//!
+//! What cannot be meant is refused here, before anything runs.
+
+use clap::Args;
+use stormglass::Seed;
+use stormglass::check::jobs;
+
+use super::CliError;
+use crate::catalogue::{CATALOGUE, Scenario};
+
+/// Scenarios and seeds.
+#[derive(Args, Clone)]
+pub(super) struct Selection {
+    /// Scenarios by name; all of them unless given
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+    /// How many seeds of each scenario
+    #[arg(long, value_name = "N", value_parser = seeds)]
+    pub(super) seeds: Option<u64>,
+    /// The first seed; the others follow one by one
+    #[arg(long, value_name = "S", default_value_t = Seed(0))]
+    pub(super) first_seed: Seed,
+    /// How many runs at once; as many as there are cores unless given
+    #[arg(long, value_name = "J", value_parser = workers)]
+    jobs: Option<usize>,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Selection { scenarios: Vec::new(), seeds: None, first_seed: Seed(0), jobs: None }
+    }
+}
+
+impl Selection {
+    /// The scenarios, each once, in the order of the catalogue.
+    ///
+    /// # Errors
+    ///
+    /// If a name is unknown.
+    pub(super) fn scenarios(&self) -> Result<Vec<&'static Scenario>, CliError> {
+        for name in &self.scenarios {
+            scenario(name)?;
+        }
+        let wanted = |scenario: &&Scenario| {
+            self.scenarios.is_empty() || self.scenarios.iter().any(|name| name == scenario.name)
+        };
+        Ok(CATALOGUE.iter().filter(wanted).collect())
+    }
+
+    /// How many runs at once.
+    pub(super) fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(jobs)
+    }
+}
+
+/// The scenario of this name.
+///
+/// # Errors
+///
+/// If there is none; the error names the nearest.
+pub(super) fn scenario(name: &str) -> Result<&'static Scenario, CliError> {
+    Scenario::find(name).ok_or_else(|| {
+        let near = nearest(name).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        CliError::Usage(format!("unknown scenario `{name}`: {near}`stormglass list` names them all"))
+    })
+}
+
+/// The scenario whose name differs least, if it is near at all.
+fn nearest(name: &str) -> Option<&'static str> {
+    let names = CATALOGUE.iter().map(|scenario| scenario.name);
+    let near = names.map(|known| (distance(name, known), known)).min()?;
+    (near.0 <= near.1.len() / 2).then_some(near.1)
+}
+
+/// How many letters have to be inserted, deleted or replaced (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn seeds(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("at least one seed is needed".to_owned()),
+        Ok(seeds) => Ok(seeds),
+        Err(_) => Err("expected a number of seeds".to_owned()),
+    }
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least one run at a time is needed".to_owned()),
+        Ok(workers) => Ok(workers),
+        Err(_) => Err("expected a number of runs".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, nearest};
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognised() {
+        assert_eq!(distance("", "calm"), 4);
+        assert_eq!(distance("clam", "calm"), 2);
+        assert_eq!(nearest("everthing"), Some("everything"));
+        assert_eq!(nearest("broker_outage"), Some("broker-outage"));
+        assert_eq!(nearest("xyzzyplugh"), None);
+    }
+}

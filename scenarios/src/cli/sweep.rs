@@ -1,0 +1,210 @@
+//! `stormglass sweep`: many seeds of many scenarios, and what they add up to.
+
+mod interrupt;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use stormglass::System;
+use stormglass::artefact::Artefact;
+use stormglass::database::Engine;
+use stormglass::explore::{Exploration, Failure, Tally, Until, explore};
+use stormglass::simulation::{Recording, run};
+use stormglass::{check, narrate};
+use stormglass_reports::{
+    Database, FailureReport, PropertyCount, ScenarioReport, SweepReport, json, markdown, terminal,
+};
+
+use super::output::{prepare, replay_command, say, width, write};
+use super::selection::Selection;
+use super::{CliError, Outcome, engine};
+use crate::catalogue::Scenario;
+
+/// Seeds of each scenario unless told otherwise. All scenarios together have at least 500.
+pub(super) const SEEDS: u64 = 40;
+
+/// Where artefacts go unless told otherwise.
+const FOLDER: &str = "target/stormglass";
+
+#[derive(Args, Clone, Default)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// A folder for report.md, report.json and the artefacts of failures
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table
+    #[default]
+    Human,
+    /// One JSON document
+    Json,
+}
+
+/// Sweeps, and reports.
+pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
+    let scenarios = arguments.selection.scenarios()?;
+    let engine = engine()?;
+    if let Some(folder) = &arguments.out {
+        prepare(folder)?;
+    }
+    let folder = arguments.out.as_deref().unwrap_or(Path::new(FOLDER));
+    let sweep = Sweep {
+        arguments: &arguments.selection,
+        folder,
+        interrupted: interrupt::on_ctrl_c(),
+        bar: progress_bar(scenarios.len() as u64 * arguments.selection.seeds()),
+    };
+    let report = sweep.report(&scenarios, &engine)?;
+    if let Some(folder) = &arguments.out {
+        write(&folder.join("report.json"), &json::write(&report))?;
+        write(&folder.join("report.md"), &markdown::render(&report))?;
+    }
+    say(&match arguments.format {
+        Format::Human => terminal::render(&report, width()),
+        Format::Json => json::write(&report),
+    })?;
+    Ok(report.verdict().into())
+}
+
+struct Sweep<'a> {
+    arguments: &'a Selection,
+    folder: &'a Path,
+    interrupted: &'static AtomicBool,
+    bar: ProgressBar,
+}
+
+impl Sweep<'_> {
+    fn report(&self, scenarios: &[&Scenario], engine: &Engine) -> Result<SweepReport, CliError> {
+        let begun = Instant::now();
+        let mut reports = Vec::new();
+        for scenario in scenarios {
+            if self.is_interrupted() {
+                break;
+            }
+            reports.push(self.scenario(scenario)?);
+        }
+        self.bar.finish_and_clear();
+        Ok(SweepReport {
+            version: SweepReport::VERSION,
+            first_seed: self.arguments.first_seed.0,
+            jobs: self.arguments.jobs() as u64,
+            database: match engine {
+                Engine::Sqlite => Database::Sqlite,
+                Engine::Postgres { .. } => Database::Postgres,
+            },
+            interrupted: self.is_interrupted(),
+            elapsed_ms: milliseconds(begun.elapsed()),
+            scenarios: reports,
+        })
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn scenario(&self, scenario: &Scenario) -> Result<ScenarioReport, CliError> {
+        let system = scenario.system();
+        self.bar.set_message(scenario.name);
+        let exploration = Exploration {
+            first: self.arguments.first_seed,
+            seeds: self.arguments.seeds(),
+            jobs: self.arguments.jobs(),
+            until: Until::AllSeeds,
+            interrupted: self.interrupted,
+            progress: &|| self.bar.inc(1),
+        };
+        let tally = explore(&system, &exploration)?;
+        let failures = tally.failures.values().map(|failure| self.failure(&system, failure));
+        let failures = failures.collect::<Result<Vec<_>, _>>()?;
+        Ok(ScenarioReport {
+            name: scenario.name.to_owned(),
+            promise: scenario.promise.to_owned(),
+            seeds: tally.seeds,
+            virtual_ms: milliseconds(tally.virtual_time),
+            properties: properties(&system, &tally),
+            faults: tally.faults,
+            failures,
+        })
+    }
+
+    /// The first failure of a property. It is shrunk unless the user wants the sweep to end.
+    fn failure(&self, system: &System, failure: &Failure) -> Result<FailureReport, CliError> {
+        // Failures of one seed shrink to different plans, so each property has a folder of its own.
+        let folder = self.folder.join(check::file_name(&failure.property));
+        if self.is_interrupted() {
+            return as_found(system, failure, &folder);
+        }
+        self.bar.set_message(format!("{}: shrinking {}", system.name(), failure.property));
+        Ok(system.report_into(failure, &folder, &|path| replay_command(path))?)
+    }
+}
+
+/// A failure with the whole plan that was run.
+fn as_found(system: &System, failure: &Failure, folder: &Path) -> Result<FailureReport, CliError> {
+    let Failure { plan, property, witness, others } = failure;
+    let run = run(system, plan, Recording::On)?;
+    let path = folder.join(format!("{}-{:08x}.json", check::file_name(system.name()), plan.seed.0));
+    let mut report = narrate::failure(system, plan, &run, property, witness);
+    report.others.clone_from(others);
+    match Artefact::of(system, &run, property, witness).write(&path) {
+        Ok(()) => {
+            report.replay_command = replay_command(&path);
+            report.artefact = Some(path.display().to_string());
+        }
+        Err(error) => report.error = Some(error.to_string()),
+    }
+    Ok(report)
+}
+
+/// The counts of every property that the scenario names, even if no seed was run.
+fn properties(
+    system: &System,
+    tally: &Tally,
+) -> std::collections::BTreeMap<String, PropertyCount> {
+    let named = system.properties().iter().map(|property| {
+        let id = property.id();
+        (id.to_owned(), tally.properties.get(id).copied().unwrap_or_default())
+    });
+    named.collect()
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress_bar(runs: u64) -> ProgressBar {
+    let bar = ProgressBar::new(runs);
+    let template = "{bar:30} {pos}/{len} runs  {elapsed} of about {duration}  {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Selection {
+    fn seeds(&self) -> u64 {
+        self.seeds.unwrap_or(SEEDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SEEDS;
+    use crate::catalogue::CATALOGUE;
+
+    #[test]
+    fn the_default_sweep_has_at_least_500_runs() {
+        assert!(CATALOGUE.len() as u64 * SEEDS >= 500);
+    }
+}

@@ -1,0 +1,119 @@
+//! Planted defects: the reference system with one small step done as teams really get it wrong.
+//!
+//! Each defect is another implementation behind a trait that the reference system has anyway, so
+//! that the correct code holds no switch. What a defect does to a run is for the tests to show.
+
+mod drop_after_retries;
+mod mark_before_ack;
+mod no_dedup;
+mod publish_before_commit;
+mod random_partition_key;
+mod swallow_parking_error;
+mod swallow_publish_error;
+
+use reference_system::publishing::Direct;
+use scenarios::catalogue::under_test;
+use scenarios::deploy::Deployable;
+use scenarios::{Deployment, deploy};
+use stormglass::System;
+use stormglass::checker::{DlqRouting, EffectOnce};
+use stormglass::plan::FaultKind;
+
+use drop_after_retries::DropAfterRetries;
+use mark_before_ack::MarkBeforeAck;
+use no_dedup::NoDedup;
+use publish_before_commit::PublishBeforeCommit;
+use random_partition_key::ByEventId;
+use swallow_parking_error::SwallowParkingError;
+use swallow_publish_error::SwallowPublishError;
+
+/// A mistake, the kinds of fault that expose it, and the property that it breaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Defect {
+    /// Its name.
+    pub id: &'static str,
+    /// The kinds of fault that expose it.
+    pub exposed_by: &'static [FaultKind],
+    /// The property that it breaks; others may break too.
+    pub breaks: &'static str,
+    plant: fn(&str) -> System,
+}
+
+impl Defect {
+    /// The defect of this name.
+    pub fn find(id: &str) -> Option<&'static Defect> {
+        DEFECTS.iter().find(|defect| defect.id == id)
+    }
+
+    /// The reference system with the defect, judged by every property.
+    pub fn system(&self) -> System {
+        (self.plant)(&format!("defect {}", self.id)).faults(self.exposed_by)
+    }
+}
+
+fn judged(deployment: impl Deployable) -> System {
+    under_test(deploy(deployment))
+        .property(EffectOnce)
+        .property(DlqRouting::default())
+}
+
+/// Every defect.
+pub const DEFECTS: &[Defect] = &[
+    Defect {
+        id: "no-dedup",
+        exposed_by: &[FaultKind::Duplicate],
+        breaks: "effect-once",
+        plant: |name| judged(Deployment::new(name).inbox(NoDedup)),
+    },
+    Defect {
+        id: "random-partition-key",
+        exposed_by: &[
+            FaultKind::Reorder,
+            FaultKind::Latency,
+            FaultKind::Pause,
+            FaultKind::LoseAck,
+        ],
+        breaks: "entity-order",
+        plant: |name| judged(Deployment::new(name).keyed_by(ByEventId)),
+    },
+    Defect {
+        id: "publish-after-commit",
+        exposed_by: &[FaultKind::Crash, FaultKind::BrokerOutage],
+        breaks: "no-lost-event",
+        plant: |name| judged(Deployment::new(name).publishing(Direct::new)),
+    },
+    Defect {
+        id: "publish-before-commit",
+        exposed_by: &[FaultKind::Crash, FaultKind::CommitLost],
+        breaks: "no-ghost-event",
+        plant: |name| judged(Deployment::new(name).publishing(PublishBeforeCommit::new)),
+    },
+    Defect {
+        id: "mark-before-ack",
+        exposed_by: &[FaultKind::Crash, FaultKind::LoseAck, FaultKind::BrokerOutage],
+        breaks: "no-lost-event",
+        plant: |name| judged(Deployment::new(name).hand_off(MarkBeforeAck)),
+    },
+    Defect {
+        id: "swallow-publish-error",
+        exposed_by: &[FaultKind::BrokerOutage, FaultKind::CapacityLimit],
+        breaks: "no-lost-event",
+        plant: |name| judged(Deployment::new(name).hand_off(SwallowPublishError)),
+    },
+    Defect {
+        id: "drop-after-retries",
+        exposed_by: &[FaultKind::Poison],
+        breaks: "dlq-routing",
+        plant: |name| judged(Deployment::new(name).give_up(DropAfterRetries)),
+    },
+    Defect {
+        id: "dlq-publish-error-swallowed",
+        exposed_by: &[
+            FaultKind::Poison,
+            FaultKind::CapacityLimit,
+            FaultKind::BrokerOutage,
+        ],
+        breaks: "dlq-routing",
+        plant: |name| judged(Deployment::new(name).give_up(SwallowParkingError)),
+    },
+];

@@ -1,0 +1,21 @@
+//! `drop-after-retries`: what cannot be handled is given up for good.
+
+use reference_system::consumer::Failure;
+use reference_system::dead_letter::{GiveUp, Refused};
+use reference_system::ports::{Broker, Database};
+
+/// Logs the message and lets it be acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DropAfterRetries;
+
+impl GiveUp for DropAfterRetries {
+    async fn give_up<D: Database, B: Broker>(
+        &self,
+        _: &D,
+        _: &B,
+        refused: Refused<'_>,
+    ) -> Result<(), Failure> {
+        tracing::error!(event_id = refused.event_id, "event dropped");
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! `mark-before-ack`: a row counts as sent before the broker has it.
+
+use reference_system::ports::{Broker, Database};
+use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
+
+/// Marks first, so that no event goes out twice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MarkBeforeAck;
+
+impl HandOff for MarkBeforeAck {
+    async fn hand_off<D: Database, B: Broker>(
+        &self,
+        database: &D,
+        broker: &B,
+        row: &OutboxRow,
+    ) -> Result<(), HandOffError> {
+        mark_sent(database, row).await?;
+        broker.publish(row.message()?).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! `swallow-publish-error`: a publish that failed is a line in the log and nothing else.
+
+use reference_system::ports::{Broker, Database};
+use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
+
+/// Publishes, and marks the row whatever came of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SwallowPublishError;
+
+impl HandOff for SwallowPublishError {
+    async fn hand_off<D: Database, B: Broker>(
+        &self,
+        database: &D,
+        broker: &B,
+        row: &OutboxRow,
+    ) -> Result<(), HandOffError> {
+        if let Err(error) = broker.publish(row.message()?).await {
+            tracing::error!(event_id = row.event_id, %error, "not published");
+        }
+        mark_sent(database, row).await?;
+        Ok(())
+    }
+}

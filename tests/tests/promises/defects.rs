@@ -1,0 +1,126 @@
+//! Planted defects: each holds without faults, breaks its property under faults, shrinks to a
+//! handful, and replays from a file.
+
+use stormglass::artefact::{Artefact, Replay};
+use stormglass::checker::Verdict;
+use stormglass::shrink::shrink;
+use stormglass::simulation::{Recording, Run, run};
+use stormglass::{Seed, System};
+use stormglass_tests::defects::{DEFECTS, Defect};
+
+/// Within how many seeds a defect has to be found.
+const SEEDS: u64 = 200;
+/// How many runs a shrink may take.
+const SHRINK_RUNS_MAX: usize = 600;
+/// The greatest number of faults, and of operations, that a shrunk plan may have.
+const LEFT_MAX: usize = 3;
+/// How many seeds are run without faults even where the defect is found sooner.
+const CALM_SEEDS_MIN: u64 = 5;
+
+/// What a run broke.
+fn broken(system: &System, run: &Run) -> Vec<String> {
+    let verdicts = system.judge(&run.history);
+    let broken = |(property, verdict): (String, Verdict)| match verdict {
+        Verdict::Broken(witness) => Some(format!("{property}: {witness}")),
+        Verdict::Holds | Verdict::Vacuous(_) => None,
+    };
+    verdicts.into_iter().filter_map(broken).collect()
+}
+
+/// The first seed whose run breaks what the defect breaks.
+fn first_failure(defect: &Defect, system: &System) -> Run {
+    let prefix = format!("{}: ", defect.breaks);
+    for seed in (0..SEEDS).map(Seed) {
+        let run = run(system, &system.plan(seed).unwrap(), Recording::On).unwrap();
+        if broken(system, &run)
+            .iter()
+            .any(|text| text.starts_with(&prefix))
+        {
+            return run;
+        }
+    }
+    panic!(
+        "{} seeds never broke {} with defect {}",
+        SEEDS, defect.breaks, defect.id
+    );
+}
+
+fn holds_without_faults(system: &System, seeds: u64) {
+    for seed in (0..seeds).map(Seed) {
+        let plan = system.plan(seed).unwrap().without_faults();
+        let run = run(system, &plan, Recording::On).unwrap();
+        let broken = broken(system, &run);
+        assert!(
+            broken.is_empty(),
+            "seed {seed} without faults broke {broken:?}"
+        );
+    }
+}
+
+/// Writes the failure to a file, reads it back, and runs it again.
+fn replays_to_the_same_digest(defect: &Defect, system: &System, run: &Run) {
+    let verdicts = system.judge(&run.history);
+    let verdict = verdicts
+        .iter()
+        .find(|(property, _)| property == defect.breaks);
+    let witness = verdict.and_then(|(_, verdict)| verdict.witness()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("failure.json");
+    let artefact = Artefact::of(system, run, defect.breaks, witness);
+    artefact.write(&path).unwrap();
+    let read = Artefact::read(&path).unwrap();
+    assert_eq!(read, artefact);
+    match read.replay(system).unwrap() {
+        Replay::Same(again) => assert_eq!(again.digest(), run.digest()),
+        Replay::Diverged(divergence) => panic!("{divergence}"),
+    }
+}
+
+fn is_detected(id: &str) {
+    let defect = Defect::find(id).unwrap();
+    let system = defect.system();
+    let found = first_failure(defect, &system);
+    let seed = found.plan.seed;
+    let shrunk = shrink(&system, &found.plan, defect.breaks, SHRINK_RUNS_MAX)
+        .unwrap()
+        .expect("the same plan breaks the same property");
+    let plan = &shrunk.run.plan;
+    println!(
+        "{id}: seed {seed}, {} runs, minimal {}, {:?}\n{plan}",
+        shrunk.runs,
+        shrunk.one_minimal,
+        broken(&system, &shrunk.run)
+    );
+    assert!(plan.schedule.len() <= LEFT_MAX, "seed {seed}: {plan}");
+    assert!(plan.workload.len() <= LEFT_MAX, "seed {seed}: {plan}");
+    holds_without_faults(&system, (seed.0 + 1).max(CALM_SEEDS_MIN));
+    replays_to_the_same_digest(defect, &system, &shrunk.run);
+}
+
+/// One test for each defect, so that each can fail and be run on its own.
+macro_rules! detected {
+    ($($name:ident: $id:literal,)*) => {
+        $(#[test]
+        fn $name() {
+            is_detected($id);
+        })*
+
+        #[test]
+        fn every_defect_has_a_test() {
+            let tested = [$($id),*];
+            assert!(DEFECTS.iter().all(|defect| tested.contains(&defect.id)));
+            assert_eq!(tested.len(), DEFECTS.len());
+        }
+    };
+}
+
+detected! {
+    a_consumer_without_dedup_breaks_effect_once: "no-dedup",
+    random_partition_keys_break_entity_order: "random-partition-key",
+    publishing_after_the_commit_loses_events: "publish-after-commit",
+    publishing_before_the_commit_makes_ghosts: "publish-before-commit",
+    marking_before_the_acknowledgement_loses_events: "mark-before-ack",
+    swallowing_a_publish_error_loses_events: "swallow-publish-error",
+    dropping_after_retries_breaks_dlq_routing: "drop-after-retries",
+    swallowing_a_parking_error_breaks_dlq_routing: "dlq-publish-error-swallowed",
+}
