@@ -144,8 +144,9 @@ impl System {
             .and_then(|(_, verdict)| verdict.witness())
             .unwrap_or(&failure.witness);
         let name = format!(
-            "{}-{}.json",
+            "{}-{}-{}.json",
             file_name(self.name()),
+            file_name(&failure.property),
             hexadecimal(run.plan.seed)
         );
         let path = folder.join(&name);

@@ -54,7 +54,9 @@ impl FromStr for Seed {
     type Err = SeedParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The standard parsers accept a sign, which no seed has.
         let number = match text.strip_prefix("0x") {
+            _ if text.contains('+') => "".parse(),
             Some(digits) => u64::from_str_radix(digits, 16),
             None => text.parse(),
         };
@@ -96,7 +98,7 @@ mod tests {
             assert_eq!(Seed(number).to_string().parse(), Ok(Seed(number)));
         }
         assert_eq!("42".parse(), Ok(Seed(42)));
-        for bad in ["", "0x", "-1", "seven", "0x10000000000000000"] {
+        for bad in ["", "0x", "-1", "+7", "0x+7", "seven", "0x10000000000000000"] {
             assert!(bad.parse::<Seed>().is_err(), "{bad}");
         }
     }

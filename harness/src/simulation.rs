@@ -28,7 +28,7 @@ use crate::database::{Databases, Engine, Store, StoreError};
 use crate::history::{Answer, Digest, History, What};
 use crate::nemesis::{Armed, Command, Deed, Nemesis};
 use crate::plan::{Plan, Targets};
-use crate::system::{System, panic_text};
+use crate::system::{Handler, System, panic_text};
 use hermetic::Hermetic;
 use world::{Gate, World, lock};
 
@@ -409,14 +409,7 @@ impl<'a> Machines<'a> {
 /// What the client host needs.
 struct Workload<'a> {
     plan: &'a Plan,
-    handler: Arc<
-        dyn Fn(
-                Host,
-                serde_json::Value,
-            ) -> futures::future::LocalBoxFuture<'static, Result<String, String>>
-            + Send
-            + Sync,
-    >,
+    handler: Handler,
     world: Arc<World>,
     databases: Arc<Databases>,
 }

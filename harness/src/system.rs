@@ -25,7 +25,8 @@ use crate::simulation::{Host, Settings};
 /// A future of the system, on the simulation's thread.
 pub(crate) type Software = LocalBoxFuture<'static, Result<(), String>>;
 type Factory = Arc<dyn Fn(Host) -> Software + Send + Sync>;
-type Handler =
+/// Carries out one operation of the workload.
+pub(crate) type Handler =
     Arc<dyn Fn(Host, Value) -> LocalBoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// A consumer group of the system.
@@ -80,6 +81,7 @@ pub struct System {
     load: Load,
     budget: Budget,
     attempts_max: u32,
+    struck: Option<Vec<String>>,
     targets: Arc<OnceLock<Targets>>,
 }
 
@@ -109,6 +111,7 @@ impl System {
             load: Load::default(),
             budget: Budget::default(),
             attempts_max: 5,
+            struck: None,
             targets: Arc::default(),
         }
     }
@@ -239,6 +242,14 @@ impl System {
         self
     }
 
+    /// Only these hosts are struck by faults; a link is struck if one of its ends is. The broker
+    /// and third parties are struck as before. All hosts of the system unless set.
+    #[must_use]
+    pub fn strike(mut self, hosts: &[&str]) -> Self {
+        self.struck = Some(hosts.iter().map(|&host| host.to_owned()).collect());
+        self
+    }
+
     /// How many operations a plan has.
     #[must_use]
     pub fn load(mut self, load: Load) -> Self {
@@ -324,6 +335,9 @@ impl System {
                 self.targets.get_or_init(|| targets).clone()
             }
         };
+        if let Some(struck) = &self.struck {
+            generator.targets.keep_only(struck);
+        }
         Ok(generator)
     }
 

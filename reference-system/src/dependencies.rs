@@ -57,7 +57,7 @@ impl Default for Settings {
         Self {
             attempts_max: 5,
             backoff: Backoff::default(),
-            relay_poll: Duration::from_millis(50),
+            relay_poll: Duration::from_millis(100),
             relay_page: 100,
         }
     }

@@ -109,6 +109,7 @@ impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
                 return Ok(());
             };
             after = last.position;
+            let is_last_page = rows.len() < self.settings.relay_page as usize;
             for row in rows {
                 if skipped.contains(&row.partition_key) {
                     continue;
@@ -126,6 +127,9 @@ impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
                 if failures_in_a_row == FAILURES_IN_A_ROW_MAX {
                     return Ok(());
                 }
+            }
+            if is_last_page {
+                return Ok(());
             }
         }
     }

@@ -161,7 +161,10 @@ impl<DB: Backend> Connection<DB> {
     }
 
     fn execute_once(&mut self, request: &Request<DB>) -> Result<Vec<Step<DB>>, Error> {
-        self.shared().gate.world().count(|effort| effort.statements += 1);
+        self.shared()
+            .gate
+            .world()
+            .count(|effort| effort.statements += 1);
         let guarded = self.in_transaction && self.shared().needs_savepoint(request.sql.as_str());
         let mut slot = lock(&self.lease.slot().0);
         let connection = slot.as_mut().ok_or_else(broken_connection)?;

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::swarm::FaultKind;
+
 /// One fault of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -177,28 +179,29 @@ pub enum Action {
 impl Action {
     /// The fault's kind, as reports count it.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Action::Crash { .. } => "crash",
-            Action::Pause { .. } => "pause",
-            Action::Partition { .. } => "partition",
-            Action::OneWayPartition { .. } => "one-way partition",
-            Action::Latency { .. } => "latency",
-            Action::BrokerOutage { .. } => "broker outage",
-            Action::CapacityLimit { .. } => "capacity limit",
-            Action::Rebalance { .. } => "rebalance",
-            Action::LoseAck => "lost ack",
-            Action::Duplicate => "duplicate",
-            Action::DelaySettle { .. } => "delayed settlement",
-            Action::Reorder { .. } => "reorder",
-            Action::Poison => "poison",
-            Action::StatementError => "statement error",
-            Action::Locked { .. } => "locked",
-            Action::Slow { .. } => "slow statement",
-            Action::CommitLost => "commit lost",
-            Action::CommitAnswerLost => "commit answer lost",
-            Action::ExternalOutage { .. } => "external outage",
-            Action::ExternalAnswerLost => "external answer lost",
-        }
+        let kind = match self {
+            Action::Crash { .. } => FaultKind::Crash,
+            Action::Pause { .. } => FaultKind::Pause,
+            Action::Partition { .. } => FaultKind::Partition,
+            Action::OneWayPartition { .. } => FaultKind::OneWayPartition,
+            Action::Latency { .. } => FaultKind::Latency,
+            Action::BrokerOutage { .. } => FaultKind::BrokerOutage,
+            Action::CapacityLimit { .. } => FaultKind::CapacityLimit,
+            Action::Rebalance { .. } => FaultKind::Rebalance,
+            Action::LoseAck => FaultKind::LoseAck,
+            Action::Duplicate => FaultKind::Duplicate,
+            Action::DelaySettle { .. } => FaultKind::DelaySettle,
+            Action::Reorder { .. } => FaultKind::Reorder,
+            Action::Poison => FaultKind::Poison,
+            Action::StatementError => FaultKind::StatementError,
+            Action::Locked { .. } => FaultKind::Locked,
+            Action::Slow { .. } => FaultKind::Slow,
+            Action::CommitLost => FaultKind::CommitLost,
+            Action::CommitAnswerLost => FaultKind::CommitAnswerLost,
+            Action::ExternalOutage { .. } => FaultKind::ExternalOutage,
+            Action::ExternalAnswerLost => FaultKind::ExternalAnswerLost,
+        };
+        kind.name()
     }
 }
 

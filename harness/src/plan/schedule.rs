@@ -30,6 +30,24 @@ pub struct Targets {
     pub external_hosts: Vec<String>,
 }
 
+impl Targets {
+    /// Forgets every host that is not one of `hosts`, and every link that touches none of them.
+    pub(crate) fn keep_only(&mut self, hosts: &[String]) {
+        let lists = [
+            &mut self.hosts,
+            &mut self.database_hosts,
+            &mut self.publishers,
+            &mut self.consumers,
+            &mut self.external_hosts,
+        ];
+        for list in lists {
+            list.retain(|host| hosts.contains(host));
+        }
+        self.links
+            .retain(|(a, b)| hosts.contains(a) || hosts.contains(b));
+    }
+}
+
 /// The budget of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {

@@ -60,6 +60,32 @@ impl FaultKind {
         FaultKind::ExternalAnswerLost,
     ];
 
+    /// The kind in words, as reports count it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultKind::Crash => "crash",
+            FaultKind::Pause => "pause",
+            FaultKind::Partition => "partition",
+            FaultKind::OneWayPartition => "one-way partition",
+            FaultKind::Latency => "latency",
+            FaultKind::BrokerOutage => "broker outage",
+            FaultKind::CapacityLimit => "capacity limit",
+            FaultKind::Rebalance => "rebalance",
+            FaultKind::LoseAck => "lost ack",
+            FaultKind::Duplicate => "duplicate",
+            FaultKind::DelaySettle => "delayed settlement",
+            FaultKind::Reorder => "reorder",
+            FaultKind::Poison => "poison",
+            FaultKind::StatementError => "statement error",
+            FaultKind::Locked => "locked",
+            FaultKind::Slow => "slow statement",
+            FaultKind::CommitLost => "commit lost",
+            FaultKind::CommitAnswerLost => "commit answer lost",
+            FaultKind::ExternalOutage => "external outage",
+            FaultKind::ExternalAnswerLost => "external answer lost",
+        }
+    }
+
     /// How often the kind is drawn, compared with the others of the swarm. Crashes have the most
     /// places to strike at, so they get the largest share.
     pub(super) fn weight(self) -> u32 {

@@ -35,7 +35,10 @@ impl TcpListener {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (inner, address) = self.inner.accept().await?;
         let peer = turmoil::reverse_lookup(address.ip()).unwrap_or_default();
-        Ok((TcpStream::new(inner, self.gate.clone(), peer.into()), address))
+        Ok((
+            TcpStream::new(inner, self.gate.clone(), peer.into()),
+            address,
+        ))
     }
 
     /// The address that it listens on.
@@ -60,13 +63,21 @@ pub struct TcpStream {
 impl TcpStream {
     fn new(inner: turmoil::net::TcpStream, gate: Gate, peer: Arc<str>) -> Self {
         let number = gate.world().graveyard().number();
-        TcpStream { inner: Some(inner), gate, peer, number }
+        TcpStream {
+            inner: Some(inner),
+            gate,
+            peer,
+            number,
+        }
     }
 
     /// Connects to `host:port`.
     pub(crate) async fn connect(gate: Gate, address: &str) -> io::Result<Self> {
         gate.open().await;
-        let peer: Arc<str> = address.rsplit_once(':').map_or(address, |(host, _)| host).into();
+        let peer: Arc<str> = address
+            .rsplit_once(':')
+            .map_or(address, |(host, _)| host)
+            .into();
         gate.world().sent(gate.host(), &peer);
         let inner = turmoil::net::TcpStream::connect(address).await?;
         gate.world().count(|effort| effort.connections += 1);
@@ -74,7 +85,11 @@ impl TcpStream {
     }
 
     fn inner(&mut self) -> Pin<&mut turmoil::net::TcpStream> {
-        Pin::new(self.inner.as_mut().expect("a stream is taken only when it is dropped"))
+        Pin::new(
+            self.inner
+                .as_mut()
+                .expect("a stream is taken only when it is dropped"),
+        )
     }
 }
 
@@ -83,7 +98,10 @@ impl Drop for TcpStream {
         if let Some(inner) = self.inner.take()
             && self.gate.is_dead()
         {
-            self.gate.world().graveyard().bury(self.gate.host(), self.number, inner);
+            self.gate
+                .world()
+                .graveyard()
+                .bury(self.gate.host(), self.number, inner);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Fact, What, short};
+use crate::history::{Announcement, Fact, What, short};
 
 /// The announcements of a run that no publication has met yet.
 #[derive(Default)]
@@ -21,11 +21,11 @@ impl Obligations {
             What::Observed {
                 fact: Fact::Announced(announcement),
                 ..
-            } => {
-                if !self.published.contains(&announcement.event_id) {
-                    self.owed
-                        .insert(announcement.event_id.clone(), announcement.entity.clone());
-                }
+            } if !self.published.contains(&announcement.event_id) => {
+                let Announcement {
+                    event_id, entity, ..
+                } = announcement;
+                self.owed.insert(event_id.clone(), entity.clone());
             }
             What::Published { message, .. } => {
                 if let Some(id) = message.event_id() {

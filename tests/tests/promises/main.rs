@@ -5,3 +5,4 @@
 //! reads, [`structure`] who may name whom. All of it runs on SQLite and needs no environment.
 
 mod defects;
+mod semantics;

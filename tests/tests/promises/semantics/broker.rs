@@ -1,0 +1,162 @@
+//! Publishing under faults, and what becomes of a message that nobody can read.
+
+use std::time::Duration;
+
+use stormglass::checker::{DlqRouting, Property, Verdict};
+use stormglass::history::What;
+use stormglass::plan::{Action, Call};
+use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, POISON, PublishError};
+use tokio::time::sleep;
+
+use super::stage::{Seen, Stage, idle};
+
+/// Publishes at 0, 1 and 2 seconds, and says how each went.
+async fn producer(host: Host) -> Result<(), String> {
+    if host.incarnation() > 1 {
+        return idle().await;
+    }
+    for payload in ["one", "two", "three"] {
+        let published = host.broker().publish(Message::new("notes", "", payload));
+        match published.await {
+            Ok(_) => tracing::info!("{payload} acknowledged"),
+            Err(PublishError::Rejected(_)) => tracing::info!("{payload} rejected"),
+            Err(PublishError::Unknown(_)) => tracing::info!("{payload} unknown"),
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    idle().await
+}
+
+fn producing() -> Stage {
+    Stage::new().with(|system| system.topic("notes", 1).host("producer", producer))
+}
+
+fn check(seen: &Seen, log: &[&str], said: &[&str]) {
+    assert_eq!(seen.log("notes"), log, "{}", seen.text());
+    assert_eq!(seen.said("producer"), said, "{}", seen.text());
+    assert_eq!(seen.run.bitten, [0], "{}", seen.text());
+}
+
+#[test]
+fn a_lost_acknowledgement_leaves_the_message_and_the_producer_in_doubt() {
+    let seen = producing()
+        .before("producer", Call::Publish, 2, Action::LoseAck)
+        .run();
+    check(
+        &seen,
+        &["one", "two", "three"],
+        &["one acknowledged", "two unknown", "three acknowledged"],
+    );
+}
+
+#[test]
+fn a_broker_at_its_capacity_refuses_and_appends_nothing() {
+    let seen = producing()
+        .at_ms(500, Action::CapacityLimit { for_ms: 1_000 })
+        .run();
+    check(
+        &seen,
+        &["one", "three"],
+        &["one acknowledged", "two rejected", "three acknowledged"],
+    );
+    let refused = seen.first("producer", |what| matches!(what, What::PublishRejected { .. }));
+    assert!(refused.at > Duration::from_secs(1));
+}
+
+fn cut(from: &str, to: &str) -> Seen {
+    let cut = Action::OneWayPartition {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        for_ms: 800,
+    };
+    producing().at_ms(600, cut).run()
+}
+
+#[test]
+fn a_partition_on_the_way_back_hides_what_the_broker_has_done() {
+    check(
+        &cut("broker", "producer"),
+        &["one", "two", "three"],
+        &["one acknowledged", "two unknown", "three acknowledged"],
+    );
+}
+
+#[test]
+fn a_partition_on_the_way_there_lets_nothing_arrive() {
+    check(
+        &cut("producer", "broker"),
+        &["one", "three"],
+        &["one acknowledged", "two unknown", "three acknowledged"],
+    );
+}
+
+#[test]
+fn a_log_outlives_its_broker() {
+    let seen = producing()
+        .at_ms(500, Action::BrokerOutage { for_ms: 300 })
+        .run();
+    assert_eq!(seen.log("notes"), ["one", "two", "three"], "{}", seen.text());
+    assert_eq!(seen.run.bitten, [0]);
+}
+
+/// After how many attempts the reader parks what it cannot read.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Reads notes, and parks those that are not text.
+async fn reader(host: Host) -> Result<(), String> {
+    let broker = host.broker();
+    let subscribed = broker.subscribe("readers", &["notes"]).await;
+    let mut notes = subscribed.map_err(|e| e.to_string())?;
+    while let Ok(note) = notes.next().await {
+        match std::str::from_utf8(&note.message().payload) {
+            Ok(text) => tracing::info!("read {text}"),
+            Err(_) if note.attempt() < ATTEMPTS_MAX => {
+                let again = note.retry(Duration::from_millis(50));
+                again.await.map_err(|e| e.to_string())?;
+                continue;
+            }
+            Err(error) => park(&broker, &note, error).await?,
+        }
+        note.ack().await.map_err(|e| e.to_string())?;
+    }
+    Err("subscription lost".to_owned())
+}
+
+async fn park(broker: &Broker, note: &Delivery, error: std::str::Utf8Error) -> Result<(), String> {
+    let mut parked = note.message().clone();
+    parked.topic = "readers.dlq".to_owned();
+    let parked = parked.header("error", &error.to_string());
+    broker.publish(parked).await.map(drop).map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_poison_payload_comes_again_until_it_is_parked() {
+    let seen = Stage::new()
+        .with(|system| {
+            system
+                .topic("notes", 1)
+                .group(Group::new("readers", &["notes"]).dead_letters("readers.dlq"))
+                .attempts_max(ATTEMPTS_MAX)
+                .property(DlqRouting::default())
+                .host("reader", reader)
+                .host("producer", |host: Host| async move {
+                    for id in ["a", "b", "c"] {
+                        if host.incarnation() > 1 {
+                            break;
+                        }
+                        let note = Message::new("notes", id, id).header(EVENT_ID, id);
+                        host.broker().publish(note).await.map_err(|e| e.to_string())?;
+                    }
+                    idle().await
+                })
+        })
+        .before("producer", Call::Publish, 2, Action::Poison)
+        .run();
+    let poison = String::from_utf8_lossy(POISON);
+    assert_eq!(seen.log("readers.dlq"), [poison], "{}", seen.text());
+    assert_eq!(seen.said("reader"), ["read a", "read c"]);
+    assert_eq!(seen.run.bitten, [0]);
+    assert_eq!(DlqRouting::default().check(&seen.run.history), Verdict::Holds);
+    let judged = seen.system.judge(&seen.run.history);
+    assert_eq!(judged, [("dlq-routing".to_owned(), Verdict::Holds)]);
+}

@@ -1,0 +1,152 @@
+//! Commits that are struck, and writers that wait for one another.
+
+use std::time::Duration;
+
+use sqlx::Sqlite;
+use stormglass::Host;
+use stormglass::database::{Database, Pool};
+use stormglass::history::What;
+use stormglass::plan::{Action, Call};
+use tokio::time::sleep;
+
+use super::stage::{Seen, Stage, idle};
+
+const SCHEMA: &str = "CREATE TABLE notes (position INTEGER PRIMARY KEY, note TEXT NOT NULL)";
+const INSERT: &str = "INSERT INTO notes (note) VALUES ($1)";
+
+/// How a writer goes about it.
+#[derive(Clone, Copy)]
+struct Writing {
+    note: &'static str,
+    after: Duration,
+    held_for: Duration,
+}
+
+/// Writes one note in a transaction of its own, and says how that went.
+async fn write(host: Host, writing: Writing) -> Result<(), String> {
+    let database: Pool<Sqlite> = host.database("notebook").map_err(|e| e.to_string())?;
+    if host.incarnation() > 1 {
+        return idle().await;
+    }
+    sleep(writing.after).await;
+    let written = async {
+        let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
+        let inserted = sqlx::query(INSERT).bind(writing.note);
+        inserted.execute(&mut *transaction).await?;
+        sleep(writing.held_for).await;
+        transaction.commit().await
+    };
+    match written.await {
+        Ok(()) => tracing::info!("written"),
+        Err(error) => tracing::info!("failed: {error}"),
+    }
+    idle().await
+}
+
+fn writers(writings: &[Writing]) -> Stage {
+    let notebook = Database::new("notebook", SCHEMA)
+        .view("notes", "SELECT note FROM notes ORDER BY position");
+    Stage::new().with(|system| {
+        writings
+            .iter()
+            .fold(system.database(notebook), |system, &writing| {
+                system.host(writing.note, move |host| write(host, writing))
+            })
+    })
+}
+
+const ADA: Writing = Writing {
+    note: "ada",
+    after: Duration::from_millis(100),
+    held_for: Duration::ZERO,
+};
+
+fn struck(call: Call, action: Action) -> Seen {
+    let seen = writers(&[ADA]).before("ada", call, 1, action).run();
+    assert_eq!(seen.run.bitten, [0], "{}", seen.text());
+    seen
+}
+
+const LOST: &str =
+    "failed: error communicating with database: connection to the database lost";
+
+#[test]
+fn a_lost_commit_writes_nothing_and_fails() {
+    let seen = struck(Call::Commit, Action::CommitLost);
+    assert!(seen.notes().is_empty());
+    assert_eq!(seen.said("ada"), [LOST]);
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_stands_and_fails_all_the_same() {
+    let seen = struck(Call::Commit, Action::CommitAnswerLost);
+    assert_eq!(seen.notes(), ["ada"]);
+    assert_eq!(seen.said("ada"), [LOST]);
+}
+
+#[test]
+fn a_failed_statement_fails_its_transaction() {
+    let seen = struck(Call::Statement, Action::StatementError);
+    assert!(seen.notes().is_empty());
+    assert_eq!(seen.said("ada"), [LOST]);
+}
+
+#[test]
+fn a_slow_statement_is_slow_in_virtual_time() {
+    let seen = writers(&[ADA])
+        .before("ada", Call::Statement, 2, Action::Slow { delay_ms: 700 })
+        .run();
+    assert_eq!(seen.notes(), ["ada"]);
+    let written = seen.said_at("ada", "written");
+    assert!((800..850).contains(&written.as_millis()), "{written:?}");
+}
+
+#[test]
+fn a_lock_is_waited_for_and_given_up_after_five_seconds() {
+    for (for_ms, said) in [(800, "written"), (6_000, "failed: error returned from database: database is locked")] {
+        let locked = Action::Locked { for_ms };
+        let seen = writers(&[ADA])
+            .before("ada", Call::Statement, 2, locked)
+            .run();
+        assert_eq!(seen.said("ada"), [said]);
+        let waited = seen.said_at("ada", said).as_millis();
+        let expected = 100 + u128::from(for_ms.min(5_000));
+        assert!((expected..expected + 50).contains(&waited), "{waited} ms");
+    }
+}
+
+#[test]
+fn two_writers_of_one_sqlite_file_wait_in_virtual_time() {
+    let ben = Writing {
+        note: "ben",
+        after: Duration::from_millis(300),
+        held_for: Duration::ZERO,
+    };
+    let holder = Writing {
+        held_for: Duration::from_secs(1),
+        ..ADA
+    };
+    let begun = std::time::Instant::now();
+    let seen = writers(&[holder, ben]).run();
+    let really = begun.elapsed();
+    assert_eq!(seen.notes(), ["ada", "ben"]);
+    let (ada, ben) = (seen.said_at("ada", "written"), seen.said_at("ben", "written"));
+    assert!(ada >= Duration::from_millis(1_100), "{ada:?}");
+    assert!(ben >= ada && ben < ada + Duration::from_millis(50), "{ada:?} {ben:?}");
+    // SQLite's own busy timeout would let the thread sleep, and the wait end in an error.
+    assert!(really < seen.run.elapsed, "{really:?}");
+}
+
+#[test]
+fn a_fault_that_meets_no_call_has_not_bitten() {
+    let seen = writers(&[ADA])
+        .before("ada", Call::Commit, 2, Action::CommitLost)
+        .before("ada", Call::Publish, 1, Action::LoseAck)
+        .at_ms(100, Action::ExternalOutage { provider: "nobody".to_owned(), for_ms: 100 })
+        .run();
+    assert_eq!(seen.notes(), ["ada"]);
+    assert!(seen.run.bitten.is_empty());
+    let events = &seen.run.history.events;
+    let bit = |what: &What| matches!(what, What::FaultBit { .. });
+    assert!(!events.iter().any(|event| bit(&event.what)));
+}
