@@ -137,7 +137,7 @@ impl std::fmt::Display for Divergence {
             f,
             "  usual causes: the system's code has changed since; it reads the time or random \
              bytes past the\n  C library, iterates over something ordered by address, keeps state \
-             in a static, or lets SQL\n  compute CURRENT_TIMESTAMP or random()"
+             in a static (Uuid::now_v7\n  does), or lets SQL compute CURRENT_TIMESTAMP or random()"
         )
     }
 }

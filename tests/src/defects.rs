@@ -90,7 +90,11 @@ pub const DEFECTS: &[Defect] = &[
     },
     Defect {
         id: "mark-before-ack",
-        exposed_by: &[FaultKind::Crash, FaultKind::LoseAck, FaultKind::BrokerOutage],
+        exposed_by: &[
+            FaultKind::Crash,
+            FaultKind::LoseAck,
+            FaultKind::BrokerOutage,
+        ],
         breaks: "no-lost-event",
         plant: |name| judged(Deployment::new(name).hand_off(MarkBeforeAck)),
     },

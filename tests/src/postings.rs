@@ -5,7 +5,7 @@
 
 use proptest::prelude::*;
 use sqlx::Sqlite;
-use stormglass::checker::{Convergence, EffectOnce, EntityOrder, Log};
+use stormglass::checker::{Convergence, EffectOnce, Log};
 use stormglass::database::{Database, OpenError, Pool, Probe};
 use stormglass::plan::Load;
 use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError, System};
@@ -35,7 +35,10 @@ pub fn system(name: &str, care: Care) -> System {
         .database(
             Database::new("ledger", SCHEMA)
                 .probe(Probe::applied(ENTRIES).by("ledger"))
-                .view("entries", "SELECT posting, cents FROM entries ORDER BY position"),
+                .view(
+                    "entries",
+                    "SELECT posting, cents FROM entries ORDER BY position",
+                ),
         )
         .host("ledger", move |host| async move {
             let database = host.database("ledger")?;
@@ -49,7 +52,6 @@ pub fn system(name: &str, care: Care) -> System {
             over_ms: 1_500,
         })
         .property(EffectOnce)
-        .property(EntityOrder)
         .property(Convergence)
         .property(Log)
 }

@@ -234,16 +234,31 @@ impl<DB: Backend> Request<DB> {
     }
 }
 
+/// Words that begin a statement which changes no data, or only controls a transaction.
+const READS: &[&str] = &[
+    "select",
+    "pragma",
+    "explain",
+    "show",
+    "values",
+    "set",
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "savepoint",
+    "release",
+];
+
 /// Whether a statement can change data. Errs on the side of yes: a look too many costs a probe.
 pub(super) fn is_write(sql: &str) -> bool {
+    let sql = sql.trim_start();
     let word = sql
-        .trim_start()
         .split(|c: char| !c.is_ascii_alphabetic())
         .next()
         .unwrap_or_default();
-    !["select", "pragma", "explain", "show", "values", "set"]
-        .iter()
-        .any(|read| word.eq_ignore_ascii_case(read))
+    !READS.iter().any(|read| word.eq_ignore_ascii_case(read))
 }
 
 impl<'c, DB: Backend> Executor<'c> for &'c mut Connection<DB> {

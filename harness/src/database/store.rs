@@ -179,7 +179,10 @@ impl Store {
             let own = format!("stormglass_{process}_{run}_{index}");
             let separator = if server.contains('?') { '&' } else { '?' };
             let url = format!("{server}{separator}options=-c%20search_path%3D{own}");
-            let script = format!("CREATE SCHEMA {own}; {}", schema.script(&self.engine));
+            let script = format!(
+                "{PATIENT} CREATE SCHEMA {own}; {}",
+                schema.script(&self.engine)
+            );
             self.schemas.push(own);
             complete(apply(&url, &script)).map_err(|source| StoreError::Schema {
                 database: name.to_string(),
@@ -197,15 +200,18 @@ impl Drop for Store {
         let Engine::Postgres { url } = &self.engine else {
             return;
         };
-        let script: String = self
+        let drops = self
             .schemas
             .iter()
-            .map(|own| format!("DROP SCHEMA IF EXISTS {own} CASCADE;"))
-            .collect();
+            .map(|own| format!("DROP SCHEMA IF EXISTS {own} CASCADE;"));
+        let script: String = std::iter::once(PATIENT.to_owned()).chain(drops).collect();
         // A schema that stays behind in a throw-away server harms nobody, so a failure is not news.
         let _ = complete(apply(url, &script));
     }
 }
+
+/// Outside of runs locks are waited for: other runs create and drop schemas at the same time.
+const PATIENT: &str = "SET lock_timeout = '60s'; SET client_min_messages = 'warning';";
 
 async fn apply(url: &str, script: &str) -> sqlx::Result<()> {
     let mut connection = <sqlx::Any as Backend>::open(url).await?;

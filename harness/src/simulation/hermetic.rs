@@ -9,7 +9,8 @@
 //!
 //! Not covered: code that calls the kernel without the C library (crate getrandom 0.2), SQLite's
 //! own `random()` and `CURRENT_TIMESTAMP` (it works on a thread of its own), PostgreSQL's `now()`,
-//! and addresses of memory.
+//! addresses of memory, and statics that outlive a run: `Uuid::now_v7` keeps the last timestamp in
+//! one, so use `Uuid::new_v7(Timestamp::now(NoContext))` instead.
 #![expect(
     unsafe_code,
     reason = "replacing two symbols of the C library is what makes a thread hermetic; each block \

@@ -5,4 +5,8 @@
 //! reads, [`structure`] who may name whom. All of it runs on SQLite and needs no environment.
 
 mod defects;
+mod determinism;
+mod plans;
 mod semantics;
+mod stories;
+mod structure;

@@ -15,8 +15,9 @@ async fn producer(host: Host) -> Result<(), String> {
     if host.incarnation() > 1 {
         return idle().await;
     }
+    let broker = host.broker();
     for payload in ["one", "two", "three"] {
-        let published = host.broker().publish(Message::new("notes", "", payload));
+        let published = broker.publish(Message::new("notes", "", payload));
         match published.await {
             Ok(_) => tracing::info!("{payload} acknowledged"),
             Err(PublishError::Rejected(_)) => tracing::info!("{payload} rejected"),
@@ -59,7 +60,9 @@ fn a_broker_at_its_capacity_refuses_and_appends_nothing() {
         &["one", "three"],
         &["one acknowledged", "two rejected", "three acknowledged"],
     );
-    let refused = seen.first("producer", |what| matches!(what, What::PublishRejected { .. }));
+    let refused = seen.first("producer", |what| {
+        matches!(what, What::PublishRejected { .. })
+    });
     assert!(refused.at > Duration::from_secs(1));
 }
 
@@ -95,7 +98,12 @@ fn a_log_outlives_its_broker() {
     let seen = producing()
         .at_ms(500, Action::BrokerOutage { for_ms: 300 })
         .run();
-    assert_eq!(seen.log("notes"), ["one", "two", "three"], "{}", seen.text());
+    assert_eq!(
+        seen.log("notes"),
+        ["one", "two", "three"],
+        "{}",
+        seen.text()
+    );
     assert_eq!(seen.run.bitten, [0]);
 }
 
@@ -126,7 +134,11 @@ async fn park(broker: &Broker, note: &Delivery, error: std::str::Utf8Error) -> R
     let mut parked = note.message().clone();
     parked.topic = "readers.dlq".to_owned();
     let parked = parked.header("error", &error.to_string());
-    broker.publish(parked).await.map(drop).map_err(|e| e.to_string())
+    broker
+        .publish(parked)
+        .await
+        .map(drop)
+        .map_err(|e| e.to_string())
 }
 
 #[test]
@@ -145,7 +157,10 @@ fn a_poison_payload_comes_again_until_it_is_parked() {
                             break;
                         }
                         let note = Message::new("notes", id, id).header(EVENT_ID, id);
-                        host.broker().publish(note).await.map_err(|e| e.to_string())?;
+                        host.broker()
+                            .publish(note)
+                            .await
+                            .map_err(|e| e.to_string())?;
                     }
                     idle().await
                 })
@@ -156,7 +171,10 @@ fn a_poison_payload_comes_again_until_it_is_parked() {
     assert_eq!(seen.log("readers.dlq"), [poison], "{}", seen.text());
     assert_eq!(seen.said("reader"), ["read a", "read c"]);
     assert_eq!(seen.run.bitten, [0]);
-    assert_eq!(DlqRouting::default().check(&seen.run.history), Verdict::Holds);
+    assert_eq!(
+        DlqRouting::default().check(&seen.run.history),
+        Verdict::Holds
+    );
     let judged = seen.system.judge(&seen.run.history);
     assert_eq!(judged, [("dlq-routing".to_owned(), Verdict::Holds)]);
 }

@@ -44,8 +44,8 @@ async fn write(host: Host, writing: Writing) -> Result<(), String> {
 }
 
 fn writers(writings: &[Writing]) -> Stage {
-    let notebook = Database::new("notebook", SCHEMA)
-        .view("notes", "SELECT note FROM notes ORDER BY position");
+    let notebook =
+        Database::new("notebook", SCHEMA).view("notes", "SELECT note FROM notes ORDER BY position");
     Stage::new().with(|system| {
         writings
             .iter()
@@ -67,8 +67,7 @@ fn struck(call: Call, action: Action) -> Seen {
     seen
 }
 
-const LOST: &str =
-    "failed: error communicating with database: connection to the database lost";
+const LOST: &str = "failed: error communicating with database: connection to the database lost";
 
 #[test]
 fn a_lost_commit_writes_nothing_and_fails() {
@@ -103,7 +102,13 @@ fn a_slow_statement_is_slow_in_virtual_time() {
 
 #[test]
 fn a_lock_is_waited_for_and_given_up_after_five_seconds() {
-    for (for_ms, said) in [(800, "written"), (6_000, "failed: error returned from database: database is locked")] {
+    for (for_ms, said) in [
+        (800, "written"),
+        (
+            6_000,
+            "failed: error returned from database: database is locked",
+        ),
+    ] {
         let locked = Action::Locked { for_ms };
         let seen = writers(&[ADA])
             .before("ada", Call::Statement, 2, locked)
@@ -130,9 +135,15 @@ fn two_writers_of_one_sqlite_file_wait_in_virtual_time() {
     let seen = writers(&[holder, ben]).run();
     let really = begun.elapsed();
     assert_eq!(seen.notes(), ["ada", "ben"]);
-    let (ada, ben) = (seen.said_at("ada", "written"), seen.said_at("ben", "written"));
+    let (ada, ben) = (
+        seen.said_at("ada", "written"),
+        seen.said_at("ben", "written"),
+    );
     assert!(ada >= Duration::from_millis(1_100), "{ada:?}");
-    assert!(ben >= ada && ben < ada + Duration::from_millis(50), "{ada:?} {ben:?}");
+    assert!(
+        ben >= ada && ben < ada + Duration::from_millis(50),
+        "{ada:?} {ben:?}"
+    );
     // SQLite's own busy timeout would let the thread sleep, and the wait end in an error.
     assert!(really < seen.run.elapsed, "{really:?}");
 }
@@ -142,7 +153,13 @@ fn a_fault_that_meets_no_call_has_not_bitten() {
     let seen = writers(&[ADA])
         .before("ada", Call::Commit, 2, Action::CommitLost)
         .before("ada", Call::Publish, 1, Action::LoseAck)
-        .at_ms(100, Action::ExternalOutage { provider: "nobody".to_owned(), for_ms: 100 })
+        .at_ms(
+            100,
+            Action::ExternalOutage {
+                provider: "nobody".to_owned(),
+                for_ms: 100,
+            },
+        )
         .run();
     assert_eq!(seen.notes(), ["ada"]);
     assert!(seen.run.bitten.is_empty());

@@ -226,7 +226,10 @@ fn paused_for_six_seconds(profile: Profile) -> super::stage::Seen {
                 .host("producer", |host: Host| async move {
                     if host.incarnation() == 1 {
                         let note = Message::new("notes", "", "one");
-                        host.broker().publish(note).await.map_err(|e| e.to_string())?;
+                        host.broker()
+                            .publish(note)
+                            .await
+                            .map_err(|e| e.to_string())?;
                     }
                     idle().await
                 })

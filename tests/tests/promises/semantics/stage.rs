@@ -102,7 +102,10 @@ pub(super) struct Seen {
 
 impl Seen {
     /// The events that a host's ports saw.
-    pub(super) fn of<'s>(&'s self, host: &'s str) -> impl Iterator<Item = &'s Event> {
+    pub(super) fn of<'s, 'h>(
+        &'s self,
+        host: &'h str,
+    ) -> impl Iterator<Item = &'s Event> + use<'s, 'h> {
         let events = self.run.history.events.iter();
         events.filter(move |event| *event.host == *host)
     }

@@ -1,0 +1,192 @@
+//! Properties of plans, over many of them.
+//!
+//! The cases are drawn from a fixed stream, so that a test that passes goes on passing.
+
+use proptest::prelude::*;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use scenarios::Scenario;
+use stormglass::checker::Verdict;
+use stormglass::history::What;
+use stormglass::plan::{Fault, FaultKind, Plan};
+use stormglass::shrink::{breaks, shrink};
+use stormglass::simulation::{Recording, Run, run};
+use stormglass::{Profile, Seed, System};
+use stormglass_tests::postings::{self, Care};
+
+/// Shows that `test` holds for so many cases of `strategy`.
+fn for_all<S: Strategy>(
+    cases: u32,
+    strategy: &S,
+    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 64,
+        ..Config::default()
+    };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let outcome = TestRunner::new_with_rng(config, rng).run(strategy, test);
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn careful() -> System {
+    postings::system("postings", Care::Careful)
+}
+
+fn recorded(system: &System, plan: &Plan) -> Run {
+    run(system, plan, Recording::On).unwrap()
+}
+
+/// A plan, and the same plan without some of its faults.
+fn plan_and_part(system: &System) -> impl Strategy<Value = (Plan, Plan)> + use<> {
+    let plans = system.generator().unwrap().strategy();
+    (plans, any::<u32>()).prop_map(|(plan, kept)| {
+        let mut part = plan.clone();
+        let mut index = 0;
+        part.schedule.retain(|_| {
+            index += 1;
+            kept >> (index % 32) & 1 == 1
+        });
+        (plan, part)
+    })
+}
+
+#[test]
+fn a_plan_reads_back_from_json() {
+    let everything = Scenario::find("everything").unwrap().system();
+    let plans = everything.generator().unwrap().strategy();
+    for_all(200, &plans, |plan| {
+        let json = serde_json::to_string(&plan).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+        Ok(())
+    });
+}
+
+#[test]
+fn every_kind_of_fault_is_planned() {
+    let everything = Scenario::find("everything").unwrap().system();
+    let generator = everything.generator().unwrap();
+    let mut kinds = std::collections::BTreeSet::new();
+    for seed in (0..300).map(Seed) {
+        kinds.extend(
+            generator
+                .plan(seed)
+                .schedule
+                .iter()
+                .map(|f| f.action.kind()),
+        );
+    }
+    assert_eq!(kinds.len(), FaultKind::ALL.len(), "{kinds:?}");
+}
+
+#[test]
+fn kinds_of_fault_never_change_the_workload() {
+    let kinds = proptest::sample::subsequence(FaultKind::ALL, 0..=FaultKind::ALL.len());
+    let system = careful();
+    for_all(60, &(any::<u64>(), kinds), |(seed, kinds)| {
+        let all = system.plan(Seed(seed)).unwrap();
+        let some = system.clone().faults(&kinds).plan(Seed(seed)).unwrap();
+        prop_assert_eq!(all.workload, some.workload);
+        Ok(())
+    });
+}
+
+/// When which operation was sent.
+fn invoked(run: &Run) -> Vec<(std::time::Duration, &str)> {
+    let events = run.history.events.iter();
+    let invoked = events.filter_map(|event| match &event.what {
+        What::OperationInvoked { text, .. } => Some((event.at, text.as_str())),
+        _ => None,
+    });
+    invoked.collect()
+}
+
+#[test]
+fn dropped_faults_never_change_what_clients_ask_for() {
+    let system = careful();
+    for_all(15, &plan_and_part(&system), |(plan, part)| {
+        let (whole, part) = (recorded(&system, &plan), recorded(&system, &part));
+        prop_assert_eq!(invoked(&whole), invoked(&part));
+        prop_assert_eq!(invoked(&whole).len(), plan.workload.len());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_plan_runs_the_same_twice() {
+    let system = careful();
+    for_all(10, &plan_and_part(&system), |(_, part)| {
+        let (first, second) = (recorded(&system, &part), recorded(&system, &part));
+        prop_assert_eq!(first.digest(), second.digest());
+        prop_assert_eq!(first.bitten, second.bitten);
+        Ok(())
+    });
+}
+
+#[test]
+fn no_plan_breaks_a_correct_system() {
+    for profile in [Profile::kafka(), Profile::jetstream()] {
+        let system = careful().broker(profile);
+        for_all(40, &plan_and_part(&system), |(plan, part)| {
+            for plan in [plan, part] {
+                let run = recorded(&system, &plan);
+                for (property, verdict) in system.judge(&run.history) {
+                    let witness = match verdict {
+                        Verdict::Broken(witness) => Some(witness),
+                        Verdict::Holds | Verdict::Vacuous(_) => None,
+                    };
+                    prop_assert!(witness.is_none(), "{}: {:?}\n{}", property, witness, plan);
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Whether `part` is what `whole` has at most left after shrinking: the same action, aimed at the
+/// same call of the same host, no later than it was.
+fn is_aimed_anew(whole: &Fault, part: &Fault) -> bool {
+    let aim = |fault: &Fault| {
+        let aim = fault.trigger.call.clone();
+        aim.map(|aim| (aim.host, aim.call, aim.side))
+    };
+    let sooner = part.trigger.at_ms <= whole.trigger.at_ms;
+    let as_it_was = part.trigger.call.is_some() || part.trigger == whole.trigger;
+    whole.action == part.action && aim(whole) == aim(part) && sooner && as_it_was
+}
+
+/// Whether every element of `part` has a partner in `whole`, in the same order.
+fn is_subsequence<T>(whole: &[T], part: &[T], same: impl Fn(&T, &T) -> bool) -> bool {
+    let mut rest = whole.iter();
+    part.iter().all(|own| rest.any(|other| same(other, own)))
+}
+
+#[test]
+fn a_shrunk_plan_is_a_part_of_the_original() {
+    let system = postings::system("careless postings", Care::Careless);
+    let failures = std::cell::Cell::new(0);
+    for_all(12, &system.generator().unwrap().strategy(), |plan| {
+        let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() else {
+            return Ok(());
+        };
+        failures.set(failures.get() + 1);
+        let part = &shrunk.run.plan;
+        prop_assert!(breaks(&system, &shrunk.run, "effect-once"));
+        prop_assert_eq!(part.seed, plan.seed);
+        prop_assert!(is_subsequence(
+            &plan.workload,
+            &part.workload,
+            |whole, part| whole == part
+        ));
+        prop_assert!(
+            is_subsequence(&plan.schedule, &part.schedule, is_aimed_anew),
+            "{}\nis not a part of\n{}",
+            part,
+            plan
+        );
+        Ok(())
+    });
+    assert!(failures.get() >= 3, "{} plans failed", failures.get());
+}

@@ -1,0 +1,254 @@
+//! The structure of the sources: who may name whom, how files begin and how long they are.
+//!
+//! A rule that only people watch over is soon broken; these are read from the files themselves.
+
+mod source;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use source::{Source, root, sources};
+
+/// The packages.
+const PACKAGES: [&str; 5] = [
+    "harness",
+    "reference-system",
+    "reports",
+    "scenarios",
+    "tests",
+];
+
+/// The most lines that a source file has.
+const LINES_MAX: usize = 600;
+
+/// What has to be at the top of the repository.
+const TOP: [&str; 14] = [
+    ".cargo",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "GLOSSARY.md",
+    "LICENSE",
+    "README.md",
+    "harness",
+    "reference-system",
+    "reports",
+    "scenarios",
+];
+
+/// What may be there as well: the usual configuration, and what Git and Cargo put there.
+const TOP_TOO: [&str; 12] = [
+    ".ci",
+    ".config",
+    ".editorconfig",
+    ".git",
+    ".gitattributes",
+    ".github",
+    "clippy.toml",
+    "deny.toml",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+    "target",
+    "typos.toml",
+];
+
+fn all() -> Vec<Source> {
+    sources(&PACKAGES, &["rs"])
+}
+
+/// Fails with every file that `is_wrong` complains about.
+fn check(files: &[Source], is_wrong: impl Fn(&Source) -> Option<String>) {
+    assert!(!files.is_empty(), "no sources found");
+    let wrong: Vec<String> = files
+        .iter()
+        .filter_map(|file| is_wrong(file).map(|why| format!("{}: {why}", file.path)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Fails where one of `files` has one of `names` anywhere, comments included.
+fn never_named(files: &[Source], names: &[&str]) {
+    check(files, |file| {
+        let text = file.text.to_lowercase();
+        let named = names.iter().find(|name| text.contains(*name))?;
+        Some(format!("names `{named}`"))
+    });
+}
+
+#[test]
+fn the_reference_system_does_not_know_that_it_is_tested() {
+    let files = sources(&["reference-system"], &["rs", "toml", "sql"]);
+    never_named(&files, &["stormglass", "turmoil", "simulat"]);
+}
+
+#[test]
+fn the_harness_does_not_know_the_reference_system() {
+    let files = sources(&["harness"], &["rs", "toml"]);
+    never_named(&files, &["reference_system", "reference-system"]);
+}
+
+#[test]
+fn reports_know_neither_harness_nor_system() {
+    let files = sources(&["reports"], &["rs", "toml"]);
+    let foreign = [
+        "reference_system",
+        "reference-system",
+        "turmoil",
+        "stormglass::",
+        "stormglass.workspace",
+        "scenarios.workspace",
+    ];
+    never_named(&files, &foreign);
+}
+
+#[test]
+fn turmoil_is_named_where_hosts_run_and_sockets_open() {
+    let allowed = [
+        "harness/src/simulation",
+        "harness/src/broker/server",
+        "harness/src/broker/client",
+    ];
+    let src = [
+        "harness/src",
+        "harness/examples",
+        "scenarios/src",
+        "tests/src",
+    ];
+    let files: Vec<Source> = sources(&src, &["rs"])
+        .into_iter()
+        .filter(|file| !allowed.iter().any(|allowed| file.path.starts_with(allowed)))
+        .collect();
+    never_named(&files, &["turmoil"]);
+}
+
+#[test]
+fn every_file_says_first_what_it_is_for() {
+    check(&all(), |file| {
+        let opens = file.text.starts_with("//! ");
+        (!opens).then(|| "does not open with `//!`".to_owned())
+    });
+}
+
+#[test]
+fn no_file_is_too_long() {
+    check(&all(), |file| {
+        let lines = file.text.lines().count();
+        (lines > LINES_MAX).then(|| format!("has {lines} lines"))
+    });
+}
+
+#[test]
+fn modules_have_the_names_of_ideas() {
+    const VAGUE: [&str; 6] = ["utils", "util", "common", "helpers", "helper", "misc"];
+    check(&all(), |file| {
+        let mut parts = file.path.split(['/', '.']);
+        let vague = parts.find(|part| VAGUE.contains(part))?;
+        Some(format!("is called `{vague}`"))
+    });
+    check(&all(), |file| {
+        let code = file.code();
+        let vague = VAGUE
+            .iter()
+            .find(|name| code.contains(&format!("mod {name} ")))?;
+        Some(format!("has a module `{vague}`"))
+    });
+}
+
+#[test]
+fn only_the_hermetic_thread_is_unsafe() {
+    let files: Vec<Source> = all()
+        .into_iter()
+        .filter(|file| file.path != "harness/src/simulation/hermetic.rs")
+        .collect();
+    check(&files, |file| {
+        let code = file.code();
+        let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words
+            .any(|word| word == "unsafe")
+            .then(|| "has unsafe code".to_owned())
+    });
+}
+
+#[test]
+fn no_test_is_ignored_and_no_lint_silenced() {
+    check(&all(), |file| {
+        let code = file.code().replace(' ', "");
+        let silenced = ["#[ignore", "#[allow(", "#![allow("];
+        let found = silenced.iter().find(|own| code.contains(*own))?;
+        Some(format!("has `{found}`"))
+    });
+}
+
+#[test]
+fn nothing_in_the_harness_has_a_hash_order() {
+    let files = sources(&["harness/src"], &["rs"]);
+    let only_for_tests: BTreeSet<String> =
+        files.iter().flat_map(Source::modules_for_tests).collect();
+    assert!(only_for_tests.len() > 3, "{only_for_tests:?}");
+    let files: Vec<Source> = files
+        .into_iter()
+        .filter(|file| !only_for_tests.iter().any(|module| file.is_of(module)))
+        .collect();
+    check(&files, |file| {
+        let code = file.code();
+        let code = code
+            .split("# [ cfg ( test ) ] mod tests {")
+            .next()
+            .unwrap_or_default();
+        let found = ["HashMap", "HashSet"]
+            .into_iter()
+            .find(|own| code.contains(own))?;
+        Some(format!("uses `{found}`"))
+    });
+}
+
+#[test]
+fn the_top_of_the_repository_is_tidy() {
+    let entries = std::fs::read_dir(root()).unwrap();
+    let found: BTreeSet<String> = entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    let has_to: BTreeSet<String> = TOP
+        .iter()
+        .chain(&["tests"])
+        .map(ToString::to_string)
+        .collect();
+    let missing: Vec<_> = has_to.difference(&found).collect();
+    assert!(missing.is_empty(), "missing at the top: {missing:?}");
+    let foreign: Vec<_> = found
+        .difference(&has_to)
+        .filter(|name| !TOP_TOO.contains(&name.as_str()))
+        .collect();
+    assert!(foreign.is_empty(), "out of place at the top: {foreign:?}");
+}
+
+#[test]
+fn every_package_is_where_it_belongs() {
+    for package in PACKAGES {
+        let manifest = Path::new(&root()).join(package).join("Cargo.toml");
+        let text = std::fs::read_to_string(manifest).unwrap();
+        assert!(text.contains("[lints]\nworkspace = true"), "{package}");
+    }
+}
+
+#[test]
+fn the_rules_can_be_broken() {
+    let source = |text: &str| Source {
+        path: "harness/src/common.rs".to_owned(),
+        text: text.to_owned(),
+    };
+    let code =
+        source("fn a() { /* no */ let s = \"unsafe\"; } // unsafe\n#[allow(dead_code)]").code();
+    assert!(!code.contains("unsafe"), "{code}");
+    assert!(code.replace(' ', "").contains("#[allow("), "{code}");
+    let code = source("const Q: char = '\"'; unsafe fn b<'a>() {}").code();
+    assert!(code.contains("unsafe"), "{code}");
+    let code = source("const R: &str = r#\"a \" unsafe\"#; mod common {}").code();
+    assert!(
+        !code.contains("unsafe") && code.contains("mod common "),
+        "{code}"
+    );
+}
