@@ -54,6 +54,16 @@ impl Database {
         }
     }
 
+    /// The database's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The SQL that creates its tables on SQLite.
+    pub fn sqlite_schema(&self) -> &str {
+        self.schema.sqlite()
+    }
+
     /// Adds a probe: a query that shows what a commit changed.
     #[must_use]
     pub fn probe(mut self, probe: Probe) -> Self {
@@ -147,8 +157,7 @@ impl Databases {
 
     /// A transaction that wrote something was committed: the probes look.
     fn committed(&self, gate: &Gate, name: &Arc<str>) -> sqlx::Result<()> {
-        gate.world().count(|effort| effort.commits += 1);
-        if gate.world().recording() == Recording::Off {
+        if gate.world().recording() != Recording::On {
             return Ok(());
         }
         gate.record(What::Committed {

@@ -12,6 +12,7 @@ mod logs;
 mod net;
 mod obligations;
 pub(crate) mod settings;
+mod work;
 pub(crate) mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,12 +22,13 @@ use std::time::{Duration, UNIX_EPOCH};
 pub use host::Host;
 pub use http::{HttpError, Request, Response};
 pub use net::{TcpListener, TcpStream};
-pub use settings::{Effort, Recording, Settings};
+pub use settings::{Recording, Settings};
+pub use work::{Arguments, Deed, Work};
 
 use crate::broker;
 use crate::database::{Databases, Engine, Store, StoreError};
 use crate::history::{Answer, Digest, History, What};
-use crate::nemesis::{Armed, Command, Deed, Nemesis};
+use crate::nemesis::{self, Armed, Command, Nemesis};
 use crate::plan::{Plan, Targets};
 use crate::system::{Handler, System, panic_text};
 use hermetic::Hermetic;
@@ -48,8 +50,8 @@ pub struct Run {
     pub bitten: Vec<usize>,
     /// How much virtual time passed.
     pub elapsed: Duration,
-    /// The work that was done.
-    pub effort: Effort,
+    /// The work that was done; empty unless work is what was recorded.
+    pub work: Vec<Work>,
 }
 
 impl Run {
@@ -176,7 +178,7 @@ fn simulate(
         databases.read_views(&world, &harness)?;
     }
     let elapsed = machines.now();
-    let (bitten, targets, effort) = (world.bitten(), world.targets(), world.effort());
+    let (bitten, targets, work) = (world.bitten(), world.targets(), world.take_work());
     let history = world.take_history();
     // Whatever destructors still do, they do it against dead ports.
     world.kill_all();
@@ -192,7 +194,7 @@ fn simulate(
             history,
             bitten,
             elapsed,
-            effort,
+            work,
         },
         targets,
     ))
@@ -358,7 +360,11 @@ impl<'a> Machines<'a> {
             .partition(|(at, _)| *at <= now);
         self.restarts = later;
         let due: Vec<(Duration, String)> = due;
-        self.carry_out(due.into_iter().map(|(_, host)| Deed::Start(host)).collect());
+        self.carry_out(
+            due.into_iter()
+                .map(|(_, host)| nemesis::Deed::Start(host))
+                .collect(),
+        );
         if let Err(error) = self.sim.step() {
             panic!("the simulation cannot go on: {error}");
         }
@@ -370,7 +376,7 @@ impl<'a> Machines<'a> {
                     self.carry_out(deeds);
                 }
                 Command::Exited { host } => {
-                    self.carry_out(vec![Deed::Kill(host.clone())]);
+                    self.carry_out(vec![nemesis::Deed::Kill(host.clone())]);
                     self.restarts.push((self.now() + SUPERVISOR_DELAY, host));
                 }
             }
@@ -383,21 +389,21 @@ impl<'a> Machines<'a> {
         self.carry_out(deeds);
     }
 
-    fn carry_out(&mut self, deeds: Vec<Deed>) {
+    fn carry_out(&mut self, deeds: Vec<nemesis::Deed>) {
         for deed in deeds {
             match deed {
-                Deed::Kill(host) => {
+                nemesis::Deed::Kill(host) => {
                     self.sim.crash(&*host);
                     if host == broker::HOST {
                         lock(&self.world.broker).crash();
                     }
                 }
                 // A host that another fault has started meanwhile is left alone.
-                Deed::Start(host) if self.world.is_up(&host) => {}
-                Deed::Start(host) => self.sim.bounce(&*host),
-                Deed::Cut { from, to } => self.sim.partition_oneway(&*from, &*to),
-                Deed::Mend { from, to } => self.sim.repair_oneway(&*from, &*to),
-                Deed::Latency { a, b, latency } => {
+                nemesis::Deed::Start(host) if self.world.is_up(&host) => {}
+                nemesis::Deed::Start(host) => self.sim.bounce(&*host),
+                nemesis::Deed::Cut { from, to } => self.sim.partition_oneway(&*from, &*to),
+                nemesis::Deed::Mend { from, to } => self.sim.repair_oneway(&*from, &*to),
+                nemesis::Deed::Latency { a, b, latency } => {
                     let latency = latency.unwrap_or(self.usual_latency);
                     self.sim.set_link_latency(&*a, &*b, latency);
                 }

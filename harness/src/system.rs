@@ -276,6 +276,11 @@ impl System {
         &self.name
     }
 
+    /// The system's databases.
+    pub fn databases(&self) -> &[Database] {
+        &self.databases
+    }
+
     /// The properties that runs are judged by.
     pub fn properties(&self) -> &[Arc<dyn Property>] {
         &self.properties

@@ -1,35 +1,44 @@
 //! What one run costs: the standard run, the same without recording and checking, and a floor.
 //!
 //! The standard run has twenty orders, all services and all kinds of fault. The floor is raw turmoil
-//! and raw sqlx that do what the standard run cannot be done without: the same hosts for the same
-//! virtual time, the same number of socket writes and bytes, the same number of statements and
-//! commits. It has no broker, no services and no faults. Quote the ratios, not the times.
-#![allow(missing_docs, reason = "criterion's macros write functions without documentation")]
+//! and raw sqlx that do the same work: the same hosts for the same virtual time, the same statements
+//! with the same values on as many connections, and the same writes between the same hosts, each at
+//! the virtual time at which the standard run did it. It has no broker, no services, no faults, and
+//! nothing that makes it repeatable. Quote the ratios, not the times: they hold on any machine.
+#![allow(
+    missing_docs,
+    reason = "criterion's macros write functions without documentation"
+)]
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Executor};
+use scenarios::Scenario;
+use sqlx::{AnyConnection, Connection, Executor};
 use stormglass::plan::{Load, Plan};
-use stormglass::simulation::{Effort, Recording, Run, run};
+use stormglass::simulation::{Deed, Recording, Run, Work, run};
 use stormglass::{Seed, System};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 use turmoil::net::{TcpListener, TcpStream};
 
 /// How many plans are run in turn, so that one lucky schedule does not decide.
 const PLANS: u64 = 16;
-/// Services, relay, gateway, client and broker.
-const HOSTS: usize = 9;
-const DATABASES: usize = 5;
 const TICK: Duration = Duration::from_millis(5);
 
 fn standard_system() -> System {
-    let everything = scenarios::Scenario::find("everything").expect("the catalogue has everything");
-    let load = Load { operations_min: 20, operations_max: 20, ..Load::default() };
+    let everything = Scenario::find("everything").expect("the catalogue has everything");
+    let load = Load {
+        operations_min: 20,
+        operations_max: 20,
+        ..Load::default()
+    };
     everything.system().load(load)
 }
 
@@ -44,38 +53,66 @@ fn standard_run(system: &System, plan: &Plan) -> Run {
     run
 }
 
-/// What the floor has to do: the average of the standard runs.
-#[derive(Clone, Copy)]
+/// The work of one standard run, to be done again with nothing but turmoil and sqlx.
 struct Floor {
     virtual_time: Duration,
-    effort: Effort,
+    by_host: BTreeMap<Arc<str>, Vec<Work>>,
+    hosts: BTreeSet<Arc<str>>,
+    templates: BTreeMap<Arc<str>, Vec<u8>>,
 }
 
+type Connections = Rc<RefCell<BTreeMap<usize, AnyConnection>>>;
+
 impl Floor {
-    fn of(runs: &[Run]) -> Self {
-        let count = runs.len() as u64;
-        let sum = |part: fn(&Effort) -> u64| runs.iter().map(|run| part(&run.effort)).sum::<u64>() / count;
+    fn of(system: &System, plan: &Plan) -> Self {
+        let run = run(system, plan, Recording::Work).expect("a standard run comes to a result");
+        let mut by_host: BTreeMap<Arc<str>, Vec<Work>> = BTreeMap::new();
+        let mut hosts = BTreeSet::new();
+        for work in run.work {
+            hosts.insert(work.host.clone());
+            if let Deed::Write { to, .. } = &work.deed {
+                hosts.insert(to.clone());
+            }
+            by_host.entry(work.host.clone()).or_default().push(work);
+        }
+        let databases = system.databases();
+        let template = |own: &stormglass::database::Database| {
+            (Arc::from(own.name()), template(own.sqlite_schema()))
+        };
         Floor {
-            virtual_time: runs.iter().map(|run| run.elapsed).sum::<Duration>() / count as u32,
-            effort: Effort {
-                writes: sum(|effort| effort.writes),
-                bytes: sum(|effort| effort.bytes),
-                connections: sum(|effort| effort.connections),
-                statements: sum(|effort| effort.statements),
-                commits: sum(|effort| effort.commits),
-            },
+            virtual_time: run.elapsed,
+            by_host,
+            hosts,
+            templates: databases.iter().map(template).collect(),
         }
     }
 
-    fn run(self, template: &[u8]) {
-        // A thread of its own, as a run has.
-        let template = template.to_vec();
-        std::thread::spawn(move || self.simulate(&template)).join().expect("the floor runs");
+    /// Statements and writes.
+    fn counts(&self) -> (usize, usize) {
+        let all = || self.by_host.values().flatten();
+        let statements = all()
+            .filter(|work| matches!(work.deed, Deed::Statement { .. }))
+            .count();
+        (statements, all().count() - statements)
     }
 
-    fn simulate(self, template: &[u8]) {
+    /// On a thread of its own, as a run is.
+    fn run(&self) {
+        std::thread::scope(|scope| {
+            scope
+                .spawn(|| self.simulate())
+                .join()
+                .expect("the floor runs");
+        });
+    }
+
+    fn simulate(&self) {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let folder = folder.expect("a temporary folder can be made");
+        for (database, bytes) in &self.templates {
+            let path = folder.path().join(format!("{database}.db"));
+            std::fs::write(path, bytes).expect("a database file can be written");
+        }
         let mut sim = turmoil::Builder::new()
             .rng_seed(1)
             .tick_duration(TICK)
@@ -85,103 +122,98 @@ impl Floor {
             .tcp_capacity(4_096)
             .enable_random_order()
             .build();
-        sim.host("server", || async {
-            let listener = TcpListener::bind("0.0.0.0:1").await?;
-            loop {
-                let (stream, _) = listener.accept().await?;
-                tokio::spawn(answer(stream));
-            }
-        });
-        let clients = HOSTS as u64 - 1;
-        // Every request is answered, so a client writes half of what is written.
-        let share = self.effort.writes / 2 / clients;
-        let size = (self.effort.bytes / self.effort.writes.max(1)).max(8) as usize;
-        let sent = Arc::new(AtomicU64::new(0));
-        for client in 0..clients {
-            let path = folder.path().join(format!("{client}.db"));
-            let has_database = client < DATABASES as u64;
-            if has_database {
-                std::fs::write(&path, template).expect("a database file can be written");
-            }
-            let sent = sent.clone();
-            sim.host(format!("client-{client}"), move || {
-                let (path, sent) = (path.clone(), sent.clone());
-                async move {
-                    let mut database = match has_database {
-                        true => Some(pollster::block_on(open(&path))?),
-                        false => None,
-                    };
-                    let share_of_database = |total: u64| total / DATABASES as u64;
-                    let commits = share_of_database(self.effort.commits);
-                    let statements = share_of_database(self.effort.statements) / commits.max(1);
-                    let steps = share.max(commits).max(1);
-                    let pause = self.virtual_time / (steps as u32 + 1);
-                    let mut stream = TcpStream::connect("server:1").await?;
-                    let mut bytes = vec![7; size];
-                    for step in 0..steps {
-                        tokio::time::sleep(pause).await;
-                        if step < share {
-                            stream.write_all(&bytes).await?;
-                            stream.read_exact(&mut bytes).await?;
-                            sent.fetch_add(1, Ordering::Relaxed);
-                        }
-                        if let Some(database) = database.as_mut().filter(|_| step < commits) {
-                            pollster::block_on(transaction(database, statements))?;
-                        }
-                    }
-                    std::future::pending().await
-                }
+        let connections: Connections = Rc::default();
+        for host in &self.hosts {
+            let work = self.by_host.get(host).cloned().unwrap_or_default();
+            let path = folder.path().to_owned();
+            let connections = connections.clone();
+            sim.host(&**host, move || {
+                labour(work.clone(), path.clone(), connections.clone())
             });
         }
         while sim.elapsed() < self.virtual_time {
             sim.step().expect("the floor's hosts do not fail");
         }
-        black_box(sent.load(Ordering::Relaxed));
-    }
-}
-
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut bytes = vec![0; 65_536];
-    loop {
-        let length = stream.read(&mut bytes).await?;
-        if length == 0 {
-            return Ok(());
+        for (_, connection) in std::mem::take(&mut *connections.borrow_mut()) {
+            // A statement that failed in the standard run fails here too; so may the end of its
+            // transaction.
+            let _ = pollster::block_on(connection.close());
         }
-        stream.write_all(&bytes[..length]).await?;
     }
 }
 
-async fn open(path: &std::path::Path) -> sqlx::Result<SqliteConnection> {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .synchronous(SqliteSynchronous::Off)
-        .disable_statement_logging()
-        .connect()
-        .await
-}
-
-/// One transaction of the given number of statements, its begin and commit included.
-async fn transaction(database: &mut SqliteConnection, statements: u64) -> sqlx::Result<()> {
-    let mut transaction = database.begin().await?;
-    for _ in 2..statements.max(3) {
-        sqlx::query("INSERT INTO journal (entity, effect) VALUES ($1, $2)")
-            .bind("an entity of usual length, such as a uuid")
-            .bind("what was done")
-            .execute(&mut *transaction)
-            .await?;
+/// Does the work of one host, each piece at its time, and reads what others write to it.
+async fn labour(
+    work: Vec<Work>,
+    folder: std::path::PathBuf,
+    connections: Connections,
+) -> turmoil::Result {
+    let listener = TcpListener::bind("0.0.0.0:1").await?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(swallow(stream));
+        }
+    });
+    let begun = Instant::now();
+    let mut streams: BTreeMap<Arc<str>, TcpStream> = BTreeMap::new();
+    let bytes = vec![7; 65_536];
+    for piece in work {
+        tokio::time::sleep_until(begun + piece.at).await;
+        match piece.deed {
+            Deed::Statement {
+                database,
+                connection,
+                sql,
+                arguments,
+            } => {
+                let mut connections = connections.borrow_mut();
+                let connection = connections.entry(connection).or_insert_with(|| {
+                    pollster::block_on(open(&folder.join(format!("{database}.db"))))
+                        .expect("the database file can be opened")
+                });
+                let sql = sqlx::AssertSqlSafe(sql);
+                let done = match arguments {
+                    Some(own) => pollster::block_on(connection.fetch_all((sql, Some(own.copy())))),
+                    None => pollster::block_on(connection.fetch_all(sql)),
+                };
+                drop(black_box(done));
+            }
+            Deed::Write { to, bytes: length } => {
+                if !streams.contains_key(&to) {
+                    streams.insert(to.clone(), TcpStream::connect((&*to, 1)).await?);
+                }
+                if let Some(stream) = streams.get_mut(&to) {
+                    stream.write_all(&bytes[..length.min(bytes.len())]).await?;
+                }
+            }
+        }
     }
-    transaction.commit().await
+    std::future::pending().await
 }
 
-fn template() -> Vec<u8> {
+async fn swallow(mut stream: TcpStream) {
+    let mut bytes = vec![0; 8_192];
+    while stream.read(&mut bytes).await.is_ok_and(|length| length > 0) {}
+}
+
+async fn open(path: &Path) -> sqlx::Result<AnyConnection> {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(&format!("sqlite://{}", path.display())).await?;
+    let settings = "PRAGMA busy_timeout = 0; PRAGMA synchronous = OFF;";
+    (&mut connection).execute(sqlx::raw_sql(settings)).await?;
+    Ok(connection)
+}
+
+/// The bytes of a database file with these tables.
+fn template(schema: &str) -> Vec<u8> {
+    sqlx::any::install_default_drivers();
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("template.db");
     let create = async {
-        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
-        let mut connection = options.connect().await?;
-        let schema = "PRAGMA journal_mode = WAL;
-            CREATE TABLE journal (position INTEGER PRIMARY KEY, entity TEXT, effect TEXT);";
-        (&mut connection).execute(sqlx::raw_sql(schema)).await?;
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        let mut connection = AnyConnection::connect(&url).await?;
+        let script = sqlx::AssertSqlSafe(format!("PRAGMA journal_mode = WAL; {schema}"));
+        (&mut connection).execute(sqlx::raw_sql(script)).await?;
         connection.close().await
     };
     pollster::block_on(create).expect("a database can be created");
@@ -191,34 +223,41 @@ fn template() -> Vec<u8> {
 fn standard(criterion: &mut Criterion) {
     let system = standard_system();
     let plans = plans(&system);
-    let runs: Vec<Run> = plans.iter().map(|plan| standard_run(&system, plan)).collect();
-    let floor = Floor::of(&runs);
-    let template = template();
-    println!(
-        "the average of {PLANS} standard runs: {:.1} s of virtual time, {} socket writes of {} bytes, \
-         {} statements, {} commits, {} events of history",
-        floor.virtual_time.as_secs_f64(),
-        floor.effort.writes,
-        floor.effort.bytes / floor.effort.writes.max(1),
-        floor.effort.statements,
-        floor.effort.commits,
-        runs.iter().map(|run| run.history.events.len()).sum::<usize>() / runs.len(),
-    );
+    let floors: Vec<Floor> = plans.iter().map(|plan| Floor::of(&system, plan)).collect();
+    for (plan, floor) in plans.iter().zip(&floors) {
+        let (statements, writes) = floor.counts();
+        let events = standard_run(&system, plan).history.events.len();
+        println!(
+            "{}: {:.1} s of virtual time, {} hosts, {statements} statements, {writes} writes to \
+             sockets, {events} events of history",
+            plan.seed,
+            floor.virtual_time.as_secs_f64(),
+            floor.hosts.len(),
+        );
+    }
     let mut group = criterion.benchmark_group("one run");
-    group.sample_size(20);
+    group
+        .sample_size(2 * PLANS as usize)
+        .measurement_time(Duration::from_secs(20));
     let mut turn = plans.iter().cycle();
     let mut next = || turn.next().expect("a cycle does not end");
     group.bench_function("standard", |bencher| {
-        bencher.iter_batched(&mut next, |plan| standard_run(&system, plan), BatchSize::PerIteration);
-    });
-    group.bench_function("without recording and checking", |bencher| {
         bencher.iter_batched(
             &mut next,
-            |plan| run(&system, plan, Recording::Off).expect("a run comes to a result"),
+            |plan| standard_run(&system, plan),
             BatchSize::PerIteration,
         );
     });
-    group.bench_function("floor", |bencher| bencher.iter(|| floor.run(&template)));
+    group.bench_function("without recording and checking", |bencher| {
+        let unrecorded =
+            |plan| run(&system, plan, Recording::Off).expect("a run comes to a result");
+        bencher.iter_batched(&mut next, unrecorded, BatchSize::PerIteration);
+    });
+    let mut turn = floors.iter().cycle();
+    let mut next = || turn.next().expect("a cycle does not end");
+    group.bench_function("floor", |bencher| {
+        bencher.iter_batched(&mut next, |floor| floor.run(), BatchSize::PerIteration);
+    });
     group.finish();
 }
 

@@ -30,6 +30,8 @@ pub struct Scenario {
     pub beside: &'static [Beside],
     /// The broker that is modelled.
     pub broker: Model,
+    /// The hosts that faults strike; all of them if empty.
+    pub struck: &'static [&'static str],
 }
 
 /// A property that only some faults put to the test.
@@ -61,10 +63,17 @@ impl Scenario {
         let system = under_test(deploy(Deployment::new(self.name)))
             .broker(self.broker.profile())
             .faults(self.faults);
-        self.beside.iter().fold(system, |system, beside| match beside {
-            Beside::EffectOnce => system.property(EffectOnce),
-            Beside::DlqRouting => system.property(DlqRouting::default()),
-        })
+        let system = if self.struck.is_empty() {
+            system
+        } else {
+            system.strike(self.struck)
+        };
+        self.beside
+            .iter()
+            .fold(system, |system, beside| match beside {
+                Beside::EffectOnce => system.property(EffectOnce),
+                Beside::DlqRouting => system.property(DlqRouting::default()),
+            })
     }
 }
 
@@ -84,11 +93,22 @@ impl Model {
 
 /// A deployed system with the workload, the settings and the properties that all scenarios share.
 pub fn under_test(system: System) -> System {
-    let settings = Settings { liveness_bound: Duration::from_secs(30), ..Settings::default() };
+    let settings = Settings {
+        liveness_bound: Duration::from_secs(30),
+        ..Settings::default()
+    };
     system
         .operations(workload::operation, workload::carry_out)
-        .load(Load { operations_min: 12, operations_max: 20, over_ms: 3_500 })
-        .budget(Budget { faults_max: 12, over_ms: 5_000, duration_ms_max: 3_000 })
+        .load(Load {
+            operations_min: 12,
+            operations_max: 20,
+            over_ms: 3_000,
+        })
+        .budget(Budget {
+            faults_max: 12,
+            over_ms: 4_000,
+            duration_ms_max: 3_000,
+        })
         .settings(settings)
         .property(NoLostEvent)
         .property(NoGhostEvent::default())
@@ -107,34 +127,57 @@ pub const CATALOGUE: &[Scenario] = &[
         faults: &[],
         beside: &[],
         broker: Model::Kafka,
+        struck: &[],
     },
     Scenario {
         name: "duplicates",
         promise: "whatever is delivered or published twice takes effect once",
-        faults: &[FaultKind::Duplicate, FaultKind::LoseAck, FaultKind::Rebalance, FaultKind::DelaySettle],
+        faults: &[
+            FaultKind::Duplicate,
+            FaultKind::LoseAck,
+            FaultKind::Rebalance,
+            FaultKind::DelaySettle,
+        ],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
+        struck: &[],
     },
     Scenario {
         name: "duplicates-jetstream",
         promise: "the same where a late acknowledgement counts and each message has its own lease",
-        faults: &[FaultKind::Duplicate, FaultKind::LoseAck, FaultKind::Rebalance, FaultKind::DelaySettle],
+        faults: &[
+            FaultKind::Duplicate,
+            FaultKind::LoseAck,
+            FaultKind::Rebalance,
+            FaultKind::DelaySettle,
+        ],
         beside: &[Beside::EffectOnce],
         broker: Model::JetStream,
+        struck: &[],
     },
     Scenario {
         name: "reordering",
         promise: "effects on one order keep their order while other orders overtake",
-        faults: &[FaultKind::Reorder, FaultKind::Latency, FaultKind::DelaySettle],
+        faults: &[
+            FaultKind::Reorder,
+            FaultKind::Latency,
+            FaultKind::DelaySettle,
+        ],
         beside: &[],
         broker: Model::Kafka,
+        struck: &[],
     },
     Scenario {
         name: "broker-outage",
         promise: "orders taken while the broker is away or full are carried out when it is back",
-        faults: &[FaultKind::BrokerOutage, FaultKind::CapacityLimit, FaultKind::LoseAck],
-        beside: &[],
+        faults: &[
+            FaultKind::BrokerOutage,
+            FaultKind::CapacityLimit,
+            FaultKind::LoseAck,
+        ],
+        beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
+        struck: &[],
     },
     Scenario {
         name: "consumer-crashes",
@@ -142,20 +185,27 @@ pub const CATALOGUE: &[Scenario] = &[
         faults: &[FaultKind::Crash, FaultKind::Pause],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
+        struck: &["order", "inventory", "payment", "shipping", "notification"],
     },
     Scenario {
         name: "relay-crashes",
         promise: "a relay that dies at any step loses no event",
         faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::LoseAck],
-        beside: &[],
+        beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
+        struck: &["relay"],
     },
     Scenario {
         name: "partitions",
         promise: "orders survive a network that parts, one way or both, or slows down",
-        faults: &[FaultKind::Partition, FaultKind::OneWayPartition, FaultKind::Latency],
+        faults: &[
+            FaultKind::Partition,
+            FaultKind::OneWayPartition,
+            FaultKind::Latency,
+        ],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
+        struck: &[],
     },
     Scenario {
         name: "database-faults",
@@ -169,6 +219,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
+        struck: &[],
     },
     Scenario {
         name: "third-parties",
@@ -176,13 +227,19 @@ pub const CATALOGUE: &[Scenario] = &[
         faults: &[FaultKind::ExternalOutage, FaultKind::ExternalAnswerLost],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
+        struck: &[],
     },
     Scenario {
         name: "poison",
         promise: "what cannot be read is parked whole, and nothing overtakes it",
-        faults: &[FaultKind::Poison, FaultKind::Duplicate, FaultKind::StatementError],
+        faults: &[
+            FaultKind::Poison,
+            FaultKind::Duplicate,
+            FaultKind::StatementError,
+        ],
         beside: &[Beside::DlqRouting],
         broker: Model::Kafka,
+        struck: &[],
     },
     Scenario {
         name: "everything",
@@ -190,6 +247,7 @@ pub const CATALOGUE: &[Scenario] = &[
         faults: FaultKind::ALL,
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::Kafka,
+        struck: &[],
     },
     Scenario {
         name: "everything-jetstream",
@@ -197,5 +255,6 @@ pub const CATALOGUE: &[Scenario] = &[
         faults: FaultKind::ALL,
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::JetStream,
+        struck: &[],
     },
 ];

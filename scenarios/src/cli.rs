@@ -92,7 +92,10 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    match carry_out(cli.command.unwrap_or_else(|| Command::Sweep(sweep::Arguments::default()))) {
+    match carry_out(
+        cli.command
+            .unwrap_or_else(|| Command::Sweep(sweep::Arguments::default())),
+    ) {
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(error) => failed(&error),
     }
@@ -121,9 +124,9 @@ fn failed(error: &CliError) -> ExitCode {
 /// The first paragraph of clap's complaint and its tip, on one line.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let paragraphs = text.split("\n\n").map(|paragraph| {
-        paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
-    });
+    let paragraphs = text
+        .split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     let wanted: Vec<String> = paragraphs
         .enumerate()
         .filter(|(number, paragraph)| *number == 0 || paragraph.starts_with("tip:"))
@@ -144,7 +147,8 @@ impl Outcome {
 
     /// What the verdicts of one run come to.
     fn of(verdicts: &[(String, Verdict)]) -> Self {
-        let any = |wanted: fn(&Verdict) -> bool| verdicts.iter().any(|(_, verdict)| wanted(verdict));
+        let any =
+            |wanted: fn(&Verdict) -> bool| verdicts.iter().any(|(_, verdict)| wanted(verdict));
         if any(|verdict| matches!(verdict, Verdict::Broken(_))) {
             Outcome::Broken
         } else if any(|verdict| matches!(verdict, Verdict::Vacuous(_))) {

@@ -53,8 +53,8 @@ pub(crate) const GATEWAY: &str = "gateway:80";
 const RELAY_POLL: Duration = Duration::from_millis(100);
 /// Partitions of each topic.
 const PARTITIONS: u32 = 4;
-/// Every service that has a database and a consumer, by the name of both.
-const SERVICES: [&str; 5] = ["order", "inventory", "payment", "shipping", "notification"];
+/// Services whose effects are announced, by the name of host and database alike.
+const PUBLISHERS: [&str; 4] = ["order", "inventory", "payment", "shipping"];
 const TOPICS: [&str; 4] = [
     topic::ORDERS,
     topic::INVENTORY,
@@ -96,7 +96,10 @@ impl Deployment {
             inbox: ProcessedEvents,
             give_up: Park,
             hand_off: MarkAfterAck,
-            settings: Settings { relay_poll: RELAY_POLL, ..Settings::default() },
+            settings: Settings {
+                relay_poll: RELAY_POLL,
+                ..Settings::default()
+            },
         }
     }
 }
@@ -344,9 +347,10 @@ async fn serve_gateway<D: Deployable>(host: Host, deployment: D) -> Result<(), S
     Ok(gateway::serve(listener, desk, UuidV7).await?)
 }
 
-/// One relay process serves all outboxes, as one does where services share a platform.
+/// One relay process serves every outbox that is ever written to, as one does where services share a
+/// platform.
 async fn run_relay<D: Deployable>(host: Host, deployment: D) -> Result<(), StartError> {
-    let databases = SERVICES
+    let databases = PUBLISHERS
         .iter()
         .map(|name| SimulatedDatabase::of(&host, name));
     let databases = databases.collect::<Result<Vec<_>, _>>()?;

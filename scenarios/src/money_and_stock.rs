@@ -64,7 +64,10 @@ struct Breach<'h> {
 
 impl Breach<'_> {
     fn witness(self, books: &Books<'_>) -> Witness {
-        let story = self.order.and_then(|order| books.orders.get(order)).map(|order| &order.story);
+        let story = self
+            .order
+            .and_then(|order| books.orders.get(order))
+            .map(|order| &order.story);
         let mut chain: Vec<u64> = story.into_iter().flatten().copied().collect();
         chain.retain(|&index| index < self.index);
         // The beginning says which order it is, the end how it broke; the middle can go.
@@ -72,6 +75,11 @@ impl Breach<'_> {
             chain.remove(CHAIN_LENGTH_MAX / 2);
         }
         chain.push(self.index);
-        Witness { summary: self.summary, index: self.index, inevitable_from: None, chain }
+        Witness {
+            summary: self.summary,
+            index: self.index,
+            inevitable_from: None,
+            chain,
+        }
     }
 }

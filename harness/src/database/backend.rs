@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, Sqli
 use sqlx::{AnyConnection, ConnectOptions, Connection as _, Database, Executor, Sqlite};
 
 use super::store::Engine;
+use crate::simulation::Arguments;
 
 /// One of sqlx's databases, as far as the bridge has to tell them apart. Implemented for
 /// `sqlx::Sqlite`, `sqlx::Postgres` and `sqlx::Any`; not meant to be implemented elsewhere.
@@ -26,6 +27,13 @@ pub trait Backend:
     /// A copy of the arguments, so that a statement that met a lock can be tried again.
     #[doc(hidden)]
     fn copy(arguments: &Self::Arguments) -> Self::Arguments;
+
+    /// The same for a record of the run's work, where the type keeps them in a form that others can
+    /// bind.
+    #[doc(hidden)]
+    fn work(_: &Self::Arguments) -> Option<Arguments> {
+        None
+    }
 }
 
 /// That `&mut Self` is an executor, in a form that other bounds can imply.
@@ -121,6 +129,10 @@ impl Backend for Any {
         let mut copy = AnyArguments::default();
         copy.values.0.clone_from(&arguments.values.0);
         copy
+    }
+
+    fn work(arguments: &AnyArguments) -> Option<Arguments> {
+        Some(Arguments::new(Self::copy(arguments)))
     }
 }
 

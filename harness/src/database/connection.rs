@@ -18,12 +18,14 @@ use super::fault::{Interrupted, broken_connection, locked};
 use super::pool::{Lease, Shared};
 use crate::history::What;
 use crate::plan::{Action, Call};
+use crate::simulation::Deed;
 use crate::simulation::world::{Severable, lock};
 
 /// How long a statement waits for a lock before it fails, in virtual time; sqlx's own default.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it looks whether the lock is free.
-const BUSY_INTERVAL: Duration = Duration::from_millis(2);
+/// The pauses after which it looks again whether the lock is free, in virtual milliseconds; the last
+/// one repeats. SQLite's own busy handler begins with the same steps (`sqliteDefaultBusyCallback`).
+const BUSY_PAUSES_MS: [u64; 6] = [1, 2, 5, 10, 15, 20];
 
 /// A connection of one host to one database, on loan from its pool.
 pub struct Connection<DB: Backend> {
@@ -146,6 +148,7 @@ impl<DB: Backend> Connection<DB> {
     /// Executes, and waits in virtual time while somebody else holds a lock.
     async fn attempt(&mut self, request: &Request<DB>) -> Result<Vec<Step<DB>>, Error> {
         let mut waited = Duration::ZERO;
+        let mut pauses = BUSY_PAUSES_MS.into_iter();
         loop {
             let error = match self.execute_once(request) {
                 Ok(steps) => return Ok(steps),
@@ -154,17 +157,18 @@ impl<DB: Backend> Connection<DB> {
             if lock_state(&error) == LockState::NoMatter || waited >= BUSY_TIMEOUT {
                 return Err(error);
             }
-            tokio::time::sleep(BUSY_INTERVAL).await;
+            let pause_ms = pauses
+                .next()
+                .unwrap_or(BUSY_PAUSES_MS[BUSY_PAUSES_MS.len() - 1]);
+            let pause = Duration::from_millis(pause_ms);
+            tokio::time::sleep(pause).await;
             self.shared().gate.open().await;
-            waited += BUSY_INTERVAL;
+            waited += pause;
         }
     }
 
     fn execute_once(&mut self, request: &Request<DB>) -> Result<Vec<Step<DB>>, Error> {
-        self.shared()
-            .gate
-            .world()
-            .count(|effort| effort.statements += 1);
+        self.note_work(request);
         let guarded = self.in_transaction && self.shared().needs_savepoint(request.sql.as_str());
         let mut slot = lock(&self.lease.slot().0);
         let connection = slot.as_mut().ok_or_else(broken_connection)?;
@@ -189,6 +193,19 @@ impl<DB: Backend> Connection<DB> {
             connection.executor().execute(close).await?;
             answer
         })
+    }
+
+    fn note_work(&self, request: &Request<DB>) {
+        let shared = self.shared();
+        shared
+            .gate
+            .world()
+            .worked(shared.gate.host(), || Deed::Statement {
+                database: shared.name.clone(),
+                connection: std::ptr::from_ref(self.lease.slot()).addr(),
+                sql: request.sql.as_str().to_owned(),
+                arguments: request.arguments.as_ref().and_then(DB::work),
+            });
     }
 
     fn failed(&self, error: Error) -> Error {

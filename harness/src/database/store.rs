@@ -100,6 +100,10 @@ impl Schema {
         self
     }
 
+    pub(super) fn sqlite(&self) -> &str {
+        &self.sqlite
+    }
+
     fn script(&self, engine: &Engine) -> &str {
         match (engine, &self.postgres) {
             (Engine::Postgres { .. }, Some(script)) => script,

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::work::Deed;
 use super::world::{Gate, lock};
 
 /// A TCP listener of a simulated host.
@@ -80,7 +81,6 @@ impl TcpStream {
             .into();
         gate.world().sent(gate.host(), &peer);
         let inner = turmoil::net::TcpStream::connect(address).await?;
-        gate.world().count(|effort| effort.connections += 1);
         Ok(TcpStream::new(inner, gate, peer))
     }
 
@@ -126,10 +126,8 @@ impl AsyncWrite for TcpStream {
         world.sent(self.gate.host(), &self.peer);
         let written = self.inner().poll_write(context, bytes);
         if let Poll::Ready(Ok(length)) = written {
-            world.count(|effort| {
-                effort.writes += 1;
-                effort.bytes += length as u64;
-            });
+            let to = self.peer.clone();
+            world.worked(self.gate.host(), || Deed::Write { to, bytes: length });
         }
         written
     }

@@ -35,26 +35,14 @@ impl Default for Settings {
     }
 }
 
-/// Whether a run leaves a history; without one it costs less and proves nothing.
+/// What a run leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recording {
     /// History, digest and probes.
     On,
-    /// None of them: for measuring what they cost.
+    /// Nothing: it costs less and proves nothing. For measuring what recording costs.
     Off,
-}
-
-/// The work of a run that no harness could save: what a benchmark compares the rest with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
-    /// Writes to sockets.
-    pub writes: u64,
-    /// Bytes written to sockets.
-    pub bytes: u64,
-    /// Connections opened on the network.
-    pub connections: u64,
-    /// Statements that services sent to their databases.
-    pub statements: u64,
-    /// Commits of services.
-    pub commits: u64,
+    /// The work that the run could not have been done without, and nothing else: for measuring
+    /// what the same work costs without a harness.
+    Work,
 }

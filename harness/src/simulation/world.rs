@@ -19,7 +19,8 @@ use crate::plan::{Action, Call, Side, Targets};
 use super::clock;
 use super::net::Graveyard;
 use super::obligations::Obligations;
-use super::settings::{Effort, Recording};
+use super::settings::Recording;
+use super::work::{Deed, Work};
 
 /// What all hosts of one run share.
 pub(crate) struct World {
@@ -34,7 +35,7 @@ pub(crate) struct World {
     links: Mutex<Vec<StruckLink>>,
     links_seen: Mutex<Vec<(Arc<str>, Arc<str>)>>,
     graveyard: Graveyard,
-    effort: Mutex<Effort>,
+    work: Mutex<Vec<Work>>,
     capacity_limit: Mutex<Option<usize>>,
     record: Mutex<Record>,
     recording: Recording,
@@ -100,7 +101,7 @@ impl World {
             links: Mutex::default(),
             links_seen: Mutex::default(),
             graveyard: Graveyard::default(),
-            effort: Mutex::default(),
+            work: Mutex::default(),
             capacity_limit: Mutex::default(),
             record: Mutex::new(Record {
                 history,
@@ -117,14 +118,21 @@ impl World {
         clock::now()
     }
 
-    /// Counts work that the run could not have been done without.
-    pub(crate) fn count(&self, add: impl FnOnce(&mut Effort)) {
-        add(&mut lock(&self.effort));
+    /// Notes a piece of work, if work is what is recorded.
+    pub(crate) fn worked(&self, host: &Arc<str>, deed: impl FnOnce() -> Deed) {
+        if self.recording == Recording::Work {
+            let (at, host) = (self.now(), host.clone());
+            lock(&self.work).push(Work {
+                at,
+                host,
+                deed: deed(),
+            });
+        }
     }
 
-    /// The work that was done so far.
-    pub(crate) fn effort(&self) -> Effort {
-        *lock(&self.effort)
+    /// Takes the work that was done.
+    pub(crate) fn take_work(&self) -> Vec<Work> {
+        std::mem::take(&mut *lock(&self.work))
     }
 
     /// The connections of crashed hosts.

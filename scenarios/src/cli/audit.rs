@@ -42,8 +42,13 @@ pub(super) fn audit(arguments: &Arguments) -> Result<Outcome, CliError> {
     let difference = first_difference(&chunks, selection.jobs(), &|| bar.inc(1));
     bar.finish_and_clear();
     let Some(difference) = difference? else {
-        let (seeds, scenarios) = (counted(seeds, "seed"), counted(scenarios.len() as u64, "scenario"));
-        say(&format!("no difference: {seeds} of {scenarios}, each in two processes"))?;
+        let (seeds, scenarios) = (
+            counted(seeds, "seed"),
+            counted(scenarios.len() as u64, "scenario"),
+        );
+        say(&format!(
+            "no difference: {seeds} of {scenarios}, each in two processes"
+        ))?;
         return Ok(Outcome::Holds);
     };
     say(&difference.told()?)?;
@@ -78,7 +83,10 @@ impl Difference {
     /// What differs, found out by running both again.
     fn told(&self) -> Result<String, CliError> {
         let (first, second) = histories(&self.chunk, self.seed)?;
-        let heading = format!("not deterministic: {}, seed {}", self.chunk.scenario, self.seed);
+        let heading = format!(
+            "not deterministic: {}, seed {}",
+            self.chunk.scenario, self.seed
+        );
         Ok(match Divergence::between(&first, &second) {
             Some(divergence) => format!("{heading}\n{divergence}"),
             None => format!(
@@ -103,7 +111,9 @@ fn first_difference(
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(chunk) = chunks.get(number) else { return };
+                    let Some(chunk) = chunks.get(number) else {
+                        return;
+                    };
                     let compared = compare(chunk);
                     if !matches!(compared, Ok(None)) {
                         stop.store(true, Ordering::Relaxed);

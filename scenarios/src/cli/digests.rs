@@ -50,7 +50,9 @@ pub(super) fn digests(arguments: &Arguments) -> Result<Outcome, CliError> {
         let run = audit::trace(&system, seed)?;
         match arguments.history_of {
             None => say(&format!("{seed} {}", run.digest()))?,
-            Some(wanted) if wanted == seed => return say(&lines(&run.history).join("\n")).map(|()| Outcome::Holds),
+            Some(wanted) if wanted == seed => {
+                return say(&lines(&run.history).join("\n")).map(|()| Outcome::Holds);
+            }
             Some(_) => {}
         }
     }

@@ -1,7 +1,5 @@
 //! `stormglass list`: what there is to run.
 
-use stormglass::plan::FaultKind;
-
 use super::output::{say, width};
 use super::{CliError, Outcome};
 use crate::catalogue::{CATALOGUE, Scenario};
@@ -18,9 +16,17 @@ pub(super) fn list() -> Result<Outcome, CliError> {
 
 fn described(scenario: &Scenario) -> String {
     let system = scenario.system();
-    let properties: Vec<&str> = system.properties().iter().map(|property| property.id()).collect();
-    let faults: Vec<String> = scenario.faults.iter().map(words).collect();
-    let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
+    let properties: Vec<&str> = system
+        .properties()
+        .iter()
+        .map(|property| property.id())
+        .collect();
+    let faults: Vec<&str> = scenario.faults.iter().map(|kind| kind.name()).collect();
+    let faults = if faults.is_empty() {
+        "none".to_owned()
+    } else {
+        faults.join(", ")
+    };
     [
         format!("{}\n", scenario.name),
         labelled("promise", scenario.promise),
@@ -29,18 +35,6 @@ fn described(scenario: &Scenario) -> String {
         labelled("properties", &properties.join(", ")),
     ]
     .concat()
-}
-
-/// A kind of fault in words: `BrokerOutage` is `broker outage`.
-fn words(kind: &FaultKind) -> String {
-    let mut words = String::new();
-    for letter in format!("{kind:?}").chars() {
-        if letter.is_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.extend(letter.to_lowercase());
-    }
-    words
 }
 
 /// A label and a text, broken between words.

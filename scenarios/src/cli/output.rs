@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::CliError;
 
-/// Columns where the environment does not say how wide the terminal is.
+/// Columns where stdout is no terminal.
 const WIDTH: u16 = stormglass_reports::terminal::WIDTH;
 
 /// Writes to stdout. A reader that has gone, as `head` does, is no error.
@@ -19,9 +19,9 @@ pub(super) fn say(text: &str) -> Result<(), CliError> {
         .and_then(|()| stdout.write_all(newline))
         .and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(CliError::Harness(format!("failed to write to stdout: {error}")))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CliError::Harness(format!(
+            "failed to write to stdout: {error}"
+        ))),
         _ => Ok(()),
     }
 }
@@ -34,8 +34,13 @@ pub(super) fn complain(line: &str) {
 
 /// How many columns there are to write in.
 pub(super) fn width() -> u16 {
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    columns.unwrap_or(WIDTH)
+    let terminal = console::Term::stdout();
+    let size = if terminal.is_term() {
+        terminal.size_checked()
+    } else {
+        None
+    };
+    size.map_or(WIDTH, |(_rows, columns)| columns)
 }
 
 /// Makes sure that files can be written into `folder`, and creates it if need be.
@@ -48,7 +53,12 @@ pub(super) fn prepare(folder: &Path) -> Result<(), CliError> {
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&probe, b""))
         .and_then(|()| std::fs::remove_file(&probe))
-        .map_err(|error| CliError::Usage(format!("failed to write into {}: {error}", folder.display())))
+        .map_err(|error| {
+            CliError::Usage(format!(
+                "failed to write into {}: {error}",
+                folder.display()
+            ))
+        })
 }
 
 /// Writes a file.
@@ -59,7 +69,10 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
 
 /// The command that replays an artefact, as it can be pasted into a shell.
 pub(super) fn replay_command(artefact: &Path) -> String {
-    format!("cargo run --release -- replay {}", quoted(&artefact.display().to_string()))
+    format!(
+        "cargo run --release -- replay {}",
+        quoted(&artefact.display().to_string())
+    )
 }
 
 /// A word as a shell reads it back.
@@ -80,7 +93,10 @@ mod tests {
     #[test]
     fn a_path_with_spaces_and_quotes_is_quoted_for_the_shell() {
         for (path, word) in [
-            ("target/stormglass/calm-00000007.json", "target/stormglass/calm-00000007.json"),
+            (
+                "target/stormglass/calm-00000007.json",
+                "target/stormglass/calm-00000007.json",
+            ),
             ("my files/a.json", "'my files/a.json'"),
             ("it's.json", r"'it'\''s.json'"),
             ("$HOME.json", "'$HOME.json'"),

@@ -29,8 +29,15 @@ pub(super) fn replay(arguments: &Arguments) -> Result<Outcome, CliError> {
         Replay::Same(run) => {
             let verdicts = system.judge(&run.history);
             let timeline = narrate::timeline(&system, &run, &verdicts);
-            let same = format!("same history as recorded: {} events", run.history.events.len());
-            say(&format!("{}\n\n{same}, digest {}", timeline.render_without(DETAILS), artefact.digest))?;
+            let same = format!(
+                "same history as recorded: {} events",
+                run.history.events.len()
+            );
+            say(&format!(
+                "{}\n\n{same}, digest {}",
+                timeline.render_without(DETAILS),
+                artefact.digest
+            ))?;
             // What the run does not put to the test is no reason to doubt the replay.
             Ok(match Outcome::of(&verdicts) {
                 Outcome::Broken => Outcome::Broken,
@@ -46,7 +53,9 @@ pub(super) fn read(file: &std::path::Path) -> Result<(Artefact, System), CliErro
     let artefact = Artefact::read(file)?;
     let scenario = Scenario::find(&artefact.system).ok_or_else(|| {
         let (file, system) = (file.display(), &artefact.system);
-        CliError::Usage(format!("artefact {file} is of `{system}`, which is no scenario here"))
+        CliError::Usage(format!(
+            "artefact {file} is of `{system}`, which is no scenario here"
+        ))
     })?;
     Ok((artefact, scenario.system()))
 }

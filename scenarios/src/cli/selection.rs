@@ -28,7 +28,12 @@ pub(super) struct Selection {
 
 impl Default for Selection {
     fn default() -> Self {
-        Selection { scenarios: Vec::new(), seeds: None, first_seed: Seed(0), jobs: None }
+        Selection {
+            scenarios: Vec::new(),
+            seeds: None,
+            first_seed: Seed(0),
+            jobs: None,
+        }
     }
 }
 
@@ -61,8 +66,12 @@ impl Selection {
 /// If there is none; the error names the nearest.
 pub(super) fn scenario(name: &str) -> Result<&'static Scenario, CliError> {
     Scenario::find(name).ok_or_else(|| {
-        let near = nearest(name).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-        CliError::Usage(format!("unknown scenario `{name}`: {near}`stormglass list` names them all"))
+        let near = nearest(name)
+            .map(|near| format!("did you mean `{near}`? "))
+            .unwrap_or_default();
+        CliError::Usage(format!(
+            "unknown scenario `{name}`: {near}`stormglass list` names them all"
+        ))
     })
 }
 

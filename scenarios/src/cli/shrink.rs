@@ -24,18 +24,31 @@ pub(super) struct Arguments {
 pub(super) fn shrink(arguments: &Arguments) -> Result<Outcome, CliError> {
     let (artefact, system) = read(&arguments.file)?;
     let path = beside(&arguments.file);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     prepare(folder.unwrap_or(Path::new(".")))?;
     let begun = Instant::now();
     let shrunk = shrink::shrink(&system, &artefact.plan, &artefact.property, SHRINK_RUNS_MAX)?;
-    let Some(Shrunk { run, runs, one_minimal }) = shrunk else {
+    let Some(Shrunk {
+        run,
+        runs,
+        one_minimal,
+    }) = shrunk
+    else {
         let (file, property) = (arguments.file.display(), &artefact.property);
-        say(&format!("{file}: its plan does not break {property} any more"))?;
+        say(&format!(
+            "{file}: its plan does not break {property} any more"
+        ))?;
         return Ok(Outcome::Holds);
     };
     let verdicts = system.judge(&run.history);
-    let broken = verdicts.iter().find(|(property, _)| *property == artefact.property);
-    let witness = broken.and_then(|(_, verdict)| verdict.witness()).unwrap_or(&artefact.witness);
+    let broken = verdicts
+        .iter()
+        .find(|(property, _)| *property == artefact.property);
+    let witness = broken
+        .and_then(|(_, verdict)| verdict.witness())
+        .unwrap_or(&artefact.witness);
     Artefact::of(&system, &run, &artefact.property, witness).write(&path)?;
     let mut report = narrate::failure(&system, &artefact.plan, &run, &artefact.property, witness);
     report.shrink_runs = runs as u64;

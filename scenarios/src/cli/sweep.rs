@@ -12,8 +12,8 @@ use stormglass::System;
 use stormglass::artefact::Artefact;
 use stormglass::database::Engine;
 use stormglass::explore::{Exploration, Failure, Tally, Until, explore};
+use stormglass::narrate;
 use stormglass::simulation::{Recording, run};
-use stormglass::{check, narrate};
 use stormglass_reports::{
     Database, FailureReport, PropertyCount, ScenarioReport, SweepReport, json, markdown, terminal,
 };
@@ -124,7 +124,10 @@ impl Sweep<'_> {
             progress: &|| self.bar.inc(1),
         };
         let tally = explore(&system, &exploration)?;
-        let failures = tally.failures.values().map(|failure| self.failure(&system, failure));
+        let failures = tally
+            .failures
+            .values()
+            .map(|failure| self.failure(&system, failure));
         let failures = failures.collect::<Result<Vec<_>, _>>()?;
         Ok(ScenarioReport {
             name: scenario.name.to_owned(),
@@ -139,21 +142,29 @@ impl Sweep<'_> {
 
     /// The first failure of a property. It is shrunk unless the user wants the sweep to end.
     fn failure(&self, system: &System, failure: &Failure) -> Result<FailureReport, CliError> {
-        // Failures of one seed shrink to different plans, so each property has a folder of its own.
-        let folder = self.folder.join(check::file_name(&failure.property));
         if self.is_interrupted() {
-            return as_found(system, failure, &folder);
+            return as_found(system, failure, self.folder);
         }
-        self.bar.set_message(format!("{}: shrinking {}", system.name(), failure.property));
-        Ok(system.report_into(failure, &folder, &|path| replay_command(path))?)
+        self.bar
+            .set_message(format!("{}: shrinking {}", system.name(), failure.property));
+        Ok(system.report_into(failure, self.folder, &|path| replay_command(path))?)
     }
 }
 
 /// A failure with the whole plan that was run.
 fn as_found(system: &System, failure: &Failure, folder: &Path) -> Result<FailureReport, CliError> {
-    let Failure { plan, property, witness, others } = failure;
+    let Failure {
+        plan,
+        property,
+        witness,
+        others,
+    } = failure;
     let run = run(system, plan, Recording::On)?;
-    let path = folder.join(format!("{}-{:08x}.json", check::file_name(system.name()), plan.seed.0));
+    let path = folder.join(format!(
+        "{}-{property}-{:08x}.json",
+        system.name(),
+        plan.seed.0
+    ));
     let mut report = narrate::failure(system, plan, &run, property, witness);
     report.others.clone_from(others);
     match Artefact::of(system, &run, property, witness).write(&path) {
@@ -167,13 +178,13 @@ fn as_found(system: &System, failure: &Failure, folder: &Path) -> Result<Failure
 }
 
 /// The counts of every property that the scenario names, even if no seed was run.
-fn properties(
-    system: &System,
-    tally: &Tally,
-) -> std::collections::BTreeMap<String, PropertyCount> {
+fn properties(system: &System, tally: &Tally) -> std::collections::BTreeMap<String, PropertyCount> {
     let named = system.properties().iter().map(|property| {
         let id = property.id();
-        (id.to_owned(), tally.properties.get(id).copied().unwrap_or_default())
+        (
+            id.to_owned(),
+            tally.properties.get(id).copied().unwrap_or_default(),
+        )
     });
     named.collect()
 }

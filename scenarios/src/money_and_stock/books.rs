@@ -90,8 +90,9 @@ impl<'h> Books<'h> {
             last: Last::of(history),
         };
         let groups = history.description.groups.values();
-        let dead_letters: BTreeSet<&str> =
-            groups.filter_map(|group| group.dead_letters.as_deref()).collect();
+        let dead_letters: BTreeSet<&str> = groups
+            .filter_map(|group| group.dead_letters.as_deref())
+            .collect();
         for event in &history.events {
             books.enter(event, &dead_letters);
         }
@@ -102,9 +103,12 @@ impl<'h> Books<'h> {
         let index = event.index;
         match &event.what {
             What::Observed { database, fact } => self.enter_fact(index, database, fact),
-            What::ExternalCalled { provider, request, outcome: ExternalOutcome::Booked, .. }
-                if **provider == *CARD_PROCESSOR =>
-            {
+            What::ExternalCalled {
+                provider,
+                request,
+                outcome: ExternalOutcome::Booked,
+                ..
+            } if **provider == *CARD_PROCESSOR => {
                 self.enter_money(index, request);
             }
             What::Published { position, message } if dead_letters.contains(&*position.topic) => {
@@ -126,12 +130,18 @@ impl<'h> Books<'h> {
             Fact::Announced(announcement) => &*announcement.entity,
             Fact::Applied(applied) | Fact::Discarded(applied) => &*applied.entity,
         };
-        let Some(order) = self.orders.get_mut(entity) else { return };
+        let Some(order) = self.orders.get_mut(entity) else {
+            return;
+        };
         order.story.push(index);
         let Fact::Applied(applied) = fact else { return };
         match database {
             "shipping" => order.shipments.push(index),
-            "inventory" => self.moves.push(Move { index, order: entity, effect: &applied.effect }),
+            "inventory" => self.moves.push(Move {
+                index,
+                order: entity,
+                effect: &applied.effect,
+            }),
             _ => {}
         }
     }
@@ -139,7 +149,11 @@ impl<'h> Books<'h> {
     fn enter_money(&mut self, index: u64, request: &'h Value) {
         let id = request["order_id"].as_str().unwrap_or_default();
         let cents = request["amount_cents"].as_i64().unwrap_or_default();
-        let cents = if request["kind"] == "refund" { -cents } else { cents };
+        let cents = if request["kind"] == "refund" {
+            -cents
+        } else {
+            cents
+        };
         match self.orders.get_mut(id) {
             Some(order) => {
                 order.entries.push(Entry { index, cents });
@@ -153,14 +167,23 @@ impl<'h> Books<'h> {
 /// The orders whose placing was committed.
 fn placed(history: &History) -> BTreeMap<&str, Order<'_>> {
     let announced = history.events.iter().filter_map(|event| match &event.what {
-        What::Observed { fact: Fact::Announced(announcement), .. } => Some(announcement),
+        What::Observed {
+            fact: Fact::Announced(announcement),
+            ..
+        } => Some(announcement),
         _ => None,
     });
     announced
         .filter(|announcement| announcement.event_type == event_type::ORDER_PLACED)
         .map(|announcement| {
             let correlation_id = &*announcement.correlation_id;
-            (&*announcement.entity, Order { correlation_id, ..Order::default() })
+            (
+                &*announcement.entity,
+                Order {
+                    correlation_id,
+                    ..Order::default()
+                },
+            )
         })
         .collect()
 }
@@ -185,16 +208,32 @@ impl<'h> Last<'h> {
             orders_index,
             stock_index,
             reservations_index,
-            orders: orders.iter().map(|row| (text(row, "id"), OrderRow::of(row))).collect(),
+            orders: orders
+                .iter()
+                .map(|row| (text(row, "id"), OrderRow::of(row)))
+                .collect(),
             stock: stock
                 .iter()
-                .map(|row| (text(row, "sku"), ["free", "reserved", "shipped"].map(|place| number(row, place))))
+                .map(|row| {
+                    (
+                        text(row, "sku"),
+                        ["free", "reserved", "shipped"].map(|place| number(row, place)),
+                    )
+                })
                 .collect(),
             reservations: reservations
                 .iter()
-                .map(|row| (text(row, "order_id"), (number(row, "quantity"), text(row, "state"))))
+                .map(|row| {
+                    (
+                        text(row, "order_id"),
+                        (number(row, "quantity"), text(row, "state")),
+                    )
+                })
                 .collect(),
-            shipments: shipments.iter().map(|row| (text(row, "order_id"), number(row, "quantity"))).collect(),
+            shipments: shipments
+                .iter()
+                .map(|row| (text(row, "order_id"), number(row, "quantity")))
+                .collect(),
         })
     }
 }

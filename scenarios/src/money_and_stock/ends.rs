@@ -14,7 +14,11 @@ pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>
         .filter_map(|(&id, order)| {
             let (index, problem) = wrong_end(id, order, last)?;
             let summary = format!("order {} {problem}", short(id));
-            Some(Breach { index, order: Some(id), summary })
+            Some(Breach {
+                index,
+                order: Some(id),
+                summary,
+            })
         })
         .collect()
 }
@@ -22,29 +26,42 @@ pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>
 /// What is wrong with how the order ended, and the event that shows it.
 fn wrong_end(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option<(u64, String)> {
     let Some(row) = last.orders.get(id) else {
-        return Some((last.orders_index, "is gone from the order service".to_owned()));
+        return Some((
+            last.orders_index,
+            "is gone from the order service".to_owned(),
+        ));
     };
     let paid: i64 = order.entries.iter().map(|entry| entry.cents).sum();
     let reservation = last.reservations.get(id).map(|(_, state)| *state);
     match (row.state, reservation) {
-        ("shipped", Some("shipped")) if paid == 0 => {
-            Some((last.orders_index, "is shipped, and nothing was paid".to_owned()))
-        }
-        ("shipped", Some("shipped")) if !last.shipments.contains_key(id) => {
-            Some((last.orders_index, "is shipped, but nothing left the house".to_owned()))
-        }
+        ("shipped", Some("shipped")) if paid == 0 => Some((
+            last.orders_index,
+            "is shipped, and nothing was paid".to_owned(),
+        )),
+        ("shipped", Some("shipped")) if !last.shipments.contains_key(id) => Some((
+            last.orders_index,
+            "is shipped, but nothing left the house".to_owned(),
+        )),
         ("shipped", Some("shipped")) => None,
         ("shipped", state) => {
             let state = state.unwrap_or("missing");
-            Some((last.reservations_index, format!("is shipped, but its reservation is {state}")))
+            Some((
+                last.reservations_index,
+                format!("is shipped, but its reservation is {state}"),
+            ))
         }
-        ("cancelled", _) if paid != 0 => {
-            Some((last.orders_index, format!("is cancelled, and its customer has paid {paid} cents")))
-        }
+        ("cancelled", _) if paid != 0 => Some((
+            last.orders_index,
+            format!("is cancelled, and its customer has paid {paid} cents"),
+        )),
         ("cancelled", None | Some("released")) => None,
-        ("cancelled", Some(state)) => {
-            Some((last.reservations_index, format!("is cancelled, but its reservation is {state}")))
-        }
-        (state, _) => Some((last.orders_index, format!("is still {state} when all is quiet"))),
+        ("cancelled", Some(state)) => Some((
+            last.reservations_index,
+            format!("is cancelled, but its reservation is {state}"),
+        )),
+        (state, _) => Some((
+            last.orders_index,
+            format!("is still {state} when all is quiet"),
+        )),
     }
 }

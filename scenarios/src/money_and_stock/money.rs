@@ -13,10 +13,17 @@ pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>
     let strange = books.strange_charges.iter().map(|&(index, id)| Breach {
         index,
         order: None,
-        summary: format!("a card was charged for order {}, which nobody placed", short(id)),
+        summary: format!(
+            "a card was charged for order {}, which nobody placed",
+            short(id)
+        ),
     });
     let of_orders = books.orders.iter().flat_map(|(&id, order)| {
-        [wrong_charge(id, order, last), unpaid_shipment(id, order), wrong_shipment(id, order, last)]
+        [
+            wrong_charge(id, order, last),
+            unpaid_shipment(id, order),
+            wrong_shipment(id, order, last),
+        ]
     });
     strange.chain(of_orders.flatten()).collect()
 }
@@ -29,7 +36,11 @@ fn wrong_charge<'h>(id: &'h str, order: &Order<'h>, last: &Last<'h>) -> Option<B
         paid += entry.cents;
         paid != 0 && paid != price
     })?;
-    let twice = if paid > price && paid != wrong.cents { " by a second charge" } else { "" };
+    let twice = if paid > price && paid != wrong.cents {
+        " by a second charge"
+    } else {
+        ""
+    };
     Some(Breach {
         index: wrong.index,
         order: Some(id),
@@ -42,9 +53,18 @@ fn wrong_charge<'h>(id: &'h str, order: &Order<'h>, last: &Last<'h>) -> Option<B
 
 fn unpaid_shipment<'h>(id: &'h str, order: &Order<'h>) -> Option<Breach<'h>> {
     let paid_before = |shipment: u64| -> i64 {
-        order.entries.iter().filter(|entry| entry.index < shipment).map(|entry| entry.cents).sum()
+        order
+            .entries
+            .iter()
+            .filter(|entry| entry.index < shipment)
+            .map(|entry| entry.cents)
+            .sum()
     };
-    let unpaid = order.shipments.iter().copied().find(|&shipment| paid_before(shipment) <= 0)?;
+    let unpaid = order
+        .shipments
+        .iter()
+        .copied()
+        .find(|&shipment| paid_before(shipment) <= 0)?;
     Some(Breach {
         index: unpaid,
         order: Some(id),
@@ -57,6 +77,9 @@ fn wrong_shipment<'h>(id: &'h str, order: &Order<'h>, last: &Last<'h>) -> Option
     (shipped != ordered).then(|| Breach {
         index: order.shipments.last().copied().unwrap_or(last.orders_index),
         order: Some(id),
-        summary: format!("order {} is for {ordered} pieces, and {shipped} were shipped", short(id)),
+        summary: format!(
+            "order {} is for {ordered} pieces, and {shipped} were shipped",
+            short(id)
+        ),
     })
 }

@@ -14,8 +14,11 @@ use crate::deploy::ARTICLES;
 /// Moves and final stocks that break a promise.
 pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>> {
     let mut warehouse = Warehouse::new(last);
-    let mut breaches: Vec<Breach<'h>> =
-        books.moves.iter().filter_map(|step| warehouse.take(step)).collect();
+    let mut breaches: Vec<Breach<'h>> = books
+        .moves
+        .iter()
+        .filter_map(|step| warehouse.take(step))
+        .collect();
     breaches.extend(warehouse.disagreements());
     breaches
 }
@@ -32,7 +35,11 @@ struct Warehouse<'b, 'h> {
 impl<'b, 'h> Warehouse<'b, 'h> {
     fn new(last: &'b Last<'h>) -> Self {
         let stock = ARTICLES.map(|(sku, free)| (sku, [free, 0, 0]));
-        Warehouse { last, stock: stock.into(), held: BTreeMap::new() }
+        Warehouse {
+            last,
+            stock: stock.into(),
+            held: BTreeMap::new(),
+        }
     }
 
     /// Makes a move, and says what is wrong with it.
@@ -45,26 +52,44 @@ impl<'b, 'h> Warehouse<'b, 'h> {
         let (from, to, wrong) = match step.effect {
             "stock reserved" if places[0] < pieces => {
                 let free = places[0];
-                (0, 1, Some(format!("{pieces} pieces of {sku} were reserved for order {id}, but only {free} were free")))
+                (
+                    0,
+                    1,
+                    Some(format!(
+                        "{pieces} pieces of {sku} were reserved for order {id}, but only {free} were free"
+                    )),
+                )
             }
-            "stock reserved" if *held > 0 => {
-                (0, 1, Some(format!("stock was reserved for order {id} a second time")))
-            }
+            "stock reserved" if *held > 0 => (
+                0,
+                1,
+                Some(format!("stock was reserved for order {id} a second time")),
+            ),
             "stock reserved" => (0, 1, None),
-            "stock released" if *held < pieces => {
-                (1, 0, Some(format!("stock was released for order {id}, which held none")))
-            }
+            "stock released" if *held < pieces => (
+                1,
+                0,
+                Some(format!(
+                    "stock was released for order {id}, which held none"
+                )),
+            ),
             "stock released" => (1, 0, None),
-            "stock shipped" if *held < pieces => {
-                (1, 2, Some(format!("stock was shipped for order {id}, which held none")))
-            }
+            "stock shipped" if *held < pieces => (
+                1,
+                2,
+                Some(format!("stock was shipped for order {id}, which held none")),
+            ),
             "stock shipped" => (1, 2, None),
             _ => return None,
         };
         places[from] -= pieces;
         places[to] += pieces;
         *held += if to == 1 { pieces } else { -pieces };
-        wrong.map(|summary| Breach { index: step.index, order: Some(step.order), summary })
+        wrong.map(|summary| Breach {
+            index: step.index,
+            order: Some(step.order),
+            summary,
+        })
     }
 
     /// Where the final stock is not what the moves make of the first.
@@ -74,7 +99,11 @@ impl<'b, 'h> Warehouse<'b, 'h> {
             (counted != *moved).then(|| Breach {
                 index: self.last.stock_index,
                 order: None,
-                summary: format!("{sku}: {} is in stock, {} by what was moved", places(counted), places(*moved)),
+                summary: format!(
+                    "{sku}: {} is in stock, {} by what was moved",
+                    places(counted),
+                    places(*moved)
+                ),
             })
         })
     }

@@ -50,7 +50,10 @@ pub(super) fn histories(chunk: &Chunk, seed: Seed) -> Result<(Vec<String>, Vec<S
 /// What a process prints, line by line.
 fn ask(chunk: &Chunk, order: &str, history_of: Option<Seed>) -> Result<Vec<String>, CliError> {
     let failed = |why: &dyn std::fmt::Display| {
-        CliError::Harness(format!("audit of {} from seed {}: {why}", chunk.scenario, chunk.first))
+        CliError::Harness(format!(
+            "audit of {} from seed {}: {why}",
+            chunk.scenario, chunk.first
+        ))
     };
     let program = std::env::current_exe().map_err(|error| failed(&error))?;
     let mut command = Command::new(program);
@@ -68,5 +71,8 @@ fn ask(chunk: &Chunk, order: &str, history_of: Option<Seed>) -> Result<Vec<Strin
         let complaint = complaint.lines().next().unwrap_or("no word why");
         return Err(failed(&complaint.trim_start_matches("stormglass: ")));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::Sqlite;
 use stormglass::database::{Database, Pool};
-use stormglass::history::{SettleOutcome, What};
+use stormglass::history::{Event, SettleOutcome, What};
 use stormglass::plan::{Action, Call};
 use stormglass::simulation::Settings;
 use stormglass::{Broker, Group, Host, Message, Profile};
@@ -102,6 +102,7 @@ struct Goodbye {
 
 impl Drop for Goodbye {
     fn drop(&mut self) {
+        tracing::info!("goodbye");
         let mut context = Context::from_waker(Waker::noop());
         let goodbye = Message::new("notes", "", "goodbye");
         let _ = pin!(self.broker.publish(goodbye)).poll(&mut context);
@@ -145,6 +146,51 @@ fn destructors_of_a_crashed_host_reach_nothing() {
     assert_eq!(seen.notes(), ["rival"]);
     // Nor does it hold anybody up: its lock is gone with it.
     assert!(seen.said_at("rival", "written") < Duration::from_millis(510));
+    // The dead are silent; what a dying runtime drops first would not even repeat.
+    let crashed = |event: &&Event| event.what != What::HostCrashed;
+    let after: Vec<_> = seen.of("polite").skip_while(crashed).skip(1).collect();
+    let restarted = What::HostStarted { incarnation: 2 };
+    assert_eq!(
+        after.first().map(|event| &event.what),
+        Some(&restarted),
+        "{}",
+        seen.text()
+    );
+}
+
+/// A crowd of tasks, each of which says something when it is dropped.
+async fn crowd(_: Host) -> Result<(), String> {
+    struct LastWord(u32);
+    impl Drop for LastWord {
+        fn drop(&mut self) {
+            tracing::info!("last word of {}", self.0);
+        }
+    }
+    for number in 0..24 {
+        tokio::spawn(async move {
+            let _word = LastWord(number);
+            std::future::pending::<()>().await;
+        });
+    }
+    idle().await
+}
+
+#[test]
+fn a_crash_with_many_tasks_repeats() {
+    let run = || {
+        Stage::new()
+            .with(|system| system.host("crowd", crowd))
+            .at_ms(400, crash("crowd", 500))
+            .run()
+    };
+    let (first, second) = (run(), run());
+    assert_eq!(
+        first.run.digest(),
+        second.run.digest(),
+        "{}\n\n{}",
+        first.text(),
+        second.text()
+    );
 }
 
 /// Publishes three messages, and a fourth from another task that outlives the first.

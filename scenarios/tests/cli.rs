@@ -1,0 +1,360 @@
+//! The command line as a user meets it: exit codes, bad input, and what is printed.
+//!
+//! The built binary is run as a process. What the seeds of the whole catalogue show is the business of
+//! the sweep itself, not of these tests.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The binary in an empty folder, with SQLite whatever the environment says.
+fn stormglass(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stormglass"));
+    command
+        .args(arguments)
+        .env_remove("STORMGLASS_DATABASE")
+        .stdin(Stdio::null());
+    command
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().expect("the binary can be run")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
+}
+
+/// Asserts that the command is refused with one line that says `words`.
+#[track_caller]
+fn refused(command: &mut Command, code: i32, words: &str) {
+    let output = output(command);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.starts_with("stormglass: "), "{stderr}");
+    assert!(stderr.contains(words), "{stderr}");
+    assert_eq!(text(&output.stdout), "");
+}
+
+/// An artefact of a run in which all holds: the plan of a seed, with the digest that it really has.
+fn artefact(folder: &Path, change: impl Fn(&mut serde_json::Value)) -> PathBuf {
+    use stormglass::Seed;
+    use stormglass::artefact::Artefact;
+    use stormglass::checker::Witness;
+
+    let system = scenarios::Scenario::find("calm")
+        .expect("calm is a scenario")
+        .system();
+    let run = stormglass::audit::trace(&system, Seed(3)).expect("the run comes to a result");
+    let witness = Witness {
+        summary: "made up".to_owned(),
+        index: 0,
+        inevitable_from: None,
+        chain: vec![0],
+    };
+    let mut value = serde_json::to_value(Artefact::of(&system, &run, "no-lost-event", &witness))
+        .expect("an artefact can be written as JSON");
+    change(&mut value);
+    let path = folder.join("artefact.json");
+    std::fs::write(&path, value.to_string()).expect("the folder can be written to");
+    path
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder can be made")
+}
+
+#[test]
+fn list_names_every_scenario() {
+    let output = output(&mut stormglass(&["list"]));
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
+fn a_calm_sweep_holds_and_reports_where_it_is_asked_to() {
+    let folder = folder();
+    let out = folder.path().join("made/for/it");
+    let out = out.to_str().expect("the path is UTF-8");
+    let output = output(&mut stormglass(&[
+        "sweep", "calm", "--seeds", "2", "--jobs", "2", "--out", out,
+    ]));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    insta::assert_snapshot!(without_times(&text(&output.stdout)));
+    let json = std::fs::read_to_string(Path::new(out).join("report.json"))
+        .expect("report.json was written");
+    let report = stormglass_reports::json::read(&json).expect("it is a report");
+    assert_eq!(report.seeds_total(), 2);
+    assert!(Path::new(out).join("report.md").exists());
+}
+
+/// Leaves out how long it took on the wall clock.
+fn without_times(text: &str) -> String {
+    let line = |line: &str| match line.split_once(" in ") {
+        Some((before, after)) if line.starts_with(" total") => {
+            let after = after.split_once(", ").map_or(after, |(_time, rest)| rest);
+            format!("{before} in [time], {after}\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn json_is_one_document_with_the_same() {
+    let output = output(&mut stormglass(&[
+        "sweep", "calm", "--seeds", "1", "--format", "json",
+    ]));
+    assert_eq!(output.status.code(), Some(0));
+    let report = stormglass_reports::json::read(&text(&output.stdout)).expect("stdout is a report");
+    assert_eq!(report.scenarios[0].name, "calm");
+    assert_eq!(report.scenarios[0].properties["log"].holds, 1);
+}
+
+#[test]
+fn a_sweep_that_shows_nothing_is_inconclusive() {
+    // Without a fault that bites, nothing arrives twice.
+    let inconclusive = (0..20).any(|seed: u32| {
+        let seed = seed.to_string();
+        let sweep = [
+            "sweep",
+            "duplicates-jetstream",
+            "--seeds",
+            "1",
+            "--first-seed",
+            &seed,
+        ];
+        match output(&mut stormglass(&sweep)).status.code() {
+            Some(5) => true,
+            Some(0) => false,
+            other => panic!("{other:?}"),
+        }
+    });
+    assert!(inconclusive);
+}
+
+#[test]
+fn run_shows_a_timeline_and_trace_shows_more() {
+    let [short, long] = [
+        &["run", "calm", "--seed", "7"][..],
+        &["run", "calm", "--seed", "7", "--trace"],
+    ]
+    .map(|arguments| output(&mut stormglass(arguments)));
+    for output in [&short, &long] {
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+    let (short, long) = (text(&short.stdout), text(&long.stdout));
+    assert!(
+        short.contains("seed 0x00000007") && short.contains("rows left out: "),
+        "{short}"
+    );
+    assert!(!long.contains("rows left out: "));
+    assert!(long.lines().count() > short.lines().count());
+}
+
+#[test]
+fn replay_says_whether_the_history_is_the_same() {
+    let folder = folder();
+    let same = artefact(folder.path(), |_| {});
+    let output_of =
+        |path: &Path| output(&mut stormglass(&["replay", path.to_str().expect("UTF-8")]));
+    let output = output_of(&same);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("same history as recorded"));
+
+    let other = artefact(folder.path(), |value| {
+        value["digest"] = "00".into();
+        value["history"][5] = "something else".into();
+    });
+    let output = output_of(&other);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.contains("diverged at event #5") && stdout.contains("something else"),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn shrink_says_when_there_is_nothing_to_shrink() {
+    let folder = folder();
+    let path = artefact(folder.path(), |_| {});
+    let output = output(&mut stormglass(&["shrink", path.to_str().expect("UTF-8")]));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("does not break no-lost-event"));
+}
+
+#[test]
+fn audit_finds_no_difference() {
+    let output = output(&mut stormglass(&[
+        "audit",
+        "calm",
+        "everything",
+        "--seeds",
+        "3",
+    ]));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(
+        text(&output.stdout),
+        "no difference: 3 seeds of 2 scenarios, each in two processes\n"
+    );
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_in_one_line() {
+    for (arguments, words) in [
+        (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'"),
+        (
+            &["sweep", "everthing"],
+            "unknown scenario `everthing`: did you mean `everything`?",
+        ),
+        (
+            &["sweep", "calm", "xyzzyplugh"],
+            "unknown scenario `xyzzyplugh`: `stormglass list`",
+        ),
+        (&["sweep", "--seeds", "0"], "at least one seed is needed"),
+        (&["sweep", "--seeds", "many"], "expected a number of seeds"),
+        (&["sweep", "--seeds", "-1"], "unexpected argument '-1'"),
+        (
+            &["sweep", "--jobs", "0"],
+            "at least one run at a time is needed",
+        ),
+        (&["sweep", "--first-seed", "0xyz"], "is not a seed"),
+        (&["sweep", "--format", "xml"], "invalid value 'xml'"),
+        (&["sweep", "--colour"], "unexpected argument '--colour'"),
+        (&["run", "calm"], "--seed"),
+        (
+            &["run", "calm", "--seed", "0x10000000000000000"],
+            "is not a seed",
+        ),
+        (
+            &["run", "nothing", "--seed", "1"],
+            "unknown scenario `nothing`",
+        ),
+        (&["replay"], "<FILE>"),
+        (&["audit", "--seeds", "0"], "at least one seed is needed"),
+    ] {
+        refused(&mut stormglass(arguments), 2, words);
+    }
+}
+
+#[test]
+fn an_artefact_that_cannot_be_used_is_refused_in_one_line() {
+    let folder = folder();
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("the folder can be written to");
+        path
+    };
+    let whole = std::fs::read(artefact(folder.path(), |_| {})).expect("it was written");
+    let changed = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut value = serde_json::from_slice(&whole).expect("it is JSON");
+        change(&mut value);
+        value.to_string().into_bytes()
+    };
+    let newer = changed(&|value| value["version"] = 99.into());
+    let without_plan =
+        changed(&|value| drop(value.as_object_mut().map(|object| object.remove("plan"))));
+    let foreign_system = changed(&|value| value["system"] = "box office".into());
+    let other_engine = changed(&|value| value["engine"] = "postgres".into());
+    for (path, words) in [
+        (
+            folder.path().join("missing.json"),
+            "failed to read artefact",
+        ),
+        (folder.path().to_owned(), "failed to read artefact"),
+        (
+            file("binary.json", b"\xff\xfe\x00"),
+            "failed to read artefact",
+        ),
+        (
+            file("truncated.json", &whole[..whole.len() / 2]),
+            "damaged or truncated",
+        ),
+        (file("empty.json", b""), "damaged or truncated"),
+        (file("no-plan.json", &without_plan), "damaged or truncated"),
+        (
+            file("foreign.json", b"{\"format\": \"something\"}"),
+            "not a stormglass artefact",
+        ),
+        (file("list.json", b"[1, 2]"), "not a stormglass artefact"),
+        (file("newer.json", &newer), "has version 99"),
+        (
+            file("system.json", &foreign_system),
+            "is of `box office`, which is no scenario here",
+        ),
+        (
+            file("engine.json", &other_engine),
+            "was recorded on postgres",
+        ),
+    ] {
+        let path = path.to_str().expect("the path is UTF-8");
+        refused(&mut stormglass(&["replay", path]), 2, words);
+        if !words.contains("recorded on") {
+            refused(&mut stormglass(&["shrink", path]), 2, words);
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_before_the_sweep() {
+    let folder = folder();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").expect("the folder can be written to");
+    for out in [
+        file.clone(),
+        file.join("below"),
+        PathBuf::from("/proc/stormglass"),
+    ] {
+        let out = out.to_str().expect("the path is UTF-8");
+        refused(
+            &mut stormglass(&["sweep", "--out", out]),
+            2,
+            "failed to write into",
+        );
+    }
+}
+
+#[test]
+fn a_bad_database_is_usage_and_one_that_is_away_is_a_failure() {
+    let with = |database: &str| {
+        let mut command = stormglass(&["run", "calm", "--seed", "1"]);
+        command.env("STORMGLASS_DATABASE", database);
+        command
+    };
+    refused(
+        &mut with("mysql://somewhere"),
+        2,
+        "STORMGLASS_DATABASE is `mysql://somewhere`",
+    );
+    refused(
+        &mut with("postgres://nobody@127.0.0.1:1/none"),
+        3,
+        "postgres",
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = stormglass(&["run", "calm", "--seed", "7", "--trace"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary can be run");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the binary ends");
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for arguments in [&["--help"][..], &["--version"], &["sweep", "--help"]] {
+        let output = output(&mut stormglass(arguments));
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty());
+    }
+}
