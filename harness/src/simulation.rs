@@ -178,6 +178,7 @@ fn simulate(
         databases.read_views(&world, &harness)?;
     }
     let elapsed = machines.now();
+    clock::set_between_ticks(elapsed);
     let (bitten, targets, work) = (world.bitten(), world.targets(), world.take_work());
     let history = world.take_history();
     // Whatever destructors still do, they do it against dead ports.
@@ -365,10 +366,12 @@ impl<'a> Machines<'a> {
                 .map(|(_, host)| nemesis::Deed::Start(host))
                 .collect(),
         );
-        if let Err(error) = self.sim.step() {
+        clock::set_within_tick();
+        let stepped = self.sim.step();
+        clock::set_between_ticks(self.sim.elapsed());
+        if let Err(error) = stepped {
             panic!("the simulation cannot go on: {error}");
         }
-        clock::set_between_ticks(self.sim.elapsed());
         for command in self.world.take_commands() {
             match command {
                 Command::SetOff { fault } => {

@@ -358,3 +358,23 @@ fn help_and_version_are_no_errors() {
         assert!(!output.stdout.is_empty() && output.stderr.is_empty());
     }
 }
+
+#[test]
+fn ctrl_c_ends_a_sweep_with_what_was_found_so_far() {
+    let child = stormglass(&["sweep", "calm", "--seeds", "1000000", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary can be run");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let interrupt = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupt.expect("kill can be run").success());
+    let output = child.wait_with_output().expect("the binary ends");
+    assert_eq!(text(&output.stderr), "");
+    let report = stormglass_reports::json::read(&text(&output.stdout)).expect("stdout is a report");
+    assert!(report.interrupted);
+    assert!((1..1_000_000).contains(&report.seeds_total()));
+    assert_eq!(output.status.code(), Some(0));
+}

@@ -96,6 +96,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let host = current_host();
+        // What destructors of a crashed host say was never said.
+        if !self.world.is_up(&host) {
+            return;
+        }
         let mut line = Line::default();
         event.record(&mut line);
         let of_span = || {
@@ -112,7 +117,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
             message: line.message + &line.fields,
             correlation_id,
         };
-        self.world.record(&current_host(), what);
+        self.world.record(&host, what);
     }
 }
 

@@ -72,6 +72,27 @@ fn an_unrecorded_run_is_the_same_run() {
     }
 }
 
+#[test]
+fn time_in_a_history_never_goes_back_by_more_than_a_tick() {
+    let tick = Settings::default().tick;
+    for name in ["consumer-crashes", "everything"] {
+        let system = Scenario::find(name).unwrap().system();
+        for seed in (0..SEEDS).map(Seed) {
+            let run = stormglass::audit::trace(&system, seed).unwrap();
+            let mut latest = Duration::ZERO;
+            for event in &run.history.events {
+                let at = event.at;
+                assert!(
+                    at + tick >= latest,
+                    "{name} {seed}, after {latest:?}: {event}"
+                );
+                latest = latest.max(at);
+            }
+            assert!(latest <= run.elapsed + tick);
+        }
+    }
+}
+
 /// A system of one host, which has something to say.
 fn speaker<F, Fut>(speak: F) -> System
 where

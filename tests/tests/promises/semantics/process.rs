@@ -146,9 +146,10 @@ fn destructors_of_a_crashed_host_reach_nothing() {
     assert_eq!(seen.notes(), ["rival"]);
     // Nor does it hold anybody up: its lock is gone with it.
     assert!(seen.said_at("rival", "written") < Duration::from_millis(510));
-    // The dead are silent; what a dying runtime drops first would not even repeat.
+    // The dead are silent, under whatever name; what a dying runtime drops first would not even repeat.
     let crashed = |event: &&Event| event.what != What::HostCrashed;
     let after: Vec<_> = seen.of("polite").skip_while(crashed).skip(1).collect();
+    assert_eq!(seen.of("unknown").count(), 0, "{}", seen.text());
     let restarted = What::HostStarted { incarnation: 2 };
     assert_eq!(
         after.first().map(|event| &event.what),
@@ -325,6 +326,26 @@ fn a_late_acknowledgement_counts_on_jetstream() {
         seen.text()
     );
     assert_eq!(seen.run.bitten, [0]);
+}
+
+/// Says that it lives.
+async fn alive(host: Host) -> Result<(), String> {
+    tracing::info!("life {}", host.incarnation());
+    idle().await
+}
+
+#[test]
+fn a_crashed_host_is_back_when_its_time_is_over() {
+    let seen = Stage::new()
+        .with(|system| system.host("alive", alive))
+        .at_ms(400, crash("alive", 500))
+        .run();
+    let restarted = What::HostStarted { incarnation: 2 };
+    let started = seen.first("alive", |what| *what == restarted).at;
+    let lives = seen.said_at("alive", "life 2");
+    for at in [started, lives] {
+        assert!((900..910).contains(&at.as_millis()), "{}", seen.text());
+    }
 }
 
 /// Fails in its first life, panics in its second, and lives on.
