@@ -287,43 +287,33 @@ fn services<D: Deployable>(system: System, deployment: &D) -> System {
         .host(
             "order",
             with(deployment, |host, own: D| async move {
-                Ok(never(
-                    order::consumer(own.environment(&host, "order")?).await,
-                ))
+                never(order::consumer(own.environment(&host, "order")?).await)
             }),
         )
         .host(
             "inventory",
             with(deployment, |host, own: D| async move {
-                Ok(never(
-                    inventory::consumer(own.environment(&host, "inventory")?).await,
-                ))
+                never(inventory::consumer(own.environment(&host, "inventory")?).await)
             }),
         )
         .host(
             "payment",
             with(deployment, |host, own: D| async move {
                 let processor = SimulatedCardProcessor::of(&host);
-                Ok(never(
-                    payment::consumer(own.environment(&host, "payment")?, processor).await,
-                ))
+                never(payment::consumer(own.environment(&host, "payment")?, processor).await)
             }),
         )
         .host(
             "shipping",
             with(deployment, |host, own: D| async move {
-                Ok(never(
-                    shipping::consumer(own.environment(&host, "shipping")?).await,
-                ))
+                never(shipping::consumer(own.environment(&host, "shipping")?).await)
             }),
         )
         .host(
             "notification",
             with(deployment, |host, own: D| async move {
                 let mailer = SimulatedMailer::of(&host);
-                Ok(never(
-                    notification::consumer(own.environment(&host, "notification")?, mailer).await,
-                ))
+                never(notification::consumer(own.environment(&host, "notification")?, mailer).await)
             }),
         )
 }
@@ -358,9 +348,7 @@ async fn run_relay<D: Deployable>(host: Host, deployment: D) -> Result<(), Start
         deployment.service_settings(),
         deployment.hand_off_of_relay(),
     );
-    Ok(never(
-        relay::run_with(databases, SimulatedBroker::of(&host), settings, hand_off).await,
-    ))
+    never(relay::run_with(databases, SimulatedBroker::of(&host), settings, hand_off).await)
 }
 
 /// Why a service could not start.
@@ -372,8 +360,9 @@ enum StartError {
     Listen(#[from] std::io::Error),
 }
 
-fn never(infallible: Infallible) {
-    match infallible {}
+/// A service that runs for ever never says how it ended.
+fn never(end: Infallible) -> Result<(), StartError> {
+    match end {}
 }
 
 /// Every consumer group, as its handler describes itself.

@@ -112,11 +112,7 @@ pub const DEFECTS: &[Defect] = &[
     },
     Defect {
         id: "dlq-publish-error-swallowed",
-        exposed_by: &[
-            FaultKind::Poison,
-            FaultKind::CapacityLimit,
-            FaultKind::BrokerOutage,
-        ],
+        exposed_by: &[FaultKind::Poison, FaultKind::CapacityLimit],
         breaks: "dlq-routing",
         plant: |name| judged(Deployment::new(name).give_up(SwallowParkingError)),
     },

@@ -103,10 +103,33 @@ impl<'c, DB: Backend> Transaction<'c, DB> {
     /// # Errors
     ///
     /// None in practice: a transaction that cannot be rolled back ends with its connection.
-    pub async fn rollback(self) -> Result<(), Error> {
+    pub async fn rollback(mut self) -> Result<(), Error> {
         self.shared().gate.open().await;
-        drop(self);
+        self.undo("by its owner");
         Ok(())
+    }
+
+    /// Rolls back now, if the transaction is still open.
+    fn undo(&mut self, why: &str) {
+        if !std::mem::take(&mut self.in_transaction) {
+            return;
+        }
+        let undone = match lock(&self.lease.slot().0).as_mut() {
+            Some(connection) => complete(connection.executor().execute("ROLLBACK")).is_ok(),
+            // A crash or a fault has already rolled it back and closed the connection.
+            None => return,
+        };
+        if !undone {
+            self.lease.slot().sever();
+        }
+        if self.wrote {
+            let shared = self.shared();
+            let what = What::RolledBack {
+                database: shared.name.clone(),
+                why: why.to_owned(),
+            };
+            shared.gate.record(what);
+        }
     }
 
     fn rolled_back(&mut self, why: &str) -> Error {
@@ -123,24 +146,6 @@ impl<'c, DB: Backend> Transaction<'c, DB> {
 
 impl<DB: Backend> Drop for Transaction<'_, DB> {
     fn drop(&mut self) {
-        if !std::mem::take(&mut self.in_transaction) {
-            return;
-        }
-        let undone = match lock(&self.lease.slot().0).as_mut() {
-            Some(connection) => complete(connection.executor().execute("ROLLBACK")).is_ok(),
-            // A crash or a fault has already rolled it back and closed the connection.
-            None => return,
-        };
-        if !undone {
-            self.lease.slot().sever();
-        }
-        let shared = self.shared();
-        if self.wrote {
-            let why = "not committed by its owner".to_owned();
-            shared.gate.record(What::RolledBack {
-                database: shared.name.clone(),
-                why,
-            });
-        }
+        self.undo("neither committed nor rolled back by its owner");
     }
 }

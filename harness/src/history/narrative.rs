@@ -78,8 +78,8 @@ impl fmt::Display for What {
             } => {
                 write!(
                     f,
-                    "group {group} rebalanced, generation {generation}, {} members",
-                    assignment.len()
+                    "group {group} rebalanced, generation {generation}, {}",
+                    Count(assignment.len(), "member")
                 )
             }
             What::Delivered {
@@ -88,7 +88,7 @@ impl fmt::Display for What {
                 attempt,
                 ..
             } => {
-                write!(f, "delivered {position} to {group}, attempt {attempt}")
+                write!(f, "got {position} for {group}, attempt {attempt}")
             }
             What::Settled {
                 group,
@@ -97,16 +97,15 @@ impl fmt::Display for What {
                 outcome,
                 ..
             } => {
-                let verb = match settlement {
-                    Settlement::Ack => "acknowledged",
-                    Settlement::Retry => "asked for again",
-                };
                 let note = match outcome {
                     SettleOutcome::Accepted => "",
                     SettleOutcome::Fenced => ", refused: no longer its owner",
                     SettleOutcome::Stale => ", without effect: lease over",
                 };
-                write!(f, "{group} {verb} {position}{note}")
+                match settlement {
+                    Settlement::Ack => write!(f, "{group} acknowledged {position}{note}"),
+                    Settlement::Retry => write!(f, "{group} asked for {position} again{note}"),
+                }
             }
             What::LeaseExpired { group, position } => {
                 write!(f, "lease of {group} on {position} expired")
@@ -118,8 +117,8 @@ impl fmt::Display for What {
             } => {
                 write!(
                     f,
-                    "{topic}/{partition} ends with {} messages",
-                    messages.len()
+                    "{topic}/{partition} ends with {}",
+                    Count(messages.len(), "message")
                 )
             }
             What::FinalGroup {
@@ -144,7 +143,7 @@ impl fmt::Display for What {
                 database,
                 view,
                 rows,
-            } => write!(f, "{database}.{view} has {} rows", rows.len()),
+            } => write!(f, "{database}.{view} has {}", Count(rows.len(), "row")),
             What::ExternalCalled {
                 provider,
                 idempotency_key,
@@ -230,6 +229,16 @@ impl fmt::Display for Identity<'_> {
             Some(kind) if !kind.is_empty() => write!(f, "{kind} {id}"),
             _ => write!(f, "{id}"),
         }
+    }
+}
+
+/// A number of things, in words that agree with it.
+struct Count(usize, &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.0, self.1)
     }
 }
 

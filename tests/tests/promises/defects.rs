@@ -15,7 +15,7 @@ const SHRINK_RUNS_MAX: usize = 600;
 /// The greatest number of faults, and of operations, that a shrunk plan may have.
 const LEFT_MAX: usize = 3;
 /// How many seeds are run without faults even where the defect is found sooner.
-const CALM_SEEDS_MIN: u64 = 5;
+const CALM_SEEDS_MIN: u64 = 15;
 
 /// What a run broke.
 fn broken(system: &System, run: &Run) -> Vec<String> {

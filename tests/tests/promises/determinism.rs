@@ -75,9 +75,10 @@ fn an_unrecorded_run_is_the_same_run() {
 #[test]
 fn time_in_a_history_never_goes_back_by_more_than_a_tick() {
     let tick = Settings::default().tick;
+    let mut restarts = 0;
     for name in ["consumer-crashes", "everything"] {
         let system = Scenario::find(name).unwrap().system();
-        for seed in (0..SEEDS).map(Seed) {
+        for seed in (0..8).map(Seed) {
             let run = stormglass::audit::trace(&system, seed).unwrap();
             let mut latest = Duration::ZERO;
             for event in &run.history.events {
@@ -87,10 +88,12 @@ fn time_in_a_history_never_goes_back_by_more_than_a_tick() {
                     "{name} {seed}, after {latest:?}: {event}"
                 );
                 latest = latest.max(at);
+                restarts += u32::from(event.what == What::HostStarted { incarnation: 2 });
             }
             assert!(latest <= run.elapsed + tick);
         }
     }
+    assert!(restarts > 0, "no host was started again");
 }
 
 /// A system of one host, which has something to say.
