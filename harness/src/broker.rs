@@ -1,9 +1,9 @@
 //! The simulated broker: what it promises depends on its profile, and it never breaks a promise
 //! that the modelled broker documents.
 //!
-//! Reading order: [`profile`] says which broker is modelled; [`log`], [`groups`] (Kafka) and
-//! [`lease`] (JetStream) are its state machines and [`core`] puts them together, all without I/O or
-//! clock; [`protocol`] is what travels, [`server`] carries it to the core, and [`client`] is what
+//! Reading order: `profile` says which broker is modelled; `log`, `groups` (Kafka) and
+//! `lease` (JetStream) are its state machines and `core` puts them together, all without I/O or
+//! clock; `protocol` is what travels, `server` carries it to the core, and `client` is what
 //! the system under test is handed.
 
 mod client;

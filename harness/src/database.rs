@@ -1,8 +1,8 @@
 //! Databases: real SQLite files or a real PostgreSQL, in virtual time.
 //!
-//! Reading order: [`store`] gives every service a fresh database, [`pool`], [`connection`] and
-//! [`transaction`] are what services use (sqlx's own interface), [`probe`] is how the harness sees
-//! what they did, [`driver`] makes real calls while virtual time stands still, [`backend`] knows
+//! Reading order: `store` gives every service a fresh database, `pool`, `connection` and
+//! `transaction` are what services use (sqlx's own interface), `probe` is how the harness sees
+//! what they did, `driver` makes real calls while virtual time stands still, `backend` knows
 //! the engines. Not modelled: disks that fail, replicas, and the servers' own crashes.
 
 mod backend;

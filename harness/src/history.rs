@@ -1,6 +1,6 @@
 //! The history: the append-only record of one run, and the only thing that checkers see.
 //!
-//! Reading order: [`event`] is the vocabulary, [`digest`] the hash chain, [`narrative`] how an
+//! Reading order: `event` is the vocabulary, `digest` the hash chain, `narrative` how an
 //! event reads. A history never changes after its run; it computes nothing but indexes over itself.
 
 mod digest;

@@ -1,6 +1,6 @@
 //! The nemesis: applies the faults of a plan, and nothing but those.
 //!
-//! [`Armed`] holds the faults that wait for a port call; the gates ask it at every call. [`timed`]
+//! [`Armed`] holds the faults that wait for a port call; the gates ask it at every call. `timed`
 //! carries out the others between ticks: on processes, the network, the broker and third parties.
 //! No probability is rolled here.
 

@@ -1,7 +1,7 @@
 //! The plan: everything that will happen to the system, as data.
 //!
-//! Reading order: [`workload`] the operations, [`fault`] what a fault is, [`swarm`] which kinds a
-//! seed has, [`schedule`] how faults are generated. No dice roll outside this folder: a fault that
+//! Reading order: `workload` the operations, `fault` what a fault is, `swarm` which kinds a
+//! seed has, `schedule` how faults are generated. No dice roll outside this folder: a fault that
 //! is not in the plan does not happen.
 
 mod fault;

@@ -1,7 +1,7 @@
 //! The simulation: one run of one plan, on a fresh hermetic thread, in virtual time.
 //!
-//! Reading order: [`host`] what a service is handed, [`world`] what all hosts share, [`hermetic`]
-//! and [`clock`] what makes a run repeatable, [`net`] and [`http`] the simulated network, [`logs`]
+//! Reading order: `host` what a service is handed, `world` what all hosts share, `hermetic`
+//! and `clock` what makes a run repeatable, `net` and `http` the simulated network, `logs`
 //! what becomes of log lines. Only this folder and the broker's two ends name turmoil.
 
 mod clock;

@@ -5,10 +5,6 @@
 //! with the same values on as many connections, and the same writes between the same hosts, each at
 //! the virtual time at which the standard run did it. It has no broker, no services, no faults, and
 //! nothing that makes it repeatable. Quote the ratios, not the times: they hold on any machine.
-#![expect(
-    missing_docs,
-    reason = "criterion's macros write functions without documentation"
-)]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! `money-and-stock`: what the shop owes its customers and its books, whatever happens to its parts.
 //!
-//! Reading order: [`books`] gathers what the history says about each order, [`money`] looks at
-//! charges and shipments, [`stock`] at the pieces, [`ends`] at how each order came to its end. An
+//! Reading order: `books` gathers what the history says about each order, `money` looks at
+//! charges and shipments, `stock` at the pieces, `ends` at how each order came to its end. An
 //! order is excused from ending while one of its events is parked: an operator has to replay that
 //! event first. Whether events were lost on the way is the business of other properties.
 

@@ -1,7 +1,7 @@
 //! The client: what the system under test is handed in place of its real broker's client.
 //!
-//! Reading order: [`Broker`] publishes and subscribes, [`subscription`] receives, [`delivery`]
-//! settles, [`connection`] carries the frames. Each call passes the gate of its host, which counts
+//! Reading order: [`Broker`] publishes and subscribes, `subscription` receives, `delivery`
+//! settles, `connection` carries the frames. Each call passes the gate of its host, which counts
 //! it and applies the faults that aim at it. The client never resends a publish by itself, and
 //! dropping any part of it sends nothing.
 

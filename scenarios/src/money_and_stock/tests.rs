@@ -204,13 +204,13 @@ impl Shop {
     }
 
     /// Judges, and asserts that it is broken at the final state of `view`.
-    fn is_broken_in(self, view: &str, words: &str) {
+    fn must_break_in(self, view: &str, words: &str) {
         let (verdict, indexes) = self.closes();
         assert_broken(&verdict, indexes[view], words);
     }
 
     /// Judges, and asserts that it is broken at an event.
-    fn is_broken_at(self, index: u64, words: &str) {
+    fn must_break_at(self, index: u64, words: &str) {
         assert_broken(&self.closes().0, index, words);
     }
 }
@@ -265,7 +265,7 @@ fn excuses_an_order_with_a_parked_event_from_ending_only() {
     shop.parks_an_event_of("a");
     shop.charges("a", PRICE);
     let second = shop.charges("a", PRICE);
-    shop.is_broken_at(second, "second charge");
+    shop.must_break_at(second, "second charge");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn refuses_a_second_charge() {
     let mut shop = Shop::open();
     shop.fulfils("a");
     let second = shop.charges("a", PRICE);
-    shop.is_broken_at(second, "second charge");
+    shop.must_break_at(second, "second charge");
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn refuses_a_charge_at_another_price() {
     shop.places("a");
     shop.reserves("a");
     let wrong = shop.charges("a", PRICE - 1);
-    shop.is_broken_at(wrong, "has paid 599");
+    shop.must_break_at(wrong, "has paid 599");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn refuses_a_charge_for_an_order_that_nobody_placed() {
     let mut shop = Shop::open();
     shop.fulfils("a");
     let strange = shop.charges("ghost", PRICE);
-    shop.is_broken_at(strange, "nobody placed");
+    shop.must_break_at(strange, "nobody placed");
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn refuses_a_shipment_before_the_payment() {
     shop.charges("a", PRICE);
     shop.writes_off("a");
     shop.ends("a", "shipped");
-    shop.is_broken_at(unpaid, "before it was paid");
+    shop.must_break_at(unpaid, "before it was paid");
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn refuses_a_shipment_after_a_refund() {
     let unpaid = shop.ships("a");
     shop.writes_off("a");
     shop.ends("a", "shipped");
-    shop.is_broken_at(unpaid, "before it was paid");
+    shop.must_break_at(unpaid, "before it was paid");
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn refuses_a_second_shipment() {
     let mut shop = Shop::open();
     shop.fulfils("a");
     let second = shop.ships("a");
-    shop.is_broken_at(second, "4 were shipped");
+    shop.must_break_at(second, "4 were shipped");
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn refuses_a_reservation_of_more_than_there_is() {
     }
     shop.places(names[20]);
     let oversold = shop.reserves(names[20]);
-    shop.is_broken_at(oversold, "only 0 were free");
+    shop.must_break_at(oversold, "only 0 were free");
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn refuses_a_second_reservation() {
     shop.places("a");
     shop.reserves("a");
     let second = shop.reserves("a");
-    shop.is_broken_at(second, "a second time");
+    shop.must_break_at(second, "a second time");
 }
 
 #[test]
@@ -367,7 +367,7 @@ fn refuses_a_second_compensation() {
     let mut shop = Shop::open();
     shop.compensates("a");
     let second = shop.releases("a");
-    shop.is_broken_at(second, "which held none");
+    shop.must_break_at(second, "which held none");
 }
 
 #[test]
@@ -375,7 +375,7 @@ fn refuses_a_write_off_of_what_was_not_reserved() {
     let mut shop = Shop::open();
     shop.compensates("a");
     let wrong = shop.writes_off("a");
-    shop.is_broken_at(wrong, "which held none");
+    shop.must_break_at(wrong, "which held none");
 }
 
 #[test]
@@ -383,7 +383,7 @@ fn refuses_a_final_stock_that_does_not_add_up() {
     let mut shop = Shop::open();
     shop.fulfils("a");
     shop.stock.insert("cup", [11, 0, 0]);
-    shop.is_broken_in(view::STOCK, "cup");
+    shop.must_break_in(view::STOCK, "cup");
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn refuses_an_order_that_is_stuck() {
         shop.reserves("a");
         shop.charges("a", PRICE);
         shop.ends("a", state);
-        shop.is_broken_in(view::ORDERS, state);
+        shop.must_break_in(view::ORDERS, state);
     }
 }
 
@@ -403,7 +403,7 @@ fn refuses_an_order_that_is_gone() {
     let mut shop = Shop::open();
     shop.fulfils("a");
     shop.orders.remove("a");
-    shop.is_broken_in(view::ORDERS, "is gone");
+    shop.must_break_in(view::ORDERS, "is gone");
 }
 
 #[test]
@@ -413,12 +413,12 @@ fn refuses_a_shipped_order_that_nobody_paid_or_nothing_left() {
     shop.reserves("a");
     shop.writes_off("a");
     shop.ends("a", "shipped");
-    shop.is_broken_in(view::ORDERS, "nothing was paid");
+    shop.must_break_in(view::ORDERS, "nothing was paid");
 
     let mut shop = Shop::open();
     shop.fulfils("a");
     shop.shipments.clear();
-    shop.is_broken_in(view::ORDERS, "nothing left the house");
+    shop.must_break_in(view::ORDERS, "nothing left the house");
 }
 
 #[test]
@@ -429,7 +429,7 @@ fn refuses_a_cancelled_order_that_was_paid() {
     shop.charges("a", PRICE);
     shop.releases("a");
     shop.ends("a", "cancelled");
-    shop.is_broken_in(view::ORDERS, "has paid 600");
+    shop.must_break_in(view::ORDERS, "has paid 600");
 }
 
 #[test]
@@ -443,6 +443,6 @@ fn refuses_a_reservation_that_outlives_its_order() {
             shop.ships("a");
         }
         shop.ends("a", state);
-        shop.is_broken_in(view::RESERVATIONS, "its reservation is held");
+        shop.must_break_in(view::RESERVATIONS, "its reservation is held");
     }
 }
