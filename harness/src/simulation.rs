@@ -4,7 +4,7 @@
 //! and `clock` what makes a run repeatable, `net` and `http` the simulated network, `logs`
 //! what becomes of log lines. Only this folder and the broker's two ends name turmoil.
 
-mod clock;
+pub(crate) mod clock;
 pub(crate) mod hermetic;
 mod host;
 mod http;

@@ -2,7 +2,6 @@
 //!
 //! It knows nothing of plans but the faults that tests give it.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -19,18 +18,11 @@ use crate::nemesis::Armed;
 use crate::plan::{Action, Aim, Call, Fault, Plan, Side, Trigger};
 use crate::seed::Seed;
 use crate::simulation::Recording;
+use crate::simulation::clock;
 use crate::simulation::hermetic::Hermetic;
 use crate::simulation::world::{Gate, World, lock};
 
 type Software = Rc<dyn Fn(Gate) -> Pin<Box<dyn Future<Output = ()>>>>;
-
-thread_local! {
-    static BETWEEN_STEPS: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-}
-
-fn elapsed() -> Duration {
-    turmoil::sim_elapsed().unwrap_or_else(|| BETWEEN_STEPS.get())
-}
 
 /// One simulated system.
 pub(super) struct Setting {
@@ -105,8 +97,8 @@ impl Setting {
             groups: BTreeMap::from([("billing".to_owned(), group)]),
             attempts_max: 5,
         };
-        BETWEEN_STEPS.set(Duration::ZERO);
-        let _hermetic = Hermetic::enter(Seed(7), elapsed).expect("the thread can be hermetic");
+        clock::set_between_ticks(Duration::ZERO);
+        let _hermetic = Hermetic::enter(Seed(7), clock::now).expect("the thread can be hermetic");
         let core = Core::new(&description, HOST.into());
         let plan = Plan {
             seed: Seed(7),
@@ -142,14 +134,16 @@ impl Setting {
         let mut deeds = self.deeds;
         deeds.reverse();
         while sim.elapsed() < self.lasts {
-            BETWEEN_STEPS.set(sim.elapsed());
+            clock::set_between_ticks(sim.elapsed());
             while deeds.last().is_some_and(|(at, _)| *at <= sim.elapsed()) {
                 if let Some((_, deed)) = deeds.pop() {
                     deed(&mut sim, &world);
                 }
             }
+            clock::set_within_tick();
             sim.step().expect("no host fails");
         }
+        clock::set_between_ticks(sim.elapsed());
         let bitten = world.bitten();
         let backlog = lock(&world.broker).backlog();
         Ran {
