@@ -102,6 +102,7 @@ fn on_fresh_thread(
     recording: Recording,
 ) -> Result<(Run, Targets), RunError> {
     warn_without_tokio_unstable();
+    logs::keep_listening();
     let engine = Engine::from_environment()?;
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name(format!("run {}", plan.seed));

@@ -5,12 +5,12 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
@@ -31,6 +31,26 @@ thread_local! {
 }
 thread_local! {
     static UNKNOWN: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
+}
+
+/// Makes sure that no thread can silence the log lines of another one's run; to be called before a run.
+///
+/// Whether anybody wants the lines of a call site is asked once and remembered for the whole process.
+/// As long as tracing knows of no second subscriber it asks that of the current thread, which may
+/// have none. Two that never end make it ask all of them, always.
+pub(super) fn keep_listening() {
+    static LISTENERS: LazyLock<[Dispatch; 2]> =
+        LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default().with(Listener))));
+    LazyLock::force(&LISTENERS);
+}
+
+/// Wants what [`Capture`] wants, and records nothing.
+struct Listener;
+
+impl<S: Subscriber> Layer<S> for Listener {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        is_of_the_system(metadata)
+    }
 }
 
 /// Captures log lines of this thread until the guard is dropped.
@@ -78,13 +98,17 @@ struct Capture {
     world: Arc<World>,
 }
 
+fn is_of_the_system(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO && !FOREIGN.contains(&target)
+}
+
 /// The correlation id of a span.
 struct Correlation(String);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let target = metadata.target().split("::").next().unwrap_or_default();
-        *metadata.level() <= Level::INFO && !FOREIGN.contains(&target)
+        is_of_the_system(metadata)
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
