@@ -1,7 +1,8 @@
 //! A connection: a sqlx executor over a real connection, with virtual latency, faults and probes.
 //!
-//! `sqlx::query(…).execute(&mut connection)` reads as it does in production. Nested transactions
-//! (savepoints through sqlx's own interface) are not offered; plain SQL savepoints work.
+//! `sqlx::query(…).execute(&mut connection)` reads as it does in production, and a transaction that is
+//! begun and committed in plain SQL counts as one. Nested transactions (savepoints through sqlx's own
+//! interface) are not offered; plain SQL savepoints work.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -30,10 +31,6 @@ const BUSY_PAUSES_MS: [u64; 6] = [1, 2, 5, 10, 15, 20];
 /// A connection of one host to one database, on loan from its pool.
 pub struct Connection<DB: Backend> {
     pub(super) lease: Lease<DB>,
-    /// Whether a transaction of [`super::Transaction`] is open.
-    pub(super) in_transaction: bool,
-    /// Whether the open transaction has written something.
-    pub(super) wrote: bool,
 }
 
 impl<DB: Backend> fmt::Debug for Connection<DB> {
@@ -44,12 +41,53 @@ impl<DB: Backend> fmt::Debug for Connection<DB> {
     }
 }
 
-/// The real connection. It is gone once its host has crashed or a fault has broken it.
-pub(super) struct Slot<DB: Backend>(pub(super) Mutex<Option<DB::Connection>>);
+/// The real connection, and the transaction that is open on it.
+pub(super) struct Slot<DB: Backend> {
+    /// Gone once its host has crashed or a fault has broken it.
+    pub(super) connection: Mutex<Option<DB::Connection>>,
+    open: Mutex<Option<OpenTransaction>>,
+}
+
+/// A transaction that is neither committed nor rolled back. It belongs to the connection and not
+/// to whoever has it on loan: one that was begun in plain SQL and then forgotten stays open in the
+/// pool, as it does with sqlx.
+#[derive(Clone, Copy, Default)]
+struct OpenTransaction {
+    /// Whether it has written something.
+    wrote: bool,
+}
+
+impl<DB: Backend> Slot<DB> {
+    pub(super) fn new(connection: DB::Connection) -> Self {
+        Slot {
+            connection: Mutex::new(Some(connection)),
+            open: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        lock(&self.open).is_some()
+    }
+
+    fn begun(&self) {
+        *lock(&self.open) = Some(OpenTransaction::default());
+    }
+
+    /// Notes a write in the open transaction.
+    fn wrote(&self) {
+        if let Some(open) = &mut *lock(&self.open) {
+            open.wrote = true;
+        }
+    }
+
+    fn ended(&self) -> Option<OpenTransaction> {
+        lock(&self.open).take()
+    }
+}
 
 impl<DB: Backend> Severable for Slot<DB> {
     fn sever(&self) {
-        let Some(mut connection) = lock(&self.0).take() else {
+        let Some(mut connection) = lock(&self.connection).take() else {
             return;
         };
         complete(async {
@@ -68,13 +106,96 @@ impl<DB: Backend> Connection<DB> {
     }
 
     /// Runs SQL that controls a transaction; lock waits happen in virtual time.
-    pub(super) async fn control(&mut self, sql: &'static str) -> Result<(), Error> {
-        self.attempt(&Request::<DB> {
-            sql: SqlStr::from_static(sql),
-            arguments: None,
-        })
-        .await
-        .map(drop)
+    async fn control(&mut self, sql: SqlStr) -> Result<Vec<Step<DB>>, Error> {
+        let arguments = None;
+        self.attempt(&Request::<DB> { sql, arguments }).await
+    }
+
+    /// Begins a transaction, through the gate.
+    pub(super) async fn begin_transaction(&mut self, sql: SqlStr) -> Result<Vec<Step<DB>>, Error> {
+        let gate = self.shared().gate.clone();
+        let injection = gate.enter(Call::Statement).await;
+        for (fault, action) in injection.actions() {
+            if let Err(error) = self.strike(fault, action).await {
+                return Err(self.failed(error));
+            }
+        }
+        let steps = self
+            .control(sql)
+            .await
+            .map_err(|error| self.failed(error))?;
+        self.lease.slot().begun();
+        gate.leave(&injection).await;
+        Ok(steps)
+    }
+
+    /// Commits the open transaction, through the gate; then the probes look.
+    pub(super) async fn commit_transaction(&mut self, sql: SqlStr) -> Result<Vec<Step<DB>>, Error> {
+        let shared = self.shared().clone();
+        let injection = shared.gate.enter(Call::Commit).await;
+        tokio::time::sleep(shared.databases.latency()).await;
+        let interrupted = Interrupted::by(&injection, &shared.gate);
+        if interrupted == Interrupted::BeforeCommit {
+            self.lease.slot().sever();
+            self.forget_transaction("commit lost");
+            return Err(broken_connection());
+        }
+        let steps = self.control(sql).await?;
+        if self.lease.slot().ended().is_some_and(|open| open.wrote) {
+            shared.databases.committed(&shared.gate, &shared.name)?;
+        }
+        shared.gate.leave(&injection).await;
+        if interrupted == Interrupted::AfterCommit {
+            self.lease.slot().sever();
+            return Err(broken_connection());
+        }
+        Ok(steps)
+    }
+
+    /// Rolls the open transaction back now, if there is one; needs no virtual time.
+    pub(super) fn roll_back(&mut self, why: &str) {
+        let slot = self.lease.slot();
+        if !slot.in_transaction() {
+            return;
+        }
+        let undone = match lock(&slot.connection).as_mut() {
+            Some(connection) => complete(connection.executor().execute("ROLLBACK")).is_ok(),
+            // A crash or a fault has already rolled it back and closed the connection.
+            None => {
+                slot.ended();
+                return;
+            }
+        };
+        if !undone {
+            slot.sever();
+        }
+        self.forget_transaction(why);
+    }
+
+    /// The open transaction is no more.
+    fn forget_transaction(&self, why: &str) {
+        if self.lease.slot().ended().is_some_and(|open| open.wrote) {
+            let shared = self.shared();
+            shared.gate.record(What::RolledBack {
+                database: shared.name.clone(),
+                why: why.to_owned(),
+            });
+        }
+    }
+
+    /// What plain SQL asks for: a transaction's beginning or end, or a statement.
+    async fn carry_out(&mut self, request: Request<DB>) -> Result<Vec<Step<DB>>, Error> {
+        let open = self.lease.slot().in_transaction();
+        match Control::of(request.sql.as_str()) {
+            Some(Control::Begin) if !open => self.begin_transaction(request.sql).await,
+            Some(Control::Commit) if open => self.commit_transaction(request.sql).await,
+            Some(Control::RollBack) if open => {
+                self.shared().gate.clone().open().await;
+                self.roll_back("by its owner");
+                Ok(Vec::new())
+            }
+            _ => self.statement(request).await,
+        }
     }
 
     /// One statement of the system, through the gate.
@@ -89,11 +210,13 @@ impl<DB: Backend> Connection<DB> {
             }
         }
         let writes = is_write(request.sql.as_str());
-        let steps = if writes && !self.in_transaction {
-            self.autocommit(&request).await
-        } else {
-            self.wrote |= writes;
-            self.attempt(&request).await
+        let steps = match (writes, self.lease.slot().in_transaction()) {
+            (true, false) => self.autocommit(&request).await,
+            (true, true) => {
+                self.lease.slot().wrote();
+                self.attempt(&request).await
+            }
+            (false, _) => self.attempt(&request).await,
         };
         gate.leave(&injection).await;
         steps.map_err(|error| self.failed(error))
@@ -169,8 +292,9 @@ impl<DB: Backend> Connection<DB> {
 
     fn execute_once(&mut self, request: &Request<DB>) -> Result<Vec<Step<DB>>, Error> {
         self.note_work(request);
-        let guarded = self.in_transaction && self.shared().needs_savepoint(request.sql.as_str());
-        let mut slot = lock(&self.lease.slot().0);
+        let guarded = self.lease.slot().in_transaction()
+            && self.shared().needs_savepoint(request.sql.as_str());
+        let mut slot = lock(&self.lease.slot().connection);
         let connection = slot.as_mut().ok_or_else(broken_connection)?;
         if !guarded {
             return complete(request.send(connection));
@@ -251,6 +375,41 @@ impl<DB: Backend> Request<DB> {
     }
 }
 
+/// SQL that begins or ends a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Control {
+    Begin,
+    Commit,
+    RollBack,
+}
+
+impl Control {
+    /// `None` for any other statement, and for a script of several.
+    fn of(sql: &str) -> Option<Control> {
+        if is_script(sql) {
+            return None;
+        }
+        let mut words = sql
+            .split(|c: char| !c.is_ascii_alphabetic())
+            .filter(|word| !word.is_empty())
+            .map(str::to_ascii_lowercase);
+        match words.next()?.as_str() {
+            "begin" => Some(Control::Begin),
+            "start" if words.next()? == "transaction" => Some(Control::Begin),
+            "commit" | "end" => Some(Control::Commit),
+            // `ROLLBACK TO` undoes a part and leaves the transaction open.
+            "rollback" if words.all(|word| word != "to") => Some(Control::RollBack),
+            _ => None,
+        }
+    }
+}
+
+/// Whether something follows the first semicolon.
+fn is_script(sql: &str) -> bool {
+    let rest = sql.split_once(';').map_or("", |(_, rest)| rest);
+    rest.contains(|c: char| c.is_ascii_alphanumeric())
+}
+
 /// Words that begin a statement which changes no data, or only controls a transaction.
 const READS: &[&str] = &[
     "select",
@@ -268,8 +427,11 @@ const READS: &[&str] = &[
     "release",
 ];
 
-/// Whether a statement can change data. Errs on the side of yes: a look too many costs a probe.
+/// Whether SQL can change data. Errs on the side of yes: a look too many costs a probe.
 pub(super) fn is_write(sql: &str) -> bool {
+    if is_script(sql) {
+        return true;
+    }
     let sql = sql.trim_start();
     let word = sql
         .split(|c: char| !c.is_ascii_alphabetic())
@@ -288,7 +450,7 @@ impl<'c, DB: Backend> Executor<'c> for &'c mut Connection<DB> {
     {
         let request = Request::new(query);
         let steps = async move {
-            match self.statement(request?).await {
+            match self.carry_out(request?).await {
                 Ok(steps) => Ok(stream::iter(steps.into_iter().map(Ok))),
                 Err(error) => Err(error),
             }
@@ -311,7 +473,7 @@ impl<'c, DB: Backend> Executor<'c> for &'c mut Connection<DB> {
     {
         let request = Request::new(query);
         async move {
-            let steps = self.statement(request?).await?;
+            let steps = self.carry_out(request?).await?;
             Ok(steps.into_iter().find_map(Either::right))
         }
         .boxed()
@@ -327,7 +489,7 @@ impl<'c, DB: Backend> Executor<'c> for &'c mut Connection<DB> {
     {
         async move {
             self.shared().gate.open().await;
-            let mut slot = lock(&self.lease.slot().0);
+            let mut slot = lock(&self.lease.slot().connection);
             let connection = slot.as_mut().ok_or_else(broken_connection)?;
             complete(connection.executor().prepare_with(sql, parameters))
         }
@@ -337,7 +499,7 @@ impl<'c, DB: Backend> Executor<'c> for &'c mut Connection<DB> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_write;
+    use super::{Control, is_write};
 
     #[test]
     fn only_statements_that_cannot_write_count_as_reads() {
@@ -348,8 +510,27 @@ mod tests {
             "INSERT INTO t",
             "update t",
             "WITH x AS (SELECT 1) DELETE FROM t",
+            "BEGIN; INSERT INTO t VALUES (1); COMMIT",
         ] {
             assert!(is_write(write), "{write}");
+        }
+    }
+
+    #[test]
+    fn plain_sql_that_begins_or_ends_a_transaction_is_recognised() {
+        for (sql, control) in [
+            ("BEGIN", Some(Control::Begin)),
+            (" begin immediate;", Some(Control::Begin)),
+            ("START TRANSACTION", Some(Control::Begin)),
+            ("COMMIT;", Some(Control::Commit)),
+            ("END TRANSACTION", Some(Control::Commit)),
+            ("ROLLBACK", Some(Control::RollBack)),
+            ("ROLLBACK TO SAVEPOINT a", None),
+            ("SAVEPOINT a", None),
+            ("INSERT INTO beginnings VALUES ('begin')", None),
+            ("BEGIN; INSERT INTO t VALUES (1); COMMIT", None),
+        ] {
+            assert_eq!(Control::of(sql), control, "{sql}");
         }
     }
 }

@@ -13,12 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::backend::Backend;
 use super::connection::{Connection, Slot, is_write};
 use super::driver::complete;
-use super::fault::broken_connection;
 use super::store::Engine;
 use super::transaction::Transaction;
 use super::{Databases, OpenError};
-use crate::plan::Call;
-use crate::simulation::world::{Gate, Severable, lock};
+use crate::simulation::world::{Gate, lock};
 
 /// How many connections a pool has at most; sqlx's own default is ten.
 const CONNECTIONS_MAX: usize = 10;
@@ -120,14 +118,12 @@ impl<DB: Backend> Pool<DB> {
                 pool: self.inner.clone(),
                 _permit: permit,
             },
-            in_transaction: false,
-            wrote: false,
         })
     }
 
     fn open(&self) -> Result<Arc<Slot<DB>>, Error> {
         let connection = complete(DB::open(&self.inner.url))?;
-        let slot = Arc::new(Slot(Mutex::new(Some(connection))));
+        let slot = Arc::new(Slot::new(connection));
         self.inner.shared.gate.adopt(slot.clone());
         Ok(slot)
     }
@@ -176,7 +172,7 @@ impl<DB: Backend> Lease<DB> {
 
 impl<DB: Backend> Drop for Lease<DB> {
     fn drop(&mut self) {
-        if lock(&self.slot.0).is_some() {
+        if lock(&self.slot.connection).is_some() {
             lock(&self.pool.idle).push(self.slot.clone());
         }
     }
@@ -190,25 +186,6 @@ impl<DB: Backend> Connection<DB> {
     /// What the database says to `BEGIN`.
     pub async fn begin(&mut self) -> Result<Transaction<'_, DB>, Error> {
         Transaction::begin(self, "BEGIN").await
-    }
-
-    /// Enters the gate for a `BEGIN` and sends it.
-    pub(super) async fn begin_transaction(&mut self, sql: &'static str) -> Result<(), Error> {
-        let shared = self.shared().clone();
-        let injection = shared.gate.enter(Call::Statement).await;
-        let faulty = injection
-            .actions()
-            .next()
-            .map(|(fault, action)| (fault, action.to_string()));
-        if let Some((fault, text)) = faulty {
-            shared.gate.bit(fault, text);
-            self.lease.slot().sever();
-            return Err(broken_connection());
-        }
-        self.control(sql).await?;
-        self.in_transaction = true;
-        self.wrote = false;
-        Ok(())
     }
 }
 

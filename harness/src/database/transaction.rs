@@ -2,15 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::{Error, Executor};
+use sqlx::{Error, SqlStr};
 
-use super::backend::{Backend, IntoExecutor};
+use super::backend::Backend;
 use super::connection::Connection;
-use super::driver::complete;
-use super::fault::{Interrupted, broken_connection};
-use crate::history::What;
-use crate::plan::Call;
-use crate::simulation::world::{Severable, lock};
 
 /// An open transaction, with the interface of `sqlx::Transaction`: `&mut *transaction` is an
 /// executor, `commit` and `rollback` end it, and dropping it rolls it back.
@@ -66,6 +61,7 @@ impl<'c, DB: Backend> Transaction<'c, DB> {
         let mut transaction = Transaction {
             connection: connection.into(),
         };
+        let sql = SqlStr::from_static(sql);
         transaction.begin_transaction(sql).await?;
         Ok(transaction)
     }
@@ -77,25 +73,9 @@ impl<'c, DB: Backend> Transaction<'c, DB> {
     /// What the database says, and the error of a broken connection where a fault strikes the
     /// commit. As with a real network, that error does not tell whether the commit took place.
     pub async fn commit(mut self) -> Result<(), Error> {
-        let shared = self.shared().clone();
-        let injection = shared.gate.enter(Call::Commit).await;
-        tokio::time::sleep(shared.databases.latency()).await;
-        let interrupted = Interrupted::by(&injection, &shared.gate);
-        if interrupted == Interrupted::BeforeCommit {
-            self.lease.slot().sever();
-            return Err(self.rolled_back("commit lost"));
-        }
-        self.control("COMMIT").await?;
-        self.in_transaction = false;
-        if self.wrote {
-            shared.databases.committed(&shared.gate, &shared.name)?;
-        }
-        shared.gate.leave(&injection).await;
-        if interrupted == Interrupted::AfterCommit {
-            self.lease.slot().sever();
-            return Err(broken_connection());
-        }
-        Ok(())
+        self.commit_transaction(SqlStr::from_static("COMMIT"))
+            .await
+            .map(drop)
     }
 
     /// Undoes the transaction's changes.
@@ -105,47 +85,13 @@ impl<'c, DB: Backend> Transaction<'c, DB> {
     /// None in practice: a transaction that cannot be rolled back ends with its connection.
     pub async fn rollback(mut self) -> Result<(), Error> {
         self.shared().gate.open().await;
-        self.undo("by its owner");
+        self.roll_back("by its owner");
         Ok(())
-    }
-
-    /// Rolls back now, if the transaction is still open.
-    fn undo(&mut self, why: &str) {
-        if !std::mem::take(&mut self.in_transaction) {
-            return;
-        }
-        let undone = match lock(&self.lease.slot().0).as_mut() {
-            Some(connection) => complete(connection.executor().execute("ROLLBACK")).is_ok(),
-            // A crash or a fault has already rolled it back and closed the connection.
-            None => return,
-        };
-        if !undone {
-            self.lease.slot().sever();
-        }
-        if self.wrote {
-            let shared = self.shared();
-            let what = What::RolledBack {
-                database: shared.name.clone(),
-                why: why.to_owned(),
-            };
-            shared.gate.record(what);
-        }
-    }
-
-    fn rolled_back(&mut self, why: &str) -> Error {
-        self.in_transaction = false;
-        let shared = self.shared();
-        let what = What::RolledBack {
-            database: shared.name.clone(),
-            why: why.to_owned(),
-        };
-        shared.gate.record(what);
-        broken_connection()
     }
 }
 
 impl<DB: Backend> Drop for Transaction<'_, DB> {
     fn drop(&mut self) {
-        self.undo("neither committed nor rolled back by its owner");
+        self.roll_back("neither committed nor rolled back by its owner");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::Sqlite;
 use stormglass::Host;
-use stormglass::database::{Database, Pool};
+use stormglass::database::{Database, Pool, Probe};
 use stormglass::history::What;
 use stormglass::plan::{Action, Call};
 use tokio::time::sleep;
@@ -81,6 +81,61 @@ fn a_commit_whose_answer_is_lost_stands_and_fails_all_the_same() {
     let seen = struck(Call::Commit, Action::CommitAnswerLost);
     assert_eq!(seen.notes(), ["ada"]);
     assert_eq!(seen.said("ada"), [LOST]);
+}
+
+/// Writes two notes in a transaction that is begun and committed in plain SQL.
+async fn write_in_plain_sql(host: Host) -> Result<(), String> {
+    let database: Pool<Sqlite> = host.database("notebook").map_err(|e| e.to_string())?;
+    if host.incarnation() > 1 {
+        return idle().await;
+    }
+    let written = async {
+        let mut connection = database.acquire().await?;
+        sqlx::query("BEGIN").execute(&mut connection).await?;
+        for note in ["one", "two"] {
+            let inserted = sqlx::query(INSERT).bind(note);
+            inserted.execute(&mut connection).await?;
+        }
+        sqlx::query("COMMIT").execute(&mut connection).await
+    };
+    match written.await {
+        Ok(_) => tracing::info!("written"),
+        Err(error) => tracing::info!("failed: {error}"),
+    }
+    idle().await
+}
+
+fn plain_sql() -> Stage {
+    let notes = "SELECT position, note AS event_id FROM notes WHERE position > $1";
+    let notebook = Database::new("notebook", SCHEMA)
+        .probe(Probe::applied(notes).by("ada"))
+        .view("notes", "SELECT note FROM notes ORDER BY position");
+    Stage::new().with(|system| system.database(notebook).host("ada", write_in_plain_sql))
+}
+
+#[test]
+fn a_transaction_in_plain_sql_is_observed_when_it_commits() {
+    let seen = plain_sql().run();
+    let kinds = seen.of("ada").filter_map(|event| match &event.what {
+        What::Committed { .. } => Some("committed"),
+        What::Observed { .. } => Some("observed"),
+        _ => None,
+    });
+    let kinds: Vec<_> = kinds.collect();
+    assert_eq!(kinds, ["committed", "observed", "observed"]);
+}
+
+#[test]
+fn a_transaction_in_plain_sql_is_struck_as_a_whole() {
+    let struck = |action| {
+        let seen = plain_sql().before("ada", Call::Commit, 1, action).run();
+        assert_eq!(seen.run.bitten, [0], "{}", seen.text());
+        assert_eq!(seen.said("ada"), [LOST]);
+        seen
+    };
+    assert!(struck(Action::CommitLost).notes().is_empty());
+    let seen = struck(Action::CommitAnswerLost);
+    assert_eq!(seen.notes(), ["one", "two"]);
 }
 
 #[test]
