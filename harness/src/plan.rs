@@ -66,6 +66,9 @@ impl fmt::Display for Plan {
 /// Makes a strategy for operations. A strategy itself cannot be shared between threads.
 pub type OperationStrategy = Arc<dyn Fn() -> BoxedStrategy<Value> + Send + Sync>;
 
+/// How many seeds' operations are asked for to learn what faults can aim at.
+const SURVEYED_SEEDS: u64 = 4;
+
 /// What plans are drawn from.
 #[derive(Clone)]
 pub struct Generator {
@@ -98,6 +101,20 @@ impl Generator {
         }
     }
 
+    /// A plan without faults that asks for whatever the first few seeds ask for, so that a rare
+    /// operation's calls are seen as well.
+    pub(crate) fn survey_plan(&self) -> Plan {
+        let seeds = (0..SURVEYED_SEEDS).map(Seed);
+        let workloads = seeds.flat_map(|seed| self.plan(seed).workload);
+        let mut workload: Vec<Operation> = workloads.collect();
+        workload.sort_by_key(|operation| operation.at_ms);
+        Plan {
+            seed: Seed(0),
+            workload,
+            schedule: Vec::new(),
+        }
+    }
+
     /// Plans as a proptest strategy, for property tests over plans.
     pub fn strategy(&self) -> impl Strategy<Value = Plan> + use<> {
         let generator = self.clone();
@@ -126,7 +143,7 @@ mod tests {
             faults: faults.to_vec(),
             targets: Targets {
                 hosts: vec!["billing".into()],
-                publishers: vec!["billing".into()],
+                calls: vec![("billing".into(), Call::Publish)],
                 ..Targets::default()
             },
             budget: Budget::default(),

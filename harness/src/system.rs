@@ -82,6 +82,7 @@ pub struct System {
     budget: Budget,
     attempts_max: u32,
     struck: Option<Vec<String>>,
+    /// What faults can aim at, once it is known; forgotten when hosts or operations change.
     targets: Arc<OnceLock<Targets>>,
 }
 
@@ -189,6 +190,7 @@ impl System {
             .boxed_local()
         };
         self.hosts.push((name.into(), Arc::new(factory)));
+        self.targets = Arc::default();
         self
     }
 
@@ -224,6 +226,7 @@ impl System {
             }
             .boxed_local()
         }));
+        self.targets = Arc::default();
         self
     }
 
@@ -235,7 +238,8 @@ impl System {
     }
 
     /// The kinds of fault that plans may have. All of them unless set, except poison payloads
-    /// where no group has dead letters.
+    /// where no group has dead letters. Kinds that the modelled broker does not know
+    /// ([`Profile::knows`]) are left out.
     #[must_use]
     pub fn faults(mut self, kinds: &[FaultKind]) -> Self {
         self.faults = Some(kinds.to_vec());
@@ -292,10 +296,12 @@ impl System {
             .groups
             .values()
             .any(|group| group.dead_letters.is_some());
-        self.faults.clone().unwrap_or_else(|| {
+        let mut kinds = self.faults.clone().unwrap_or_else(|| {
             let allowed = |kind: &FaultKind| parks || *kind != FaultKind::Poison;
             FaultKind::ALL.iter().copied().filter(allowed).collect()
-        })
+        });
+        kinds.retain(|kind| self.profile.knows(*kind));
+        kinds
     }
 
     /// What the history says about the system.
@@ -318,8 +324,8 @@ impl System {
 
     /// Where the plans of this system come from.
     ///
-    /// What a fault can aim at is learnt from one run without faults: which hosts call which of
-    /// their ports, and who talks to whom.
+    /// What a fault can aim at is learnt from one run without faults, with the operations of
+    /// several seeds: which hosts call which of their ports, and who talks to whom.
     ///
     /// # Errors
     ///
@@ -335,8 +341,7 @@ impl System {
         generator.targets = match self.targets.get() {
             Some(targets) => targets.clone(),
             None => {
-                let plan = generator.plan(Seed(0)).without_faults();
-                let targets = crate::simulation::survey(self, &plan)?;
+                let targets = crate::simulation::survey(self, &generator.survey_plan())?;
                 self.targets.get_or_init(|| targets).clone()
             }
         };

@@ -148,7 +148,6 @@ pub const CATALOGUE: &[Scenario] = &[
         faults: &[
             FaultKind::Duplicate,
             FaultKind::LoseAck,
-            FaultKind::Rebalance,
             FaultKind::DelaySettle,
         ],
         beside: &[Beside::EffectOnce],

@@ -14,7 +14,6 @@ mod schema;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::time::Duration;
 
 use reference_system::consumer::Handler;
 use reference_system::dead_letter::{self, GiveUp, Park};
@@ -48,9 +47,6 @@ pub use schema::{ARTICLES, view};
 const HTTP_PORT: u16 = 80;
 /// Where clients reach the gateway.
 pub(crate) const GATEWAY: &str = "gateway:80";
-/// How often the relay looks for unsent rows. Idle looks are most of what a run costs; twice as long as
-/// the service's own default halves them.
-const RELAY_POLL: Duration = Duration::from_millis(100);
 /// Partitions of each topic.
 const PARTITIONS: u32 = 4;
 /// Services whose effects are announced, by the name of host and database alike.
@@ -96,10 +92,7 @@ impl Deployment {
             inbox: ProcessedEvents,
             give_up: Park,
             hand_off: MarkAfterAck,
-            settings: Settings {
-                relay_poll: RELAY_POLL,
-                ..Settings::default()
-            },
+            settings: Settings::default(),
         }
     }
 }

@@ -333,21 +333,16 @@ impl Core {
         self.capacity = capacity;
     }
 
-    /// Forces a new generation (Kafka) or ends every lease of a group (JetStream), and says
-    /// whether anybody was affected.
-    pub(crate) fn rebalance(&mut self, group: &str, now: Duration, seen: &mut Seen) -> bool {
-        let before = seen.len();
+    /// Forces a new generation of a group, and says whether anybody was affected. Only Kafka has
+    /// generations; JetStream's consumers compete and are never assigned anew.
+    pub(crate) fn rebalance(&mut self, group: &str, seen: &mut Seen) -> bool {
         match self.groups.get_mut(group).map(|group| &mut group.consumers) {
             Some(Consumers::Kafka(kafka)) if !kafka.is_empty() => {
                 seen.push((self.host.clone(), kafka.rebalance(&self.log)));
+                true
             }
-            Some(Consumers::JetStream(jetstream)) => {
-                let ended = jetstream.end_leases(now, &self.log).into_iter();
-                seen.extend(ended.map(|what| (self.host.clone(), what)));
-            }
-            _ => {}
+            _ => false,
         }
-        seen.len() > before
     }
 
     /// The broker's process dies: memberships are gone. The log, producers' sequences, the

@@ -153,24 +153,10 @@ impl JetStreamGroup {
 
     /// Takes back the leases that have ended.
     pub(super) fn expire(&mut self, now: Duration, log: &Log) -> Vec<What> {
-        self.take_back(log, now, |until| until <= now)
-    }
-
-    /// Takes back every lease, as if its time were over.
-    pub(super) fn end_leases(&mut self, now: Duration, log: &Log) -> Vec<What> {
-        self.take_back(log, now, |_| true)
-    }
-
-    fn take_back(
-        &mut self,
-        log: &Log,
-        now: Duration,
-        over: impl Fn(Duration) -> bool,
-    ) -> Vec<What> {
         let mut expired = Vec::new();
         for (index, consumer) in &mut self.consumers {
             for (offset, lease) in &mut consumer.pending {
-                if matches!(lease.state, State::Out { until } if over(until)) {
+                if matches!(lease.state, State::Out { until } if until <= now) {
                     lease.state = State::Waiting { due: now };
                     let position: Position = log.position(*index, *offset);
                     expired.push(What::LeaseExpired {

@@ -72,7 +72,7 @@ trait Rules {
     fn joined(&mut self, member: MemberId, leaving: &[MemberId], now: Duration);
     fn left(&mut self, member: MemberId);
     fn heartbeat(&mut self, member: MemberId, now: Duration) -> Result<u64, Refusal>;
-    fn rebalance(&mut self, now: Duration) -> bool;
+    fn rebalance(&mut self) -> bool;
     fn crash(&mut self);
     fn expire(&mut self, now: Duration);
     /// Takes note of an event, and fails if it may not be.
@@ -301,8 +301,8 @@ impl<R: Rules> Pair<R> {
 
     fn rebalance(&mut self) {
         let mut seen = Vec::new();
-        let affected = self.core.rebalance(GROUP, self.now, &mut seen);
-        assert_eq!(affected, self.rules.rebalance(self.now));
+        let affected = self.core.rebalance(GROUP, &mut seen);
+        assert_eq!(affected, self.rules.rebalance());
         self.observe(seen);
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::FaultKind;
+
 /// The broker that is modelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Profile {
@@ -25,6 +27,14 @@ impl Profile {
     /// JetStream with its usual settings, timeouts shortened to suit runs of seconds.
     pub fn jetstream() -> Self {
         Profile::JetStream(JetStreamSettings::default())
+    }
+
+    /// Whether the modelled broker can do this to its clients.
+    pub fn knows(&self, kind: FaultKind) -> bool {
+        match self {
+            Profile::Kafka(_) => true,
+            Profile::JetStream(_) => kind != FaultKind::Rebalance,
+        }
     }
 
     /// `kafka` or `jetstream`.

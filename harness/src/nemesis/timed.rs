@@ -151,7 +151,7 @@ impl Nemesis {
             }
             Action::Rebalance { group } => {
                 let mut seen = Vec::new();
-                let bit = lock(&world.broker).rebalance(group, now, &mut seen);
+                let bit = lock(&world.broker).rebalance(group, &mut seen);
                 if bit {
                     world.bit(fault, &self.name, action.to_string());
                 }

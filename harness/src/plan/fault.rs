@@ -126,7 +126,7 @@ pub enum Action {
         /// How long it lasts.
         for_ms: u64,
     },
-    /// A consumer group gets a new generation (Kafka profile) or its leases end (JetStream).
+    /// A consumer group gets a new generation. Kafka only: JetStream has no generations.
     Rebalance {
         /// The consumer group.
         group: String,

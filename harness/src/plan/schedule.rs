@@ -14,37 +14,29 @@ use super::swarm::{FaultKind, Swarm};
 pub struct Targets {
     /// Hosts whose process may crash or pause, and whose port calls may be struck.
     pub hosts: Vec<String>,
-    /// Hosts that open transactions.
-    pub database_hosts: Vec<String>,
-    /// Hosts that publish.
-    pub publishers: Vec<String>,
-    /// Hosts that consume.
-    pub consumers: Vec<String>,
+    /// Which host calls which of its ports.
+    pub calls: Vec<(String, Call)>,
     /// Pairs of hosts that talk to each other.
     pub links: Vec<(String, String)>,
     /// Consumer groups.
     pub groups: Vec<String>,
-    /// Third parties, and the hosts that call them.
+    /// Third parties.
     pub providers: Vec<String>,
-    /// Hosts that call third parties.
-    pub external_hosts: Vec<String>,
 }
 
 impl Targets {
     /// Forgets every host that is not one of `hosts`, and every link that touches none of them.
     pub(crate) fn keep_only(&mut self, hosts: &[String]) {
-        let lists = [
-            &mut self.hosts,
-            &mut self.database_hosts,
-            &mut self.publishers,
-            &mut self.consumers,
-            &mut self.external_hosts,
-        ];
-        for list in lists {
-            list.retain(|host| hosts.contains(host));
-        }
+        self.hosts.retain(|host| hosts.contains(host));
+        self.calls.retain(|(host, _)| hosts.contains(host));
         self.links
             .retain(|(a, b)| hosts.contains(a) || hosts.contains(b));
+    }
+
+    /// The hosts that make this call.
+    fn making(&self, call: Call) -> Vec<String> {
+        let calls = self.calls.iter().filter(|(_, made)| *made == call);
+        calls.map(|(host, _)| host.clone()).collect()
     }
 }
 
@@ -100,44 +92,12 @@ fn one(kind: FaultKind, targets: &Targets, budget: &Budget) -> Option<BoxedStrat
     let short = 20..=1_500_u64;
     let hosts = one_of(&targets.hosts);
     let timed = |action: BoxedStrategy<Action>| Some(fault(timed_trigger(at.clone()), action));
-    let aimed = |hosts: &[String],
-                 calls: &'static [Call],
-                 side: &'static [Side],
-                 action: BoxedStrategy<Action>| {
-        Some(fault(
-            aimed_trigger(at.clone(), one_of(hosts)?, calls, side),
-            action,
-        ))
+    let aimed = |call: Call, action: BoxedStrategy<Action>| {
+        let host = one_of(&targets.making(call))?;
+        Some(fault(aimed_trigger(at.clone(), host, call), action))
     };
-    const BEFORE: &[Side] = &[Side::Before];
     match kind {
-        FaultKind::Crash => {
-            let calls = prop_oneof![
-                Just(None),
-                (
-                    select(CRASH_CALLS),
-                    select(&[Side::Before, Side::After][..]),
-                    1..=6_u32
-                )
-                    .prop_map(Some)
-            ];
-            Some(
-                (at, hosts?, calls, 50..=2_500_u64)
-                    .prop_map(|(at_ms, host, call, down_ms)| Fault {
-                        trigger: Trigger {
-                            at_ms,
-                            call: call.map(|(call, side, nth)| Aim {
-                                host: host.clone(),
-                                call,
-                                nth,
-                                side,
-                            }),
-                        },
-                        action: Action::Crash { host, down_ms },
-                    })
-                    .boxed(),
-            )
-        }
+        FaultKind::Crash => crash(targets, at),
         FaultKind::Pause => timed(
             (hosts?, 500..=6_000_u64)
                 .prop_map(|(host, for_ms)| Action::Pause { host, for_ms })
@@ -179,92 +139,68 @@ fn one(kind: FaultKind, targets: &Targets, budget: &Budget) -> Option<BoxedStrat
                 .prop_map(|group| Action::Rebalance { group })
                 .boxed(),
         ),
-        FaultKind::LoseAck => aimed(
-            &targets.publishers,
-            &[Call::Publish],
-            BEFORE,
-            Just(Action::LoseAck).boxed(),
-        ),
-        FaultKind::Duplicate => aimed(
-            &targets.consumers,
-            &[Call::Settle],
-            BEFORE,
-            Just(Action::Duplicate).boxed(),
-        ),
+        FaultKind::LoseAck => aimed(Call::Publish, Just(Action::LoseAck).boxed()),
+        FaultKind::Duplicate => aimed(Call::Settle, Just(Action::Duplicate).boxed()),
         FaultKind::DelaySettle => aimed(
-            &targets.consumers,
-            &[Call::Settle],
-            BEFORE,
+            Call::Settle,
             (50..=4_000_u64)
                 .prop_map(|delay_ms| Action::DelaySettle { delay_ms })
                 .boxed(),
         ),
         FaultKind::Reorder => aimed(
-            &targets.consumers,
-            &[Call::Receive],
-            BEFORE,
+            Call::Receive,
             (50..=2_000_u64)
                 .prop_map(|hold_ms| Action::Reorder { hold_ms })
                 .boxed(),
         ),
-        FaultKind::Poison => aimed(
-            &targets.publishers,
-            &[Call::Publish],
-            BEFORE,
-            Just(Action::Poison).boxed(),
-        ),
-        FaultKind::StatementError => aimed(
-            &targets.database_hosts,
-            &[Call::Statement],
-            BEFORE,
-            Just(Action::StatementError).boxed(),
-        ),
+        FaultKind::Poison => aimed(Call::Publish, Just(Action::Poison).boxed()),
+        FaultKind::StatementError => aimed(Call::Statement, Just(Action::StatementError).boxed()),
         FaultKind::Locked => aimed(
-            &targets.database_hosts,
-            &[Call::Statement],
-            BEFORE,
+            Call::Statement,
             short.prop_map(|for_ms| Action::Locked { for_ms }).boxed(),
         ),
         FaultKind::Slow => aimed(
-            &targets.database_hosts,
-            &[Call::Statement],
-            BEFORE,
+            Call::Statement,
             short.prop_map(|delay_ms| Action::Slow { delay_ms }).boxed(),
         ),
-        FaultKind::CommitLost => aimed(
-            &targets.database_hosts,
-            &[Call::Commit],
-            BEFORE,
-            Just(Action::CommitLost).boxed(),
-        ),
-        FaultKind::CommitAnswerLost => aimed(
-            &targets.database_hosts,
-            &[Call::Commit],
-            BEFORE,
-            Just(Action::CommitAnswerLost).boxed(),
-        ),
+        FaultKind::CommitLost => aimed(Call::Commit, Just(Action::CommitLost).boxed()),
+        FaultKind::CommitAnswerLost => aimed(Call::Commit, Just(Action::CommitAnswerLost).boxed()),
         FaultKind::ExternalOutage => timed(
             (one_of(&targets.providers)?, long)
                 .prop_map(|(provider, for_ms)| Action::ExternalOutage { provider, for_ms })
                 .boxed(),
         ),
-        FaultKind::ExternalAnswerLost => aimed(
-            &targets.external_hosts,
-            &[Call::External],
-            BEFORE,
-            Just(Action::ExternalAnswerLost).boxed(),
-        ),
+        FaultKind::ExternalAnswerLost => {
+            aimed(Call::External, Just(Action::ExternalAnswerLost).boxed())
+        }
     }
 }
 
-const CRASH_CALLS: &[Call] = &[
-    Call::Publish,
-    Call::Receive,
-    Call::Settle,
-    Call::Statement,
-    Call::Commit,
-    Call::External,
-];
+/// Crashes at a time, or at a call that the host is known to make, on either side of it.
+fn crash(targets: &Targets, at: std::ops::Range<u64>) -> Option<BoxedStrategy<Fault>> {
+    let at_a_time = one_of(&targets.hosts)?.prop_map(|host| (host, None));
+    let where_to = match one_of(&targets.calls) {
+        None => at_a_time.boxed(),
+        Some(calls) => {
+            let sides = select(&[Side::Before, Side::After][..]);
+            let at_a_call = (calls, sides, 1..=6_u32).prop_map(|((host, call), side, nth)| {
+                let aim = Aim {
+                    host: host.clone(),
+                    call,
+                    nth,
+                    side,
+                };
+                (host, Some(aim))
+            });
+            prop_oneof![at_a_time, at_a_call].boxed()
+        }
+    };
+    let crash = (at, where_to, 50..=2_500_u64).prop_map(|(at_ms, (host, call), down_ms)| Fault {
+        trigger: Trigger { at_ms, call },
+        action: Action::Crash { host, down_ms },
+    });
+    Some(crash.boxed())
+}
 
 fn fault(trigger: BoxedStrategy<Trigger>, action: BoxedStrategy<Action>) -> BoxedStrategy<Fault> {
     (trigger, action)
@@ -279,17 +215,16 @@ fn timed_trigger(at: std::ops::Range<u64>) -> BoxedStrategy<Trigger> {
 fn aimed_trigger(
     at: std::ops::Range<u64>,
     host: BoxedStrategy<String>,
-    calls: &'static [Call],
-    sides: &'static [Side],
+    call: Call,
 ) -> BoxedStrategy<Trigger> {
-    (at, host, select(calls), select(sides), 1..=4_u32)
-        .prop_map(|(at_ms, host, call, side, nth)| Trigger {
+    (at, host, 1..=4_u32)
+        .prop_map(move |(at_ms, host, nth)| Trigger {
             at_ms,
             call: Some(Aim {
                 host,
                 call,
                 nth,
-                side,
+                side: Side::Before,
             }),
         })
         .boxed()

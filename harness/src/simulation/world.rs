@@ -328,13 +328,6 @@ impl World {
     /// What faults could aim at, judging by the calls and links that were used so far.
     pub(crate) fn targets(&self) -> Targets {
         let own = |host: &Arc<str>| !["broker", "client"].contains(&&**host);
-        let nemesis = lock(&self.nemesis);
-        let that_call = |wanted: Call| -> Vec<String> {
-            let hosts = nemesis
-                .seen()
-                .filter(|(host, call)| *call == wanted && own(host));
-            hosts.map(|(host, _)| host.to_string()).collect()
-        };
         let mut links: Vec<(String, String)> = lock(&self.links_seen)
             .iter()
             .map(|(a, b)| (a.to_string(), b.to_string()))
@@ -348,13 +341,14 @@ impl World {
                 .filter(|host| own(host))
                 .map(ToString::to_string)
                 .collect(),
-            database_hosts: that_call(Call::Statement),
-            publishers: that_call(Call::Publish),
-            consumers: that_call(Call::Settle),
+            calls: lock(&self.nemesis)
+                .seen()
+                .filter(|(host, _)| own(host))
+                .map(|(host, call)| (host.to_string(), *call))
+                .collect(),
             links,
             groups,
             providers: lock(&self.ledgers).providers(),
-            external_hosts: that_call(Call::External),
         }
     }
 

@@ -21,7 +21,11 @@ fn described(scenario: &Scenario) -> String {
         .iter()
         .map(|property| property.id())
         .collect();
-    let faults: Vec<&str> = scenario.faults.iter().map(|kind| kind.name()).collect();
+    let faults: Vec<&str> = system
+        .fault_kinds()
+        .iter()
+        .map(|kind| kind.name())
+        .collect();
     let faults = if faults.is_empty() {
         "none".to_owned()
     } else {

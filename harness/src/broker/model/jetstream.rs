@@ -63,15 +63,6 @@ impl JetStreamRules {
             self.ack_pending_max.saturating_sub(pending.count()),
         )
     }
-
-    fn end_leases(&mut self, now: Duration, over: impl Fn(Duration) -> bool) {
-        for (position, story) in &mut self.stories {
-            if matches!(story.state, State::Out(until) if over(until)) {
-                story.state = State::Waiting(now);
-                self.awaited.insert(position.clone());
-            }
-        }
-    }
 }
 
 impl Rules for JetStreamRules {
@@ -157,9 +148,8 @@ impl Rules for JetStreamRules {
             .ok_or(Refusal::NotAMember)
     }
 
-    fn rebalance(&mut self, now: Duration) -> bool {
-        self.end_leases(now, |_| true);
-        !self.awaited.is_empty()
+    fn rebalance(&mut self) -> bool {
+        false
     }
 
     fn crash(&mut self) {
@@ -167,7 +157,12 @@ impl Rules for JetStreamRules {
     }
 
     fn expire(&mut self, now: Duration) {
-        self.end_leases(now, |until| until <= now);
+        for (position, story) in &mut self.stories {
+            if matches!(story.state, State::Out(until) if until <= now) {
+                story.state = State::Waiting(now);
+                self.awaited.insert(position.clone());
+            }
+        }
     }
 
     fn saw(&mut self, what: &What, _log: &Logs) {

@@ -145,7 +145,7 @@ impl Rules for KafkaRules {
         Ok(self.generation)
     }
 
-    fn rebalance(&mut self, _now: Duration) -> bool {
+    fn rebalance(&mut self) -> bool {
         self.awaited += u32::from(!self.members.is_empty());
         !self.members.is_empty()
     }
