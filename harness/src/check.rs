@@ -1,5 +1,6 @@
 //! The test entry: explores seeds of a system from `cargo test` and fails with a story.
 //!
+//! What was kept under `tests/regressions/` of the package is run first.
 //! `STORMGLASS_SEEDS` sets how many seeds are explored, `STORMGLASS_SEED` explores one,
 //! `STORMGLASS_REPLAY` replays an artefact.
 
@@ -12,6 +13,7 @@ use stormglass_reports::{FailureReport, GreenReport};
 use crate::artefact::{Artefact, ArtefactError, Replay};
 use crate::explore::{Exploration, Failure, Tally, Until, explore};
 use crate::narrate;
+use crate::regressions::{self, Regressions};
 use crate::seed::Seed;
 use crate::shrink::{Shrunk, shrink};
 use crate::simulation::{Recording, RunError, run};
@@ -59,6 +61,10 @@ impl System {
             return Err(say(&"STORMGLASS_SEEDS is 0: explore at least one seed"));
         }
         let begun = Instant::now();
+        let kept = match one {
+            None => self.check_kept()?,
+            Some(_) => 0,
+        };
         let exploration = Exploration {
             first: one.unwrap_or(Seed(0)),
             seeds: if one.is_some() {
@@ -83,7 +89,25 @@ impl System {
             elapsed_ms: begun.elapsed().as_millis() as u64,
             virtual_ms: tally.virtual_time.as_millis() as u64,
             faults: tally.faults,
+            kept,
         })
+    }
+
+    /// Runs the kept failures of the package again, and says how many.
+    fn check_kept(&self) -> Result<u64, CheckError> {
+        let say = |error: &dyn std::fmt::Display| CheckError(format!("{}: {error}", self.name()));
+        let package = variable("CARGO_MANIFEST_DIR").unwrap_or_default();
+        let folder = Path::new(&package).join(regressions::FOLDER);
+        match regressions::run_again(self, &folder).map_err(|error| say(&error))? {
+            Regressions::Hold(count) => Ok(count),
+            Regressions::Back { path, failure } => {
+                let report = self.report(&failure).map_err(|error| say(&error))?;
+                let path = path.display();
+                Err(CheckError(format!(
+                    "\n\nthe kept failure {path} is back\n\n{report}"
+                )))
+            }
+        }
     }
 
     fn refuse_vacuous(&self, tally: &Tally) -> Result<(), CheckError> {
@@ -164,7 +188,7 @@ impl System {
         match written {
             Ok(()) => {
                 report.artefact = Some(path.display().to_string());
-                report.keep_as = Some(format!("tests/regressions/{name}"));
+                report.keep_as = Some(format!("{}/{name}", regressions::FOLDER));
             }
             Err(error) => report.error = Some(error.to_string()),
         }

@@ -70,6 +70,23 @@ pub struct Failure {
     pub others: Vec<String>,
 }
 
+impl Failure {
+    /// The first property that a run broke, if it broke one.
+    pub(crate) fn of(run: &Run, verdicts: &[(String, Verdict)]) -> Option<Self> {
+        let mut broken = verdicts.iter().filter_map(|(property, verdict)| {
+            let witness = verdict.witness()?;
+            Some((property.clone(), witness.clone()))
+        });
+        let (property, witness) = broken.next()?;
+        Some(Failure {
+            plan: run.plan.clone(),
+            property,
+            witness,
+            others: broken.map(|(property, _)| property).collect(),
+        })
+    }
+}
+
 /// A seed whose run came to no result.
 #[derive(Debug, thiserror::Error)]
 #[error("seed {seed}: {error}")]

@@ -59,8 +59,8 @@
 //! - [`checker`]: the properties, and the trait to write one's own;
 //! - [`plan`]: which faults there are, and how they are aimed;
 //! - [`history`]: what a run leaves behind;
-//! - [`explore`], [`shrink`], [`artefact`], [`audit`]: the steps that [`System::check`] takes, for
-//!   programs that want them one by one.
+//! - [`explore`], [`shrink`], [`artefact`], [`regressions`], [`audit`]: the steps that [`System::check`]
+//!   takes, for programs that want them one by one.
 //!
 //! `STORMGLASS_SEEDS=1000` explores more seeds, `STORMGLASS_SEED=0x5eed04d2` one,
 //! `STORMGLASS_REPLAY=FILE` replays an artefact, `STORMGLASS_DATABASE=postgres://…` moves systems
@@ -79,6 +79,7 @@ mod message;
 pub mod narrate;
 mod nemesis;
 pub mod plan;
+pub mod regressions;
 mod seed;
 pub mod shrink;
 pub mod simulation;

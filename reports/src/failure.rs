@@ -249,7 +249,7 @@ impl FailureReport {
             Some(keep) => {
                 let atoms = [
                     format!("{artefact};"),
-                    format!("keep it as {}", one_line(keep)),
+                    format!("keep it as {}, to run first from now on", one_line(keep)),
                 ];
                 hang("  saved   ", &atoms, WIDTH)
             }

@@ -25,6 +25,9 @@ pub struct GreenReport {
     pub virtual_ms: u64,
     /// By kind of fault: how many were planned, and how many made a difference.
     pub faults: BTreeMap<String, FaultCount>,
+    /// How many kept failures were run again before the seeds, all of them green.
+    #[serde(default)]
+    pub kept: u64,
 }
 
 impl fmt::Display for GreenReport {
@@ -43,9 +46,13 @@ impl fmt::Display for GreenReport {
             virtual_time(self.virtual_ms),
             mattered(kinds),
         )?;
-        match FailureRate::after_green(self.seeds) {
-            Some(rate) => write!(formatter, "; failure rate at most {rate}"),
-            None => Ok(()),
+        if let Some(rate) = FailureRate::after_green(self.seeds) {
+            write!(formatter, "; failure rate at most {rate}")?;
+        }
+        match self.kept {
+            0 => Ok(()),
+            1 => write!(formatter, "; 1 kept failure holds"),
+            many => write!(formatter, "; {many} kept failures hold"),
         }
     }
 }
@@ -90,11 +97,12 @@ mod tests {
             elapsed_ms: 6_690,
             virtual_ms: 354_240_000,
             faults: kinds.into_iter().collect(),
+            kept: 2,
         };
         assert_eq!(
             green.to_string(),
             "no_lost_orders holds   400 seeds in 6.7 s, 4.1 virtual days; 9 kinds of fault mattered; \
-             failure rate at most 0.75%"
+             failure rate at most 0.75%; 2 kept failures hold"
         );
     }
 
