@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use futures_lite::future::block_on;
 use scenarios::Scenario;
 use sqlx::{AnyConnection, Connection, Executor};
 use stormglass::plan::{Load, Plan};
@@ -133,7 +134,7 @@ impl Floor {
         for (_, connection) in std::mem::take(&mut *connections.borrow_mut()) {
             // A statement that failed in the standard run fails here too; so may the end of its
             // transaction.
-            let _ = pollster::block_on(connection.close());
+            let _ = block_on(connection.close());
         }
     }
 }
@@ -164,13 +165,13 @@ async fn labour(
             } => {
                 let mut connections = connections.borrow_mut();
                 let connection = connections.entry(connection).or_insert_with(|| {
-                    pollster::block_on(open(&folder.join(format!("{database}.db"))))
+                    block_on(open(&folder.join(format!("{database}.db"))))
                         .expect("the database file can be opened")
                 });
                 let sql = sqlx::AssertSqlSafe(sql);
                 let done = match arguments {
-                    Some(own) => pollster::block_on(connection.fetch_all((sql, Some(own.copy())))),
-                    None => pollster::block_on(connection.fetch_all(sql)),
+                    Some(own) => block_on(connection.fetch_all((sql, Some(own.copy())))),
+                    None => block_on(connection.fetch_all(sql)),
                 };
                 drop(black_box(done));
             }
@@ -212,7 +213,7 @@ fn template(schema: &str) -> Vec<u8> {
         (&mut connection).execute(sqlx::raw_sql(script)).await?;
         connection.close().await
     };
-    pollster::block_on(create).expect("a database can be created");
+    block_on(create).expect("a database can be created");
     std::fs::read(&path).expect("the database can be read")
 }
 

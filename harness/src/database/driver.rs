@@ -26,6 +26,6 @@ pub(crate) fn complete<F: Future>(call: F) -> F::Output {
         let _real_io = REAL_IO.enter();
         // The surrounding simulated task has a budget of socket polls that only its own scheduler
         // renews; a driver call that used it up would wait for ever.
-        pollster::block_on(tokio::task::unconstrained(call))
+        futures_lite::future::block_on(tokio::task::unconstrained(call))
     })
 }

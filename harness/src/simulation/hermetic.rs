@@ -3,7 +3,7 @@
 //! Rust's standard library and the crates above it ask the C library for the time
 //! (`clock_gettime`) and for random bytes (`getrandom`). This file defines both symbols for the
 //! whole program: on a hermetic thread they answer from the run's clock and the seed's stream, on
-//! every other thread they pass the call on to the kernel. So `Instant::now`, `SystemTime::now`,
+//! every other thread they pass the call on. So `Instant::now`, `SystemTime::now`,
 //! `HashMap`'s hash order and `Uuid::new_v4` repeat with the seed, in code that knows nothing of
 //! the harness.
 //!
@@ -15,11 +15,12 @@
     unsafe_code,
     reason = "replacing two symbols of the C library is what makes a thread hermetic; each block \
               writes only through the pointer and length that the caller passed, exactly as the \
-              original does, and everything else is a plain system call"
+              original does, and everything else is passed on to the original"
 )]
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rand_chacha::ChaCha12Rng;
@@ -105,8 +106,8 @@ pub(crate) fn suspended<T>(work: impl FnOnce() -> T) -> T {
 unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
     // The run's clock may itself ask for the time; that inner call goes to the kernel.
     let Some(clock) = CLOCK.try_with(Cell::take).ok().flatten() else {
-        // SAFETY: the caller's own arguments, passed on to the system call of the same contract.
-        return unsafe { libc::syscall(libc::SYS_clock_gettime, id, time) as libc::c_int };
+        // SAFETY: the caller's own arguments, passed on to a function of the same contract.
+        return unsafe { machine_clock_gettime(id, time) };
     };
     let start = match id {
         libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => EPOCH,
@@ -121,6 +122,31 @@ unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespe
     // SAFETY: the contract of `clock_gettime` is that `time` points to a writable timespec.
     unsafe { time.write(answer) };
     0
+}
+
+/// The C library's own `clock_gettime`, which need not enter the kernel; the system call where the
+/// program has no other definition than ours.
+///
+/// # Safety
+///
+/// As for `clock_gettime`: `time` has to point to a writable timespec.
+unsafe fn machine_clock_gettime(id: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
+    type ClockGettime = unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> libc::c_int;
+    static NEXT: AtomicPtr<libc::c_void> = AtomicPtr::new(std::ptr::null_mut());
+    let mut next = NEXT.load(Ordering::Relaxed);
+    if next.is_null() {
+        // SAFETY: a symbol's name that ends in a null byte, and a handle that the linker defines.
+        next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"clock_gettime".as_ptr()) };
+        NEXT.store(next, Ordering::Relaxed);
+    }
+    if next.is_null() {
+        // SAFETY: the caller's own arguments, passed on to the system call of the same contract.
+        return unsafe { libc::syscall(libc::SYS_clock_gettime, id, time) as libc::c_int };
+    }
+    // SAFETY: the next definition of `clock_gettime` has the C library's signature.
+    let call = unsafe { std::mem::transmute::<*mut libc::c_void, ClockGettime>(next) };
+    // SAFETY: the caller's own arguments.
+    unsafe { call(id, time) }
 }
 
 /// The C library's `getrandom`, answered from the seed's stream on a hermetic thread.
