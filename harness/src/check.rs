@@ -88,6 +88,7 @@ impl System {
             seeds: tally.seeds,
             elapsed_ms: begun.elapsed().as_millis() as u64,
             virtual_ms: tally.virtual_time.as_millis() as u64,
+            tested_least: tally.tested_least(),
             faults: tally.faults,
             kept,
         })

@@ -1,7 +1,8 @@
 //! Exploration: many seeds of one system, in parallel, and what they add up to.
 //!
-//! Seeds are independent runs on threads of their own, so the result does not depend on how many
-//! run at once. Nothing of a finished run is kept but its counts and, if it failed, its plan.
+//! Seeds are independent runs on threads of their own. Their results are added up in the order of the
+//! seeds, so the sum does not depend on how many run at once. Nothing of a finished run is kept but
+//! its counts and, if it failed, its plan.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -71,18 +72,26 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The first property that a run broke, if it broke one.
-    pub(crate) fn of(run: &Run, verdicts: &[(String, Verdict)]) -> Option<Self> {
-        let mut broken = verdicts.iter().filter_map(|(property, verdict)| {
-            let witness = verdict.witness()?;
-            Some((property.clone(), witness.clone()))
-        });
-        let (property, witness) = broken.next()?;
-        Some(Failure {
+    /// The breach of one property, with the other properties that the run broke.
+    fn of(run: &Run, verdicts: &[(String, Verdict)], property: &str, witness: &Witness) -> Self {
+        let others = verdicts
+            .iter()
+            .filter(|(other, verdict)| other != property && verdict.witness().is_some())
+            .map(|(other, _)| other.clone())
+            .collect();
+        Failure {
             plan: run.plan.clone(),
-            property,
-            witness,
-            others: broken.map(|(property, _)| property).collect(),
+            property: property.to_owned(),
+            witness: witness.clone(),
+            others,
+        }
+    }
+
+    /// The first property that a run broke, if it broke one.
+    pub(crate) fn first_of(run: &Run, verdicts: &[(String, Verdict)]) -> Option<Self> {
+        verdicts.iter().find_map(|(property, verdict)| {
+            let witness = verdict.witness()?;
+            Some(Failure::of(run, verdicts, property, witness))
         })
     }
 }
@@ -99,6 +108,32 @@ pub struct ExploreError {
 }
 
 impl Tally {
+    fn of(run: &Run, verdicts: &[(String, Verdict)]) -> Self {
+        let mut tally = Tally::default();
+        tally.add(run, verdicts);
+        tally
+    }
+
+    /// Adds what later seeds came to.
+    fn append(&mut self, later: Tally) {
+        self.seeds += later.seeds;
+        self.virtual_time += later.virtual_time;
+        for (kind, count) in later.faults {
+            let sum = self.faults.entry(kind).or_default();
+            sum.planned += count.planned;
+            sum.bitten += count.bitten;
+        }
+        for (property, count) in later.properties {
+            let sum = self.properties.entry(property).or_default();
+            sum.holds += count.holds;
+            sum.broken += count.broken;
+            sum.vacuous += count.vacuous;
+        }
+        for (property, failure) in later.failures {
+            self.failures.entry(property).or_insert(failure);
+        }
+    }
+
     fn add(&mut self, run: &Run, verdicts: &[(String, Verdict)]) {
         self.seeds += 1;
         self.virtual_time += run.elapsed;
@@ -117,35 +152,11 @@ impl Tally {
                 Verdict::Vacuous(_) => count.vacuous += 1,
                 Verdict::Broken(witness) => {
                     count.broken += 1;
-                    self.note(run, property, witness, verdicts);
+                    let failure = Failure::of(run, verdicts, property, witness);
+                    self.failures.insert(property.clone(), failure);
                 }
             }
         }
-    }
-
-    fn note(
-        &mut self,
-        run: &Run,
-        property: &str,
-        witness: &Witness,
-        verdicts: &[(String, Verdict)],
-    ) {
-        let known = self.failures.get(property);
-        if known.is_some_and(|known| known.plan.seed <= run.plan.seed) {
-            return;
-        }
-        let others = verdicts
-            .iter()
-            .filter(|(other, verdict)| other != property && verdict.witness().is_some())
-            .map(|(other, _)| other.clone())
-            .collect();
-        let failure = Failure {
-            plan: run.plan.clone(),
-            property: property.to_owned(),
-            witness: witness.clone(),
-            others,
-        };
-        self.failures.insert(property.to_owned(), failure);
     }
 
     /// The failure with the lowest seed.
@@ -153,6 +164,15 @@ impl Tally {
         self.failures
             .values()
             .min_by_key(|failure| failure.plan.seed)
+    }
+
+    /// How many seeds put the property to the test that the fewest did.
+    pub fn tested_least(&self) -> u64 {
+        let tested = self
+            .properties
+            .values()
+            .map(|count| count.holds + count.broken);
+        tested.min().unwrap_or_default()
     }
 
     /// Properties that no run put to the test.
@@ -168,7 +188,7 @@ impl Tally {
 ///
 /// # Errors
 ///
-/// The lowest seed whose run came to no result, and why.
+/// The lowest seed whose run came to no result, and why; not if the exploration ended before it.
 pub fn explore(system: &System, exploration: &Exploration<'_>) -> Result<Tally, ExploreError> {
     let first = exploration.first;
     let generator = system
@@ -180,23 +200,18 @@ pub fn explore(system: &System, exploration: &Exploration<'_>) -> Result<Tally, 
         exploration,
         next: AtomicU64::new(0),
         limit: AtomicU64::new(exploration.seeds),
-        tally: Mutex::default(),
-        error: Mutex::new(None),
+        results: Mutex::default(),
     };
     std::thread::scope(|scope| {
         for _ in 0..exploration.jobs.max(1) {
             scope.spawn(|| workers.work());
         }
     });
-    let Workers { tally, error, .. } = workers;
-    match error
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-    {
+    let results = workers.results.into_inner();
+    let results = results.unwrap_or_else(std::sync::PoisonError::into_inner);
+    match results.error {
         Some(error) => Err(error),
-        None => Ok(tally
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)),
+        None => Ok(results.tally),
     }
 }
 
@@ -206,8 +221,42 @@ struct Workers<'a> {
     exploration: &'a Exploration<'a>,
     next: AtomicU64,
     limit: AtomicU64,
-    tally: Mutex<Tally>,
-    error: Mutex<Option<ExploreError>>,
+    results: Mutex<Results>,
+}
+
+/// The results so far, added up as far as there is no gap between them.
+#[derive(Default)]
+struct Results {
+    tally: Tally,
+    error: Option<ExploreError>,
+    /// How many seeds have been added up.
+    added: u64,
+    /// Results that came before those of lower seeds.
+    early: BTreeMap<u64, Result<Tally, ExploreError>>,
+    /// Whether what comes later does not count any more.
+    ended: bool,
+}
+
+impl Results {
+    fn take(&mut self, number: u64, result: Result<Tally, ExploreError>, until: Until) {
+        self.early.insert(number, result);
+        while let Some(result) = self.early.remove(&self.added) {
+            self.added += 1;
+            if self.ended {
+                continue;
+            }
+            match result {
+                Ok(tally) => {
+                    self.ended = !tally.failures.is_empty() && until == Until::FirstFailure;
+                    self.tally.append(tally);
+                }
+                Err(error) => {
+                    self.ended = true;
+                    self.error = Some(error);
+                }
+            }
+        }
+    }
 }
 
 impl Workers<'_> {
@@ -218,31 +267,29 @@ impl Workers<'_> {
                 return;
             }
             let seed = Seed(self.exploration.first.0.wrapping_add(number));
-            let plan = self.generator.plan(seed);
-            match run(self.system, &plan, Recording::On) {
-                Ok(run) => self.finished(number, &run),
-                Err(error) => self.failed(number, ExploreError { seed, error }),
+            let result = self.run(seed);
+            if self.is_last(&result) {
+                self.limit.fetch_min(number, Ordering::Relaxed);
             }
+            lock(&self.results).take(number, result, self.exploration.until);
             (self.exploration.progress)();
         }
     }
 
-    fn finished(&self, number: u64, run: &Run) {
-        let verdicts = self.system.judge(&run.history);
-        let broken = verdicts
-            .iter()
-            .any(|(_, verdict)| verdict.witness().is_some());
-        lock(&self.tally).add(run, &verdicts);
-        if broken && self.exploration.until == Until::FirstFailure {
-            self.limit.fetch_min(number, Ordering::Relaxed);
-        }
+    fn run(&self, seed: Seed) -> Result<Tally, ExploreError> {
+        let plan = self.generator.plan(seed);
+        let run = run(self.system, &plan, Recording::On);
+        let run = run.map_err(|error| ExploreError { seed, error })?;
+        Ok(Tally::of(&run, &self.system.judge(&run.history)))
     }
 
-    fn failed(&self, number: u64, error: ExploreError) {
-        self.limit.fetch_min(number, Ordering::Relaxed);
-        let mut known = lock(&self.error);
-        if known.as_ref().is_none_or(|known| error.seed < known.seed) {
-            *known = Some(error);
+    /// Whether no seed after this one matters.
+    fn is_last(&self, result: &Result<Tally, ExploreError>) -> bool {
+        match result {
+            Ok(tally) => {
+                !tally.failures.is_empty() && self.exploration.until == Until::FirstFailure
+            }
+            Err(_) => true,
         }
     }
 }

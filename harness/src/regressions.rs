@@ -44,7 +44,7 @@ pub fn run_again(system: &System, folder: &Path) -> Result<Regressions, Artefact
         }
         let run = run(system, &artefact.plan, Recording::On)?;
         let verdicts = system.judge(&run.history);
-        if let Some(failure) = Failure::of(&run, &verdicts) {
+        if let Some(failure) = Failure::first_of(&run, &verdicts) {
             let failure = Box::new(failure);
             return Ok(Regressions::Back { path, failure });
         }

@@ -4,6 +4,8 @@
 //! did not bite go first, then faults, then operations (delta debugging, Zeller and Hildebrandt,
 //! TSE 2002), then faults are aimed anew so that fewer operations lead up to them.
 
+use std::collections::BTreeSet;
+
 use crate::checker::Verdict;
 use crate::plan::Plan;
 use crate::simulation::{Recording, Run, RunError, run};
@@ -17,7 +19,7 @@ pub struct Shrunk {
     /// How many runs it took.
     pub runs: usize,
     /// Whether every single fault and operation that is left was tried without, and the property
-    /// held.
+    /// was not broken then.
     pub one_minimal: bool,
 }
 
@@ -45,6 +47,7 @@ pub fn shrink(
         best: first,
         runs: 1,
         runs_max,
+        rejected: BTreeSet::new(),
     };
     let one_minimal = search.minimise()?;
     Ok(Some(Shrunk {
@@ -94,6 +97,15 @@ struct Search<'a> {
     best: Run,
     runs: usize,
     runs_max: usize,
+    /// Plans that do not break the property. A run is a function of its plan, so none of them is
+    /// tried again.
+    rejected: BTreeSet<[u8; 32]>,
+}
+
+/// Tells one plan from another.
+fn fingerprint(plan: &Plan) -> [u8; 32] {
+    let json = serde_json::to_vec(plan).expect("a plan can be written as JSON");
+    *blake3::hash(&json).as_bytes()
 }
 
 impl Search<'_> {
@@ -119,11 +131,17 @@ impl Search<'_> {
         if self.runs >= self.runs_max || candidate == self.best.plan {
             return Ok(false);
         }
+        let print = fingerprint(&candidate);
+        if self.rejected.contains(&print) {
+            return Ok(false);
+        }
         self.runs += 1;
         let run = run(self.system, &candidate, Recording::On)?;
         let accepted = breaks(self.system, &run, self.property);
         if accepted {
             self.best = run;
+        } else {
+            self.rejected.insert(print);
         }
         Ok(accepted)
     }

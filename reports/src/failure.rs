@@ -40,7 +40,7 @@ pub struct FailureReport {
     pub shrink_runs: u64,
     /// How long the shrinking took on the wall clock.
     pub shrink_ms: u64,
-    /// Whether the removal of each single fault and operation that is left was tried, and the property then held.
+    /// Whether the removal of each single fault and operation that is left was tried, and then nothing was broken.
     pub one_minimal: bool,
     /// The witness as a chain of what led to what, each link a few words.
     pub chain: Vec<String>,
@@ -206,9 +206,9 @@ impl FailureReport {
         match (self.one_minimal, left) {
             (false, _) => None,
             (true, 0) => Some("it takes no fault and no operation"),
-            (true, 1) => Some("without it: holds"),
-            (true, 2) => Some("without either one: holds"),
-            (true, _) => Some("without any one of them: holds"),
+            (true, 1) => Some("without it: not broken"),
+            (true, 2) => Some("without either one: not broken"),
+            (true, _) => Some("without any one of them: not broken"),
         }
     }
 

@@ -108,6 +108,17 @@ impl PropertyCount {
 }
 
 impl ScenarioReport {
+    /// How many seeds put the property to the test that the fewest did. Seeds in which nothing could have broken a
+    /// property exclude nothing.
+    #[must_use]
+    pub fn tested_least(&self) -> u64 {
+        let tested = self
+            .properties
+            .values()
+            .map(|count| count.holds + count.broken);
+        tested.min().unwrap_or_default()
+    }
+
     /// Whether any property was broken by any seed.
     #[must_use]
     pub fn is_broken(&self) -> bool {
@@ -143,7 +154,7 @@ impl ScenarioReport {
         if self.is_broken() {
             None
         } else {
-            FailureRate::after_green(self.seeds)
+            FailureRate::after_green(self.tested_least())
         }
     }
 }
@@ -240,7 +251,8 @@ impl SweepReport {
         if self.is_broken() {
             return None;
         }
-        FailureRate::after_green(self.scenarios.iter().map(|scenario| scenario.seeds).min()?)
+        let tested = self.scenarios.iter().map(ScenarioReport::tested_least);
+        FailureRate::after_green(tested.min()?)
     }
 
     /// The pairs of scenario and property whose count is of the wanted sort.
