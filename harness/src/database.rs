@@ -1,6 +1,6 @@
 //! Databases: real SQLite files or a real PostgreSQL, in virtual time.
 //!
-//! Reading order: `store` gives every service a fresh database, `pool`, `connection` and
+//! Reading order: `store` gives every service a fresh database in a folder of `scratch`, `pool`, `connection` and
 //! `transaction` are what services use (sqlx's own interface), `probe` is how the harness sees
 //! what they did, `driver` makes real calls while virtual time stands still, `backend` knows
 //! the engines. Not modelled: disks that fail, replicas, and the servers' own crashes.
@@ -11,6 +11,7 @@ mod driver;
 mod fault;
 mod pool;
 mod probe;
+mod scratch;
 mod store;
 mod transaction;
 
@@ -29,6 +30,7 @@ pub use store::{DATABASE_VARIABLE, Engine, Schema, StoreError};
 pub use transaction::Transaction;
 
 use crate::history::What;
+use crate::simulation::RunError;
 use crate::simulation::settings::Recording;
 use crate::simulation::world::{Gate, World, lock};
 use driver::complete;
@@ -82,6 +84,14 @@ impl Database {
     }
 }
 
+fn unreadable(database: &str, query: &str, source: sqlx::Error) -> RunError {
+    RunError::Probe {
+        database: database.to_owned(),
+        query: query.to_owned(),
+        source,
+    }
+}
+
 /// Why a service was not given a database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -114,12 +124,21 @@ impl Databases {
         store: Store,
         databases: &[Database],
         latency: Duration,
-    ) -> sqlx::Result<Self> {
+    ) -> Result<Self, RunError> {
         let mut observers = BTreeMap::new();
         for database in databases {
             let url = store.url(&database.name).unwrap_or_default();
+            let opened = complete(<Any as Backend>::open(url));
+            let mut connection = opened.map_err(|source| RunError::Storage {
+                database: database.name.to_string(),
+                source,
+            })?;
+            for probe in &database.probes {
+                let verified = probe.verify(&mut connection);
+                verified.map_err(|source| unreadable(&database.name, probe.query(), source))?;
+            }
             let observer = Observer {
-                connection: complete(<Any as Backend>::open(url))?,
+                connection,
                 watches: database.probes.iter().cloned().map(Watch::new).collect(),
                 views: database.views.clone(),
             };
@@ -155,34 +174,42 @@ impl Databases {
             .join(", ")
     }
 
-    /// A transaction that wrote something was committed: the probes look.
-    fn committed(&self, gate: &Gate, name: &Arc<str>) -> sqlx::Result<()> {
+    /// A transaction that wrote something was committed: the probes look. A probe that cannot be read
+    /// is no business of the service's; it ends the run.
+    fn committed(&self, gate: &Gate, name: &Arc<str>) {
         if gate.world().recording() != Recording::On {
-            return Ok(());
+            return;
         }
         gate.record(What::Committed {
             database: name.clone(),
         });
         let mut observers = lock(&self.observers);
         let Some(observer) = observers.get_mut(name) else {
-            return Ok(());
+            return;
         };
         for watch in &mut observer.watches {
-            for fact in watch.look(&mut observer.connection)? {
+            let facts = match watch.look(&mut observer.connection) {
+                Ok(facts) => facts,
+                Err(source) => {
+                    let query = watch.query();
+                    return gate.world().fail(unreadable(name, query, source));
+                }
+            };
+            for fact in facts {
                 gate.record(What::Observed {
                     database: name.clone(),
                     fact,
                 });
             }
         }
-        Ok(())
     }
 
     /// Reads every view into the history, when the run is over.
-    pub(crate) fn read_views(&self, world: &World, host: &Arc<str>) -> sqlx::Result<()> {
+    pub(crate) fn read_views(&self, world: &World, host: &Arc<str>) -> Result<(), RunError> {
         for (database, observer) in lock(&self.observers).iter_mut() {
             for view in &observer.views {
-                let rows = probe::rows(view, &mut observer.connection)?;
+                let rows = probe::rows(view, &mut observer.connection);
+                let rows = rows.map_err(|source| unreadable(database, &view.query, source))?;
                 let view = view.name.clone();
                 world.record(
                     host,

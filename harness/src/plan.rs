@@ -1,10 +1,11 @@
 //! The plan: everything that will happen to the system, as data.
 //!
 //! Reading order: `workload` the operations, `fault` what a fault is, `swarm` which kinds a
-//! seed has, `schedule` how faults are generated. No dice roll outside this folder: a fault that
+//! seed has, `schedule` how faults are generated, `fit` which plans a system can be run with. No dice roll outside this folder: a fault that
 //! is not in the plan does not happen.
 
 mod fault;
+mod fit;
 mod schedule;
 mod swarm;
 mod workload;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use fault::{Action, Aim, Call, Fault, Side, Trigger};
+pub use fit::Misfit;
 pub use schedule::{Budget, Targets};
 pub use swarm::{FaultKind, Swarm};
 pub use workload::{Load, Operation};

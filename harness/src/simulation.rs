@@ -2,15 +2,17 @@
 //!
 //! Reading order: `host` what a service is handed, `world` what all hosts share, `hermetic`
 //! and `clock` what makes a run repeatable, `net` and `http` the simulated network, `logs`
-//! what becomes of log lines. Only this folder and the broker's two ends name turmoil.
+//! what becomes of log lines, `panics` of panics. Only this folder and the broker's two ends name turmoil.
 
 pub(crate) mod clock;
+mod error;
 pub(crate) mod hermetic;
 mod host;
 mod http;
 mod logs;
 mod net;
 mod obligations;
+mod panics;
 pub(crate) mod settings;
 mod work;
 pub(crate) mod world;
@@ -19,6 +21,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
+use futures::FutureExt;
+
+pub use error::RunError;
 pub use host::Host;
 pub use http::{HttpError, Request, Response};
 pub use net::{TcpListener, TcpStream};
@@ -26,7 +31,7 @@ pub use settings::{Recording, Settings};
 pub use work::{Arguments, Deed, Work};
 
 use crate::broker;
-use crate::database::{Databases, Engine, Store, StoreError};
+use crate::database::{Databases, Engine, Store};
 use crate::history::{Answer, Digest, History, What};
 use crate::nemesis::{self, Armed, Command, Nemesis};
 use crate::plan::{Plan, Targets};
@@ -61,26 +66,6 @@ impl Run {
     }
 }
 
-/// Why a run came to no result. None of these is a verdict on the system.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The program was linked in a way that the harness cannot make a thread hermetic.
-    #[error("{0}")]
-    NotHermetic(String),
-    /// The databases could not be created.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A probe or a view failed.
-    #[error("a probe or a view of the final state failed: {0}")]
-    Probe(#[from] sqlx::Error),
-    /// The system has operations but nothing carries them out, or the other way round.
-    #[error("system `{0}` has no operations: call `System::operations`")]
-    NoOperations(String),
-    /// A task of the system panicked, or the harness did.
-    #[error("a task panicked: {0}")]
-    Panicked(String),
-}
-
 /// Runs a plan.
 ///
 /// # Errors
@@ -104,6 +89,7 @@ fn on_fresh_thread(
     warn_without_tokio_unstable();
     logs::keep_listening();
     let engine = Engine::from_environment()?;
+    system.fits(plan)?;
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name(format!("run {}", plan.seed));
         let spawned = thread.spawn_scoped(scope, || simulate(system, plan, recording, &engine));
@@ -136,6 +122,7 @@ fn simulate(
     engine: &Engine,
 ) -> Result<(Run, Targets), RunError> {
     clock::set_between_ticks(Duration::ZERO);
+    let _panics = panics::remember();
     let hermetic = Hermetic::enter(plan.seed, clock::now)
         .map_err(|error| RunError::NotHermetic(error.to_string()))?;
     let handler = system.handler.clone();
@@ -170,7 +157,8 @@ fn simulate(
         unanswered,
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| course.follow(&mut machines, &world)));
-    if outcome.is_ok() {
+    let failure = world.take_failure();
+    if outcome.is_ok() && failure.is_none() {
         let harness: Arc<str> = "harness".into();
         let broker: Arc<str> = broker::HOST.into();
         for what in lock(&world.broker).final_events() {
@@ -187,8 +175,12 @@ fn simulate(
     drop(machines);
     drop(databases);
     drop(hermetic);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
     if let Err(panic) = outcome {
-        return Err(RunError::Panicked(panic_text(&*panic).to_owned()));
+        let told = panics::last().unwrap_or_else(|| panic_text(&*panic).to_owned());
+        return Err(RunError::Panicked(told));
     }
     Ok((
         Run {
@@ -214,12 +206,18 @@ impl Course<'_> {
         let harness: Arc<str> = "harness".into();
         while machines.now() < self.heal_at {
             machines.step();
+            if world.has_failed() {
+                return;
+            }
         }
         machines.heal();
         world.record(&harness, What::HealBegan);
         let bound = machines.now() + self.settings.liveness_bound;
         loop {
             machines.step();
+            if world.has_failed() {
+                return;
+            }
             let Some(waiting_for) = self.waiting_for(machines, world) else {
                 return world.record(&harness, What::Quiet);
             };
@@ -328,10 +326,14 @@ impl<'a> Machines<'a> {
                 tokio::task::spawn_local(async move {
                     tokio::time::sleep(at).await;
                     gate.record(What::OperationInvoked { operation, text });
-                    let answer = tokio::time::timeout(timeout, carry_out(host, value)).await;
+                    let carried = AssertUnwindSafe(async { carry_out(host, value).await });
+                    let answer = tokio::time::timeout(timeout, carried.catch_unwind()).await;
                     let (answer, text) = match answer {
-                        Ok(Ok(text)) => (Answer::Done, text),
-                        Ok(Err(error)) => (Answer::Failed, error),
+                        Ok(Ok(Ok(text))) => (Answer::Done, text),
+                        Ok(Ok(Err(error))) => (Answer::Failed, error),
+                        Ok(Err(panic)) => {
+                            (Answer::Failed, format!("panicked: {}", panic_text(&*panic)))
+                        }
                         Err(_) => (Answer::Failed, "no answer in time".to_owned()),
                     };
                     gate.record(What::OperationAnswered {

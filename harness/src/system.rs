@@ -18,7 +18,7 @@ use crate::broker::Profile;
 use crate::checker::{Property, Verdict};
 use crate::database::Database;
 use crate::history::{Description, GroupDescription, History};
-use crate::plan::{Budget, FaultKind, Generator, Load, OperationStrategy, Plan, Targets};
+use crate::plan::{Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Plan, Targets};
 use crate::seed::Seed;
 use crate::simulation::{Host, Settings};
 
@@ -320,6 +320,13 @@ impl System {
             .iter()
             .map(|property| (property.id().to_owned(), property.check(history)))
             .collect()
+    }
+
+    /// Whether a plan can be run against this system.
+    pub(crate) fn fits(&self, plan: &Plan) -> Result<(), Misfit> {
+        let hosts: Vec<&str> = self.hosts.iter().map(|(name, _)| &**name).collect();
+        let groups: Vec<&str> = self.groups.keys().map(|name| &**name).collect();
+        plan.fits(&hosts, &groups)
     }
 
     /// Where the plans of this system come from.

@@ -154,3 +154,26 @@ pub(super) fn lock_state(error: &sqlx::Error) -> LockState {
         _ => LockState::NoMatter,
     }
 }
+
+/// Whether the engine could not store or read its own files, or is gone: SQLite's `SQLITE_IOERR` (10),
+/// `SQLITE_FULL` (13) and `SQLITE_CANTOPEN` (14) in the low byte of its codes; of PostgreSQL the
+/// classes 53 (insufficient resources), 57P (the server goes down) and 58 (system error), and a broken
+/// socket.
+pub(super) fn is_storage_failure(error: &sqlx::Error) -> bool {
+    if matches!(error, sqlx::Error::Io(_)) {
+        return true;
+    }
+    let code = error.as_database_error().and_then(|error| error.code());
+    let Some(code) = code.as_deref() else {
+        return false;
+    };
+    // PostgreSQL's codes have five characters, and SQLite's never that many.
+    match code.len() {
+        5 => ["53", "57P", "58"]
+            .iter()
+            .any(|class| code.starts_with(class)),
+        _ => code
+            .parse()
+            .is_ok_and(|code: u32| matches!(code & 0xff, 10 | 13 | 14)),
+    }
+}

@@ -142,7 +142,7 @@ impl<DB: Backend> Connection<DB> {
         }
         let steps = self.control(sql).await?;
         if self.lease.slot().ended().is_some_and(|open| open.wrote) {
-            shared.databases.committed(&shared.gate, &shared.name)?;
+            shared.databases.committed(&shared.gate, &shared.name);
         }
         shared.gate.leave(&injection).await;
         if interrupted == Interrupted::AfterCommit {
@@ -232,7 +232,7 @@ impl<DB: Backend> Connection<DB> {
             return Err(broken_connection());
         }
         let steps = self.attempt(request).await?;
-        shared.databases.committed(&shared.gate, &shared.name)?;
+        shared.databases.committed(&shared.gate, &shared.name);
         shared.gate.leave(&injection).await;
         if interrupted == Interrupted::AfterCommit {
             self.lease.slot().sever();
@@ -294,10 +294,12 @@ impl<DB: Backend> Connection<DB> {
         self.note_work(request);
         let guarded = self.lease.slot().in_transaction()
             && self.shared().needs_savepoint(request.sql.as_str());
+        let shared = self.shared();
         let mut slot = lock(&self.lease.slot().connection);
         let connection = slot.as_mut().ok_or_else(broken_connection)?;
         if !guarded {
-            return complete(request.send(connection));
+            let answer = complete(request.send(connection));
+            return answer.inspect_err(|error| shared.note(error));
         }
         // PostgreSQL aborts the whole transaction when a statement meets a lock; a savepoint
         // makes the wait possible.
@@ -311,7 +313,10 @@ impl<DB: Backend> Connection<DB> {
                 Err(error) if lock_state(error) == LockState::Held => {
                     "ROLLBACK TO SAVEPOINT stormglass"
                 }
-                Err(_) => return answer,
+                Err(error) => {
+                    shared.note(error);
+                    return answer;
+                }
                 Ok(_) => "RELEASE SAVEPOINT stormglass",
             };
             connection.executor().execute(close).await?;

@@ -10,12 +10,13 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use sqlx::{Database, Either, Error, Execute, Executor, SqlStr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::backend::Backend;
+use super::backend::{Backend, is_storage_failure};
 use super::connection::{Connection, Slot, is_write};
 use super::driver::complete;
 use super::store::Engine;
 use super::transaction::Transaction;
 use super::{Databases, OpenError};
+use crate::simulation::RunError;
 use crate::simulation::world::{Gate, lock};
 
 /// How many connections a pool has at most; sqlx's own default is ten.
@@ -31,6 +32,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// A real failure of the engine's storage says nothing about the system: it ends the run.
+    pub(super) fn note(&self, error: &Error) {
+        if is_storage_failure(error) {
+            let source = Error::Protocol(error.to_string());
+            let database = self.name.to_string();
+            self.gate
+                .world()
+                .fail(RunError::Storage { database, source });
+        }
+    }
+
     /// Whether a statement in a transaction needs a savepoint to be able to wait for a lock.
     pub(super) fn needs_savepoint(&self, sql: &str) -> bool {
         matches!(self.databases.engine(), Engine::Postgres { .. })
@@ -122,7 +134,8 @@ impl<DB: Backend> Pool<DB> {
     }
 
     fn open(&self) -> Result<Arc<Slot<DB>>, Error> {
-        let connection = complete(DB::open(&self.inner.url))?;
+        let opened = complete(DB::open(&self.inner.url));
+        let connection = opened.inspect_err(|error| self.inner.shared.note(error))?;
         let slot = Arc::new(Slot::new(connection));
         self.inner.shared.gate.adopt(slot.clone());
         Ok(slot)

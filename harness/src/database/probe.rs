@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
-use sqlx::{Any, AnyConnection, Column as _, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{
+    Any, AnyConnection, Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
+    TypeInfo as _, ValueRef as _,
+};
 
 use super::driver::complete;
 use crate::history::{Announcement, Application, Fact};
@@ -61,6 +64,26 @@ impl Probe {
         }
     }
 
+    /// The query.
+    pub(crate) fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// Finds out before the run what would otherwise show at the first row.
+    pub(crate) fn verify(&self, connection: &mut AnyConnection) -> sqlx::Result<()> {
+        let sql = sqlx::AssertSqlSafe(self.query.clone()).into_sql_str();
+        let prepared = complete(connection.prepare(sql))?;
+        let has = |wanted: &str| prepared.columns().iter().any(|own| own.name() == wanted);
+        let needed = match self.query.contains("$1") {
+            true => &["event_id", "position"][..],
+            false => &["event_id"],
+        };
+        match needed.iter().find(|column| !has(column)) {
+            Some(column) => Err(sqlx::Error::ColumnNotFound((*column).to_owned())),
+            None => Ok(()),
+        }
+    }
+
     /// Every row belongs to this consumer group, whatever the column `consumer` says.
     #[must_use]
     pub fn by(mut self, consumer: &str) -> Self {
@@ -93,6 +116,10 @@ impl Watch {
             greatest: 0,
             seen: BTreeMap::new(),
         }
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        self.probe.query()
     }
 
     /// What is new since the last look.

@@ -5,16 +5,15 @@
 //! own in the server that is named, dropped again when the run is over.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Connection as _, Executor};
-use tempfile::TempDir;
 
 use super::backend::Backend;
 use super::driver::complete;
+use super::scratch::Scratch;
 
 /// The environment variable that names a PostgreSQL server.
 pub const DATABASE_VARIABLE: &str = "STORMGLASS_DATABASE";
@@ -123,7 +122,7 @@ pub(crate) struct Store {
     urls: BTreeMap<Arc<str>, String>,
     engine: Engine,
     /// Removed with everything in it when the run is over.
-    _folder: Option<TempDir>,
+    _folder: Option<Scratch>,
     schemas: Vec<String>,
 }
 
@@ -161,7 +160,7 @@ impl Store {
         &mut self,
         databases: impl Iterator<Item = (&'a Arc<str>, &'a Schema)>,
     ) -> Result<(), StoreError> {
-        let folder = scratch_folder()?;
+        let folder = Scratch::create()?;
         for (name, schema) in databases {
             let template = template(name, schema.script(&Engine::Sqlite))?;
             let path = folder.path().join(format!("{name}.db"));
@@ -224,15 +223,6 @@ async fn apply(url: &str, script: &str) -> sqlx::Result<()> {
     AnyConnection::close(connection).await
 }
 
-fn scratch_folder() -> std::io::Result<TempDir> {
-    let prefix = "stormglass-";
-    let memory = PathBuf::from("/dev/shm");
-    tempfile::Builder::new()
-        .prefix(prefix)
-        .tempdir_in(memory)
-        .or_else(|_| tempfile::Builder::new().prefix(prefix).tempdir())
-}
-
 fn sqlite_url(path: &std::path::Path) -> String {
     format!("sqlite://{}?mode=rwc", path.display())
 }
@@ -245,7 +235,7 @@ fn template(name: &str, script: &str) -> Result<Arc<Vec<u8>>, StoreError> {
     if let Some(bytes) = templates.get(script) {
         return Ok(bytes.clone());
     }
-    let folder = scratch_folder()?;
+    let folder = Scratch::create()?;
     let path = folder.path().join("template.db");
     let script_with_wal = format!("PRAGMA journal_mode = WAL; {script}");
     complete(apply(&sqlite_url(&path), &script_with_wal)).map_err(|source| StoreError::Schema {

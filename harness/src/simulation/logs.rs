@@ -74,7 +74,7 @@ pub(super) fn this_host(host: &Arc<str>) {
 }
 
 /// The host whose runtime is running.
-fn current_host() -> Arc<str> {
+pub(super) fn current_host() -> Arc<str> {
     #[cfg(tokio_unstable)]
     if let Ok(handle) = tokio::runtime::Handle::try_current() {
         let id = handle.id();

@@ -15,6 +15,7 @@ use crate::external::Ledgers;
 use crate::history::{History, What};
 use crate::nemesis::{Armed, Command, Injection};
 use crate::plan::{Action, Call, Side, Targets};
+use crate::simulation::RunError;
 
 use super::clock;
 use super::net::Graveyard;
@@ -37,6 +38,8 @@ pub(crate) struct World {
     graveyard: Graveyard,
     work: Mutex<Vec<Work>>,
     capacity_limit: Mutex<Option<usize>>,
+    /// Why the run can come to no result, if it cannot.
+    failure: Mutex<Option<RunError>>,
     record: Mutex<Record>,
     recording: Recording,
 }
@@ -103,6 +106,7 @@ impl World {
             graveyard: Graveyard::default(),
             work: Mutex::default(),
             capacity_limit: Mutex::default(),
+            failure: Mutex::default(),
             record: Mutex::new(Record {
                 history,
                 obligations: Obligations::default(),
@@ -128,6 +132,21 @@ impl World {
                 deed: deed(),
             });
         }
+    }
+
+    /// The run can come to no result. The first reason counts.
+    pub(crate) fn fail(&self, why: RunError) {
+        lock(&self.failure).get_or_insert(why);
+    }
+
+    /// Whether the run can come to no result.
+    pub(crate) fn has_failed(&self) -> bool {
+        lock(&self.failure).is_some()
+    }
+
+    /// Takes why the run can come to no result.
+    pub(crate) fn take_failure(&self) -> Option<RunError> {
+        lock(&self.failure).take()
     }
 
     /// Takes the work that was done.

@@ -57,9 +57,9 @@ fn what_was_removed_and_tried_is_worded_for_how_much_is_left() {
         );
     };
     check(0, "it takes no fault and no operation");
-    check(1, "without it: holds");
-    check(2, "without either one: holds");
-    check(3, "without any one of them: holds");
+    check(1, "without it: not broken");
+    check(2, "without either one: not broken");
+    check(3, "without any one of them: not broken");
 }
 
 #[test]

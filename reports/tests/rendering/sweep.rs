@@ -100,8 +100,8 @@ fn a_failure_rate_is_given_only_for_what_did_not_fail() {
     let rate = samples::green_sweep().failure_rate_max().expect("green");
     assert_eq!(
         rate.to_string(),
-        "6%",
-        "the scenario with the fewest seeds decides"
+        "7.9%",
+        "the property that the fewest seeds put to the test decides"
     );
     assert_eq!(samples::broken_sweep().failure_rate_max(), None);
     assert_eq!(

@@ -1,0 +1,138 @@
+//! Scratch folders: where the database files of one run live, in memory where the machine has it.
+//!
+//! A name is made of the process and a count, never of random bytes: a run must not depend on what
+//! other runs left there. Each folder holds a locked file, and one whose lock nobody holds belongs to
+//! a process that was killed: it is removed by the next process that makes one.
+
+use std::fs::{File, TryLockError};
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What every folder's name begins with.
+const PREFIX: &str = "stormglass-";
+/// The file whose lock says that the folder is in use.
+const LOCK: &str = "in-use";
+
+/// A folder of one's own, removed with everything in it when it is dropped.
+pub(super) struct Scratch {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Scratch {
+    /// A new folder.
+    ///
+    /// # Errors
+    ///
+    /// If neither memory-backed storage nor the folder for temporary files can be written.
+    pub(super) fn create() -> std::io::Result<Self> {
+        let memory = Path::new("/dev/shm");
+        static SWEEP: Once = Once::new();
+        SWEEP.call_once(|| {
+            for base in [memory, &std::env::temp_dir()] {
+                remove_abandoned(base);
+            }
+        });
+        create_in(memory).or_else(|_| {
+            let base = std::env::temp_dir();
+            create_in(&base).map_err(|error| {
+                let base = base.display();
+                Error::new(
+                    error.kind(),
+                    format!("no scratch folder in {base}: {error}"),
+                )
+            })
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by a later process.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+fn create_in(base: &Path) -> std::io::Result<Scratch> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = base.join(format!("{PREFIX}{process}-{count}"));
+        match std::fs::create_dir(&path) {
+            Ok(()) => {}
+            // Left by a process of the same number, or by one that sees other process numbers.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error),
+        }
+        let lock = File::create(path.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => return Ok(Scratch { path, _lock: lock }),
+            // Somebody who tidies up took it for abandoned in this very moment.
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Removes the folders of processes that were killed.
+fn remove_abandoned(base: &Path) {
+    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let Some(lock) = is_ours
+            .then(|| File::open(entry.path().join(LOCK)).ok())
+            .flatten()
+        else {
+            continue;
+        };
+        if lock.try_lock().is_ok() {
+            // Another process may be removing it as well.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PREFIX, Scratch, create_in, remove_abandoned};
+
+    #[test]
+    fn a_folder_goes_with_its_owner_and_no_other_one() {
+        let first = Scratch::create().unwrap();
+        let second = Scratch::create().unwrap();
+        let path = first.path().to_owned();
+        drop(first);
+        assert!(!path.exists());
+        assert!(second.path().exists());
+    }
+
+    #[test]
+    fn only_what_nobody_holds_is_abandoned() {
+        let base = tempfile::tempdir().unwrap();
+        let held = create_in(base.path()).unwrap();
+        let killed = base.path().join(format!("{PREFIX}0-0"));
+        std::fs::create_dir(&killed).unwrap();
+        std::fs::write(killed.join(super::LOCK), "").unwrap();
+        let foreign = base.path().join("somebody-elses");
+        std::fs::create_dir(&foreign).unwrap();
+        remove_abandoned(base.path());
+        assert!(held.path().exists());
+        assert!(!killed.exists());
+        assert!(foreign.exists());
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_passed_over() {
+        let base = tempfile::tempdir().unwrap();
+        for count in 0..2_000 {
+            let taken = format!("{PREFIX}{}-{count}", std::process::id());
+            std::fs::create_dir(base.path().join(taken)).unwrap();
+        }
+        assert!(create_in(base.path()).unwrap().path().exists());
+    }
+}

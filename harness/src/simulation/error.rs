@@ -1,0 +1,48 @@
+//! Why a run came to no result: the harness, what it runs on, or how it is used. No such error is a
+//! verdict on the system.
+
+use crate::database::StoreError;
+use crate::plan::Misfit;
+
+/// Why a run came to no result. None of these is a verdict on the system.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The program was linked in a way that the harness cannot make a thread hermetic.
+    #[error("{0}")]
+    NotHermetic(String),
+    /// The databases could not be created.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine itself failed, as it does on a full disk: not a fault of the plan.
+    #[error(
+        "the storage of database `{database}` failed: {source}; make room in /dev/shm or in the \
+         folder for temporary files, or run less at once"
+    )]
+    Storage {
+        /// The database.
+        database: String,
+        /// What the driver said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A probe or a view cannot be read.
+    #[error("failed to read the probe or view `{query}` of database `{database}`: {source}")]
+    Probe {
+        /// The database.
+        database: String,
+        /// The query.
+        query: String,
+        /// What is wrong with it.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The plan is not one of this system.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    /// The system has operations but nothing carries them out, or the other way round.
+    #[error("system `{0}` has no operations: call `System::operations`")]
+    NoOperations(String),
+    /// A task that the system spawned panicked, or the harness did.
+    #[error("a task panicked: {0}")]
+    Panicked(String),
+}

@@ -1,0 +1,67 @@
+//! Panics on a run's thread: kept off stderr, and remembered for whoever has to tell about them.
+//!
+//! A service that panics at every message would otherwise print a backtrace for each of thousands of
+//! runs. Where a panic ends a service, the history says so; where it ends a run, the error does.
+//! Panics on all other threads are told as before.
+
+use std::cell::{Cell, RefCell};
+use std::panic::PanicHookInfo;
+use std::sync::Once;
+
+use super::logs;
+use crate::system::panic_text;
+
+/// How tokio begins when it shuts a runtime down because a spawned task has panicked. Why that task
+/// panicked is what has to be told.
+const OF_A_RUNTIME: &str = "a spawned task panicked";
+
+thread_local! {
+    static IS_RUN: Cell<bool> = const { Cell::new(false) };
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Remembers the panics of the current thread until it is dropped.
+pub(super) struct Remembering(());
+
+pub(super) fn remember() -> Remembering {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_RUN.try_with(Cell::get).unwrap_or(false) {
+                return usual(panic);
+            }
+            let told = told(panic);
+            LAST.with(|last| {
+                let mut last = last.borrow_mut();
+                if last.is_none() || !told.contains(OF_A_RUNTIME) {
+                    *last = Some(told);
+                }
+            });
+        }));
+    });
+    IS_RUN.set(true);
+    Remembering(())
+}
+
+impl Drop for Remembering {
+    fn drop(&mut self) {
+        IS_RUN.set(false);
+    }
+}
+
+/// The host, what was said, and where in the code.
+fn told(panic: &PanicHookInfo<'_>) -> String {
+    let place = panic.location().map(|place| format!(", at {place}"));
+    format!(
+        "{} at host {}{}",
+        panic_text(panic.payload()),
+        logs::current_host(),
+        place.unwrap_or_default()
+    )
+}
+
+/// The last panic of this thread, if there was one.
+pub(super) fn last() -> Option<String> {
+    LAST.with(|last| last.borrow_mut().take())
+}
