@@ -10,6 +10,7 @@ mod card_processor;
 mod database;
 mod listener;
 mod mailer;
+mod processes;
 mod schema;
 
 use std::convert::Infallible;
@@ -28,11 +29,9 @@ use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::identifiers::UuidV7;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::{Outbox, PublishPattern};
-use reference_system::relay::{self, HandOff, MarkAfterAck};
+use reference_system::relay::{HandOff, MarkAfterAck};
 use reference_system::shipping::Dispatching;
-use reference_system::{
-    Dependencies, Environment, Settings, gateway, inventory, notification, order, payment, shipping,
-};
+use reference_system::{Dependencies, Environment, Settings, gateway};
 use stormglass::database::OpenError;
 use stormglass::{Group, Host, System};
 
@@ -41,6 +40,7 @@ pub use card_processor::{CARD_PROCESSOR, SimulatedCardProcessor};
 pub use database::SimulatedDatabase;
 use listener::SimulatedListener;
 pub use mailer::{MAILER, SimulatedMailer};
+pub use processes::{AsWritten, Processes};
 pub use schema::{ARTICLES, view};
 
 /// The port that the gateway listens on.
@@ -74,12 +74,14 @@ pub struct Deployment<
     N = ProcessedEvents,
     G = Park,
     H = MarkAfterAck,
+    R = AsWritten,
 > {
     name: String,
     publishing: P,
     inbox: N,
     give_up: G,
     hand_off: H,
+    processes: R,
     settings: Settings,
 }
 
@@ -92,20 +94,22 @@ impl Deployment {
             inbox: ProcessedEvents,
             give_up: Park,
             hand_off: MarkAfterAck,
+            processes: AsWritten,
             settings: Settings::default(),
         }
     }
 }
 
-impl<P, N, G, H> Deployment<P, N, G, H> {
+impl<P, N, G, H, R> Deployment<P, N, G, H, R> {
     /// The same with another way of publishing, made from the broker client of each host.
     #[must_use]
-    pub fn publishing<Q>(self, publishing: Q) -> Deployment<Q, N, G, H> {
+    pub fn publishing<Q>(self, publishing: Q) -> Deployment<Q, N, G, H, R> {
         let Deployment {
             name,
             inbox,
             give_up,
             hand_off,
+            processes,
             settings,
             ..
         } = self;
@@ -115,6 +119,7 @@ impl<P, N, G, H> Deployment<P, N, G, H> {
             inbox,
             give_up,
             hand_off,
+            processes,
             settings,
         }
     }
@@ -124,19 +129,20 @@ impl<P, N, G, H> Deployment<P, N, G, H> {
     pub fn keyed_by<K: PartitionKey>(
         self,
         key: K,
-    ) -> Deployment<impl Fn(SimulatedBroker) -> Outbox<K> + Clone + Send + Sync + 'static, N, G, H>
+    ) -> Deployment<impl Fn(SimulatedBroker) -> Outbox<K> + Clone + Send + Sync + 'static, N, G, H, R>
     {
         self.publishing(move |_| Outbox::keyed_by(key.clone()))
     }
 
     /// The same with another inbox in every consumer.
     #[must_use]
-    pub fn inbox<M>(self, inbox: M) -> Deployment<P, M, G, H> {
+    pub fn inbox<M>(self, inbox: M) -> Deployment<P, M, G, H, R> {
         let Deployment {
             name,
             publishing,
             give_up,
             hand_off,
+            processes,
             settings,
             ..
         } = self;
@@ -146,18 +152,20 @@ impl<P, N, G, H> Deployment<P, N, G, H> {
             inbox,
             give_up,
             hand_off,
+            processes,
             settings,
         }
     }
 
     /// The same with another fate for events that cannot be handled.
     #[must_use]
-    pub fn give_up<F>(self, give_up: F) -> Deployment<P, N, F, H> {
+    pub fn give_up<F>(self, give_up: F) -> Deployment<P, N, F, H, R> {
         let Deployment {
             name,
             publishing,
             inbox,
             hand_off,
+            processes,
             settings,
             ..
         } = self;
@@ -167,18 +175,20 @@ impl<P, N, G, H> Deployment<P, N, G, H> {
             inbox,
             give_up,
             hand_off,
+            processes,
             settings,
         }
     }
 
     /// The same with another way for the relay to hand a row over.
     #[must_use]
-    pub fn hand_off<F>(self, hand_off: F) -> Deployment<P, N, G, F> {
+    pub fn hand_off<F>(self, hand_off: F) -> Deployment<P, N, G, F, R> {
         let Deployment {
             name,
             publishing,
             inbox,
             give_up,
+            processes,
             settings,
             ..
         } = self;
@@ -188,6 +198,30 @@ impl<P, N, G, H> Deployment<P, N, G, H> {
             inbox,
             give_up,
             hand_off,
+            processes,
+            settings,
+        }
+    }
+
+    /// The same with other processes on its hosts.
+    #[must_use]
+    pub fn processes<O>(self, processes: O) -> Deployment<P, N, G, H, O> {
+        let Deployment {
+            name,
+            publishing,
+            inbox,
+            give_up,
+            hand_off,
+            settings,
+            ..
+        } = self;
+        Deployment {
+            name,
+            publishing,
+            inbox,
+            give_up,
+            hand_off,
+            processes,
             settings,
         }
     }
@@ -205,6 +239,8 @@ pub trait Deployable: Clone + Send + Sync + 'static {
     type Environment: Environment<Database = SimulatedDatabase, Broker = SimulatedBroker>;
     /// How the relay hands a row over.
     type HandOff: HandOff;
+    /// What runs on the hosts.
+    type Processes: Processes;
 
     /// The deployment's name.
     fn name(&self) -> &str;
@@ -215,6 +251,9 @@ pub trait Deployable: Clone + Send + Sync + 'static {
     /// How the relay hands a row over.
     fn hand_off_of_relay(&self) -> Self::HandOff;
 
+    /// What runs on the hosts.
+    fn what_runs(&self) -> Self::Processes;
+
     /// What the service on `host` is deployed with if `database` is its own.
     ///
     /// # Errors
@@ -223,16 +262,18 @@ pub trait Deployable: Clone + Send + Sync + 'static {
     fn environment(&self, host: &Host, database: &str) -> Result<Self::Environment, OpenError>;
 }
 
-impl<P, F, N, G, H> Deployable for Deployment<F, N, G, H>
+impl<P, F, N, G, H, R> Deployable for Deployment<F, N, G, H, R>
 where
     F: Fn(SimulatedBroker) -> P + Clone + Send + Sync + 'static,
     P: PublishPattern,
     N: Inbox,
     G: GiveUp,
     H: HandOff,
+    R: Processes,
 {
     type Environment = Dependencies<SimulatedDatabase, SimulatedBroker, UuidV7, P, N, G>;
     type HandOff = H;
+    type Processes = R;
 
     fn name(&self) -> &str {
         &self.name
@@ -244,6 +285,10 @@ where
 
     fn hand_off_of_relay(&self) -> H {
         self.hand_off.clone()
+    }
+
+    fn what_runs(&self) -> R {
+        self.processes.clone()
     }
 
     fn environment(&self, host: &Host, database: &str) -> Result<Self::Environment, OpenError> {
@@ -280,35 +325,46 @@ fn services<D: Deployable>(system: System, deployment: &D) -> System {
         .host(
             "order",
             with(deployment, |host, own: D| async move {
-                never(order::consumer(own.environment(&host, "order")?).await)
+                consume(&own, &host, "order", OrderLifecycle).await
             }),
         )
         .host(
             "inventory",
             with(deployment, |host, own: D| async move {
-                never(inventory::consumer(own.environment(&host, "inventory")?).await)
+                consume(&own, &host, "inventory", Stockkeeping).await
             }),
         )
         .host(
             "payment",
             with(deployment, |host, own: D| async move {
-                let processor = SimulatedCardProcessor::of(&host);
-                never(payment::consumer(own.environment(&host, "payment")?, processor).await)
+                let processor = own.what_runs().card_processor(&host);
+                consume(&own, &host, "payment", Charging::new(processor)).await
             }),
         )
         .host(
             "shipping",
             with(deployment, |host, own: D| async move {
-                never(shipping::consumer(own.environment(&host, "shipping")?).await)
+                consume(&own, &host, "shipping", Dispatching).await
             }),
         )
         .host(
             "notification",
             with(deployment, |host, own: D| async move {
-                let mailer = SimulatedMailer::of(&host);
-                never(notification::consumer(own.environment(&host, "notification")?, mailer).await)
+                let notifying = Notifying::new(SimulatedMailer::of(&host));
+                consume(&own, &host, "notification", notifying).await
             }),
         )
+}
+
+/// Runs one consumer on the database of its service.
+async fn consume<D: Deployable>(
+    deployment: &D,
+    host: &Host,
+    database: &str,
+    handler: impl Handler,
+) -> Result<(), StartError> {
+    let environment = deployment.environment(host, database)?;
+    never(deployment.what_runs().consume(environment, handler).await)
 }
 
 /// A service of this deployment, as a host starts it.
@@ -341,7 +397,8 @@ async fn run_relay<D: Deployable>(host: Host, deployment: D) -> Result<(), Start
         deployment.service_settings(),
         deployment.hand_off_of_relay(),
     );
-    never(relay::run_with(databases, SimulatedBroker::of(&host), settings, hand_off).await)
+    let (broker, processes) = (SimulatedBroker::of(&host), deployment.what_runs());
+    never(processes.relay(databases, broker, settings, hand_off).await)
 }
 
 /// Why a service could not start.
