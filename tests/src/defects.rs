@@ -3,11 +3,13 @@
 //! Each defect is another implementation behind a trait that the reference system has anyway, so
 //! that the correct code holds no switch. What a defect does to a run is for the tests to show.
 
+mod dedup_in_memory;
 mod drop_after_retries;
 mod mark_before_ack;
 mod no_dedup;
 mod publish_before_commit;
 mod random_partition_key;
+mod rewired;
 mod swallow_parking_error;
 mod swallow_publish_error;
 
@@ -19,6 +21,7 @@ use stormglass::System;
 use stormglass::checker::{DlqRouting, EffectOnce};
 use stormglass::plan::FaultKind;
 
+use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
 use mark_before_ack::MarkBeforeAck;
 use no_dedup::NoDedup;
@@ -115,5 +118,11 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::Poison, FaultKind::CapacityLimit],
         breaks: "dlq-routing",
         plant: |name| judged(Deployment::new(name).give_up(SwallowParkingError)),
+    },
+    Defect {
+        id: "dedup-in-memory",
+        exposed_by: &[FaultKind::Crash],
+        breaks: "effect-once",
+        plant: |name| judged(Deployment::new(name).processes(DedupInMemory)),
     },
 ];

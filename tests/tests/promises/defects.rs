@@ -123,4 +123,5 @@ detected! {
     swallowing_a_publish_error_loses_events: "swallow-publish-error",
     dropping_after_retries_breaks_dlq_routing: "drop-after-retries",
     swallowing_a_parking_error_breaks_dlq_routing: "dlq-publish-error-swallowed",
+    a_memory_of_what_was_handled_breaks_effect_once: "dedup-in-memory",
 }

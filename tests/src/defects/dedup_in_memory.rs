@@ -1,0 +1,46 @@
+//! `dedup-in-memory`: what was handled already is known as long as the process lives.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reference_system::Environment;
+use reference_system::consumer::{self, Handler};
+use reference_system::event::Event;
+use reference_system::inbox::Inbox;
+use reference_system::ports::Transaction;
+use scenarios::deploy::Processes;
+
+use super::rewired::Rewired;
+
+/// Consumers that begin each life with an empty memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DedupInMemory;
+
+impl Processes for DedupInMemory {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+        let inbox = Remembered::default();
+        consumer::run(Rewired::inbox(environment, inbox), handler).await
+    }
+}
+
+/// The ids of the events of one life.
+#[derive(Clone, Default)]
+struct Remembered(Arc<Mutex<BTreeSet<String>>>);
+
+impl Inbox for Remembered {
+    async fn knows<T: Transaction>(&self, _: &mut T, _: &str, id: &str) -> sqlx::Result<bool> {
+        let ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(ids.contains(id))
+    }
+
+    async fn first_time<T: Transaction>(
+        &self,
+        _: &mut T,
+        _: &str,
+        event: &Event,
+    ) -> sqlx::Result<bool> {
+        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(ids.insert(event.id.to_string()))
+    }
+}
