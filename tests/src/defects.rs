@@ -3,6 +3,8 @@
 //! Each defect is another implementation behind a trait that the reference system has anyway, so
 //! that the correct code holds no switch. What a defect does to a run is for the tests to show.
 
+mod by_hand;
+mod dedup_before_effect;
 mod dedup_in_memory;
 mod drop_after_retries;
 mod mark_before_ack;
@@ -21,6 +23,7 @@ use stormglass::System;
 use stormglass::checker::{DlqRouting, EffectOnce};
 use stormglass::plan::FaultKind;
 
+use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
 use mark_before_ack::MarkBeforeAck;
@@ -124,5 +127,15 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::Crash],
         breaks: "effect-once",
         plant: |name| judged(Deployment::new(name).processes(DedupInMemory)),
+    },
+    Defect {
+        id: "dedup-before-effect",
+        exposed_by: &[
+            FaultKind::Crash,
+            FaultKind::StatementError,
+            FaultKind::CommitLost,
+        ],
+        breaks: "no-lost-event",
+        plant: |name| judged(Deployment::new(name).processes(DedupBeforeEffect)),
     },
 ];

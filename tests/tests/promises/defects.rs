@@ -124,4 +124,5 @@ detected! {
     dropping_after_retries_breaks_dlq_routing: "drop-after-retries",
     swallowing_a_parking_error_breaks_dlq_routing: "dlq-publish-error-swallowed",
     a_memory_of_what_was_handled_breaks_effect_once: "dedup-in-memory",
+    recording_before_the_effect_loses_events: "dedup-before-effect",
 }

@@ -1,0 +1,114 @@
+//! A consumer written by hand around the reference system's handlers. What it does with each delivery is for
+//! the mistakes to choose; it is no mistake itself.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use reference_system::consumer::{Effect, Failure, Handler};
+use reference_system::correlation::Correlation;
+use reference_system::event::Event;
+use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
+use reference_system::ports::{Database, Transaction};
+use reference_system::publishing::PublishPattern;
+use reference_system::{Environment, journal, version_guard};
+use tokio::time::sleep;
+
+/// The wait before anything is tried again.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+/// A service's handler and what it needs.
+pub(super) struct Consumer<E, H> {
+    pub(super) environment: E,
+    pub(super) handler: H,
+}
+
+/// What is done with each delivery of an event that the handler wants.
+pub(super) trait Routine {
+    /// Handles and settles one delivery.
+    async fn handle<E: Environment, H: Handler>(
+        &self,
+        consumer: &Consumer<E, H>,
+        event: &Event,
+        delivery: impl Delivery,
+    ) -> Result<(), BrokerError>;
+}
+
+impl<E: Environment, H: Handler> Consumer<E, H> {
+    /// Consumes one delivery after the other, for ever.
+    pub(super) async fn run(self, routine: impl Routine) -> Infallible {
+        loop {
+            let group = self.handler.consumer();
+            let broker = self.environment.broker();
+            if let Ok(mut deliveries) = broker.subscribe(group, self.handler.topics()).await {
+                while let Ok(delivery) = deliveries.next().await {
+                    let settled = match self.wanted(&delivery) {
+                        Some(event) => routine.handle(&self, &event, delivery).await,
+                        None => delivery.ack().await,
+                    };
+                    if settled.is_err() {
+                        break;
+                    }
+                }
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The event, if it can be read and the handler has an effect for it.
+    pub(super) fn wanted(&self, delivery: &impl Delivery) -> Option<Event> {
+        let event = Event::decode(delivery.message()).ok()?;
+        let handles = self.handler.handles().contains(&event.event_type.as_str());
+        handles.then_some(event)
+    }
+
+    /// Begins a transaction.
+    pub(super) async fn begin(&self) -> sqlx::Result<<E::Database as Database>::Transaction> {
+        self.environment.database().begin().await
+    }
+
+    /// Prepares the event outside of any transaction.
+    pub(super) async fn prepare(&self, event: &Event) -> Result<H::Prepared, Failure> {
+        let database = self.environment.database();
+        self.handler.prepare(database, event).await
+    }
+
+    /// Effect, journal and outbox of a prepared event within `tx`; what is announced belongs to `chain`.
+    pub(super) async fn apply<T: Transaction>(
+        &self,
+        tx: &mut T,
+        event: &Event,
+        prepared: H::Prepared,
+        chain: &Correlation,
+    ) -> Result<(), Failure> {
+        match self.handler.apply(tx, event, prepared).await? {
+            Effect::Discarded { reason } => {
+                version_guard::discard(tx, self.handler.consumer(), event, &reason).await?;
+            }
+            Effect::Applied { effect, announces } => {
+                let identifiers = self.environment.identifiers();
+                let announced = announces.map(|new| chain.event(identifiers, new));
+                let entry = journal::Entry {
+                    effect,
+                    entity: &event.entity,
+                    correlation_id: &chain.correlation_id,
+                    cause_id: Some(event.id),
+                    announced_by: announced.as_ref(),
+                };
+                journal::append(tx, entry).await?;
+                let publishing = self.environment.publishing();
+                publishing.record(tx, announced.as_slice()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole effect in a transaction of its own, and nothing else in it.
+    pub(super) async fn effect(&self, event: &Event) -> Result<(), Failure> {
+        let prepared = self.prepare(event).await?;
+        let mut tx = self.begin().await?;
+        let chain = Correlation::caused_by(event);
+        self.apply(&mut tx, event, prepared, &chain).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
