@@ -4,6 +4,7 @@
 //! that the correct code holds no switch. What a defect does to a run is for the tests to show.
 
 mod by_hand;
+mod check_then_act;
 mod dedup_before_effect;
 mod dedup_in_memory;
 mod drop_after_retries;
@@ -23,6 +24,7 @@ use stormglass::System;
 use stormglass::checker::{DlqRouting, EffectOnce};
 use stormglass::plan::FaultKind;
 
+use check_then_act::CheckThenAct;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
@@ -137,5 +139,15 @@ pub const DEFECTS: &[Defect] = &[
         ],
         breaks: "no-lost-event",
         plant: |name| judged(Deployment::new(name).processes(DedupBeforeEffect)),
+    },
+    Defect {
+        id: "check-then-act",
+        exposed_by: &[
+            FaultKind::Crash,
+            FaultKind::StatementError,
+            FaultKind::CommitLost,
+        ],
+        breaks: "effect-once",
+        plant: |name| judged(Deployment::new(name).processes(CheckThenAct)),
     },
 ];

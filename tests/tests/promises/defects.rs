@@ -125,4 +125,5 @@ detected! {
     swallowing_a_parking_error_breaks_dlq_routing: "dlq-publish-error-swallowed",
     a_memory_of_what_was_handled_breaks_effect_once: "dedup-in-memory",
     recording_before_the_effect_loses_events: "dedup-before-effect",
+    recording_after_the_effect_breaks_effect_once: "check-then-act",
 }
