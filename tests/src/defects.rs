@@ -3,6 +3,7 @@
 //! Each defect is another implementation behind a trait that the reference system has anyway, so
 //! that the correct code holds no switch. What a defect does to a run is for the tests to show.
 
+mod ack_before_commit;
 mod by_hand;
 mod check_then_act;
 mod dedup_before_effect;
@@ -24,6 +25,7 @@ use stormglass::System;
 use stormglass::checker::{DlqRouting, EffectOnce};
 use stormglass::plan::FaultKind;
 
+use ack_before_commit::AckBeforeCommit;
 use check_then_act::CheckThenAct;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
@@ -149,5 +151,11 @@ pub const DEFECTS: &[Defect] = &[
         ],
         breaks: "effect-once",
         plant: |name| judged(Deployment::new(name).processes(CheckThenAct)),
+    },
+    Defect {
+        id: "ack-before-commit",
+        exposed_by: &[FaultKind::Crash],
+        breaks: "no-lost-event",
+        plant: |name| judged(Deployment::new(name).processes(AckBeforeCommit)),
     },
 ];

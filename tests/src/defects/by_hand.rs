@@ -7,6 +7,7 @@ use std::time::Duration;
 use reference_system::consumer::{Effect, Failure, Handler};
 use reference_system::correlation::Correlation;
 use reference_system::event::Event;
+use reference_system::inbox::Inbox;
 use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
 use reference_system::ports::{Database, Transaction};
 use reference_system::publishing::PublishPattern;
@@ -108,6 +109,18 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
         let mut tx = self.begin().await?;
         let chain = Correlation::caused_by(event);
         self.apply(&mut tx, event, prepared, &chain).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Inbox and effect in one transaction, as it should be; what is announced belongs to `chain`.
+    pub(super) async fn once(&self, event: &Event, chain: &Correlation) -> Result<(), Failure> {
+        let prepared = self.prepare(event).await?;
+        let mut tx = self.begin().await?;
+        let (inbox, name) = (self.environment.inbox(), self.handler.consumer());
+        if inbox.first_time(&mut tx, name, event).await? {
+            self.apply(&mut tx, event, prepared, chain).await?;
+        }
         tx.commit().await?;
         Ok(())
     }

@@ -126,4 +126,5 @@ detected! {
     a_memory_of_what_was_handled_breaks_effect_once: "dedup-in-memory",
     recording_before_the_effect_loses_events: "dedup-before-effect",
     recording_after_the_effect_breaks_effect_once: "check-then-act",
+    acknowledging_before_the_commit_loses_events: "ack-before-commit",
 }

@@ -1,0 +1,44 @@
+//! `ack-before-commit`: a delivery is acknowledged when it comes, and handled then.
+
+use std::convert::Infallible;
+
+use reference_system::Environment;
+use reference_system::consumer::Handler;
+use reference_system::correlation::Correlation;
+use reference_system::event::Event;
+use reference_system::ports::broker::{BrokerError, Delivery};
+use scenarios::deploy::Processes;
+use tokio::time::sleep;
+
+use super::by_hand::{Consumer, PAUSE, Routine};
+
+/// Commits offsets on receipt, as clients do by themselves unless they are told not to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AckBeforeCommit;
+
+impl Processes for AckBeforeCommit {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+        let consumer = Consumer {
+            environment,
+            handler,
+        };
+        consumer.run(*self).await
+    }
+}
+
+impl Routine for AckBeforeCommit {
+    async fn handle<E: Environment, H: Handler>(
+        &self,
+        consumer: &Consumer<E, H>,
+        event: &Event,
+        delivery: impl Delivery,
+    ) -> Result<(), BrokerError> {
+        delivery.ack().await?;
+        let chain = Correlation::caused_by(event);
+        while let Err(error) = consumer.once(event, &chain).await {
+            tracing::warn!(%error, "will be tried again");
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
