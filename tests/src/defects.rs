@@ -13,6 +13,7 @@ mod mark_before_ack;
 mod no_dedup;
 mod publish_before_commit;
 mod random_partition_key;
+mod retry_burn;
 mod rewired;
 mod swallow_parking_error;
 mod swallow_publish_error;
@@ -34,6 +35,7 @@ use mark_before_ack::MarkBeforeAck;
 use no_dedup::NoDedup;
 use publish_before_commit::PublishBeforeCommit;
 use random_partition_key::ByEventId;
+use retry_burn::RetryBurn;
 use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
 
@@ -157,5 +159,11 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::Crash],
         breaks: "no-lost-event",
         plant: |name| judged(Deployment::new(name).processes(AckBeforeCommit)),
+    },
+    Defect {
+        id: "retry-burn",
+        exposed_by: &[FaultKind::ExternalOutage, FaultKind::StatementError],
+        breaks: "dlq-routing",
+        plant: |name| judged(Deployment::new(name).processes(RetryBurn)),
     },
 ];

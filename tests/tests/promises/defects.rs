@@ -127,4 +127,5 @@ detected! {
     recording_before_the_effect_loses_events: "dedup-before-effect",
     recording_after_the_effect_breaks_effect_once: "check-then-act",
     acknowledging_before_the_commit_loses_events: "ack-before-commit",
+    counting_transient_errors_breaks_dlq_routing: "retry-burn",
 }
