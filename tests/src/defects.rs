@@ -6,6 +6,7 @@
 mod ack_before_commit;
 mod by_hand;
 mod check_then_act;
+mod correlation_regenerated;
 mod dedup_before_effect;
 mod dedup_in_memory;
 mod drop_after_retries;
@@ -28,6 +29,7 @@ use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
 use check_then_act::CheckThenAct;
+use correlation_regenerated::CorrelationRegenerated;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
@@ -165,5 +167,15 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::ExternalOutage, FaultKind::StatementError],
         breaks: "dlq-routing",
         plant: |name| judged(Deployment::new(name).processes(RetryBurn)),
+    },
+    Defect {
+        id: "correlation-regenerated",
+        exposed_by: &[
+            FaultKind::StatementError,
+            FaultKind::CommitLost,
+            FaultKind::ExternalOutage,
+        ],
+        breaks: "causality",
+        plant: |name| judged(Deployment::new(name).processes(CorrelationRegenerated)),
     },
 ];

@@ -128,4 +128,5 @@ detected! {
     recording_after_the_effect_breaks_effect_once: "check-then-act",
     acknowledging_before_the_commit_loses_events: "ack-before-commit",
     counting_transient_errors_breaks_dlq_routing: "retry-burn",
+    a_new_correlation_id_breaks_causality: "correlation-regenerated",
 }
