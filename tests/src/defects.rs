@@ -10,6 +10,7 @@ mod correlation_regenerated;
 mod dedup_before_effect;
 mod dedup_in_memory;
 mod drop_after_retries;
+mod external_call_before_dedup;
 mod mark_before_ack;
 mod no_dedup;
 mod publish_before_commit;
@@ -33,6 +34,7 @@ use correlation_regenerated::CorrelationRegenerated;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
+use external_call_before_dedup::ExternalCallBeforeDedup;
 use mark_before_ack::MarkBeforeAck;
 use no_dedup::NoDedup;
 use publish_before_commit::PublishBeforeCommit;
@@ -177,5 +179,11 @@ pub const DEFECTS: &[Defect] = &[
         ],
         breaks: "causality",
         plant: |name| judged(Deployment::new(name).processes(CorrelationRegenerated)),
+    },
+    Defect {
+        id: "external-call-before-dedup",
+        exposed_by: &[FaultKind::Duplicate, FaultKind::Crash],
+        breaks: "money-and-stock",
+        plant: |name| judged(Deployment::new(name).processes(ExternalCallBeforeDedup)),
     },
 ];

@@ -129,4 +129,5 @@ detected! {
     acknowledging_before_the_commit_loses_events: "ack-before-commit",
     counting_transient_errors_breaks_dlq_routing: "retry-burn",
     a_new_correlation_id_breaks_causality: "correlation-regenerated",
+    charging_before_the_lookup_breaks_money_and_stock: "external-call-before-dedup",
 }
