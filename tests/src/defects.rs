@@ -12,6 +12,7 @@ mod dedup_in_memory;
 mod drop_after_retries;
 mod external_call_before_dedup;
 mod mark_before_ack;
+mod no_compensation;
 mod no_dedup;
 mod publish_before_commit;
 mod random_partition_key;
@@ -36,6 +37,7 @@ use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
 use external_call_before_dedup::ExternalCallBeforeDedup;
 use mark_before_ack::MarkBeforeAck;
+use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
 use publish_before_commit::PublishBeforeCommit;
 use random_partition_key::ByEventId;
@@ -185,5 +187,13 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::Duplicate, FaultKind::Crash],
         breaks: "money-and-stock",
         plant: |name| judged(Deployment::new(name).processes(ExternalCallBeforeDedup)),
+    },
+    Defect {
+        id: "no-compensation",
+        exposed_by: &[FaultKind::StatementError, FaultKind::Locked],
+        breaks: "money-and-stock",
+        plant: |name| {
+            judged(Deployment::new(name).processes(NoCompensation)).strike(&["inventory"])
+        },
     },
 ];

@@ -130,4 +130,5 @@ detected! {
     counting_transient_errors_breaks_dlq_routing: "retry-burn",
     a_new_correlation_id_breaks_causality: "correlation-regenerated",
     charging_before_the_lookup_breaks_money_and_stock: "external-call-before-dedup",
+    giving_up_a_compensation_breaks_money_and_stock: "no-compensation",
 }
