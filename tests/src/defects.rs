@@ -6,6 +6,7 @@
 mod ack_before_commit;
 mod by_hand;
 mod check_then_act;
+mod compensation_twice;
 mod correlation_regenerated;
 mod dedup_before_effect;
 mod dedup_in_memory;
@@ -31,6 +32,7 @@ use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
 use check_then_act::CheckThenAct;
+use compensation_twice::CompensationTwice;
 use correlation_regenerated::CorrelationRegenerated;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
@@ -194,6 +196,14 @@ pub const DEFECTS: &[Defect] = &[
         breaks: "money-and-stock",
         plant: |name| {
             judged(Deployment::new(name).processes(NoCompensation)).strike(&["inventory"])
+        },
+    },
+    Defect {
+        id: "compensation-twice",
+        exposed_by: &[FaultKind::Duplicate, FaultKind::Rebalance],
+        breaks: "money-and-stock",
+        plant: |name| {
+            judged(Deployment::new(name).processes(CompensationTwice)).strike(&["inventory"])
         },
     },
 ];

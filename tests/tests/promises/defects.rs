@@ -131,4 +131,5 @@ detected! {
     a_new_correlation_id_breaks_causality: "correlation-regenerated",
     charging_before_the_lookup_breaks_money_and_stock: "external-call-before-dedup",
     giving_up_a_compensation_breaks_money_and_stock: "no-compensation",
+    compensating_twice_breaks_money_and_stock: "compensation-twice",
 }

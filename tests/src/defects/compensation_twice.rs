@@ -1,0 +1,115 @@
+//! `compensation-twice`: stock is given back as often as the decline arrives.
+
+use std::convert::Infallible;
+
+use reference_system::Environment;
+use reference_system::consumer::{self, Effect, Failure, Handler};
+use reference_system::event::contract::{PaymentDeclined, StockReleased, event_type};
+use reference_system::event::{Event, NewEvent};
+use reference_system::inbox::{Inbox, ProcessedEvents};
+use reference_system::inventory::Stockkeeping;
+use reference_system::ports::{Database, Transaction};
+use scenarios::deploy::Processes;
+
+use super::rewired::Rewired;
+
+/// Takes care of repetitions on the way forward, and of none on the way back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CompensationTwice;
+
+impl Processes for CompensationTwice {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+        let environment = Rewired::inbox(environment, ForwardOnly);
+        consumer::run(environment, GivingBack(handler)).await
+    }
+}
+
+/// The table `processed_events`, for everything but compensations.
+#[derive(Clone, Copy)]
+struct ForwardOnly;
+
+impl Inbox for ForwardOnly {
+    async fn knows<T: Transaction>(
+        &self,
+        tx: &mut T,
+        consumer: &str,
+        event_id: &str,
+    ) -> sqlx::Result<bool> {
+        ProcessedEvents.knows(tx, consumer, event_id).await
+    }
+
+    async fn first_time<T: Transaction>(
+        &self,
+        tx: &mut T,
+        consumer: &str,
+        event: &Event,
+    ) -> sqlx::Result<bool> {
+        match event.event_type.as_str() {
+            event_type::PAYMENT_DECLINED => Ok(true),
+            _ => ProcessedEvents.first_time(tx, consumer, event).await,
+        }
+    }
+}
+
+/// A handler whose compensation does not ask whether anything is still reserved.
+struct GivingBack<H>(H);
+
+impl<H: Handler> Handler for GivingBack<H> {
+    type Prepared = H::Prepared;
+
+    fn consumer(&self) -> &'static str {
+        self.0.consumer()
+    }
+
+    fn topics(&self) -> &'static [&'static str] {
+        self.0.topics()
+    }
+
+    fn handles(&self) -> &'static [&'static str] {
+        self.0.handles()
+    }
+
+    async fn prepare<D: Database>(
+        &self,
+        database: &D,
+        event: &Event,
+    ) -> Result<H::Prepared, Failure> {
+        self.0.prepare(database, event).await
+    }
+
+    async fn apply<T: Transaction>(
+        &self,
+        tx: &mut T,
+        event: &Event,
+        prepared: H::Prepared,
+    ) -> Result<Effect, Failure> {
+        let is_stock = self.consumer() == Stockkeeping.consumer();
+        match event.event_type.as_str() {
+            event_type::PAYMENT_DECLINED if is_stock => release(tx, event).await,
+            _ => self.0.apply(tx, event, prepared).await,
+        }
+    }
+}
+
+async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+    let _: PaymentDeclined = event.data()?;
+    let (sku, quantity): (String, i64) = sqlx::query_as(
+        "UPDATE reservations SET state = 'released' WHERE order_id = $1 RETURNING sku, quantity",
+    )
+    .bind(&event.entity)
+    .fetch_one(tx.executor())
+    .await?;
+    sqlx::query(
+        "UPDATE stock SET free = free + $1, \
+         reserved = CASE WHEN reserved > $1 THEN reserved - $1 ELSE 0 END WHERE sku = $2",
+    )
+    .bind(quantity)
+    .bind(&sku)
+    .execute(tx.executor())
+    .await?;
+    let data = StockReleased { sku, quantity };
+    Ok(Effect::Applied {
+        effect: "stock released",
+        announces: Some(NewEvent::new(&event.entity, data)),
+    })
+}
