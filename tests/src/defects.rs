@@ -12,9 +12,11 @@ mod dedup_before_effect;
 mod dedup_in_memory;
 mod drop_after_retries;
 mod external_call_before_dedup;
+mod flush_ignores_failure;
 mod mark_before_ack;
 mod no_compensation;
 mod no_dedup;
+mod outbox;
 mod publish_before_commit;
 mod random_partition_key;
 mod retry_burn;
@@ -38,6 +40,7 @@ use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
 use external_call_before_dedup::ExternalCallBeforeDedup;
+use flush_ignores_failure::FlushIgnoresFailure;
 use mark_before_ack::MarkBeforeAck;
 use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
@@ -205,5 +208,11 @@ pub const DEFECTS: &[Defect] = &[
         plant: |name| {
             judged(Deployment::new(name).processes(CompensationTwice)).strike(&["inventory"])
         },
+    },
+    Defect {
+        id: "flush-ignores-failure",
+        exposed_by: &[FaultKind::CapacityLimit, FaultKind::BrokerOutage],
+        breaks: "no-lost-event",
+        plant: |name| judged(Deployment::new(name).processes(FlushIgnoresFailure)),
     },
 ];

@@ -132,4 +132,5 @@ detected! {
     charging_before_the_lookup_breaks_money_and_stock: "external-call-before-dedup",
     giving_up_a_compensation_breaks_money_and_stock: "no-compensation",
     compensating_twice_breaks_money_and_stock: "compensation-twice",
+    ignoring_a_failure_within_a_batch_loses_events: "flush-ignores-failure",
 }

@@ -1,0 +1,49 @@
+//! `flush-ignores-failure`: a batch counts as sent though one of it was not.
+
+use std::convert::Infallible;
+
+use reference_system::Settings;
+use reference_system::ports::{Broker, Database};
+use reference_system::relay::{HandOff, HandOffError, mark_sent};
+use scenarios::deploy::Processes;
+
+use super::outbox::{for_each_outbox, unsent};
+
+/// A relay that publishes a page of rows and asks how it went as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FlushIgnoresFailure;
+
+impl Processes for FlushIgnoresFailure {
+    async fn relay<D: Database, B: Broker>(
+        &self,
+        databases: Vec<D>,
+        broker: B,
+        settings: Settings,
+        _: impl HandOff,
+    ) -> Infallible {
+        for_each_outbox(databases, settings, async |database: &D| {
+            flush(database, &broker).await
+        })
+        .await
+    }
+}
+
+async fn flush<D: Database, B: Broker>(database: &D, broker: &B) -> Result<(), HandOffError> {
+    let rows = unsent(database).await?;
+    let mut failed = None;
+    let mut sent = 0;
+    for row in &rows {
+        match broker.publish(row.message()?).await {
+            Ok(()) => sent += 1,
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) if sent == 0 => return Err(error.into()),
+        _ => {}
+    }
+    for row in &rows {
+        mark_sent(database, row).await?;
+    }
+    Ok(())
+}

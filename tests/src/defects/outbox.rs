@@ -1,0 +1,40 @@
+//! A relay written by hand: what the mistakes in relaying have in common. It is no mistake itself.
+
+use std::convert::Infallible;
+
+use futures::future::{join_all, pending};
+use reference_system::Settings;
+use reference_system::ports::{Database, Transaction};
+use reference_system::relay::{HandOffError, OutboxRow};
+use tokio::time::sleep;
+
+/// Passes over each outbox again and again, for ever.
+pub(super) async fn for_each_outbox<D: Database>(
+    databases: Vec<D>,
+    settings: Settings,
+    pass: impl AsyncFn(&D) -> Result<(), HandOffError>,
+) -> Infallible {
+    let relays = databases.iter().map(async |database| {
+        loop {
+            if let Err(error) = pass(database).await {
+                tracing::warn!(%error, "outbox is not empty");
+            }
+            sleep(settings.relay_poll).await;
+        }
+    });
+    let _: Vec<Infallible> = join_all(relays).await;
+    pending().await
+}
+
+/// All rows that are not marked as sent, in order.
+pub(super) async fn unsent<D: Database>(database: &D) -> sqlx::Result<Vec<OutboxRow>> {
+    let mut tx = database.begin().await?;
+    let rows: Vec<(i64, String, String, String, String, String)> = sqlx::query_as(
+        "SELECT position, event_id, topic, partition_key, headers, payload FROM outbox \
+         WHERE sent = 0 ORDER BY position",
+    )
+    .fetch_all(tx.executor())
+    .await?;
+    tx.rollback().await?;
+    Ok(rows.into_iter().map(OutboxRow::from).collect())
+}
