@@ -6,6 +6,7 @@
 mod ack_before_commit;
 mod by_hand;
 mod check_then_act;
+mod clear_outbox_on_start;
 mod compensation_twice;
 mod correlation_regenerated;
 mod dedup_before_effect;
@@ -34,6 +35,7 @@ use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
 use check_then_act::CheckThenAct;
+use clear_outbox_on_start::ClearOutboxOnStart;
 use compensation_twice::CompensationTwice;
 use correlation_regenerated::CorrelationRegenerated;
 use dedup_before_effect::DedupBeforeEffect;
@@ -214,5 +216,13 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::CapacityLimit, FaultKind::BrokerOutage],
         breaks: "no-lost-event",
         plant: |name| judged(Deployment::new(name).processes(FlushIgnoresFailure)),
+    },
+    Defect {
+        id: "clear-outbox-on-start",
+        exposed_by: &[FaultKind::Crash],
+        breaks: "no-lost-event",
+        plant: |name| {
+            judged(Deployment::new(name).processes(ClearOutboxOnStart)).strike(&["relay"])
+        },
     },
 ];

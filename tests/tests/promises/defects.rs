@@ -133,4 +133,5 @@ detected! {
     giving_up_a_compensation_breaks_money_and_stock: "no-compensation",
     compensating_twice_breaks_money_and_stock: "compensation-twice",
     ignoring_a_failure_within_a_batch_loses_events: "flush-ignores-failure",
+    clearing_the_outbox_on_start_loses_events: "clear-outbox-on-start",
 }

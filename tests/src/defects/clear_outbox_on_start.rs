@@ -1,0 +1,40 @@
+//! `clear-outbox-on-start`: a relay deletes what it believes it sent in its last life.
+
+use std::convert::Infallible;
+
+use reference_system::Settings;
+use reference_system::ports::{Broker, Database, Transaction};
+use reference_system::relay::{self, HandOff};
+use scenarios::deploy::Processes;
+
+use super::crashed_claim_never_freed::{CLAIMED, ClaimFirst};
+
+/// Cleans up behind a crash: a row that was about to be published will have been.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClearOutboxOnStart;
+
+impl Processes for ClearOutboxOnStart {
+    async fn relay<D: Database, B: Broker>(
+        &self,
+        databases: Vec<D>,
+        broker: B,
+        settings: Settings,
+        _: impl HandOff,
+    ) -> Infallible {
+        for database in &databases {
+            if let Err(error) = clear(database).await {
+                tracing::warn!(%error, "outbox is not cleared");
+            }
+        }
+        relay::run_with(databases, broker, settings, ClaimFirst).await
+    }
+}
+
+async fn clear<D: Database>(database: &D) -> sqlx::Result<()> {
+    let mut tx = database.begin().await?;
+    sqlx::query("DELETE FROM outbox WHERE sent = $1")
+        .bind(CLAIMED)
+        .execute(tx.executor())
+        .await?;
+    tx.commit().await
+}
