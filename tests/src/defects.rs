@@ -9,6 +9,7 @@ mod check_then_act;
 mod clear_outbox_on_start;
 mod compensation_twice;
 mod correlation_regenerated;
+mod crashed_claim_never_freed;
 mod dedup_before_effect;
 mod dedup_in_memory;
 mod drop_after_retries;
@@ -38,6 +39,7 @@ use check_then_act::CheckThenAct;
 use clear_outbox_on_start::ClearOutboxOnStart;
 use compensation_twice::CompensationTwice;
 use correlation_regenerated::CorrelationRegenerated;
+use crashed_claim_never_freed::ClaimFirst;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
@@ -224,5 +226,11 @@ pub const DEFECTS: &[Defect] = &[
         plant: |name| {
             judged(Deployment::new(name).processes(ClearOutboxOnStart)).strike(&["relay"])
         },
+    },
+    Defect {
+        id: "crashed-claim-never-freed",
+        exposed_by: &[FaultKind::Crash],
+        breaks: "no-lost-event",
+        plant: |name| judged(Deployment::new(name).hand_off(ClaimFirst)).strike(&["relay"]),
     },
 ];

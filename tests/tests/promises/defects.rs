@@ -134,4 +134,5 @@ detected! {
     compensating_twice_breaks_money_and_stock: "compensation-twice",
     ignoring_a_failure_within_a_batch_loses_events: "flush-ignores-failure",
     clearing_the_outbox_on_start_loses_events: "clear-outbox-on-start",
+    never_freeing_a_claim_loses_events: "crashed-claim-never-freed",
 }

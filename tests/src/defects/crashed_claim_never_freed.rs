@@ -1,0 +1,39 @@
+//! `crashed-claim-never-freed`: rows that a crashed relay had claimed are nobody's any more.
+
+use reference_system::ports::{Broker, Database, Transaction};
+use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
+
+/// What `sent` says of a row that a relay is about to publish.
+pub(super) const CLAIMED: i64 = 2;
+const UNSENT: i64 = 0;
+
+/// Claims a row so that no other relay takes it, and gives it back when it could not be published.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClaimFirst;
+
+impl HandOff for ClaimFirst {
+    async fn hand_off<D: Database, B: Broker>(
+        &self,
+        database: &D,
+        broker: &B,
+        row: &OutboxRow,
+    ) -> Result<(), HandOffError> {
+        mark(database, row, CLAIMED).await?;
+        if let Err(error) = broker.publish(row.message()?).await {
+            mark(database, row, UNSENT).await?;
+            return Err(error.into());
+        }
+        mark_sent(database, row).await?;
+        Ok(())
+    }
+}
+
+async fn mark<D: Database>(database: &D, row: &OutboxRow, sent: i64) -> sqlx::Result<()> {
+    let mut tx = database.begin().await?;
+    sqlx::query("UPDATE outbox SET sent = $1 WHERE position = $2")
+        .bind(sent)
+        .bind(row.position)
+        .execute(tx.executor())
+        .await?;
+    tx.commit().await
+}
