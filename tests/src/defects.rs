@@ -10,6 +10,7 @@ mod clear_outbox_on_start;
 mod compensation_twice;
 mod correlation_regenerated;
 mod crashed_claim_never_freed;
+mod decode_error_at_debug;
 mod dedup_before_effect;
 mod dedup_in_memory;
 mod drop_after_retries;
@@ -40,6 +41,7 @@ use clear_outbox_on_start::ClearOutboxOnStart;
 use compensation_twice::CompensationTwice;
 use correlation_regenerated::CorrelationRegenerated;
 use crashed_claim_never_freed::ClaimFirst;
+use decode_error_at_debug::DecodeErrorAtDebug;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
@@ -232,5 +234,11 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::Crash],
         breaks: "no-lost-event",
         plant: |name| judged(Deployment::new(name).hand_off(ClaimFirst)).strike(&["relay"]),
+    },
+    Defect {
+        id: "decode-error-at-debug",
+        exposed_by: &[FaultKind::Poison],
+        breaks: "dlq-routing",
+        plant: |name| judged(Deployment::new(name).processes(DecodeErrorAtDebug)),
     },
 ];

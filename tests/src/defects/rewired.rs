@@ -23,6 +23,18 @@ impl<E: Environment, N> Rewired<E, E::Broker, N> {
     }
 }
 
+impl<E: Environment, B> Rewired<E, B, E::Inbox> {
+    /// The same with another broker.
+    pub(super) fn broker(environment: E, broker: B) -> Self {
+        let inbox = environment.inbox().clone();
+        Rewired {
+            environment,
+            broker,
+            inbox,
+        }
+    }
+}
+
 impl<E, B, N> Environment for Rewired<E, B, N>
 where
     E: Environment,

@@ -135,4 +135,5 @@ detected! {
     ignoring_a_failure_within_a_batch_loses_events: "flush-ignores-failure",
     clearing_the_outbox_on_start_loses_events: "clear-outbox-on-start",
     never_freeing_a_claim_loses_events: "crashed-claim-never-freed",
+    skipping_what_cannot_be_decoded_breaks_dlq_routing: "decode-error-at-debug",
 }
