@@ -7,6 +7,7 @@ mod ack_before_commit;
 mod by_hand;
 mod check_then_act;
 mod clear_outbox_on_start;
+mod commit_max_offset;
 mod compensation_twice;
 mod correlation_regenerated;
 mod crashed_claim_never_freed;
@@ -38,6 +39,7 @@ use stormglass::plan::FaultKind;
 use ack_before_commit::AckBeforeCommit;
 use check_then_act::CheckThenAct;
 use clear_outbox_on_start::ClearOutboxOnStart;
+use commit_max_offset::CommitMaxOffset;
 use compensation_twice::CompensationTwice;
 use correlation_regenerated::CorrelationRegenerated;
 use crashed_claim_never_freed::ClaimFirst;
@@ -240,5 +242,13 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::Poison],
         breaks: "dlq-routing",
         plant: |name| judged(Deployment::new(name).processes(DecodeErrorAtDebug)),
+    },
+    Defect {
+        id: "commit-max-offset",
+        exposed_by: &[FaultKind::Crash, FaultKind::Slow],
+        breaks: "no-lost-event",
+        plant: |name| {
+            judged(Deployment::new(name).processes(CommitMaxOffset)).strike(&["notification"])
+        },
     },
 ];

@@ -136,4 +136,5 @@ detected! {
     clearing_the_outbox_on_start_loses_events: "clear-outbox-on-start",
     never_freeing_a_claim_loses_events: "crashed-claim-never-freed",
     skipping_what_cannot_be_decoded_breaks_dlq_routing: "decode-error-at-debug",
+    committing_the_highest_offset_loses_events: "commit-max-offset",
 }

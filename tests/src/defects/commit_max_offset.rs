@@ -1,0 +1,73 @@
+//! `commit-max-offset`: events are handled in parallel, and each commits its offset when it is done.
+
+use std::convert::Infallible;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use reference_system::Environment;
+use reference_system::consumer::Handler;
+use reference_system::correlation::Correlation;
+use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
+use scenarios::deploy::Processes;
+use tokio::time::sleep;
+
+use super::by_hand::{Consumer, PAUSE};
+
+/// How many events one consumer handles at once.
+const PARALLEL_MAX: usize = 8;
+
+/// Takes the highest offset that is done for the one up to which all are done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CommitMaxOffset;
+
+impl Processes for CommitMaxOffset {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+        let (broker, topics) = (environment.broker().clone(), handler.topics());
+        let consumer = Consumer {
+            environment,
+            handler,
+        };
+        loop {
+            let group = consumer.handler.consumer();
+            if let Ok(deliveries) = broker.subscribe(group, topics).await {
+                let error = in_parallel(&consumer, deliveries).await;
+                tracing::warn!(%error, "subscribing again");
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Handles deliveries until the broker is lost.
+async fn in_parallel<E: Environment, H: Handler>(
+    consumer: &Consumer<E, H>,
+    mut deliveries: impl Subscription,
+) -> BrokerError {
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(settled) = running.next() => if let Err(error) = settled {
+                return error;
+            },
+            delivery = deliveries.next(), if running.len() < PARALLEL_MAX => match delivery {
+                Ok(delivery) => running.push(handle(consumer, delivery)),
+                Err(error) => return error,
+            },
+        }
+    }
+}
+
+async fn handle<E: Environment, H: Handler>(
+    consumer: &Consumer<E, H>,
+    delivery: impl Delivery,
+) -> Result<(), BrokerError> {
+    if let Some(event) = consumer.wanted(&delivery) {
+        let chain = Correlation::caused_by(&event);
+        while let Err(error) = consumer.once(&event, &chain).await {
+            tracing::warn!(%error, "will be tried again");
+            sleep(PAUSE).await;
+        }
+    }
+    delivery.ack().await
+}
