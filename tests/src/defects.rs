@@ -21,6 +21,7 @@ mod mark_before_ack;
 mod no_compensation;
 mod no_dedup;
 mod outbox;
+mod prefetch_blame;
 mod publish_before_commit;
 mod random_partition_key;
 mod retry_burn;
@@ -28,6 +29,7 @@ mod rewired;
 mod swallow_parking_error;
 mod swallow_publish_error;
 
+use reference_system::Settings;
 use reference_system::publishing::Direct;
 use scenarios::catalogue::under_test;
 use scenarios::deploy::Deployable;
@@ -52,6 +54,7 @@ use flush_ignores_failure::FlushIgnoresFailure;
 use mark_before_ack::MarkBeforeAck;
 use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
+use prefetch_blame::PrefetchBlame;
 use publish_before_commit::PublishBeforeCommit;
 use random_partition_key::ByEventId;
 use retry_burn::RetryBurn;
@@ -249,6 +252,22 @@ pub const DEFECTS: &[Defect] = &[
         breaks: "no-lost-event",
         plant: |name| {
             judged(Deployment::new(name).processes(CommitMaxOffset)).strike(&["notification"])
+        },
+    },
+    Defect {
+        id: "prefetch-blame",
+        exposed_by: &[FaultKind::Crash],
+        breaks: "dlq-routing",
+        plant: |name| {
+            let settings = Settings {
+                attempts_max: 1,
+                ..Settings::default()
+            };
+            judged(
+                Deployment::new(name)
+                    .processes(PrefetchBlame)
+                    .settings(settings),
+            )
         },
     },
 ];

@@ -137,4 +137,5 @@ detected! {
     never_freeing_a_claim_loses_events: "crashed-claim-never-freed",
     skipping_what_cannot_be_decoded_breaks_dlq_routing: "decode-error-at-debug",
     committing_the_highest_offset_loses_events: "commit-max-offset",
+    blaming_what_was_in_flight_breaks_dlq_routing: "prefetch-blame",
 }

@@ -1,0 +1,131 @@
+//! `prefetch-blame`: a crash counts as a failed attempt of every message in flight.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use reference_system::Environment;
+use reference_system::consumer::{Failure, Handler};
+use reference_system::correlation::Correlation;
+use reference_system::dead_letter::{GiveUp, Refused};
+use reference_system::event::Event;
+use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
+use reference_system::ports::{Database, Transaction};
+use scenarios::deploy::Processes;
+use tokio::time::{sleep, timeout};
+
+use super::by_hand::{Consumer, PAUSE};
+
+/// How many messages are taken at once.
+const PREFETCH: usize = 8;
+/// How long a batch waits for its next message.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// Counts an attempt at each message of a batch before the first of them is handled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PrefetchBlame;
+
+impl Processes for PrefetchBlame {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+        let (broker, topics) = (environment.broker().clone(), handler.topics());
+        let consumer = Consumer {
+            environment,
+            handler,
+        };
+        loop {
+            let group = consumer.handler.consumer();
+            if let Ok(mut deliveries) = broker.subscribe(group, topics).await {
+                while let Ok(batch) = batch(&mut deliveries).await {
+                    if handle(&consumer, batch).await.is_err() {
+                        break;
+                    }
+                }
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn batch<S: Subscription>(deliveries: &mut S) -> Result<Vec<S::Delivery>, BrokerError> {
+    let mut batch = vec![deliveries.next().await?];
+    while batch.len() < PREFETCH
+        && let Ok(delivery) = timeout(LINGER, deliveries.next()).await
+    {
+        batch.push(delivery?);
+    }
+    Ok(batch)
+}
+
+async fn handle<E: Environment, H: Handler>(
+    consumer: &Consumer<E, H>,
+    batch: Vec<impl Delivery>,
+) -> Result<(), BrokerError> {
+    let mut counted = Vec::new();
+    for delivery in batch {
+        let attempts = match consumer.wanted(&delivery) {
+            Some(event) => Some((until_it_works(|| count(consumer, &event)).await, event)),
+            None => None,
+        };
+        counted.push((delivery, attempts));
+    }
+    for (delivery, attempts) in counted {
+        if let Some((attempts, event)) = attempts {
+            let message = delivery.message();
+            let refused = Refused {
+                consumer: consumer.handler.consumer(),
+                message,
+                event_id: &event.id.to_string(),
+                entity: &event.entity,
+                attempts,
+                error: "the consumer died",
+            };
+            until_it_works(|| apply_or_park(consumer, &event, refused)).await;
+        }
+        delivery.ack().await?;
+    }
+    Ok(())
+}
+
+async fn apply_or_park<E: Environment, H: Handler>(
+    consumer: &Consumer<E, H>,
+    event: &Event,
+    refused: Refused<'_>,
+) -> Result<(), Failure> {
+    let environment = &consumer.environment;
+    if refused.attempts > environment.settings().attempts_max {
+        let (database, broker) = (environment.database(), environment.broker());
+        return environment
+            .give_up()
+            .give_up(database, broker, refused)
+            .await;
+    }
+    consumer.once(event, &Correlation::caused_by(event)).await
+}
+
+/// Counts one more attempt and gives the number of them.
+async fn count<E: Environment, H: Handler>(
+    consumer: &Consumer<E, H>,
+    event: &Event,
+) -> Result<u32, Failure> {
+    let mut tx = consumer.environment.database().begin().await?;
+    let attempts: i64 = sqlx::query_scalar(
+        "INSERT INTO attempts (consumer, event_id, attempts, last_error) VALUES ($1, $2, 1, '') \
+         ON CONFLICT (consumer, event_id) DO UPDATE SET attempts = attempts.attempts + 1 \
+         RETURNING attempts",
+    )
+    .bind(consumer.handler.consumer())
+    .bind(event.id.to_string())
+    .fetch_one(tx.executor())
+    .await?;
+    tx.commit().await?;
+    Ok(u32::try_from(attempts).unwrap_or(u32::MAX))
+}
+
+async fn until_it_works<T>(attempt: impl AsyncFn() -> Result<T, Failure>) -> T {
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) => tracing::warn!(%error, "will be tried again"),
+        }
+        sleep(PAUSE).await;
+    }
+}
