@@ -2,12 +2,14 @@
 //!
 //! A plan is data, so one shrinker serves tests, the command line and saved artefacts. Faults that
 //! did not bite go first, then faults, then operations (delta debugging, Zeller and Hildebrandt,
-//! TSE 2002), then faults are aimed anew so that fewer operations lead up to them.
+//! TSE 2002), then faults are aimed anew so that fewer operations lead up to them. A fault at a time
+//! meets what it has to meet only as long as everything before it takes as long, so one that holds
+//! many operations back is aimed at a call instead.
 
 use std::collections::BTreeSet;
 
 use crate::checker::Verdict;
-use crate::plan::Plan;
+use crate::plan::{Action, Aim, Call, Plan, Side, Trigger};
 use crate::simulation::{Recording, Run, RunError, run};
 use crate::system::System;
 
@@ -64,6 +66,27 @@ pub fn breaks(system: &System, run: &Run, property: &str) -> bool {
         .iter()
         .filter(|own| own.id() == property)
         .any(|own| matches!(own.check(&run.history), Verdict::Broken(_)))
+}
+
+/// The calls that a fault at a time may have been meant for, those around which promises are broken
+/// most often first.
+const ANCHORS: &[(Call, Side)] = &[
+    (Call::Commit, Side::After),
+    (Call::Settle, Side::Before),
+    (Call::Publish, Side::After),
+    (Call::External, Side::After),
+    (Call::Statement, Side::After),
+    (Call::Commit, Side::Before),
+    (Call::Publish, Side::Before),
+    (Call::Receive, Side::After),
+];
+
+/// The host whose process a fault strikes.
+fn struck_host(action: &Action) -> Option<&str> {
+    match action {
+        Action::Crash { host, .. } | Action::Pause { host, .. } => Some(host),
+        _ => None,
+    }
 }
 
 /// The two parts of a plan that can get shorter.
@@ -193,18 +216,53 @@ impl Search<'_> {
                 }
             }
         }
-        if self.best.plan.workload.len() > 1 {
-            self.start_over_with_few_operations()?;
+        if self.best.plan.workload.len() > 1 && !self.start_over_with_few_operations()? {
+            self.aim_timed_faults()?;
         }
         Ok(())
     }
 
-    /// Keeps one, then two operations and lets the faults meet them at their first calls.
-    fn start_over_with_few_operations(&mut self) -> Result<(), RunError> {
+    /// Lets a crash or a pause wait for a call instead of a time, if fewer operations will do then.
+    fn aim_timed_faults(&mut self) -> Result<(), RunError> {
         let plan = self.best.plan.clone();
+        for (index, fault) in plan.schedule.iter().enumerate() {
+            let (None, Some(host)) = (&fault.trigger.call, struck_host(&fault.action)) else {
+                continue;
+            };
+            let from_here_on = fault.trigger.at_ms;
+            let from_the_start = from_here_on.min(plan.workload[0].at_ms);
+            for (at_ms, &(call, side)) in [from_here_on, from_the_start]
+                .into_iter()
+                .flat_map(|at_ms| ANCHORS.iter().map(move |anchor| (at_ms, anchor)))
+            {
+                let mut candidate = plan.clone();
+                let aim = Aim {
+                    host: host.to_owned(),
+                    call,
+                    nth: 1,
+                    side,
+                };
+                candidate.schedule[index].trigger = Trigger {
+                    at_ms,
+                    call: Some(aim),
+                };
+                if self.accept(candidate)? && self.start_over_with_few_operations()? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps one, then two operations and lets the faults meet them at their first calls. Says
+    /// whether that was enough.
+    fn start_over_with_few_operations(&mut self) -> Result<bool, RunError> {
+        let plan = self.best.plan.clone();
+        let aims = plan.schedule.iter().filter_map(|f| f.trigger.call.as_ref());
+        let nth_max = aims.map(|aim| first_calls(aim.call)).max().unwrap_or(1);
         for keep in 1..plan.workload.len().min(3) {
-            for start in 0..=plan.workload.len() - keep {
-                for nth in 1..=3 {
+            for nth in 1..=nth_max {
+                for start in 0..=plan.workload.len() - keep {
                     let mut candidate = plan.clone();
                     candidate.workload = plan.workload[start..start + keep].to_vec();
                     let from = candidate.workload[0].at_ms;
@@ -216,11 +274,19 @@ impl Search<'_> {
                         fault.trigger.at_ms = fault.trigger.at_ms.min(from);
                     }
                     if self.accept(candidate)? {
-                        return Ok(());
+                        return Ok(true);
                     }
                 }
             }
         }
-        Ok(())
+        Ok(false)
+    }
+}
+
+/// How many calls of a kind one operation may make at one host before the one that matters.
+fn first_calls(call: Call) -> u32 {
+    match call {
+        Call::Statement => 12,
+        _ => 3,
     }
 }

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use scenarios::Scenario;
 use stormglass::checker::Verdict;
 use stormglass::history::What;
-use stormglass::plan::{Fault, FaultKind, Plan};
+use stormglass::plan::{Action, Fault, FaultKind, Plan, Trigger};
 use stormglass::shrink::{breaks, shrink};
 use stormglass::simulation::{Recording, Run, run};
 use stormglass::{Profile, Seed, System};
@@ -146,7 +146,8 @@ fn no_plan_breaks_a_correct_system() {
 }
 
 /// Whether `part` is what `whole` has at most left after shrinking: the same action, aimed at the
-/// same call of the same host, no later than it was.
+/// same call of the same host, no later than it was. A crash or a pause at a time may wait for a
+/// call of the host that it strikes.
 fn is_aimed_anew(whole: &Fault, part: &Fault) -> bool {
     let aim = |fault: &Fault| {
         let aim = fault.trigger.call.clone();
@@ -154,7 +155,13 @@ fn is_aimed_anew(whole: &Fault, part: &Fault) -> bool {
     };
     let sooner = part.trigger.at_ms <= whole.trigger.at_ms;
     let as_it_was = part.trigger.call.is_some() || part.trigger == whole.trigger;
-    whole.action == part.action && aim(whole) == aim(part) && sooner && as_it_was
+    let struck = match &whole.action {
+        Action::Crash { host, .. } | Action::Pause { host, .. } => Some(host.clone()),
+        _ => None,
+    };
+    let waits = aim(whole).is_none() && aim(part).map(|(host, ..)| host) == struck;
+    let same_call = aim(whole) == aim(part) || waits;
+    whole.action == part.action && same_call && sooner && as_it_was
 }
 
 /// Whether every element of `part` has a partner in `whole`, in the same order.
@@ -189,4 +196,39 @@ fn a_shrunk_plan_is_a_part_of_the_original() {
         Ok(())
     });
     assert!(failures.get() >= 3, "{} plans failed", failures.get());
+}
+
+/// A pause of the ledger shortly before its last posting is entered, at a time that holds for this
+/// workload only. It is long enough for the session to end meanwhile.
+fn pause_before_last_entry(system: &System, seed: Seed) -> Plan {
+    let mut plan = system.plan(seed).unwrap().without_faults();
+    let calm = run(system, &plan, Recording::On).unwrap();
+    let mut latest_first = calm.history.events.iter().rev();
+    let entered = latest_first.find(|event| matches!(event.what, What::Committed { .. }));
+    let at = entered.map(|event| event.at).unwrap_or_default();
+    plan.schedule.push(Fault {
+        trigger: Trigger {
+            at_ms: u64::try_from(at.as_millis()).unwrap() - 2,
+            call: None,
+        },
+        action: Action::Pause {
+            host: "ledger".to_owned(),
+            for_ms: 4_000,
+        },
+    });
+    plan
+}
+
+#[test]
+fn a_pause_at_a_time_holds_no_operations_back() {
+    let system = postings::system("careless postings", Care::Careless);
+    let mut failures = 0;
+    for plan in (0..20).map(|seed| pause_before_last_entry(&system, Seed(seed))) {
+        if let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() {
+            failures += 1;
+            let left = &shrunk.run.plan;
+            assert_eq!(left.workload.len(), 1, "{left}");
+        }
+    }
+    assert!(failures >= 5, "{failures} plans failed");
 }
