@@ -28,6 +28,7 @@ mod retry_burn;
 mod rewired;
 mod swallow_parking_error;
 mod swallow_publish_error;
+mod zombie_consumer;
 
 use reference_system::Settings;
 use reference_system::publishing::Direct;
@@ -60,6 +61,7 @@ use random_partition_key::ByEventId;
 use retry_burn::RetryBurn;
 use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
+use zombie_consumer::{ZombieConsumer, with_second_payment};
 
 /// A mistake, the kinds of fault that expose it, and the property that it breaks.
 #[derive(Clone, Copy, Debug)]
@@ -252,6 +254,16 @@ pub const DEFECTS: &[Defect] = &[
         breaks: "no-lost-event",
         plant: |name| {
             judged(Deployment::new(name).processes(CommitMaxOffset)).strike(&["notification"])
+        },
+    },
+    Defect {
+        id: "zombie-consumer",
+        exposed_by: &[FaultKind::Pause],
+        breaks: "effect-once",
+        plant: |name| {
+            let deployment = Deployment::new(name).processes(ZombieConsumer);
+            with_second_payment(judged(deployment.clone()), deployment)
+                .strike(&["payment", "payment-2"])
         },
     },
     Defect {

@@ -137,5 +137,6 @@ detected! {
     never_freeing_a_claim_loses_events: "crashed-claim-never-freed",
     skipping_what_cannot_be_decoded_breaks_dlq_routing: "decode-error-at-debug",
     committing_the_highest_offset_loses_events: "commit-max-offset",
+    a_consumer_that_outlives_its_membership_breaks_effect_once: "zombie-consumer",
     blaming_what_was_in_flight_breaks_dlq_routing: "prefetch-blame",
 }

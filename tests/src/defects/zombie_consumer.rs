@@ -1,0 +1,66 @@
+//! `zombie-consumer`: a consumer goes on with a partition that was given to somebody else.
+
+use std::convert::Infallible;
+
+use reference_system::Environment;
+use reference_system::consumer::{self, Handler};
+use reference_system::event::Event;
+use reference_system::inbox::{Inbox, ProcessedEvents};
+use reference_system::payment::Charging;
+use reference_system::ports::Transaction;
+use scenarios::deploy::{Deployable, Processes};
+use stormglass::System;
+use stormglass::database::OpenError;
+
+use super::rewired::Rewired;
+
+/// Consumers that take the partitions they once got for theirs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ZombieConsumer;
+
+impl Processes for ZombieConsumer {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+        consumer::run(Rewired::inbox(environment, SoleOwner), handler).await
+    }
+}
+
+/// The table `processed_events`, looked up when a delivery comes. Nobody else can handle the event
+/// after that, as long as nobody else owns the partition.
+#[derive(Clone, Copy)]
+struct SoleOwner;
+
+impl Inbox for SoleOwner {
+    async fn knows<T: Transaction>(
+        &self,
+        tx: &mut T,
+        consumer: &str,
+        event_id: &str,
+    ) -> sqlx::Result<bool> {
+        ProcessedEvents.knows(tx, consumer, event_id).await
+    }
+
+    async fn first_time<T: Transaction>(
+        &self,
+        tx: &mut T,
+        consumer: &str,
+        event: &Event,
+    ) -> sqlx::Result<bool> {
+        ProcessedEvents.first_time(tx, consumer, event).await?;
+        Ok(true)
+    }
+}
+
+/// The same system with a second instance of the payment service.
+pub(super) fn with_second_payment(system: System, deployment: impl Deployable) -> System {
+    system.host("payment-2", move |host| {
+        let deployment = deployment.clone();
+        async move {
+            let environment = deployment.environment(&host, "payment")?;
+            let processes = deployment.what_runs();
+            let charging = Charging::new(processes.card_processor(&host));
+            match processes.consume(environment, charging).await {}
+            #[expect(unreachable_code, reason = "it names the error of the start")]
+            Ok::<(), OpenError>(())
+        }
+    })
+}
