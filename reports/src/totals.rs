@@ -91,7 +91,9 @@ fn verdict(report: &SweepReport) -> String {
     match report.verdict() {
         VerdictWord::Holds => match report.failure_rate_max() {
             Some(rate) => {
-                format!("every property holds; failure rate of each property in each scenario at most {rate}")
+                format!(
+                    "every property holds; failure rate of each property in each scenario at most {rate}"
+                )
             }
             None => "every property holds".to_owned(),
         },
