@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checker::Witness;
 use crate::database::Engine;
-use crate::history::History;
+use crate::history::{Digest, History};
 use crate::plan::Plan;
 use crate::simulation::{Recording, Run, RunError, run};
 use crate::system::System;
@@ -125,19 +125,32 @@ pub struct Divergence {
     pub recorded: Option<String>,
     /// What the second run did, or `None` if it had ended.
     pub came: Option<String>,
+    /// Whether no line differs, only the digests, which stand in the place of events then.
+    pub only_digests: bool,
 }
 
 impl std::fmt::Display for Divergence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let end = "(the run had ended)";
-        writeln!(f, "diverged at event #{}", self.index)?;
+        if self.only_digests {
+            writeln!(
+                f,
+                "diverged in no line of {} events, but in the digest: somebody changed the file, or \
+                 the difference is in\n  something that a line does not show",
+                self.index
+            )?;
+        } else {
+            writeln!(f, "diverged at event #{}", self.index)?;
+        }
         writeln!(f, "  recorded  {}", self.recorded.as_deref().unwrap_or(end))?;
         writeln!(f, "  came      {}", self.came.as_deref().unwrap_or(end))?;
         write!(
             f,
             "  usual causes: the system's code has changed since; it reads the time or random \
-             bytes past the\n  C library, iterates over something ordered by address, keeps state \
-             in a static (Uuid::now_v7\n  does), or lets SQL compute CURRENT_TIMESTAMP or random()"
+             bytes past the\n  C library (rand 0.8 does), iterates over something ordered by address \
+             (ahash is seeded by one),\n  keeps state in a static (Uuid::now_v7 does), shows ids of \
+             threads, tasks or the process, starts\n  threads of its own, or lets SQL compute \
+             CURRENT_TIMESTAMP or random()"
         )
     }
 }
@@ -151,7 +164,26 @@ impl Divergence {
             index,
             recorded: recorded.get(index).cloned(),
             came: came.get(index).cloned(),
+            only_digests: false,
         })
+    }
+
+    /// Two histories of `events` equal lines that differ all the same.
+    pub fn of_digests(events: usize, recorded: &str, came: &Digest) -> Self {
+        Divergence {
+            index: events,
+            recorded: Some(format!("digest {recorded}")),
+            came: Some(format!("digest {came}")),
+            only_digests: true,
+        }
+    }
+}
+
+/// The text of a file. What is no regular file may never end.
+fn read_file(path: &Path) -> std::io::Result<String> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read_to_string(path),
+        false => Err(std::io::Error::other("not a regular file")),
     }
 }
 
@@ -201,7 +233,7 @@ impl Artefact {
     /// If it is unreadable, damaged, foreign or newer than this code.
     pub fn read(path: &Path) -> Result<Self, ArtefactError> {
         let path_buf = || path.to_owned();
-        let text = std::fs::read_to_string(path).map_err(|source| ArtefactError::Unreadable {
+        let text = read_file(path).map_err(|source| ArtefactError::Unreadable {
             path: path_buf(),
             source,
         })?;
@@ -228,30 +260,36 @@ impl Artefact {
     ///
     /// If the artefact is of another system or engine, or the run comes to no result.
     pub fn replay(&self, system: &System) -> Result<Replay, ArtefactError> {
+        let engine = Engine::from_environment().map_err(RunError::from)?;
+        self.fits(system, &engine)?;
+        let run = run(system, &self.plan, Recording::On)?;
+        if run.digest().to_string() == self.digest {
+            return Ok(Replay::Same(Box::new(run)));
+        }
+        let came = lines(&run.history);
+        let divergence = Divergence::between(&self.history, &came);
+        let by_digest = || Divergence::of_digests(came.len(), &self.digest, &run.digest());
+        Ok(Replay::Diverged(divergence.unwrap_or_else(by_digest)))
+    }
+
+    /// Whether the artefact can be replayed with this system on this engine.
+    ///
+    /// # Errors
+    ///
+    /// If it is of another system or engine, or its plan names what the system does not have.
+    pub fn fits(&self, system: &System, engine: &Engine) -> Result<(), ArtefactError> {
         if self.system != system.name() {
             return Err(ArtefactError::OtherSystem {
                 artefact: self.system.clone(),
                 system: system.name().to_owned(),
             });
         }
-        let engine = Engine::from_environment().map_err(RunError::from)?;
         if self.engine != engine.name() {
             return Err(ArtefactError::OtherEngine {
                 recorded: self.engine.clone(),
                 engine: engine.name(),
             });
         }
-        let run = run(system, &self.plan, Recording::On)?;
-        if run.digest().to_string() == self.digest {
-            return Ok(Replay::Same(Box::new(run)));
-        }
-        let came = lines(&run.history);
-        // Equal lines with unequal digests differ in something that a line does not show.
-        let divergence = Divergence::between(&self.history, &came).unwrap_or(Divergence {
-            index: came.len(),
-            recorded: Some(format!("digest {}", self.digest)),
-            came: Some(format!("digest {}", run.digest())),
-        });
-        Ok(Replay::Diverged(divergence))
+        Ok(system.fits(&self.plan).map_err(RunError::from)?)
     }
 }

@@ -39,9 +39,9 @@ pub fn audit(system: &System, seed: Seed) -> Result<Option<Divergence>, RunError
         return Ok(None);
     }
     let divergence = Divergence::between(&lines(&first.history), &lines(&second.history));
-    Ok(Some(divergence.unwrap_or(Divergence {
-        index: first.history.events.len(),
-        recorded: Some(format!("digest {}", first.digest())),
-        came: Some(format!("digest {}", second.digest())),
-    })))
+    let by_digest = || {
+        let (events, recorded) = (first.history.events.len(), first.digest().to_string());
+        Divergence::of_digests(events, &recorded, &second.digest())
+    };
+    Ok(Some(divergence.unwrap_or_else(by_digest)))
 }

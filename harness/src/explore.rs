@@ -203,7 +203,8 @@ pub fn explore(system: &System, exploration: &Exploration<'_>) -> Result<Tally, 
         results: Mutex::default(),
     };
     std::thread::scope(|scope| {
-        for _ in 0..exploration.jobs.max(1) {
+        let useful = usize::try_from(exploration.seeds).unwrap_or(usize::MAX);
+        for _ in 0..exploration.jobs.min(useful).max(1) {
             scope.spawn(|| workers.work());
         }
     });

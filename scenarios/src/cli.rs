@@ -172,7 +172,9 @@ impl From<VerdictWord> for Outcome {
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         match error {
-            RunError::Store(StoreError::Address(_)) => CliError::Usage(error.to_string()),
+            RunError::Store(StoreError::Address(_)) | RunError::Misfit(_) => {
+                CliError::Usage(error.to_string())
+            }
             _ => CliError::Harness(error.to_string()),
         }
     }

@@ -217,7 +217,30 @@ fn what_cannot_be_meant_is_refused_in_one_line() {
         ),
         (&["sweep", "--seeds", "0"], "at least one seed is needed"),
         (&["sweep", "--seeds", "many"], "expected a number of seeds"),
-        (&["sweep", "--seeds", "-1"], "unexpected argument '-1'"),
+        (&["sweep", "--seeds", "-1"], "expected a number of seeds"),
+        (&["sweep", "CALM"], "did you mean `calm`?"),
+        (&["sweep", "--jobs", "100000"], "at most 1024"),
+        (
+            &[
+                "sweep",
+                "--first-seed",
+                "18446744073709551615",
+                "--seeds",
+                "2",
+            ],
+            "goes beyond the greatest seed",
+        ),
+        (
+            &[
+                "audit",
+                "--seeds",
+                "18446744073709551615",
+                "--first-seed",
+                "2",
+            ],
+            "goes beyond the greatest seed",
+        ),
+        (&["run", "calm", "--seed", "-1"], "is not a seed"),
         (
             &["sweep", "--jobs", "0"],
             "at least one run at a time is needed",
@@ -260,6 +283,13 @@ fn an_artefact_that_cannot_be_used_is_refused_in_one_line() {
         changed(&|value| drop(value.as_object_mut().map(|object| object.remove("plan"))));
     let foreign_system = changed(&|value| value["system"] = "box office".into());
     let other_engine = changed(&|value| value["engine"] = "postgres".into());
+    let ghost = |action: &str| {
+        let fault = format!(r#"[{{"trigger": {{"at_ms": 9}}, "action": {action}}}]"#);
+        let fault: serde_json::Value = serde_json::from_str(&fault).expect("it is JSON");
+        changed(&|value| value["plan"]["schedule"] = fault.clone())
+    };
+    let ghost_host = ghost(r#"{"kind": "partition", "a": "relay", "b": "ghost", "for_ms": 9}"#);
+    let endless = ghost(r#"{"kind": "broker_outage", "for_ms": 18446744073709551615}"#);
     for (path, words) in [
         (
             folder.path().join("missing.json"),
@@ -286,17 +316,50 @@ fn an_artefact_that_cannot_be_used_is_refused_in_one_line() {
             file("system.json", &foreign_system),
             "is of `box office`, which is no scenario here",
         ),
+        (file("ghost.json", &ghost_host), "names host `ghost`"),
+        (file("endless.json", &endless), "more than a virtual day"),
         (
             file("engine.json", &other_engine),
             "was recorded on postgres",
         ),
     ] {
         let path = path.to_str().expect("the path is UTF-8");
-        refused(&mut stormglass(&["replay", path]), 2, words);
-        if !words.contains("recorded on") {
-            refused(&mut stormglass(&["shrink", path]), 2, words);
+        for command in ["replay", "shrink"] {
+            refused(&mut stormglass(&[command, path]), 2, words);
         }
     }
+    let no_property = changed(&|value| value["property"] = "no-such-promise".into());
+    let path = file("property.json", &no_property);
+    let path = path.to_str().expect("the path is UTF-8");
+    refused(
+        &mut stormglass(&["shrink", path]),
+        2,
+        "is about `no-such-promise`",
+    );
+}
+
+#[test]
+fn what_others_left_in_the_scratch_folder_changes_no_digest() {
+    let folder = folder();
+    let path = artefact(folder.path(), |_| {});
+    let path = path.to_str().expect("the path is UTF-8");
+    let mut replays: Vec<_> = (0..4)
+        .map(|_| {
+            let mut replay = stormglass(&["replay", path]);
+            replay.stdout(Stdio::null()).stderr(Stdio::null());
+            replay.spawn().expect("the binary can be run")
+        })
+        .collect();
+    // Killed in the middle, these leave their folders behind.
+    for replay in &mut replays[2..] {
+        let _ = replay.kill();
+    }
+    for (number, mut replay) in replays.into_iter().enumerate() {
+        let status = replay.wait().expect("it ends");
+        assert!(number >= 2 || status.code() == Some(0), "{status}");
+    }
+    let again = output(&mut stormglass(&["replay", path]));
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stdout));
 }
 
 #[test]

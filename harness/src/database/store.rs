@@ -5,10 +5,12 @@
 //! own in the server that is named, dropped again when the run is over.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, Connection as _, Executor};
 
 use super::backend::Backend;
@@ -38,9 +40,7 @@ impl Engine {
     /// If the variable holds something that is not a `postgres://` address.
     pub fn from_environment() -> Result<Self, StoreError> {
         match std::env::var(DATABASE_VARIABLE) {
-            Ok(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                Ok(Engine::Postgres { url })
-            }
+            Ok(url) if is_postgres(&url) => Ok(Engine::Postgres { url }),
             Ok(other) if !other.is_empty() => Err(StoreError::Address(other)),
             _ => Ok(Engine::Sqlite),
         }
@@ -53,6 +53,11 @@ impl Engine {
             Engine::Postgres { .. } => "postgres",
         }
     }
+}
+
+fn is_postgres(url: &str) -> bool {
+    let scheme = ["postgres://", "postgresql://"];
+    scheme.iter().any(|scheme| url.starts_with(scheme)) && PgConnectOptions::from_str(url).is_ok()
 }
 
 /// Why a run could not be given its databases.

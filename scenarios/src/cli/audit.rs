@@ -7,7 +7,7 @@ mod process;
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -36,10 +36,14 @@ pub(super) fn audit(arguments: &Arguments) -> Result<Outcome, CliError> {
     let selection = &arguments.selection;
     let scenarios = selection.scenarios()?;
     engine()?;
-    let seeds = selection.seeds.unwrap_or(SEEDS);
-    let chunks = chunks(&scenarios, selection.first_seed, seeds);
-    let bar = ProgressBar::new(chunks.len() as u64);
-    let difference = first_difference(&chunks, selection.jobs(), &|| bar.inc(1));
+    let seeds = selection.seeds_or(SEEDS)?;
+    let work = Work {
+        scenarios: &scenarios,
+        first: selection.first_seed,
+        seeds,
+    };
+    let bar = ProgressBar::new(work.chunks());
+    let difference = work.first_difference(selection.jobs(), &|| bar.inc(1));
     bar.finish_and_clear();
     let Some(difference) = difference? else {
         let (seeds, scenarios) = (
@@ -60,17 +64,32 @@ fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
-fn chunks(scenarios: &[&'static Scenario], first: Seed, seeds: u64) -> Vec<Chunk> {
-    let of_scenario = |scenario: &&'static Scenario| {
-        let name = scenario.name;
-        let begins = (0..seeds).step_by(CHUNK as usize);
-        begins.map(move |begin| Chunk {
-            scenario: name,
-            first: Seed(first.0.wrapping_add(begin)),
-            seeds: CHUNK.min(seeds - begin),
+/// The seeds of all scenarios, cut into what one process runs.
+struct Work<'a> {
+    scenarios: &'a [&'static Scenario],
+    first: Seed,
+    seeds: u64,
+}
+
+impl Work<'_> {
+    fn chunks_each(&self) -> u64 {
+        self.seeds.div_ceil(CHUNK)
+    }
+
+    fn chunks(&self) -> u64 {
+        self.chunks_each()
+            .saturating_mul(self.scenarios.len() as u64)
+    }
+
+    fn chunk(&self, number: u64) -> Option<Chunk> {
+        let scenario = usize::try_from(number / self.chunks_each()).ok()?;
+        let begin = number % self.chunks_each() * CHUNK;
+        Some(Chunk {
+            scenario: self.scenarios.get(scenario)?.name,
+            first: Seed(self.first.0 + begin),
+            seeds: CHUNK.min(self.seeds - begin),
         })
-    };
-    scenarios.iter().flat_map(of_scenario).collect()
+    }
 }
 
 /// A seed whose two runs were not equal.
@@ -97,41 +116,40 @@ impl Difference {
     }
 }
 
-/// The first chunk, in order, whose two processes differ.
-fn first_difference(
-    chunks: &[Chunk],
-    jobs: usize,
-    progress: &(dyn Fn() + Sync),
-) -> Result<Option<Difference>, CliError> {
-    let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
-    let found = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(chunk) = chunks.get(number) else {
-                        return;
-                    };
-                    let compared = compare(chunk);
-                    if !matches!(compared, Ok(None)) {
-                        stop.store(true, Ordering::Relaxed);
-                        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                        found.push((number, compared));
+impl Work<'_> {
+    /// The first seed, in order, whose runs in two processes differ.
+    fn first_difference(
+        &self,
+        jobs: usize,
+        progress: &(dyn Fn() + Sync),
+    ) -> Result<Option<Difference>, CliError> {
+        let next = AtomicU64::new(0);
+        let stop = AtomicBool::new(false);
+        let found = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..jobs.min(usize::try_from(self.chunks()).unwrap_or(jobs)) {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(chunk) = self.chunk(number) else {
+                            return;
+                        };
+                        let compared = compare(&chunk);
+                        if !matches!(compared, Ok(None)) {
+                            stop.store(true, Ordering::Relaxed);
+                            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                            found.push((number, chunk, compared));
+                        }
+                        progress();
                     }
-                    progress();
-                }
-            });
-        }
-    });
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|(number, _)| *number);
-    match found.into_iter().next() {
-        None => Ok(None),
-        Some((number, compared)) => {
-            let chunk = chunks[number].clone();
-            Ok(compared?.map(|seed| Difference { chunk, seed }))
+                });
+            }
+        });
+        let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.sort_by_key(|(number, _, _)| *number);
+        match found.into_iter().next() {
+            None => Ok(None),
+            Some((_, chunk, compared)) => Ok(compared?.map(|seed| Difference { chunk, seed })),
         }
     }
 }

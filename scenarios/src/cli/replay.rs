@@ -8,6 +8,7 @@ use stormglass::{System, narrate};
 
 use super::output::say;
 use super::run::DETAILS;
+use super::selection::advice;
 use super::{CliError, Outcome, engine};
 use crate::catalogue::Scenario;
 
@@ -49,13 +50,16 @@ pub(super) fn replay(arguments: &Arguments) -> Result<Outcome, CliError> {
 
 /// An artefact and the scenario's system that it is of.
 pub(super) fn read(file: &std::path::Path) -> Result<(Artefact, System), CliError> {
-    engine()?;
+    let engine = engine()?;
     let artefact = Artefact::read(file)?;
     let scenario = Scenario::find(&artefact.system).ok_or_else(|| {
         let (file, system) = (file.display(), &artefact.system);
         CliError::Usage(format!(
-            "artefact {file} is of `{system}`, which is no scenario here"
+            "artefact {file} is of `{system}`, which is no scenario here: {}",
+            advice(system)
         ))
     })?;
-    Ok((artefact, scenario.system()))
+    let system = scenario.system();
+    artefact.fits(&system, &engine)?;
+    Ok((artefact, system))
 }

@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "SCENARIO")]
     scenario: String,
     /// The seed
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     seed: Seed,
     /// Also show log lines and what was committed
     #[arg(long)]

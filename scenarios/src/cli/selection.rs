@@ -9,6 +9,9 @@ use stormglass::check::jobs;
 use super::CliError;
 use crate::catalogue::{CATALOGUE, Scenario};
 
+/// More runs at once than this help nobody, and each takes a thread for every connection.
+const JOBS_MAX: usize = 1_024;
+
 /// Scenarios and seeds.
 #[derive(Args, Clone)]
 pub(super) struct Selection {
@@ -16,13 +19,13 @@ pub(super) struct Selection {
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
     /// How many seeds of each scenario
-    #[arg(long, value_name = "N", value_parser = seeds)]
+    #[arg(long, value_name = "N", value_parser = seeds, allow_negative_numbers = true)]
     pub(super) seeds: Option<u64>,
     /// The first seed; the others follow one by one
-    #[arg(long, value_name = "S", default_value_t = Seed(0))]
+    #[arg(long, value_name = "S", default_value_t = Seed(0), allow_negative_numbers = true)]
     pub(super) first_seed: Seed,
     /// How many runs at once; as many as there are cores unless given
-    #[arg(long, value_name = "J", value_parser = workers)]
+    #[arg(long, value_name = "J", value_parser = workers, allow_negative_numbers = true)]
     jobs: Option<usize>,
 }
 
@@ -53,6 +56,22 @@ impl Selection {
         Ok(CATALOGUE.iter().filter(wanted).collect())
     }
 
+    /// How many seeds of each scenario, unless that is more than there are from the first one on.
+    ///
+    /// # Errors
+    ///
+    /// If the last seed would be greater than the greatest there is.
+    pub(super) fn seeds_or(&self, usual: u64) -> Result<u64, CliError> {
+        let (first, seeds) = (self.first_seed, self.seeds.unwrap_or(usual));
+        match first.0.checked_add(seeds - 1) {
+            Some(_) => Ok(seeds),
+            None => Err(CliError::Usage(format!(
+                "--first-seed {first} with {seeds} seeds goes beyond the greatest seed, {}",
+                Seed(u64::MAX)
+            ))),
+        }
+    }
+
     /// How many runs at once.
     pub(super) fn jobs(&self) -> usize {
         self.jobs.unwrap_or_else(jobs)
@@ -65,20 +84,24 @@ impl Selection {
 ///
 /// If there is none; the error names the nearest.
 pub(super) fn scenario(name: &str) -> Result<&'static Scenario, CliError> {
-    Scenario::find(name).ok_or_else(|| {
-        let near = nearest(name)
-            .map(|near| format!("did you mean `{near}`? "))
-            .unwrap_or_default();
-        CliError::Usage(format!(
-            "unknown scenario `{name}`: {near}`stormglass list` names them all"
-        ))
-    })
+    Scenario::find(name)
+        .ok_or_else(|| CliError::Usage(format!("unknown scenario `{name}`: {}", advice(name))))
+}
+
+/// Where to look for the name that was meant.
+pub(super) fn advice(name: &str) -> String {
+    let near = nearest(name).map(|near| format!("did you mean `{near}`? "));
+    format!(
+        "{}`stormglass list` names them all",
+        near.unwrap_or_default()
+    )
 }
 
 /// The scenario whose name differs least, if it is near at all.
 fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
     let names = CATALOGUE.iter().map(|scenario| scenario.name);
-    let near = names.map(|known| (distance(name, known), known)).min()?;
+    let near = names.map(|known| (distance(&name, known), known)).min()?;
     (near.0 <= near.1.len() / 2).then_some(near.1)
 }
 
@@ -108,8 +131,8 @@ fn seeds(text: &str) -> Result<u64, String> {
 fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least one run at a time is needed".to_owned()),
-        Ok(workers) => Ok(workers),
-        Err(_) => Err("expected a number of runs".to_owned()),
+        Ok(workers @ 1..=JOBS_MAX) => Ok(workers),
+        _ => Err(format!("expected a number of runs, at most {JOBS_MAX}")),
     }
 }
 
@@ -122,6 +145,7 @@ mod tests {
         assert_eq!(distance("", "calm"), 4);
         assert_eq!(distance("clam", "calm"), 2);
         assert_eq!(nearest("everthing"), Some("everything"));
+        assert_eq!(nearest("CALM"), Some("calm"));
         assert_eq!(nearest("broker_outage"), Some("broker-outage"));
         assert_eq!(nearest("xyzzyplugh"), None);
     }

@@ -23,6 +23,13 @@ pub(super) struct Arguments {
 /// Shrinks, writes the result beside the artefact and tells its story.
 pub(super) fn shrink(arguments: &Arguments) -> Result<Outcome, CliError> {
     let (artefact, system) = read(&arguments.file)?;
+    let (property, named) = (&artefact.property, system.properties());
+    if named.iter().all(|own| own.id() != property) {
+        let (file, system) = (arguments.file.display(), system.name());
+        return Err(CliError::Usage(format!(
+            "artefact {file} is about `{property}`, which `{system}` is not judged by"
+        )));
+    }
     let path = beside(&arguments.file);
     let folder = path
         .parent()

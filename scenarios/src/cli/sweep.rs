@@ -58,43 +58,59 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
         prepare(folder)?;
     }
     let folder = arguments.out.as_deref().unwrap_or(Path::new(FOLDER));
+    let seeds = arguments.selection.seeds_or(SEEDS)?;
     let sweep = Sweep {
         arguments: &arguments.selection,
+        seeds,
         folder,
-        interrupted: interrupt::on_ctrl_c(),
-        bar: progress_bar(scenarios.len() as u64 * arguments.selection.seeds()),
+        interrupted: interrupt::on_request(),
+        bar: progress_bar(seeds.saturating_mul(scenarios.len() as u64)),
     };
-    let report = sweep.report(&scenarios, &engine)?;
-    if let Some(folder) = &arguments.out {
-        write(&folder.join("report.json"), &json::write(&report))?;
-        write(&folder.join("report.md"), &markdown::render(&report))?;
-    }
+    let (report, failed) = sweep.report(&scenarios, &engine);
     say(&match arguments.format {
         Format::Human => terminal::render(&report, width()),
         Format::Json => json::write(&report),
     })?;
-    Ok(report.verdict().into())
+    if let Some(folder) = &arguments.out {
+        write(&folder.join("report.json"), &json::write(&report))?;
+        write(&folder.join("report.md"), &markdown::render(&report))?;
+    }
+    match failed {
+        None => Ok(report.verdict().into()),
+        Some(error) => Err(error),
+    }
 }
 
 struct Sweep<'a> {
     arguments: &'a Selection,
+    /// Seeds of each scenario.
+    seeds: u64,
     folder: &'a Path,
     interrupted: &'static AtomicBool,
     bar: ProgressBar,
 }
 
 impl Sweep<'_> {
-    fn report(&self, scenarios: &[&Scenario], engine: &Engine) -> Result<SweepReport, CliError> {
+    /// What was found, and why it ended early if the harness failed: what was found until then is
+    /// reported all the same.
+    fn report(&self, scenarios: &[&Scenario], engine: &Engine) -> (SweepReport, Option<CliError>) {
         let begun = Instant::now();
         let mut reports = Vec::new();
+        let mut failed = None;
         for scenario in scenarios {
             if self.is_interrupted() {
                 break;
             }
-            reports.push(self.scenario(scenario)?);
+            match self.scenario(scenario) {
+                Ok(report) => reports.push(report),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
         }
         self.bar.finish_and_clear();
-        Ok(SweepReport {
+        let report = SweepReport {
             version: SweepReport::VERSION,
             first_seed: self.arguments.first_seed.0,
             jobs: self.arguments.jobs() as u64,
@@ -105,7 +121,8 @@ impl Sweep<'_> {
             interrupted: self.is_interrupted(),
             elapsed_ms: milliseconds(begun.elapsed()),
             scenarios: reports,
-        })
+        };
+        (report, failed)
     }
 
     fn is_interrupted(&self) -> bool {
@@ -117,7 +134,7 @@ impl Sweep<'_> {
         self.bar.set_message(scenario.name);
         let exploration = Exploration {
             first: self.arguments.first_seed,
-            seeds: self.arguments.seeds(),
+            seeds: self.seeds,
             jobs: self.arguments.jobs(),
             until: Until::AllSeeds,
             interrupted: self.interrupted,
@@ -201,12 +218,6 @@ fn progress_bar(runs: u64) -> ProgressBar {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Selection {
-    fn seeds(&self) -> u64 {
-        self.seeds.unwrap_or(SEEDS)
-    }
 }
 
 #[cfg(test)]
