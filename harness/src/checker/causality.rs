@@ -7,6 +7,7 @@
 mod origin;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,10 @@ use crate::history::{History, What, short};
 /// request caused. An event that finds its correlation id in use is either a broken chain or
 /// crosstalk, unless it came of the same request: it names the same unknown cause as the first
 /// event of the flow, or, where roots name no cause, was committed in the same transaction.
+///
+/// A consumer begins no flow while it handles an event: what it announces in the transaction of an
+/// effect names an event of that transaction as its cause, and belongs to the flow of one where it
+/// names none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Causality;
 
@@ -61,6 +66,7 @@ impl Property for Causality {
             history,
             events
                 .chain(uncorrelated)
+                .chain(transactions::strangers(&trails, &origins))
                 .chain(unknown_in_logs(&trails, &origins)),
         ) {
             return broken;

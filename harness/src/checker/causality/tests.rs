@@ -2,7 +2,7 @@
 
 use super::Causality;
 use crate::checker::test_history::{
-    Tale, assert_holds, assert_vacuous, at, broken_at, correlated, order_event,
+    Tale, assert_holds, assert_vacuous, at, broken_at, complaint, correlated, order_event,
 };
 use crate::history::{Announcement, Application, Fact, What};
 use crate::message::{CORRELATION_ID, Message};
@@ -39,21 +39,33 @@ fn logs(tale: &mut Tale, host: &str, correlation: &str) -> u64 {
     tale.happens(host, line)
 }
 
-fn applied_under(tale: &mut Tale, id: &str, correlation: &str) -> u64 {
-    let fact = Fact::Applied(Application {
+fn effect(id: &str, correlation: &str) -> Fact {
+    Fact::Applied(Application {
         consumer: "billing".to_owned(),
         event_id: id.to_owned(),
         entity: "order-1".to_owned(),
         effect: "booked".to_owned(),
         correlation_id: correlation.to_owned(),
-    });
-    tale.happens(
-        "billing",
-        What::Observed {
-            database: "billing".into(),
-            fact,
-        },
-    )
+    })
+}
+
+fn observes(tale: &mut Tale, database: &str, fact: Fact) -> u64 {
+    let database = database.into();
+    tale.happens("billing", What::Observed { database, fact })
+}
+
+fn applied_under(tale: &mut Tale, id: &str, correlation: &str) -> u64 {
+    observes(tale, "billing", effect(id, correlation))
+}
+
+/// A host commits the effects of some events and one announcement, all in one transaction.
+fn commits_together(tale: &mut Tale, host: &str, effects: &[&str], new: Announcement) -> u64 {
+    let database = "billing".into();
+    tale.happens(host, What::Committed { database });
+    for id in effects {
+        observes(tale, "billing", effect(id, ""));
+    }
+    observes(tale, "billing", Fact::Announced(new))
 }
 
 #[test]
@@ -63,6 +75,40 @@ fn accepts_a_chain_with_its_effects_and_log_lines() {
     applied_under(&mut tale, "e1", "");
     logs(&mut tale, "billing", "flow-1");
     tale.parks("e2");
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
+fn accepts_events_that_name_a_cause_in_their_transaction() {
+    let mut tale = chain();
+    let either = state("e3", "order-1", "flow-1", "e1");
+    commits_together(&mut tale, "billing", &["e1", "e2"], either);
+    let next_step = Fact::Announced(state("e4", "order-1", "flow-1", "e3"));
+    observes(&mut tale, "billing", next_step);
+    let foreign = state("e5", "order-5", "flow-5", "foreign");
+    commits_together(&mut tale, "billing", &["foreign", "e1"], foreign);
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
+fn accepts_a_new_flow_where_no_event_is_handled() {
+    let mut tale = chain();
+    tale.announces("billing", state("timer", "report-1", "flow-timer", ""));
+    // A request: what announces and what handles it are committed at once.
+    let request = state("e4", "order-4", "flow-4", "");
+    commits_together(&mut tale, "billing", &["e4"], request);
+    // A host that is handed nothing acts on requests.
+    let asked = state("e5", "order-5", "flow-5", "request-5");
+    commits_together(&mut tale, "operator", &["e1"], asked);
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
+fn accepts_what_an_operator_does_with_a_parked_event() {
+    let mut tale = chain();
+    tale.parks("e1");
+    let asked = state("e3", "order-3", "flow-3", "request-3");
+    commits_together(&mut tale, "billing", &["e1"], asked);
     assert_holds(&Causality, &tale);
 }
 
@@ -117,6 +163,29 @@ fn rejects_a_regenerated_correlation_id() {
     let mut tale = chain();
     let regenerated = tale.announces("billing", state("e3", "order-1", "flow-new", "e1"));
     assert_eq!(broken_at(&Causality, &tale), Some(regenerated));
+}
+
+#[test]
+fn rejects_a_chain_that_begins_anew_in_a_consumer() {
+    for cause in ["", "e3", "flow-new", "nobody-knows"] {
+        let mut tale = chain();
+        let anew = state("e3", "order-1", "flow-new", cause);
+        let anew = commits_together(&mut tale, "billing", &["e1"], anew);
+        assert_eq!(broken_at(&Causality, &tale), Some(anew), "{cause}");
+    }
+}
+
+#[test]
+fn rejects_another_event_as_the_cause_than_the_one_that_was_handled() {
+    let mut tale = chain();
+    let wrong = state("e3", "order-1", "flow-1", "e1");
+    let wrong = commits_together(&mut tale, "billing", &["e2"], wrong);
+    assert_eq!(broken_at(&Causality, &tale), Some(wrong));
+    assert_eq!(
+        complaint(&Causality, &tale),
+        "order.changed e3 of order-1 was committed with the effect of order.changed e2 of order-1, \
+         but names e1 as its cause"
+    );
 }
 
 #[test]
