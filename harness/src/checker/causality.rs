@@ -2,14 +2,13 @@
 //!
 //! Log lines are the one claim of a service that is read here, because the claim itself is what is
 //! promised. Whether an id in a log line is the right one of several flows that a host works on at
-//! once cannot be told.
+//! once cannot be told, and neither can what a line without an id belongs to.
 
+mod lines;
 mod origin;
 #[cfg(test)]
 mod tests;
 mod transactions;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use self::origin::{Cause, Origins};
 use super::breach::{Breach, judge};
@@ -17,8 +16,8 @@ use super::trail::{Trail, Trails, correlation_of};
 use super::{Property, Verdict};
 use crate::history::{History, What, short};
 
-/// Every event, effect and log line of a chain carries the correlation id of its ingress, every
-/// event names its cause, and no two flows share an id.
+/// Every event of a chain carries the correlation id of its ingress and names its cause, no two
+/// flows share an id, and effects and log lines that carry an id carry that of their own flow.
 ///
 /// An event whose cause nobody announced or published is taken for a root, which an ingress
 /// request caused. An event that finds its correlation id in use is either a broken chain or
@@ -37,8 +36,8 @@ impl Property for Causality {
     }
 
     fn promise(&self) -> &str {
-        "every event and log line of a chain carries the ingress' correlation id and its cause's id, \
-         and none carries another flow's"
+        "every event of a chain carries the ingress' correlation id and its cause's id, and neither \
+         an event nor an effect nor a log line carries another flow's"
     }
 
     fn check(&self, history: &History) -> Verdict {
@@ -67,7 +66,7 @@ impl Property for Causality {
             events
                 .chain(uncorrelated)
                 .chain(transactions::strangers(&trails, &origins))
-                .chain(unknown_in_logs(&trails, &origins)),
+                .chain(lines::breaches(&trails, &origins)),
         ) {
             return broken;
         }
@@ -196,49 +195,6 @@ fn strayed<'h>(origins: &Origins<'h>, number: usize, trail: &Trail<'h>) -> Vec<B
                 short(correlation)
             );
             Breach::of(trail.event_id, None, index, summary)
-        })
-        .collect()
-}
-
-/// Log lines under a correlation id that no event carries. A request that failed leaves such lines
-/// too, so an id is excused that some host logged at which requests come in: one that is handed no
-/// messages, or that committed a root event.
-fn unknown_in_logs<'h>(trails: &Trails<'h>, origins: &Origins<'h>) -> Vec<Breach<'h>> {
-    let mut hosts_of_unknown: BTreeMap<&str, (u64, BTreeSet<&str>)> = BTreeMap::new();
-    for event in &trails.history.events {
-        if let What::Logged {
-            correlation_id: Some(id),
-            ..
-        } = &event.what
-            && !id.is_empty()
-            && !origins.knows(id)
-        {
-            let lines = hosts_of_unknown
-                .entry(id)
-                .or_insert((event.index, BTreeSet::new()));
-            lines.1.insert(&event.host);
-        }
-    }
-    if hosts_of_unknown.is_empty() {
-        return Vec::new();
-    }
-    let consumers: BTreeSet<&str> = trails
-        .deliveries()
-        .map(|delivered| delivered.host)
-        .collect();
-    let is_ingress = |host: &str| !consumers.contains(host) || origins.is_ingress(host);
-    hosts_of_unknown
-        .into_iter()
-        .filter(|(_, (_, hosts))| !hosts.iter().any(|host| is_ingress(host)))
-        .map(|(id, (index, hosts))| {
-            let host = hosts.first().copied().unwrap_or_default();
-            let id = short(id);
-            Breach::at(
-                index,
-                format!(
-                    "{host} logged correlation id {id}, which no request and no event brought in"
-                ),
-            )
         })
         .collect()
 }

@@ -31,10 +31,14 @@ fn chain() -> Tale {
 }
 
 fn logs(tale: &mut Tale, host: &str, correlation: &str) -> u64 {
+    says(tale, host, "working", Some(correlation))
+}
+
+fn says(tale: &mut Tale, host: &str, text: &str, correlation: Option<&str>) -> u64 {
     let line = What::Logged {
         level: "INFO".to_owned(),
-        message: "working".to_owned(),
-        correlation_id: Some(correlation.to_owned()),
+        message: text.to_owned(),
+        correlation_id: correlation.map(str::to_owned),
     };
     tale.happens(host, line)
 }
@@ -240,6 +244,33 @@ fn rejects_log_lines_under_an_id_that_a_consumer_made_up() {
     let mut tale = chain();
     let made_up = logs(&mut tale, "billing", "flow-made-up");
     assert_eq!(broken_at(&Causality, &tale), Some(made_up));
+}
+
+#[test]
+fn accepts_log_lines_under_every_flow_that_reached_the_host() {
+    let mut tale = chain();
+    tale.announces("orders", state("e3", "order-3", "flow-3", "request-3"));
+    tale.announces("orders", state("e4", "order-4", "flow-4", "request-4"));
+    tale.sends("orders", correlated("e3", "flow-3", "request-3"));
+    tale.delivers("e3");
+    applied_under(&mut tale, "e4", "flow-4");
+    for flow in ["flow-3", "flow-4"] {
+        says(&mut tale, "billing", "waits for event_id=e1", Some(flow));
+    }
+    // No id says nothing; and somebody may have asked for a report under a flow of his own.
+    says(&mut tale, "billing", "handling event_id=e1", None);
+    tale.announces("orders", state("e9", "order-9", "flow-9", "request-9"));
+    logs(&mut tale, "billing", "flow-9");
+    says(&mut tale, "billing", "e1 goes before e9.", Some("flow-9"));
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
+fn rejects_a_log_line_about_an_event_under_a_flow_that_the_host_never_had() {
+    let mut tale = chain();
+    tale.announces("orders", state("e9", "order-9", "flow-9", "request-9"));
+    let crossed = says(&mut tale, "billing", "handling event_id=e1", Some("flow-9"));
+    assert_eq!(broken_at(&Causality, &tale), Some(crossed));
 }
 
 #[test]
