@@ -3,14 +3,20 @@
 //! An event that is suppressed although it was never applied leaves no effect at all: that is for
 //! `no-lost-event` to find.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::breach::{Breach, judge};
-use super::trail::{Trail, Trails};
+use super::trail::{Effect, Trail, Trails};
 use super::{Property, Verdict};
 use crate::history::History;
 
-/// A consumer applies an event at most once, whatever is redelivered or published again.
+/// A consumer applies an event at most once to each entity, whatever is redelivered or published
+/// again.
+///
+/// One event may have effects on several entities, in one transaction or in several, as when a
+/// batch is resumed where it broke off; and one transaction may leave several different rows about
+/// one entity. Where a probe names no entity, all effects of an event count as being about one. An
+/// entity that is new with every effect (the id of the row itself) hides a second one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EffectOnce;
 
@@ -39,15 +45,22 @@ impl Property for EffectOnce {
     }
 }
 
-/// The second effect at every consumer that has one.
+/// The second effect on an entity at every consumer that has one.
 fn repeated<'h>(trail: &Trail<'h>) -> Vec<Breach<'h>> {
-    let mut times: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut kept: BTreeMap<(&str, &str), Vec<&Effect<'h>>> = BTreeMap::new();
+    let mut accused = BTreeSet::new();
     let mut breaches = Vec::new();
     for effect in &trail.applied {
-        let times = times.entry(effect.consumer).or_default();
-        *times += 1;
-        if *times == 2 {
-            let consumer = effect.consumer;
+        let consumer = effect.consumer;
+        let earlier = kept
+            .entry((consumer, &effect.application.entity))
+            .or_default();
+        if earlier
+            .iter()
+            .all(|first| is_part_of_one_effect(first, effect))
+        {
+            earlier.push(effect);
+        } else if accused.insert(consumer) {
             let summary = format!("{consumer} applied {} twice", trail.name());
             breaches.push(Breach::of(
                 trail.event_id,
@@ -58,6 +71,14 @@ fn repeated<'h>(trail: &Trail<'h>) -> Vec<Breach<'h>> {
         }
     }
     breaches
+}
+
+/// Whether two rows about one entity tell of one effect: one transaction wrote them, and they say
+/// different things.
+fn is_part_of_one_effect(one: &Effect<'_>, other: &Effect<'_>) -> bool {
+    one.commit.is_some()
+        && one.commit == other.commit
+        && one.application.effect != other.application.effect
 }
 
 /// Whether some group was handed the event more than once, as one copy or as several.
@@ -76,6 +97,7 @@ mod tests {
     use super::EffectOnce;
     use crate::checker::Property;
     use crate::checker::test_history::{Tale, assert_holds, assert_vacuous, broken_at, complaint};
+    use crate::history::{Application, Fact, What};
 
     #[test]
     fn accepts_a_redelivery_without_second_effect() {
@@ -86,6 +108,66 @@ mod tests {
         tale.delivers("e1");
         tale.acks("e1");
         assert_holds(&EffectOnce, &tale);
+    }
+
+    /// `billing` commits effects of an event in one transaction: entity and what was done.
+    fn commits(tale: &mut Tale, effects: &[(&str, &str)]) -> u64 {
+        let database = "billing".into();
+        let mut last = tale.happens("billing", What::Committed { database });
+        for (entity, effect) in effects {
+            let fact = Fact::Applied(Application {
+                consumer: "billing".to_owned(),
+                event_id: "e1".to_owned(),
+                entity: (*entity).to_owned(),
+                effect: (*effect).to_owned(),
+                correlation_id: String::new(),
+            });
+            let database = "billing".into();
+            last = tale.happens("billing", What::Observed { database, fact });
+        }
+        last
+    }
+
+    #[test]
+    fn accepts_effects_on_several_entities_and_several_rows_of_one_effect() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        commits(&mut tale, &[("sku-a", "reserved"), ("sku-b", "reserved")]);
+        tale.crashes("billing");
+        tale.delivers("e1");
+        commits(&mut tale, &[("sku-c", "reserved"), ("sku-c", "reordered")]);
+        tale.acks("e1");
+        assert_holds(&EffectOnce, &tale);
+    }
+
+    #[test]
+    fn rejects_a_second_effect_on_one_of_several_entities() {
+        for twice in [&[("sku-b", "reserved")][..], &[("sku-b", "other words")]] {
+            let mut tale = Tale::on_kafka();
+            tale.brings("e1", "order-1");
+            commits(&mut tale, &[("sku-a", "reserved"), ("sku-b", "reserved")]);
+            let twice = commits(&mut tale, twice);
+            assert_eq!(broken_at(&EffectOnce, &tale), Some(twice));
+        }
+    }
+
+    #[test]
+    fn rejects_two_equal_rows_of_one_transaction() {
+        for row in [("sku-a", "reserved"), ("", "reserved"), ("", "")] {
+            let mut tale = Tale::on_kafka();
+            tale.brings("e1", "order-1");
+            let twice = commits(&mut tale, &[row, row]);
+            assert_eq!(broken_at(&EffectOnce, &tale), Some(twice), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn rejects_a_second_effect_that_names_no_entity() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        commits(&mut tale, &[("", "balance 10")]);
+        let twice = commits(&mut tale, &[("", "balance 20")]);
+        assert_eq!(broken_at(&EffectOnce, &tale), Some(twice));
     }
 
     #[test]

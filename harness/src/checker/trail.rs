@@ -49,6 +49,8 @@ pub(super) struct Effect<'h> {
     /// The group whose effect it is.
     pub(super) consumer: &'h str,
     pub(super) application: &'h Application,
+    /// The commit after which it was seen, if one was recorded before it.
+    pub(super) commit: Option<u64>,
     /// The copy that the consumer was busy with, as far as the deliveries tell.
     pub(super) original: Option<&'h Position>,
 }
@@ -210,6 +212,8 @@ pub(super) struct Trails<'h> {
     by_position: Placements<'h, usize>,
     /// The groups that park in each dead letter topic.
     parking: BTreeMap<&'h str, Vec<&'h str>>,
+    /// The latest commit of each database, while the history is read.
+    committed: BTreeMap<&'h str, u64>,
 }
 
 impl<'h> Trails<'h> {
@@ -229,6 +233,7 @@ impl<'h> Trails<'h> {
             by_id: BTreeMap::new(),
             by_position: Placements::new(),
             parking,
+            committed: BTreeMap::new(),
         };
         for event in &history.events {
             trails.read(event);
@@ -283,6 +288,9 @@ impl<'h> Trails<'h> {
     fn read(&mut self, event: &'h Event) {
         match &event.what {
             What::Published { position, message } => self.read_published(event, position, message),
+            What::Committed { database } => {
+                self.committed.insert(database, event.index);
+            }
             What::Observed { database, fact } => self.read_fact(event, database, fact),
             What::Delivered {
                 group, position, ..
@@ -392,6 +400,7 @@ impl<'h> Trails<'h> {
             index: event.index,
             consumer,
             application,
+            commit: self.committed.get(database).copied(),
             original: self.trails[trail].in_hand(consumer, &event.host),
         };
         (trail, effect)
