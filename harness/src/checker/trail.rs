@@ -23,6 +23,22 @@ pub(super) struct Announced<'h> {
     pub(super) announcement: &'h Announcement,
 }
 
+impl Announced<'_> {
+    /// Whether two announcements under one id are of different events. What a probe leaves empty is
+    /// no difference.
+    fn is_other_event(&self, other: &Announced<'_>) -> bool {
+        let (own, other) = (self.announcement, other.announcement);
+        differ(&own.entity, &other.entity)
+            || differ(&own.event_type, &other.event_type)
+            || differ(&own.cause_id, &other.cause_id)
+    }
+}
+
+/// Whether two texts say different things; an empty one says nothing.
+pub(super) fn differ(one: &str, other: &str) -> bool {
+    one != other && !one.is_empty() && !other.is_empty()
+}
+
 /// One copy of an event in the log of a topic.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Published<'h> {
@@ -69,6 +85,8 @@ pub(super) struct Delivered<'h> {
 pub(super) struct Trail<'h> {
     pub(super) event_id: &'h str,
     pub(super) announced: Vec<Announced<'h>>,
+    /// Announcements under its id, to a topic that had one already, that speak of another event.
+    pub(super) namesakes: Vec<Announced<'h>>,
     /// Its copies outside dead letter topics.
     pub(super) published: Vec<Published<'h>>,
     pub(super) parked: Vec<Parked<'h>>,
@@ -82,6 +100,7 @@ impl<'h> Trail<'h> {
         Trail {
             event_id,
             announced: Vec::new(),
+            namesakes: Vec::new(),
             published: Vec::new(),
             parked: Vec::new(),
             applied: Vec::new(),
@@ -361,21 +380,13 @@ impl<'h> Trails<'h> {
     fn read_fact(&mut self, event: &'h Event, database: &'h str, fact: &'h Fact) {
         match fact {
             Fact::Announced(announcement) => {
-                let trail = self.trail_of(&announcement.event_id);
-                let known = &mut self.trails[trail].announced;
-                if known
-                    .iter()
-                    .all(|seen| seen.announcement.topic != announcement.topic)
-                {
-                    let announced = Announced {
-                        index: event.index,
-                        host: &event.host,
-                        database,
-                        announcement,
-                    };
-                    known.push(announced);
-                    self.announced.push((trail, announced));
-                }
+                let announced = Announced {
+                    index: event.index,
+                    host: &event.host,
+                    database,
+                    announcement,
+                };
+                self.announce(announced);
             }
             Fact::Applied(application) => {
                 let (trail, effect) = self.effect(event, database, application);
@@ -385,6 +396,24 @@ impl<'h> Trails<'h> {
                 let (trail, effect) = self.effect(event, database, application);
                 self.trails[trail].discarded.push(effect);
             }
+        }
+    }
+
+    /// Books the first announcement to a topic, and any later one that speaks of another event.
+    fn announce(&mut self, announced: Announced<'h>) {
+        let topic = &announced.announcement.topic;
+        let number = self.trail_of(&announced.announcement.event_id);
+        let trail = &mut self.trails[number];
+        let mut known = trail.announced.iter();
+        match known.find(|seen| seen.announcement.topic == *topic) {
+            None => {
+                trail.announced.push(announced);
+                self.announced.push((number, announced));
+            }
+            Some(first) if !topic.is_empty() && first.is_other_event(&announced) => {
+                trail.namesakes.push(announced);
+            }
+            Some(_) => {}
         }
     }
 
