@@ -3,6 +3,7 @@
 //! An event that is suppressed although it was never applied leaves no effect at all: that is for
 //! `no-lost-event` to find, unless the id that suppressed it is its own too.
 
+mod chances;
 mod namesakes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,14 +45,11 @@ impl Property for EffectOnce {
         if let Some(broken) = judge(history, breaches) {
             return broken;
         }
-        if trails
-            .trails
-            .iter()
-            .any(|trail| reached_a_group_twice(&trails, trail))
-        {
+        if chances::any(&trails) {
             return Verdict::Holds;
         }
-        Verdict::Vacuous("no event reached a group twice".to_owned())
+        let reason = "no event reached a group again after it was applied, discarded or half done";
+        Verdict::Vacuous(reason.to_owned())
     }
 }
 
@@ -89,17 +87,6 @@ fn is_part_of_one_effect(one: &Effect<'_>, other: &Effect<'_>) -> bool {
     one.commit.is_some()
         && one.commit == other.commit
         && one.application.effect != other.application.effect
-}
-
-/// Whether some group was handed the event more than once, as one copy or as several.
-fn reached_a_group_twice(trails: &Trails<'_>, trail: &Trail<'_>) -> bool {
-    let mut times: BTreeMap<&str, u32> = BTreeMap::new();
-    for delivered in &trail.delivered {
-        if !trails.is_dead_letters(&delivered.position.topic) {
-            *times.entry(delivered.group).or_default() += 1;
-        }
-    }
-    times.values().any(|&times| times > 1)
 }
 
 #[cfg(test)]
@@ -300,6 +287,39 @@ mod tests {
             "order.changed e1 of order-2 shares its id with order.changed e1 of order-1, so that \
              one suppresses the other"
         );
+    }
+
+    #[test]
+    fn is_put_to_the_test_by_a_handling_that_may_be_half_done() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.fails_a_statement("billing");
+        tale.delivers("e1");
+        tale.applies("e1");
+        assert_holds(&EffectOnce, &tale);
+    }
+
+    #[test]
+    fn is_vacuous_if_nothing_was_done_before_the_redelivery() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.rebalances();
+        tale.delivers("e1");
+        tale.applies("e1");
+        tale.acks("e1");
+        assert_vacuous(&EffectOnce, &tale);
+    }
+
+    #[test]
+    fn is_vacuous_if_the_group_does_not_want_what_arrived_twice() {
+        let mut tale = Tale::on_kafka();
+        let billing = tale.history.description.groups.get_mut("billing");
+        billing.expect("billing").event_types = vec!["other".to_owned()];
+        tale.brings("e1", "order-1");
+        tale.crashes("billing");
+        tale.delivers("e1");
+        tale.acks("e1");
+        assert_vacuous(&EffectOnce, &tale);
     }
 
     #[test]
