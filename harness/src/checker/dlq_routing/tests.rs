@@ -95,6 +95,46 @@ fn accepts_retries_that_something_else_explains() {
     }
 }
 
+/// A poison event whose park was refused in the third attempt, and that was given back again in a
+/// fourth without an attempt to publish it; `between` is what happened between the two.
+fn given_back_after_a_refusal(between: Option<What>) -> (Tale, u64) {
+    let mut tale = Tale::on_kafka();
+    given_back(&mut tale, "e1", "order-1", 2);
+    tale.delivers("e1");
+    let refused = What::PublishRejected {
+        topic: "billing.dead".to_owned(),
+        event_id: Some("e1".to_owned()),
+        reason: "capacity limit reached".to_owned(),
+    };
+    tale.happens("billing", refused);
+    tale.retries("e1");
+    if let Some(what) = between {
+        tale.happens("billing", what);
+    }
+    tale.delivers("e1");
+    tale.retries("e1");
+    let fifth = tale.delivers("e1");
+    tale.parks("e1");
+    tale.acks("e1");
+    (tale, fifth)
+}
+
+#[test]
+fn accepts_retries_until_a_publication_is_acknowledged_again() {
+    let (tale, _) = given_back_after_a_refusal(None);
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn rejects_retries_after_a_publication_was_acknowledged_again() {
+    let acknowledged = What::PublishAcknowledged {
+        position: at("billing.dead", 0),
+        event_id: Some("e0".to_owned()),
+    };
+    let (tale, fifth) = given_back_after_a_refusal(Some(acknowledged));
+    assert_eq!(broken_at(&property(), &tale), Some(fifth));
+}
+
 #[test]
 fn accepts_retries_while_a_lasting_fault_is_active() {
     let mut tale = Tale::on_kafka();
