@@ -23,8 +23,8 @@ use crate::message::{Message, POISON};
 /// Poison are the events of which some copy carries [`POISON`], and those that the test declares
 /// poison. Two excuses are made. A delivery that its consumer did not settle itself (crash, lost
 /// lease, rebalance, refused settlement), or gave back when something else had failed meanwhile or
-/// its last publication had and none had been acknowledged since, uses up no attempt. And an event may be parked at once when another event of its entity was
-/// parked before it, because otherwise it would overtake that one.
+/// its last publication had and none had been acknowledged since, uses up no attempt. And an event may be parked at once while another event of its entity
+/// is parked and neither applied nor discarded, because otherwise it would overtake that one.
 #[derive(Clone, Copy, Debug)]
 pub struct DlqRouting {
     poison: fn(&Message) -> bool,

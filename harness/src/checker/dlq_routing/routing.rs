@@ -15,8 +15,8 @@ pub(super) struct Routing<'t, 'h> {
     handlings: Handlings<'h>,
     /// By trail, whether the event is poison.
     poison: Vec<bool>,
-    /// By group and entity (or key), the first event that was parked, and when.
-    blocked: BTreeMap<(&'h str, &'h str), (u64, usize)>,
+    /// By group and entity (or key), the events that were parked.
+    blocked: BTreeMap<(&'h str, &'h str), Vec<Block>>,
     attempts_max: usize,
 }
 
@@ -244,14 +244,25 @@ impl<'t, 'h> Routing<'t, 'h> {
             .collect()
     }
 
-    /// Whether another event of the same entity was parked before: then this one has to follow.
+    /// Whether another event of the same entity was parked before and had not ended since: then this
+    /// one has to follow. What counts is how things stood while the group had this one in hand.
     fn is_blocked(&self, trail: usize, group: &str, at: u64) -> bool {
         let own = &self.trails.trails[trail];
+        let handed = own.delivered_to(group).map(|delivered| delivered.index);
+        let since = handed.take_while(|&index| index < at).last().unwrap_or(at);
         names(own).into_iter().any(|name| {
-            let first = self.blocked.get(&(group, name));
-            first.is_some_and(|&(index, by)| index < at && by != trail)
+            let blocks = self.blocked.get(&(group, name)).into_iter().flatten();
+            let mut others = blocks.filter(|block| block.trail != trail);
+            others.any(|block| block.parked < at && since < block.ended)
         })
     }
+}
+
+/// A parked event, which holds up its successors until the group has applied or discarded it.
+struct Block {
+    trail: usize,
+    parked: u64,
+    ended: u64,
 }
 
 /// When a group parked an event first; a parking that goes through an outbox counts from its
@@ -272,17 +283,27 @@ fn parked_at<'h>(trails: &Trails<'h>, trail: &Trail<'h>, group: &str) -> Option<
     published.chain(announced.map(|seen| seen.index)).min()
 }
 
-/// The first park of every entity and key at every group.
-fn blocked<'h>(trails: &Trails<'h>) -> BTreeMap<(&'h str, &'h str), (u64, usize)> {
-    let mut blocked = BTreeMap::new();
+/// The parked events of every entity and key at every group.
+fn blocked<'h>(trails: &Trails<'h>) -> BTreeMap<(&'h str, &'h str), Vec<Block>> {
+    let mut blocked: BTreeMap<_, Vec<Block>> = BTreeMap::new();
     for (number, trail) in trails.trails.iter().enumerate() {
-        for parked in &trail.parked {
-            let Some(at) = parked_at(trails, trail, parked.group) else {
+        let groups: BTreeSet<&str> = trail.parked.iter().map(|parked| parked.group).collect();
+        for group in groups {
+            let Some(parked) = parked_at(trails, trail, group) else {
                 continue;
             };
+            // An effect before the park is another copy's: who cannot read this one cannot know.
+            let ends = trail.applied.iter().chain(&trail.discarded);
+            let ended = ends
+                .filter(|end| end.consumer == group && end.index > parked)
+                .map(|end| end.index)
+                .min();
             for name in names(trail) {
-                let first = blocked.entry((parked.group, name)).or_insert((at, number));
-                *first = (*first).min((at, number));
+                blocked.entry((group, name)).or_default().push(Block {
+                    trail: number,
+                    parked,
+                    ended: ended.unwrap_or(u64::MAX),
+                });
             }
         }
     }

@@ -186,6 +186,34 @@ fn accepts_parking_what_follows_a_parked_event_of_its_entity() {
 }
 
 #[test]
+fn accepts_parking_what_was_in_hand_when_the_parked_event_was_replayed() {
+    let mut tale = parked_rightly();
+    tale.brings("successor", "order-1");
+    tale.publishes("e1", "order-1");
+    tale.delivers("e1");
+    tale.applies("e1");
+    tale.parks("successor");
+    tale.acks("successor");
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn rejects_parking_behind_an_event_that_is_parked_no_more() {
+    for end in [Tale::applies, Tale::discards] {
+        let mut tale = parked_rightly();
+        tale.publishes("e1", "order-1");
+        tale.delivers("e1");
+        end(&mut tale, "e1");
+        tale.acks("e1");
+        tale.brings("successor", "order-1");
+        tale.fails_a_statement("billing");
+        let parked = tale.parks("successor");
+        tale.acks("successor");
+        assert_eq!(broken_at(&property(), &tale), Some(parked));
+    }
+}
+
+#[test]
 fn accepts_a_poisoned_copy_of_an_event_that_was_applied() {
     let mut tale = Tale::on_kafka();
     tale.brings("e1", "order-1");
