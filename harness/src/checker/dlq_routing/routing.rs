@@ -8,6 +8,10 @@ use crate::checker::breach::Breach;
 use crate::checker::trail::{Parked, Published, Trail, Trails};
 use crate::message::{Message, POISON};
 
+/// What the name of a header contains that tells why a message was parked. Spring Kafka speaks of
+/// exceptions, RabbitMQ of a reason, Kafka Connect of errors, and others of a failure.
+const ERROR_WORDS: [&str; 4] = ["error", "exception", "reason", "failure"];
+
 /// Everything that the rules look at.
 pub(super) struct Routing<'t, 'h> {
     trails: &'t Trails<'h>,
@@ -339,7 +343,9 @@ fn difference(copy: &Published<'_>, parked: &Message, poison: bool) -> Option<St
         return Some(format!("without its original header {name}"));
     }
     let names_error = |name: &String| {
-        name.to_ascii_lowercase().contains("error") && !original.headers.contains_key(name)
+        let plain = name.to_ascii_lowercase();
+        let says_so = ERROR_WORDS.iter().any(|word| plain.contains(word));
+        says_so && !original.headers.contains_key(name)
     };
     if poison && !parked.headers.keys().any(names_error) {
         return Some("without a header that tells the error".to_owned());

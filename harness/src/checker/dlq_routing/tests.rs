@@ -395,8 +395,25 @@ fn complaint_about_park(change: Change) -> String {
 }
 
 #[test]
+fn accepts_the_headers_in_which_others_tell_the_error() {
+    for header in [
+        "kafka_dlt-exception-message",
+        "x-first-death-reason",
+        "__connect.errors.exception.message",
+        "Failure",
+    ] {
+        let mut tale = Tale::on_kafka();
+        given_back(&mut tale, "e1", "order-1", 2);
+        tale.delivers("e1");
+        tale.parks_as("e1", |message| message.header(header, "cannot decode"));
+        tale.acks("e1");
+        assert_holds(&property(), &tale);
+    }
+}
+
+#[test]
 fn rejects_a_parked_message_that_differs_from_its_original() {
-    let cases: [(Change, &str); 4] = [
+    let cases: [(Change, &str); 5] = [
         (
             |message| Message {
                 key: "other".to_owned(),
@@ -419,6 +436,10 @@ fn rejects_a_parked_message_that_differs_from_its_original() {
             "without its original header event-type",
         ),
         (|message| message, "without a header that tells the error"),
+        (
+            |message| message.header("dlt-original-topic", "orders"),
+            "without a header that tells the error",
+        ),
     ];
     for (change, flaw) in cases {
         let complaint = complaint_about_park(change);
