@@ -17,7 +17,8 @@ use crate::message::Position;
 /// or discarded with an audit entry, for every group that wants it.
 ///
 /// Parked and applied exclude each other, unless the event was published again after it was
-/// parked, as a replay does. So do discarded and applied, in this order; an audit entry for a
+/// parked, as a replay does, or the parked copy itself was handed to somebody before the event was
+/// applied. So do discarded and applied, in this order; an audit entry for a
 /// redelivery that came after the effect is no contradiction, and neither is one with which a
 /// parked event was given up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -235,6 +236,7 @@ mod tests {
     use crate::checker::test_history::{
         Tale, assert_holds, assert_vacuous, at, broken_at, complaint, order_event,
     };
+    use crate::history::What;
 
     #[test]
     fn accepts_every_single_end() {
@@ -262,6 +264,41 @@ mod tests {
         tale.applies("e1");
         tale.acks("e1");
         assert_holds(&NoLostEvent, &tale);
+    }
+
+    /// Somebody who replays parked events is handed the first one.
+    fn hands_out_the_parked(tale: &mut Tale) -> u64 {
+        let (group, position) = ("billing-replay".into(), at("billing.dead", 0));
+        tale.happens(
+            "operator",
+            What::Delivered {
+                group,
+                position,
+                attempt: 1,
+                generation: 1,
+            },
+        )
+    }
+
+    #[test]
+    fn accepts_a_replay_straight_from_the_dead_letter_topic() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.parks("e1");
+        tale.acks("e1");
+        hands_out_the_parked(&mut tale);
+        tale.applies("e1");
+        assert_holds(&NoLostEvent, &tale);
+    }
+
+    #[test]
+    fn rejects_an_effect_that_came_before_the_parked_copy_was_handed_out() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.parks("e1");
+        let applied = tale.applies("e1");
+        hands_out_the_parked(&mut tale);
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(applied));
     }
 
     #[test]

@@ -189,8 +189,8 @@ impl<'h> Trail<'h> {
             .filter(move |delivered| delivered.group == group)
     }
 
-    /// The park and the effect of one group that exclude each other: both of one copy, and no copy
-    /// was published after the park, as a replay would have done.
+    /// The park and the effect of one group that exclude each other: both of one copy, and the event
+    /// was not replayed after the park, by publishing it again or straight from the parked copy.
     pub(super) fn parked_and_applied(&self, group: &str) -> Option<(u64, u64)> {
         let last_copy = self.published.last().map_or(0, |copy| copy.index);
         let mut effects = self
@@ -200,9 +200,19 @@ impl<'h> Trail<'h> {
         effects.find_map(|effect| {
             self.parked_by(group)
                 .find(|parked| {
-                    parked.original == effect.original && parked.published.index > last_copy
+                    parked.original == effect.original
+                        && parked.published.index > last_copy
+                        && !self.is_handed_on(parked, effect)
                 })
                 .map(|parked| (parked.published.index, effect.index))
+        })
+    }
+
+    /// Whether anybody was handed the parked copy before the effect came about.
+    fn is_handed_on(&self, parked: &Parked<'h>, effect: &Effect<'h>) -> bool {
+        let between = parked.published.index..effect.index;
+        self.delivered.iter().any(|delivered| {
+            delivered.position == parked.published.position && between.contains(&delivered.index)
         })
     }
 
