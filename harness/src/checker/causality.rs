@@ -22,7 +22,8 @@ use crate::history::{History, What, short};
 /// An event whose cause nobody announced or published is taken for a root, which an ingress
 /// request caused. An event that finds its correlation id in use is either a broken chain or
 /// crosstalk, unless it came of the same request: it names the same unknown cause as the first
-/// event of the flow, or, where roots name no cause, was committed in the same transaction.
+/// event of the flow, or, where roots name no cause, was committed in the same transaction. A root
+/// with an unknown cause of its own may also be about the same entity, as a second request is.
 ///
 /// A consumer begins no flow while it handles an event: what it announces in the transaction of an
 /// effect names an event of that transaction as its cause, and belongs to the flow of one where it

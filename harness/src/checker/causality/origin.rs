@@ -90,10 +90,13 @@ impl<'h> Origin<'h> {
         })
     }
 
-    /// Whether both roots came of one ingress request.
+    /// Whether both roots came of one ingress request, or of two about one entity: a client may keep
+    /// its correlation id when it cancels what it ordered.
     pub(super) fn shares_ingress(&self, founder: &Origin<'h>) -> bool {
         match (self.cause, founder.cause) {
-            (Cause::Request(own), Cause::Request(first)) => own == first,
+            (Cause::Request(own), Cause::Request(first)) => {
+                own == first || (!self.entity.is_empty() && self.entity == founder.entity)
+            }
             (Cause::Unsaid { names_flow: true }, Cause::Unsaid { names_flow: true }) => {
                 // One request may change several services; each has a database of its own.
                 let (own, first) = (self.transaction, founder.transaction);

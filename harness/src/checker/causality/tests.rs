@@ -124,6 +124,13 @@ fn accepts_two_events_of_one_request() {
 }
 
 #[test]
+fn accepts_a_second_request_about_the_entity_of_the_flow() {
+    let mut tale = chain();
+    tale.announces("orders", state("e3", "order-1", "flow-1", "request-2"));
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
 fn accepts_two_events_of_one_transaction_that_name_no_cause() {
     let mut tale = chain();
     tale.announces("orders", state("e3", "order-3", "flow-3", ""));
@@ -204,9 +211,11 @@ fn rejects_a_chain_that_lost_its_cause() {
 
 #[test]
 fn rejects_two_requests_that_share_a_correlation_id() {
-    let mut tale = chain();
-    let crosstalk = tale.announces("orders", state("e3", "order-2", "flow-1", "request-2"));
-    assert_eq!(broken_at(&Causality, &tale), Some(crosstalk));
+    for entity in ["order-2", ""] {
+        let mut tale = chain();
+        let crosstalk = tale.announces("orders", state("e3", entity, "flow-1", "request-2"));
+        assert_eq!(broken_at(&Causality, &tale), Some(crosstalk), "{entity}");
+    }
 
     for cause in ["", "flow-5"] {
         let mut tale = chain();
