@@ -5,7 +5,8 @@
 use super::{Property, Verdict, Witness};
 use crate::history::{History, What};
 
-/// After healing the system is quiet before the liveness bound.
+/// After healing the system is quiet before the liveness bound, and every group has settled all that
+/// it was to consume by then.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Convergence;
 
@@ -27,6 +28,9 @@ impl Property for Convergence {
             let summary = format!("not quiet at the liveness bound: {waiting_for}");
             return Verdict::Broken(milestones.witness(index, summary));
         }
+        if let Some((index, backlog)) = milestones.backlog() {
+            return Verdict::Broken(milestones.witness(index, backlog));
+        }
         if milestones.last_commit.is_none() && milestones.last_publish.is_none() {
             return Verdict::Vacuous("nothing was committed and nothing published".to_owned());
         }
@@ -46,6 +50,9 @@ struct Milestones<'h> {
     healed: Option<u64>,
     quiet: Option<u64>,
     bound: Option<(u64, &'h str)>,
+    /// The first partition that a group had not settled when the system was quiet: group, topic,
+    /// number and how many messages.
+    unsettled: Option<(u64, &'h str, &'h str, u32, usize)>,
     last_commit: Option<u64>,
     last_publish: Option<u64>,
     last_delivery: Option<u64>,
@@ -62,8 +69,26 @@ impl<'h> Milestones<'h> {
             What::Published { .. } => self.last_publish = Some(index),
             What::Delivered { .. } => self.last_delivery = Some(index),
             What::Settled { .. } => self.last_settlement = Some(index),
+            What::FinalGroup {
+                group,
+                topic,
+                partition,
+                unsettled,
+            } if self.quiet.is_some() && !unsettled.is_empty() => {
+                let left = (index, &**group, &**topic, *partition, unsettled.len());
+                self.unsettled.get_or_insert(left);
+            }
             _ => {}
         }
+    }
+
+    /// What a group had left when the system was quiet, and where that was seen.
+    fn backlog(&self) -> Option<(u64, String)> {
+        let (index, group, topic, partition, count) = self.unsettled?;
+        let summary = format!(
+            "quiet, although {group} has not settled {count} of the messages in {topic}/{partition}"
+        );
+        Some((index, summary))
     }
 
     /// The story of a system that does not come to rest: its last movements.
@@ -112,6 +137,37 @@ mod tests {
         tale.publishes("e1", "order-1");
         assert_eq!(broken_at(&Convergence, &tale), Some(reached));
         assert!(complaint(&Convergence, &tale).ends_with("1 committed but not published"));
+    }
+
+    fn ends_with(tale: &mut Tale, unsettled: Vec<u64>) -> u64 {
+        let (group, topic) = ("billing".into(), "orders".into());
+        tale.happens(
+            "broker",
+            What::FinalGroup {
+                group,
+                topic,
+                partition: 0,
+                unsettled,
+            },
+        )
+    }
+
+    #[test]
+    fn accepts_groups_that_settled_everything() {
+        let mut tale = Tale::on_kafka();
+        tale.commits("e1", "order-1");
+        tale.happens("harness", What::Quiet);
+        ends_with(&mut tale, Vec::new());
+        assert_holds(&Convergence, &tale);
+    }
+
+    #[test]
+    fn rejects_a_rest_in_which_a_group_has_messages_left() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.happens("harness", What::Quiet);
+        let left = ends_with(&mut tale, vec![0]);
+        assert_eq!(broken_at(&Convergence, &tale), Some(left));
     }
 
     #[test]
