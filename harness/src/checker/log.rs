@@ -1,7 +1,7 @@
 //! `log`: the simulated broker keeps the word of the broker that it models.
 //!
-//! A breach here is a defect of the harness, never of the system under test. Not judged: how long a
-//! lease or a session lasts, and which member is assigned which partition.
+//! A breach here is a defect of the harness, never of the system under test. Not judged: how much
+//! longer than agreed a lease lasts, how long a session does, and which member is assigned which partition.
 
 mod jetstream;
 mod kafka;

@@ -1,8 +1,8 @@
 //! Deliveries of the JetStream profile.
 //!
 //! The rules are those of the NATS documentation, page "Consumers": a message is delivered again
-//! only after its lease ended or its consumer asked for it, never after an acknowledgement; new
-//! messages come in order, and no more of them than `MaxAckPending` are open. From "Message
+//! only after its lease ended (`AckWait`) or its consumer asked for it, never after an
+//! acknowledgement; new messages come in order, and no more of them than `MaxAckPending` are open. From "Message
 //! Deduplication": an id is not taken twice within the duplicate window.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +17,14 @@ use crate::message::Position;
 /// By how much the times of two hosts may be apart although they are next to each other.
 const TICK_MAX: Duration = Duration::from_millis(100);
 
-/// The first delivery or publication that breaks a rule.
+/// By how much a lease may seem to end too early because of the simulation's tick.
+const LEASE_TOLERANCE: Duration = Duration::from_millis(5);
+
+/// The first delivery, publication or end of a lease that breaks a rule.
 pub(super) fn breach<'h>(history: &'h History, settings: &JetStreamSettings) -> Option<Breach<'h>> {
     let mut reading = Reading {
         pending_max: settings.max_ack_pending.max(1) as usize,
+        lease_min: settings.ack_wait.saturating_sub(LEASE_TOLERANCE),
         window: settings.duplicate_window.saturating_sub(TICK_MAX),
         lanes: BTreeMap::new(),
         ids: BTreeMap::new(),
@@ -36,13 +40,21 @@ pub(super) fn breach<'h>(history: &'h History, settings: &JetStreamSettings) -> 
 struct Consumer {
     /// The first offset that was never delivered.
     next: u64,
-    /// Delivered and not acknowledged: whether a redelivery is due.
-    pending: BTreeMap<u64, bool>,
+    /// Delivered and not acknowledged.
+    pending: BTreeMap<u64, Lease>,
     acknowledged: BTreeSet<u64>,
+}
+
+/// One delivered and unacknowledged message.
+struct Lease {
+    since: Duration,
+    /// Whether it is over, and a redelivery due.
+    is_over: bool,
 }
 
 struct Reading<'h> {
     pending_max: usize,
+    lease_min: Duration,
     window: Duration,
     lanes: BTreeMap<Lane<'h>, Consumer>,
     /// When each id was last taken, by topic.
@@ -65,16 +77,21 @@ impl<'h> Reading<'h> {
             } => {
                 let pending_max = self.pending_max;
                 let consumer = self.lanes.entry(lane(group, position)).or_default();
-                let fault = consumer.deliver(position.offset, pending_max)?;
+                let fault = consumer.deliver(position.offset, event.at, pending_max)?;
                 Some((
                     position,
                     format!("{position} was delivered to {group} {fault}"),
                 ))
             }
             What::LeaseExpired { group, position } => {
+                let lease_min = self.lease_min;
                 let consumer = self.lanes.entry(lane(group, position)).or_default();
-                consumer.make_due(position.offset);
-                None
+                let lasted = consumer.make_due(position.offset, event.at)?;
+                let fault = format!(
+                    "{position} was taken back from {group} after {} ms, before its lease was over",
+                    lasted.as_millis()
+                );
+                (lasted < lease_min).then_some((position, fault))
             }
             What::Settled {
                 group,
@@ -89,7 +106,9 @@ impl<'h> Reading<'h> {
                         consumer.pending.remove(&position.offset);
                         consumer.acknowledged.insert(position.offset);
                     }
-                    Settlement::Retry => consumer.make_due(position.offset),
+                    Settlement::Retry => {
+                        consumer.make_due(position.offset, event.at);
+                    }
                 }
                 None
             }
@@ -99,18 +118,24 @@ impl<'h> Reading<'h> {
 }
 
 impl Consumer {
-    fn make_due(&mut self, offset: u64) {
-        if let Some(due) = self.pending.get_mut(&offset) {
-            *due = true;
-        }
+    /// Ends a lease, and says how long it lasted; `None` if there was none that still ran.
+    fn make_due(&mut self, offset: u64, at: Duration) -> Option<Duration> {
+        let lease = self.pending.get_mut(&offset)?;
+        let ran = !lease.is_over;
+        lease.is_over = true;
+        ran.then(|| at.saturating_sub(lease.since))
     }
 
-    fn deliver(&mut self, offset: u64, pending_max: usize) -> Option<String> {
+    fn deliver(&mut self, offset: u64, at: Duration, pending_max: usize) -> Option<String> {
         if self.acknowledged.contains(&offset) {
             return Some("again after its acknowledgement".to_owned());
         }
-        if let Some(due) = self.pending.insert(offset, false) {
-            return (!due).then(|| "again while its lease still ran".to_owned());
+        let lease = Lease {
+            since: at,
+            is_over: false,
+        };
+        if let Some(last) = self.pending.insert(offset, lease) {
+            return (!last.is_over).then(|| "again while its lease still ran".to_owned());
         }
         let expected = self.next;
         self.next = self.next.max(offset + 1);

@@ -1,6 +1,7 @@
 //! Histories that `log` accepts, and one for each way in which a broker can break its word.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Log;
 use crate::checker::test_history::{
@@ -216,6 +217,28 @@ fn rejects_an_old_generation_that_is_still_served() {
     assert_eq!(broken_at(&Log, &tale), Some(served));
 }
 
+/// The lease that a JetStream consumer gets unless it asks for another.
+const ACK_WAIT: Duration = Duration::from_secs(3);
+
+/// The broker takes the first message back from `billing`, so long after whatever was last.
+fn expires(tale: &mut Tale, after: Duration) -> u64 {
+    let last = tale.history.events.last().expect("something happened").at;
+    let (group, position) = ("billing".into(), at("orders", 0));
+    let what = What::LeaseExpired { group, position };
+    tale.history.record(last + after, &"broker".into(), what)
+}
+
+#[test]
+fn rejects_a_lease_that_ends_too_early() {
+    for (early, too_early) in [(4, false), (6, true)] {
+        let mut tale = jetstream(1);
+        delivers(&mut tale, &[0]);
+        let over = expires(&mut tale, ACK_WAIT - Duration::from_millis(early));
+        let broken = too_early.then_some(over);
+        assert_eq!(broken_at(&Log, &tale), broken, "{early} ms");
+    }
+}
+
 #[test]
 fn jetstream_redelivers_what_is_due() {
     let mut tale = jetstream(2);
@@ -223,13 +246,7 @@ fn jetstream_redelivers_what_is_due() {
     settles(&mut tale, 0, Settlement::Retry);
     settles(&mut tale, 1, Settlement::Ack);
     delivers(&mut tale, &[2, 0]);
-    tale.happens(
-        "broker",
-        What::LeaseExpired {
-            group: "billing".into(),
-            position: at("orders", 0),
-        },
-    );
+    expires(&mut tale, ACK_WAIT);
     delivers(&mut tale, &[0]);
     settles(&mut tale, 0, Settlement::Ack);
     assert_holds(&Log, &tale);
