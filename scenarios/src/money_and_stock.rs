@@ -2,8 +2,8 @@
 //!
 //! Reading order: `books` gathers what the history says about each order, `money` looks at
 //! charges and shipments, `stock` at the pieces, `ends` at how each order came to its end. An
-//! order is excused from ending while one of its events is parked: an operator has to replay that
-//! event first. Whether events were lost on the way is the business of other properties.
+//! order is excused from ending while one of its events is parked by a service that it depends on: an
+//! operator has to replay that event first. Whether events were lost on the way is the business of other properties.
 
 mod books;
 mod ends;
@@ -47,6 +47,9 @@ impl Property for MoneyAndStock {
         breaches.extend(ends::breaches(&books, last));
         match breaches.into_iter().min_by_key(|breach| breach.index) {
             Some(breach) => Verdict::Broken(breach.witness(&books)),
+            None if books.orders.values().all(|order| order.is_parked) => {
+                Verdict::Vacuous("every order waits for an event that is parked".to_owned())
+            }
             None => Verdict::Holds,
         }
     }

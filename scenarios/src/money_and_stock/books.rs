@@ -12,6 +12,9 @@ use stormglass::history::{Event, ExternalOutcome, Fact, History, What};
 
 use crate::deploy::{CARD_PROCESSOR, view};
 
+/// The groups without which no order comes to its end.
+const SAGA: [&str; 4] = ["order", "inventory", "payment", "shipping"];
+
 /// Everything about all orders.
 pub(super) struct Books<'h> {
     /// Orders that were placed, by id.
@@ -33,7 +36,7 @@ pub(super) struct Order<'h> {
     pub(super) entries: Vec<Entry>,
     /// Shipments, by the event that shows their commit.
     pub(super) shipments: Vec<u64>,
-    /// Whether one of its events waits in a dead letter topic.
+    /// Whether one of its events waits in the dead letter topic of a service that it depends on.
     pub(super) is_parked: bool,
     /// The events that tell its story, in order.
     pub(super) story: Vec<u64>,
@@ -89,17 +92,14 @@ impl<'h> Books<'h> {
             moves: Vec::new(),
             last: Last::of(history),
         };
-        let groups = history.description.groups.values();
-        let dead_letters: BTreeSet<&str> = groups
-            .filter_map(|group| group.dead_letters.as_deref())
-            .collect();
+        let waiting = waiting(history);
         for event in &history.events {
-            books.enter(event, &dead_letters);
+            books.enter(event, &waiting);
         }
         books
     }
 
-    fn enter(&mut self, event: &'h Event, dead_letters: &BTreeSet<&str>) {
+    fn enter(&mut self, event: &'h Event, waiting: &BTreeSet<u64>) {
         let index = event.index;
         match &event.what {
             What::Observed { database, fact } => self.enter_fact(index, database, fact),
@@ -111,7 +111,7 @@ impl<'h> Books<'h> {
             } if **provider == *CARD_PROCESSOR => {
                 self.enter_money(index, request);
             }
-            What::Published { position, message } if dead_letters.contains(&*position.topic) => {
+            What::Published { message, .. } if waiting.contains(&index) => {
                 let flow = message.headers.get(CORRELATION_ID).map(String::as_str);
                 let concerned = self.orders.iter_mut().filter(|(id, order)| {
                     **id == message.key || flow == Some(order.correlation_id)
@@ -162,6 +162,42 @@ impl<'h> Books<'h> {
             None => self.strange_charges.push((index, id)),
         }
     }
+}
+
+/// The parked messages that keep an order from its end: those of the saga's groups that the group
+/// has neither applied nor discarded since.
+fn waiting(history: &History) -> BTreeSet<u64> {
+    let groups = &history.description.groups;
+    let parking: BTreeMap<&str, &str> = SAGA
+        .iter()
+        .filter_map(|&name| Some((groups.get(name)?.dead_letters.as_deref()?, name)))
+        .collect();
+    let mut waiting = BTreeSet::new();
+    let mut by_event: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
+    for event in &history.events {
+        match &event.what {
+            What::Published { position, message } => {
+                let Some(&group) = parking.get(&*position.topic) else {
+                    continue;
+                };
+                waiting.insert(event.index);
+                if let Some(id) = message.event_id() {
+                    by_event.entry((group, id)).or_default().push(event.index);
+                }
+            }
+            What::Observed {
+                fact: Fact::Applied(ended) | Fact::Discarded(ended),
+                ..
+            } => {
+                let replayed = by_event.remove(&(&*ended.consumer, &*ended.event_id));
+                for index in replayed.into_iter().flatten() {
+                    waiting.remove(&index);
+                }
+            }
+            _ => {}
+        }
+    }
+    waiting
 }
 
 /// The orders whose placing was committed.

@@ -1,4 +1,5 @@
-//! Money: every order is charged at most once, at its price, and ships only while it is paid for.
+//! Money: every order is charged at most once, at its price, and ships only while it is paid for;
+//! what is cancelled does not ship.
 //!
 //! That an order which ships is charged at all follows; that one which does not ship is not left
 //! charged is a matter of how it ends.
@@ -21,6 +22,8 @@ pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>
     let of_orders = books.orders.iter().flat_map(|(&id, order)| {
         [
             wrong_charge(id, order, last),
+            charged_again(id, order),
+            shipped_yet_cancelled(id, order, last),
             unpaid_shipment(id, order),
             wrong_shipment(id, order, last),
         ]
@@ -46,6 +49,39 @@ fn wrong_charge<'h>(id: &'h str, order: &Order<'h>, last: &Last<'h>) -> Option<B
         order: Some(id),
         summary: format!(
             "order {} costs {price} cents, and its customer has paid {paid}{twice}",
+            short(id)
+        ),
+    })
+}
+
+/// The second charge of a card, whatever was refunded in between.
+fn charged_again<'h>(id: &'h str, order: &Order<'h>) -> Option<Breach<'h>> {
+    let mut charges = order.entries.iter().filter(|entry| entry.cents > 0);
+    let second = charges.nth(1)?;
+    Some(Breach {
+        index: second.index,
+        order: Some(id),
+        summary: format!(
+            "order {} was charged again: by a second charge of {} cents",
+            short(id),
+            second.cents
+        ),
+    })
+}
+
+/// Goods of a cancelled order that left the house, whether or not their customer got the money back.
+fn shipped_yet_cancelled<'h>(
+    id: &'h str,
+    order: &Order<'h>,
+    last: &Last<'h>,
+) -> Option<Breach<'h>> {
+    let is_cancelled = last.orders.get(id)?.state == "cancelled";
+    let has_left = last.shipments.contains_key(id) || !order.shipments.is_empty();
+    (is_cancelled && has_left).then(|| Breach {
+        index: last.orders_index,
+        order: Some(id),
+        summary: format!(
+            "order {} is cancelled, and its goods were shipped",
             short(id)
         ),
     })

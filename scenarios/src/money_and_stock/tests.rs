@@ -10,7 +10,7 @@ use stormglass::checker::{Property, Verdict};
 use stormglass::history::{
     Announcement, Application, Description, ExternalOutcome, Fact, GroupDescription, History, What,
 };
-use stormglass::{CORRELATION_ID, Message, Position};
+use stormglass::{CORRELATION_ID, EVENT_ID, Message, Position};
 
 use super::MoneyAndStock;
 use crate::deploy::{ARTICLES, CARD_PROCESSOR, view};
@@ -31,14 +31,17 @@ struct Shop {
 
 impl Shop {
     fn open() -> Self {
-        let payment = GroupDescription {
-            dead_letters: Some("payment.dlq".to_owned()),
-            ..GroupDescription::default()
+        let group = |name: &str| {
+            let own = GroupDescription {
+                dead_letters: Some(format!("{name}.dlq")),
+                ..GroupDescription::default()
+            };
+            (name.to_owned(), own)
         };
         let description = Description {
             profile: Profile::kafka(),
             topics: BTreeMap::new(),
-            groups: [("payment".to_owned(), payment)].into(),
+            groups: ["payment", "notification"].map(group).into(),
             attempts_max: 5,
         };
         Shop {
@@ -130,13 +133,20 @@ impl Shop {
     }
 
     fn parks_an_event_of(&mut self, order: &str) -> u64 {
+        self.parks("payment", order, "stock reserved")
+    }
+
+    /// A group parks the event of an order that has a name.
+    fn parks(&mut self, group: &str, order: &str, event: &str) -> u64 {
+        let topic = format!("{group}.dlq");
+        let message = Message::new(&topic, "some key", "")
+            .header(EVENT_ID, &format!("{order}: {event}"))
+            .header(CORRELATION_ID, &format!("flow of {order}"));
         let position = Position {
-            topic: "payment.dlq".into(),
+            topic: topic.as_str().into(),
             partition: 0,
             offset: 0,
         };
-        let message = Message::new("payment.dlq", "some key", "")
-            .header(CORRELATION_ID, &format!("flow of {order}"));
         self.happens(What::Published {
             position,
             message: Arc::new(message),
@@ -255,6 +265,7 @@ fn accepts_a_repeated_charge_that_books_nothing_and_a_refund() {
 #[test]
 fn excuses_an_order_with_a_parked_event_from_ending_only() {
     let mut shop = Shop::open();
+    shop.fulfils("b");
     shop.places("a");
     shop.reserves("a");
     shop.parks_an_event_of("a");
@@ -266,6 +277,33 @@ fn excuses_an_order_with_a_parked_event_from_ending_only() {
     shop.charges("a", PRICE);
     let second = shop.charges("a", PRICE);
     shop.must_break_at(second, "second charge");
+}
+
+#[test]
+fn a_replayed_event_excuses_nothing() {
+    let mut shop = Shop::open();
+    shop.places("a");
+    shop.reserves("a");
+    shop.parks("payment", "a", "card charged");
+    shop.applies("payment", "a", "card charged");
+    shop.must_break_in(view::ORDERS, "is still placed");
+}
+
+#[test]
+fn an_event_that_only_the_notification_parked_excuses_nothing() {
+    let mut shop = Shop::open();
+    shop.places("a");
+    shop.reserves("a");
+    shop.parks("notification", "a", "stock reserved");
+    shop.must_break_in(view::ORDERS, "is still placed");
+}
+
+#[test]
+fn is_vacuous_if_every_order_is_excused() {
+    let mut shop = Shop::open();
+    shop.places("a");
+    shop.parks_an_event_of("a");
+    assert!(matches!(shop.closes().0, Verdict::Vacuous(_)));
 }
 
 #[test]
@@ -289,6 +327,33 @@ fn refuses_a_second_charge() {
     shop.fulfils("a");
     let second = shop.charges("a", PRICE);
     shop.must_break_at(second, "second charge");
+}
+
+#[test]
+fn refuses_a_second_charge_after_a_refund() {
+    let mut shop = Shop::open();
+    shop.places("a");
+    shop.reserves("a");
+    shop.charges("a", PRICE);
+    shop.books("refund", "a", PRICE, ExternalOutcome::Booked);
+    let second = shop.charges("a", PRICE);
+    shop.ships("a");
+    shop.writes_off("a");
+    shop.ends("a", "shipped");
+    shop.must_break_at(second, "second charge");
+}
+
+#[test]
+fn refuses_a_cancelled_order_whose_goods_were_shipped() {
+    let mut shop = Shop::open();
+    shop.places("a");
+    shop.reserves("a");
+    shop.charges("a", PRICE);
+    shop.ships("a");
+    shop.books("refund", "a", PRICE, ExternalOutcome::Booked);
+    shop.releases("a");
+    shop.ends("a", "cancelled");
+    shop.must_break_in(view::ORDERS, "its goods were shipped");
 }
 
 #[test]
