@@ -112,13 +112,14 @@ impl System {
     }
 
     fn refuse_vacuous(&self, tally: &Tally) -> Result<(), CheckError> {
-        let vacuous: Vec<&str> = tally.vacuous().collect();
+        let told = |(property, reason)| format!("{property} ({reason})");
+        let vacuous: Vec<String> = tally.vacuous().map(told).collect();
         if vacuous.is_empty() {
             return Ok(());
         }
         Err(CheckError(format!(
-            "{}: {} seeds never put to the test: {}. Nothing happened that could have broken it; \
-             explore more seeds (STORMGLASS_SEEDS), allow more kinds of fault, or drop the property.",
+            "{}: {} seeds never put to the test: {}. If that is not how the system is described, explore \
+             more seeds (STORMGLASS_SEEDS), allow more kinds of fault, or drop the property.",
             self.name(),
             tally.seeds,
             vacuous.join(", ")

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use stormglass_reports::{FaultCount, PropertyCount};
 
-use crate::checker::{Verdict, Witness};
+use crate::checker::{Convergence, Property as _, Verdict, Witness};
 use crate::plan::{Generator, Plan};
 use crate::seed::Seed;
 use crate::simulation::world::lock;
@@ -56,6 +56,10 @@ pub struct Tally {
     pub properties: BTreeMap<String, PropertyCount>,
     /// For every broken property, the failure with the lowest seed.
     pub failures: BTreeMap<String, Failure>,
+    /// The properties in the order in which the system names them.
+    order: Vec<String>,
+    /// Why a property was vacuous, the first time it was.
+    reasons: BTreeMap<String, String>,
 }
 
 /// A run that broke a property.
@@ -111,12 +115,15 @@ impl Tally {
     fn of(run: &Run, verdicts: &[(String, Verdict)]) -> Self {
         let mut tally = Tally::default();
         tally.add(run, verdicts);
+        let names = verdicts.iter().map(|(property, _)| property.clone());
+        tally.order = names.collect();
         tally
     }
 
     /// Adds what later seeds came to.
     fn append(&mut self, later: Tally) {
         self.seeds += later.seeds;
+        self.order = later.order;
         self.virtual_time += later.virtual_time;
         for (kind, count) in later.faults {
             let sum = self.faults.entry(kind).or_default();
@@ -128,6 +135,9 @@ impl Tally {
             sum.holds += count.holds;
             sum.broken += count.broken;
             sum.vacuous += count.vacuous;
+        }
+        for (property, reason) in &later.reasons {
+            self.note_vacuous(property, reason);
         }
         for (property, failure) in later.failures {
             self.failures.entry(property).or_insert(failure);
@@ -149,7 +159,10 @@ impl Tally {
             let count = self.properties.entry(property.clone()).or_default();
             match verdict {
                 Verdict::Holds => count.holds += 1,
-                Verdict::Vacuous(_) => count.vacuous += 1,
+                Verdict::Vacuous(reason) => {
+                    count.vacuous += 1;
+                    self.note_vacuous(property, reason);
+                }
                 Verdict::Broken(witness) => {
                     count.broken += 1;
                     let failure = Failure::of(run, verdicts, property, witness);
@@ -159,11 +172,16 @@ impl Tally {
         }
     }
 
-    /// The failure with the lowest seed.
+    /// The failure to tell about first: of the lowest seed, and of its broken properties the one that
+    /// the system names first. That something is stuck often follows from what else is broken, so
+    /// `convergence` comes last.
     pub fn first_failure(&self) -> Option<&Failure> {
-        self.failures
-            .values()
-            .min_by_key(|failure| failure.plan.seed)
+        let rank = |failure: &&Failure| {
+            let follows = failure.property == Convergence.id();
+            let place = self.order.iter().position(|own| *own == failure.property);
+            (failure.plan.seed, follows, place)
+        };
+        self.failures.values().min_by_key(rank)
     }
 
     /// How many seeds put the property to the test that the fewest did.
@@ -175,12 +193,21 @@ impl Tally {
         tested.min().unwrap_or_default()
     }
 
-    /// Properties that no run put to the test.
-    pub fn vacuous(&self) -> impl Iterator<Item = &str> {
-        self.properties
+    fn note_vacuous(&mut self, property: &str, reason: &str) {
+        let known = self.reasons.entry(property.to_owned());
+        known.or_insert_with(|| reason.to_owned());
+    }
+
+    /// Properties that no run put to the test, each with the reason.
+    pub fn vacuous(&self) -> impl Iterator<Item = (&str, &str)> {
+        let untested = self
+            .properties
             .iter()
-            .filter(|(_, count)| count.holds == 0 && count.broken == 0)
-            .map(|(property, _)| property.as_str())
+            .filter(|(_, count)| count.holds == 0 && count.broken == 0);
+        untested.map(|(property, _)| {
+            let reason = self.reasons.get(property).map_or("", String::as_str);
+            (property.as_str(), reason)
+        })
     }
 }
 

@@ -23,6 +23,10 @@ pub use narrative::short;
 use crate::broker::Profile;
 use crate::message::{Message, Position};
 
+/// The host at which operations are carried out. It belongs to nobody's system: what it publishes is
+/// asked for, and announces no state.
+pub const CLIENT: &str = "client";
+
 /// What the system under test promised to be: written down before the run, read by checkers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {

@@ -32,7 +32,7 @@ pub use work::{Arguments, Deed, Work};
 
 use crate::broker;
 use crate::database::{Databases, Engine, Store};
-use crate::history::{Answer, Digest, History, What};
+use crate::history::{Answer, CLIENT, Digest, History, What};
 use crate::nemesis::{self, Armed, Command, Nemesis};
 use crate::plan::{Plan, Targets};
 use crate::system::{Handler, System, panic_text};
@@ -313,8 +313,8 @@ impl<'a> Machines<'a> {
             databases,
         } = workload;
         let plan = plan.clone();
-        self.sim.host("client", move || {
-            let gate = world.start(&"client".into());
+        self.sim.host(CLIENT, move || {
+            let gate = world.start(&CLIENT.into());
             logs::this_host(gate.host());
             for (operation, planned) in plan.workload.iter().enumerate() {
                 let at = Duration::from_millis(planned.at_ms);

@@ -14,10 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::broker::Profile;
+use crate::broker::{self, Profile};
 use crate::checker::{Property, Verdict};
 use crate::database::Database;
-use crate::history::{Description, GroupDescription, History};
+use crate::history::{CLIENT, Description, GroupDescription, History};
 use crate::plan::{Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Plan, Targets};
 use crate::seed::Seed;
 use crate::simulation::{Host, Settings};
@@ -176,7 +176,7 @@ impl System {
         Fut: Future<Output = Result<(), E>> + 'static,
         E: Display,
     {
-        let taken = ["broker", "client"].contains(&name)
+        let taken = [broker::HOST, CLIENT].contains(&name)
             || self.hosts.iter().any(|(other, _)| **other == *name);
         assert!(!taken, "the host name `{name}` is taken");
         let factory = move |host: Host| {

@@ -14,7 +14,7 @@ use self::origin::{Cause, Origins};
 use super::breach::{Breach, judge};
 use super::trail::{Trail, Trails, correlation_of};
 use super::{Property, Verdict};
-use crate::history::{History, What, short};
+use crate::history::{CLIENT, History, What, short};
 
 /// Every event of a chain carries the correlation id of its ingress and names its cause, no two
 /// flows share an id, and effects and log lines that carry an id carry that of their own flow.
@@ -81,10 +81,12 @@ impl Property for Causality {
     }
 }
 
-/// Messages that belong to no flow.
+/// Messages that belong to no flow. A client's command may found one where it comes in.
 fn uncorrelated_messages<'h>(history: &'h History) -> impl Iterator<Item = Breach<'h>> {
     history.events.iter().filter_map(|event| match &event.what {
-        What::Published { position, message } if correlation_of(message).is_none() => {
+        What::Published { position, message }
+            if correlation_of(message).is_none() && *event.host != *CLIENT =>
+        {
             let what = message.event_type().unwrap_or("a message");
             let summary = format!(
                 "{} published {what} of {} to {} without a correlation id",

@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use super::breach::{Breach, judge};
 use super::trail::{Published, Trail, Trails};
 use super::{Property, Verdict};
-use crate::history::{History, What, short};
+use crate::history::{CLIENT, History, What, short};
 
 /// Every published event was announced by committed state, before or after its publication.
 ///
-/// Messages in dead letter topics are not judged: they repeat an event that was published. A
+/// Messages in dead letter topics are not judged: they repeat an event that was published. Neither is
+/// what a client publishes: it asks for something, and has no state behind it. A
 /// message without an event id counts as a ghost where other messages of its topic carry ids; in a
 /// topic that never uses ids nothing can be told.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +54,7 @@ impl Property for NoGhostEvent {
             let copy = trail
                 .published
                 .iter()
-                .find(|copy| judged(&copy.position.topic))?;
+                .find(|copy| copy.host != CLIENT && judged(&copy.position.topic))?;
             Some(ghost(history, trail, copy))
         });
         let nameless = nameless(history, &trails, judged);
@@ -61,7 +62,7 @@ impl Property for NoGhostEvent {
             return broken;
         }
         let mut published = trails.trails.iter().flat_map(|trail| &trail.published);
-        if published.any(|copy| judged(&copy.position.topic)) {
+        if published.any(|copy| copy.host != CLIENT && judged(&copy.position.topic)) {
             return Verdict::Holds;
         }
         Verdict::Vacuous("no event with an id was published".to_owned())
@@ -93,6 +94,7 @@ fn nameless<'h>(
         };
         let topic = &*position.topic;
         let nameless = message.event_id().is_none() && with_ids.contains(topic) && judged(topic);
+        let nameless = nameless && *event.host != *CLIENT;
         nameless.then(|| {
             let (host, key) = (&event.host, short(&message.key));
             let summary =
@@ -129,6 +131,15 @@ mod tests {
 
     fn property() -> NoGhostEvent {
         NoGhostEvent::default()
+    }
+
+    #[test]
+    fn accepts_what_a_client_asks_for() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.sends("client", order_event("command-1", "order-1"));
+        tale.sends("client", Message::new("orders", "order-1", "no id"));
+        assert_holds(&NoGhostEvent::default(), &tale);
     }
 
     #[test]

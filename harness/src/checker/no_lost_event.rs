@@ -1,20 +1,22 @@
 //! `no-lost-event`: what was committed is published, and every group that wants it comes to an end
 //! with it.
 //!
-//! Judged on the whole history, after healing. An event that nobody announced is the business of
-//! `no-ghost-event`; whether an end is the right one is the business of `dlq-routing`.
+//! Judged on the whole history, after healing. An event that a service published and nobody announced
+//! is the business of `no-ghost-event`; whether an end is the right one is the business of `dlq-routing`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::breach::{Breach, judge};
 use super::trail::{Announced, Published, Trail, Trails};
 use super::{Property, Verdict};
 use crate::broker::Profile;
-use crate::history::{History, SettleOutcome, Settlement, What};
+use crate::history::{CLIENT, History, SettleOutcome, Settlement, What};
 use crate::message::Position;
 
 /// Every event committed with its state is published, and ends in exactly one of applied, parked
-/// or discarded with an audit entry, for every group that wants it.
+/// or discarded with an audit entry, for every group that wants it. So does every message with an
+/// event id that a client published and the broker has, for every group of which some such end was
+/// seen at all: what a group does that no probe shows cannot be told.
 ///
 /// Parked and applied exclude each other, unless the event was published again after it was
 /// parked, as a replay does, or the parked copy itself was handed to somebody before the event was
@@ -36,18 +38,34 @@ impl Property for NoLostEvent {
 
     fn check(&self, history: &History) -> Verdict {
         let trails = Trails::gather(history);
-        if trails.announced.is_empty() {
-            return Verdict::Vacuous("no state was committed that an event announces".to_owned());
+        let asked: Vec<(&Trail<'_>, &str)> = asked_by_clients(&trails).collect();
+        let shown = shown(&trails);
+        let any_asked = asked.iter().any(|(trail, topic)| {
+            let mut groups = wanting(&trails, trail, topic);
+            groups.any(|group| shown.contains(group))
+        });
+        if trails.announced.is_empty() && !any_asked {
+            let reason = "no state was committed that an event announces, and no client published \
+                          an event of which some group's probe shows the effect";
+            return Verdict::Vacuous(reason.to_owned());
         }
         let acknowledgements = Acknowledgements::of(history);
-        let breaches = trails.announced.iter().flat_map(|(trail, announced)| {
+        let announced = trails.announced.iter().flat_map(|(trail, announced)| {
             let trail = &trails.trails[*trail];
-            match unpublished(trail, announced) {
-                Some(breach) => vec![breach],
-                None => broken_ends(&trails, &acknowledgements, trail, announced),
+            if let Some(breach) = unpublished(trail, announced) {
+                return vec![breach];
             }
+            let topic = trail.topic_of(announced);
+            let groups = wanting(&trails, trail, topic);
+            let broken = groups.filter_map(|group| end(&acknowledgements, trail, group, topic));
+            broken.collect()
         });
-        judge(history, breaches).unwrap_or(Verdict::Holds)
+        let asked = asked.iter().flat_map(|(trail, topic)| {
+            let groups = wanting(&trails, trail, topic).filter(|group| shown.contains(group));
+            let broken = groups.filter_map(|group| end(&acknowledgements, trail, group, topic));
+            broken.collect::<Vec<_>>()
+        });
+        judge(history, announced.chain(asked)).unwrap_or(Verdict::Holds)
     }
 }
 
@@ -67,32 +85,60 @@ fn unpublished<'h>(trail: &Trail<'h>, announced: &Announced<'h>) -> Option<Breac
     Some(Breach::of(trail.event_id, None, announced.index, summary))
 }
 
-/// The breaches of an event that was published, at every group that wants it.
-fn broken_ends<'h>(
-    trails: &Trails<'h>,
+/// Events that clients published, each with its topic.
+fn asked_by_clients<'t, 'h>(
+    trails: &'t Trails<'h>,
+) -> impl Iterator<Item = (&'t Trail<'h>, &'h str)> + use<'t, 'h> {
+    let unannounced = trails
+        .trails
+        .iter()
+        .filter(|trail| trail.announced.is_empty());
+    unannounced.filter_map(|trail| {
+        let mut copies = trail.published.iter();
+        let copy = copies.find(|copy| copy.host == CLIENT)?;
+        Some((trail, &*copy.position.topic))
+    })
+}
+
+/// The groups of which some end of an event was seen.
+fn shown<'h>(trails: &Trails<'h>) -> BTreeSet<&'h str> {
+    let of_trail = |trail: &Trail<'h>| {
+        let effects = trail.applied.iter().chain(&trail.discarded);
+        let ends = effects.map(|effect| effect.consumer);
+        let ends = ends.chain(trail.parked.iter().map(|parked| parked.group));
+        ends.collect::<Vec<_>>()
+    };
+    trails.trails.iter().flat_map(of_trail).collect()
+}
+
+/// The groups that want an event of a topic. A dead letter topic is wanted by none: a message that was
+/// parked through an outbox has arrived where it was meant to end.
+fn wanting<'t, 'h>(
+    trails: &'t Trails<'h>,
+    trail: &'t Trail<'h>,
+    topic: &'t str,
+) -> impl Iterator<Item = &'h str> + use<'t, 'h> {
+    let groups = trails.groups().filter(move |(_, group)| {
+        !trails.is_dead_letters(topic) && group.wants(topic, trail.event_type())
+    });
+    groups.map(|(name, _)| name)
+}
+
+/// The breach in how an event that was published ends at a group.
+fn end<'h>(
     acknowledgements: &Acknowledgements<'h>,
     trail: &Trail<'h>,
-    announced: &Announced<'h>,
-) -> Vec<Breach<'h>> {
-    let topic = trail.topic_of(announced);
-    if trails.is_dead_letters(topic) {
-        // Parking through an outbox: the message has arrived where it was meant to end.
-        return Vec::new();
+    group: &'h str,
+    topic: &str,
+) -> Option<Breach<'h>> {
+    let ended = trail.applied_by(group).is_some()
+        || trail.discarded_by(group).is_some()
+        || trail.parked_by(group).next().is_some();
+    if ended {
+        contradiction(trail, group)
+    } else {
+        Some(lost(acknowledgements, trail, group, topic))
     }
-    trails
-        .groups()
-        .filter(|(_, group)| group.wants(topic, trail.event_type()))
-        .filter_map(|(group, _)| {
-            let ended = trail.applied_by(group).is_some()
-                || trail.discarded_by(group).is_some()
-                || trail.parked_by(group).next().is_some();
-            if ended {
-                contradiction(trail, group)
-            } else {
-                Some(lost(acknowledgements, trail, group, topic))
-            }
-        })
-        .collect()
 }
 
 /// Two ends that exclude each other.
@@ -251,6 +297,34 @@ mod tests {
         tale.discards("discarded");
         tale.acks("discarded");
         assert_holds(&NoLostEvent, &tale);
+    }
+
+    /// A client's message, handed to `billing`.
+    fn asks(tale: &mut Tale, id: &str) {
+        tale.sends("client", order_event(id, "order-1"));
+        tale.delivers(id);
+    }
+
+    #[test]
+    fn rejects_a_clients_message_that_was_acknowledged_without_effect() {
+        let mut tale = Tale::on_kafka();
+        asks(&mut tale, "e1");
+        tale.applies("e1");
+        tale.acks("e1");
+        asks(&mut tale, "e2");
+        assert!(complaint(&NoLostEvent, &tale).contains("never finished it"));
+        let lost = tale.acks("e2");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(lost));
+        tale.applies("e2");
+        assert_holds(&NoLostEvent, &tale);
+    }
+
+    #[test]
+    fn is_vacuous_where_no_probe_shows_what_becomes_of_a_clients_message() {
+        let mut tale = Tale::on_kafka();
+        asks(&mut tale, "e1");
+        tale.acks("e1");
+        assert_vacuous(&NoLostEvent, &tale);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::Plan;
 use super::fault::{Action, Fault};
+use crate::history::CLIENT;
 
 /// The longest that a plan may take, in virtual milliseconds: a day.
 const MS_MAX: u64 = 24 * 60 * 60 * 1_000;
@@ -73,9 +74,6 @@ fn no_link(a: &str, b: &str, hosts: &[&str]) -> Option<String> {
         None => (a == b).then(|| format!("parts host `{a}` from itself")),
     }
 }
-
-/// The host that carries out the workload. It makes port calls, but neither crashes nor pauses.
-const CLIENT: &str = "client";
 
 fn wrong_aim(fault: &Fault, hosts: &[&str]) -> Option<String> {
     let Some(aim) = &fault.trigger.call else {

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::broker;
 use crate::external::Ledgers;
-use crate::history::{History, What};
+use crate::history::{CLIENT, History, What};
 use crate::nemesis::{Armed, Command, Injection};
 use crate::plan::{Action, Call, Side, Targets};
 use crate::simulation::RunError;
@@ -346,7 +346,7 @@ impl World {
 
     /// What faults could aim at, judging by the calls and links that were used so far.
     pub(crate) fn targets(&self) -> Targets {
-        let own = |host: &Arc<str>| !["broker", "client"].contains(&&**host);
+        let own = |host: &Arc<str>| ![broker::HOST, CLIENT].contains(&&**host);
         let mut links: Vec<(String, String)> = lock(&self.links_seen)
             .iter()
             .map(|(a, b)| (a.to_string(), b.to_string()))

@@ -73,12 +73,12 @@ impl<'h> Origin<'h> {
             index: indexes.into_iter().flatten().min()?,
             correlation,
             cause: match trails.number_of(cause) {
-                _ if cause == correlation || cause == trail.event_id || cause.is_empty() => {
-                    Cause::Unsaid {
-                        names_flow: cause == correlation,
-                    }
-                }
+                _ if cause == trail.event_id || cause.is_empty() => Cause::Unsaid {
+                    names_flow: cause == correlation,
+                },
+                // The id of a client's command may serve as the flow's.
                 Some(number) if trails.trails[number].is_known() => Cause::Event(number),
+                _ if cause == correlation => Cause::Unsaid { names_flow: true },
                 _ => Cause::Request(cause),
             },
             entity: trail.entity(),

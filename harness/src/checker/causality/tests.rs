@@ -117,6 +117,24 @@ fn accepts_what_an_operator_does_with_a_parked_event() {
 }
 
 #[test]
+fn accepts_a_clients_command_that_founds_a_flow() {
+    // The command's id serves as the flow's, whether or not the command says so itself.
+    for command in [
+        order_event("cmd-1", "order-1"),
+        order_event("cmd-1", "order-1").header(CORRELATION_ID, "cmd-1"),
+    ] {
+        let mut tale = Tale::on_kafka();
+        tale.sends("client", command);
+        tale.delivers("cmd-1");
+        for (id, entity) in [("e1", "order-1"), ("e2", "stock-1")] {
+            tale.announces("billing", state(id, entity, "cmd-1", "cmd-1"));
+            tale.sends("billing", correlated(id, "cmd-1", "cmd-1"));
+        }
+        assert_holds(&Causality, &tale);
+    }
+}
+
+#[test]
 fn accepts_two_events_of_one_request() {
     let mut tale = chain();
     tale.announces("orders", state("e3", "customer-1", "flow-1", "request-1"));
