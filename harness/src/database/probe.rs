@@ -23,6 +23,12 @@ use crate::history::{Announcement, Application, Fact};
 /// If the query contains `$1`, it has to select a column `position` (an integer that grows with
 /// every row) and gets the greatest position seen so far; otherwise the whole result is compared
 /// with what was seen before, which is simpler and slower.
+///
+/// Facts enter the history in the order of the rows, and checkers take the order of announcements for
+/// the order of commits. Where one commit can leave several rows, the query therefore needs an
+/// `ORDER BY` that gives the order in which they were written, such as by `position`: without one,
+/// a database may return two events of one entity in either order, and `entity-order` would accuse a
+/// consumer that kept the true one.
 #[derive(Clone, Debug)]
 pub struct Probe {
     query: String,
@@ -48,6 +54,9 @@ impl Probe {
 
     /// Rows are effects of events: `event_id` (of the event that was applied), and, where the
     /// system has them, `entity`, `consumer`, `effect`, `correlation_id`.
+    ///
+    /// The entity is what the event changes, such as an account; with the id of a row that is new for
+    /// every effect, a second effect of one event could not be told from one on another entity.
     pub fn applied(query: impl Into<String>) -> Self {
         Probe {
             query: query.into(),
