@@ -96,7 +96,7 @@ mod tests {
     use crate::checker::test_history::{
         Tale, assert_holds, assert_vacuous, broken_at, complaint, order_event,
     };
-    use crate::history::{Announcement, Application, Fact, What};
+    use crate::history::{Announcement, Application, ExternalOutcome, Fact, What};
     use crate::message::EVENT_TYPE;
 
     #[test]
@@ -291,12 +291,25 @@ mod tests {
 
     #[test]
     fn is_put_to_the_test_by_a_handling_that_may_be_half_done() {
-        let mut tale = Tale::on_kafka();
-        tale.brings("e1", "order-1");
-        tale.fails_a_statement("billing");
-        tale.delivers("e1");
-        tale.applies("e1");
-        assert_holds(&EffectOnce, &tale);
+        let unanswered = What::ExternalCalled {
+            provider: "bank".into(),
+            idempotency_key: "e1".to_owned(),
+            request: serde_json::Value::Null,
+            outcome: ExternalOutcome::Booked,
+            answered: false,
+        };
+        let failed = What::StatementFailed {
+            database: "billing".into(),
+            error: "database is locked".to_owned(),
+        };
+        for mishap in [unanswered, failed] {
+            let mut tale = Tale::on_kafka();
+            tale.brings("e1", "order-1");
+            tale.happens("billing", mishap);
+            tale.delivers("e1");
+            tale.applies("e1");
+            assert_holds(&EffectOnce, &tale);
+        }
     }
 
     #[test]

@@ -45,7 +45,8 @@ fn is_tempting(trails: &Trails<'_>, trail: &Trail<'_>, mishaps: &Mishaps<'_>) ->
     })
 }
 
-/// What may have interrupted a host in the middle of its work, by index.
+/// What may have interrupted a host in the middle of its work, by index: a call to a third party that
+/// was never answered is among it, because whoever made it cannot know what was done.
 struct Mishaps<'h> {
     by_host: BTreeMap<&'h str, Vec<u64>>,
 }
@@ -61,6 +62,10 @@ impl<'h> Mishaps<'h> {
                     | What::HostPaused { .. }
                     | What::RolledBack { .. }
                     | What::StatementFailed { .. }
+                    | What::ExternalCalled {
+                        answered: false,
+                        ..
+                    }
             );
             if interrupts {
                 by_host.entry(&event.host).or_default().push(event.index);
