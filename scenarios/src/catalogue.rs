@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use stormglass::System;
-use stormglass::broker::Profile;
+use stormglass::broker::{JetStreamSettings, Profile};
 use stormglass::checker::{
     Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Log, NoGhostEvent, NoLostEvent,
 };
 use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
+use stormglass::{EVENT_ID, System};
 
 use crate::deploy::{Deployment, deploy};
 use crate::money_and_stock::MoneyAndStock;
@@ -86,7 +86,11 @@ impl Model {
     fn profile(self) -> Profile {
         match self {
             Model::Kafka => Profile::kafka(),
-            Model::JetStream => Profile::jetstream(),
+            // The relay's adapter sends the event's id as the message's, as NATS recommends.
+            Model::JetStream => Profile::JetStream(JetStreamSettings {
+                message_id_header: EVENT_ID.to_owned(),
+                ..JetStreamSettings::default()
+            }),
         }
     }
 }

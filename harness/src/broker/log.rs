@@ -55,6 +55,7 @@ enum Recognition {
     /// per stream, within the duplicate window.
     MessageId {
         window: Duration,
+        header: String,
     },
 }
 
@@ -83,6 +84,7 @@ impl Log {
             Profile::Kafka(_) => Recognition::Nothing,
             Profile::JetStream(settings) => Recognition::MessageId {
                 window: settings.duplicate_window,
+                header: settings.message_id_header.clone(),
             },
         };
         let mut log = Log {
@@ -178,13 +180,13 @@ impl Log {
             return Err(Rejection::UnknownTopic(name.to_owned()));
         };
         let index = PartitionIndex(topic.first + spread(&message.key, topic.count));
-        let known = match self.recognition {
+        let known = match &self.recognition {
             Recognition::Nothing => None,
             Recognition::Sequence => self.partitions[index.0].recall(stamp)?,
-            Recognition::MessageId { window } => {
-                topic.recent.forget(now, window);
-                let id = message.event_id();
-                let found = id.and_then(|id| topic.recent.positions.get(id));
+            Recognition::MessageId { window, header } => {
+                topic.recent.forget(now, *window);
+                let id = message.headers.get(header);
+                let found = id.and_then(|id| topic.recent.positions.get(&**id));
                 if let Some(&(index, offset)) = found {
                     return Ok(Examined::Known(Written::Recognised(
                         self.position(index, offset),
@@ -209,7 +211,7 @@ impl Log {
     ) -> Written {
         let offset = self.end(index);
         let partition = &mut self.partitions[index.0];
-        match self.recognition {
+        match &self.recognition {
             Recognition::Nothing => {}
             Recognition::Sequence => {
                 if let Some(stamp) = stamp {
@@ -217,10 +219,10 @@ impl Log {
                     sequences.push((stamp.sequence, offset));
                 }
             }
-            Recognition::MessageId { .. } => {
+            Recognition::MessageId { header, .. } => {
                 let topic = self.topics.get_mut(&partition.topic);
-                if let (Some(topic), Some(id)) = (topic, message.event_id()) {
-                    let id: Arc<str> = id.into();
+                if let (Some(topic), Some(id)) = (topic, message.headers.get(header)) {
+                    let id: Arc<str> = id.as_str().into();
                     topic.recent.oldest_first.push_back((now, id.clone()));
                     topic.recent.positions.insert(id, (index, offset));
                 }

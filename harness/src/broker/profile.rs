@@ -75,9 +75,12 @@ pub struct JetStreamSettings {
     /// How many deliveries of a partition may be unsettled at once (`max_ack_pending`). One keeps
     /// the order of a partition; more lets a redelivery be overtaken.
     pub max_ack_pending: u32,
-    /// How long a message id is remembered (`duplicate_window`); the `event-id` header serves as
-    /// `Nats-Msg-Id`.
+    /// How long a message id is remembered (`duplicate_window`).
     pub duplicate_window: Duration,
+    /// The header that carries the message id. NATS looks at `Nats-Msg-Id` only, and takes a message
+    /// without it whatever it has taken before; name another header here if the producer's adapter
+    /// sends that one's value as `Nats-Msg-Id`.
+    pub message_id_header: String,
 }
 
 impl Default for JetStreamSettings {
@@ -86,6 +89,7 @@ impl Default for JetStreamSettings {
             ack_wait: Duration::from_secs(3),
             max_ack_pending: 1,
             duplicate_window: Duration::from_secs(120),
+            message_id_header: "Nats-Msg-Id".to_owned(),
         }
     }
 }

@@ -86,6 +86,7 @@ impl Tale {
     pub(super) fn on_jetstream(max_ack_pending: u32) -> Self {
         Tale::on(Profile::JetStream(JetStreamSettings {
             max_ack_pending,
+            message_id_header: EVENT_ID.to_owned(),
             ..JetStreamSettings::default()
         }))
     }

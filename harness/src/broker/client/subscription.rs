@@ -208,19 +208,15 @@ impl Subscription {
         self.held.iter().position(|held| held.until <= now)
     }
 
-    /// The first delivery that nothing holds back. Kafka never overtakes within a partition, nor
-    /// does a JetStream consumer that leases one message at a time.
+    /// The first delivery that nothing holds back. Neither broker overtakes within a partition on the
+    /// way to one subscriber; there only a redelivery breaks the order.
     fn free(&self) -> Option<usize> {
-        let overtaking = match &self.broker.inner.profile {
-            Profile::Kafka(_) => false,
-            Profile::JetStream(settings) => settings.max_ack_pending > 1,
-        };
         let blocked = |handout: &Handout| {
             let same = |held: &Held| {
                 held.handout.position.partition == handout.position.partition
                     && held.handout.position.topic == handout.position.topic
             };
-            !overtaking && self.held.iter().any(same)
+            self.held.iter().any(same)
         };
         self.buffer.iter().position(|handout| !blocked(handout))
     }

@@ -10,7 +10,7 @@ use crate::broker::core::Fetch;
 use crate::broker::handout::{Claim, Handout, MemberId, Refusal, Settled, Wish};
 use crate::broker::profile::{JetStreamSettings, Profile};
 use crate::history::{SettleOutcome, What};
-use crate::message::Position;
+use crate::message::{EVENT_ID, Position};
 
 const ACK_WAIT: Duration = Duration::from_secs(1);
 
@@ -208,6 +208,7 @@ proptest! {
             ack_wait: ACK_WAIT,
             max_ack_pending: ack_pending_max,
             duplicate_window: Duration::from_secs(2),
+            message_id_header: EVENT_ID.to_owned(),
         };
         let rules = JetStreamRules::new(ack_pending_max as usize);
         check(Profile::JetStream(settings), rules, &steps);

@@ -21,11 +21,15 @@ const TICK_MAX: Duration = Duration::from_millis(100);
 const LEASE_TOLERANCE: Duration = Duration::from_millis(5);
 
 /// The first delivery, publication or end of a lease that breaks a rule.
-pub(super) fn breach<'h>(history: &'h History, settings: &JetStreamSettings) -> Option<Breach<'h>> {
+pub(super) fn breach<'h>(
+    history: &'h History,
+    settings: &'h JetStreamSettings,
+) -> Option<Breach<'h>> {
     let mut reading = Reading {
         pending_max: settings.max_ack_pending.max(1) as usize,
         lease_min: settings.ack_wait.saturating_sub(LEASE_TOLERANCE),
         window: settings.duplicate_window.saturating_sub(TICK_MAX),
+        id_header: &settings.message_id_header,
         lanes: BTreeMap::new(),
         ids: BTreeMap::new(),
     };
@@ -56,6 +60,7 @@ struct Reading<'h> {
     pending_max: usize,
     lease_min: Duration,
     window: Duration,
+    id_header: &'h str,
     lanes: BTreeMap<Lane<'h>, Consumer>,
     /// When each id was last taken, by topic.
     ids: BTreeMap<(&'h str, &'h str), Duration>,
@@ -66,7 +71,7 @@ impl<'h> Reading<'h> {
     fn read(&mut self, event: &'h Event) -> Option<(&'h Position, String)> {
         match &event.what {
             What::Published { position, message } => {
-                let id = message.event_id()?;
+                let id = message.headers.get(self.id_header)?;
                 let last = self.ids.insert((&position.topic, id), event.at)?;
                 let fault =
                     format!("{id} was taken again as {position} within the duplicate window");
