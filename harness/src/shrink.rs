@@ -1,15 +1,22 @@
 //! Shrinking: the smallest plan that still breaks the property.
 //!
 //! A plan is data, so one shrinker serves tests, the command line and saved artefacts. Faults that
-//! did not bite go first, then faults, then operations (delta debugging, Zeller and Hildebrandt,
-//! TSE 2002), then faults are aimed anew so that fewer operations lead up to them. A fault at a time
-//! meets what it has to meet only as long as everything before it takes as long, so one that holds
-//! many operations back is aimed at a call instead.
+//! did not bite go first, then faults, then operations that the witness is not about, then
+//! operations (delta debugging, Zeller and Hildebrandt, TSE 2002), then faults are aimed anew so
+//! that fewer operations lead up to them. A fault at a time meets what it has to meet only as long
+//! as everything before it takes as long, so one that holds operations back is aimed at a call
+//! instead.
+//!
+//! Reading order: `smaller` which plans are smaller, `clues` which of them to try first. No dice:
+//! the result is a function of the plan.
+
+mod clues;
+mod smaller;
 
 use std::collections::BTreeSet;
 
-use crate::checker::Verdict;
-use crate::plan::{Action, Aim, Call, Plan, Side, Trigger};
+use crate::checker::{Verdict, Witness};
+use crate::plan::{Plan, Side};
 use crate::simulation::{Recording, Run, RunError, run};
 use crate::system::System;
 
@@ -61,32 +68,19 @@ pub fn shrink(
 
 /// Whether a run breaks a property.
 pub fn breaks(system: &System, run: &Run, property: &str) -> bool {
-    system
-        .properties()
-        .iter()
-        .filter(|own| own.id() == property)
-        .any(|own| matches!(own.check(&run.history), Verdict::Broken(_)))
+    witness(system, run, property).is_some()
 }
 
-/// The calls that a fault at a time may have been meant for, those around which promises are broken
-/// most often first.
-const ANCHORS: &[(Call, Side)] = &[
-    (Call::Commit, Side::After),
-    (Call::Settle, Side::Before),
-    (Call::Publish, Side::After),
-    (Call::External, Side::After),
-    (Call::Statement, Side::After),
-    (Call::Commit, Side::Before),
-    (Call::Publish, Side::Before),
-    (Call::Receive, Side::After),
-];
-
-/// The host whose process a fault strikes.
-fn struck_host(action: &Action) -> Option<&str> {
-    match action {
-        Action::Crash { host, .. } | Action::Pause { host, .. } => Some(host),
-        _ => None,
-    }
+fn witness(system: &System, run: &Run, property: &str) -> Option<Witness> {
+    let own = system
+        .properties()
+        .iter()
+        .filter(|own| own.id() == property);
+    own.map(|own| own.check(&run.history))
+        .find_map(|verdict| match verdict {
+            Verdict::Broken(witness) => Some(witness),
+            Verdict::Holds | Verdict::Vacuous(_) => None,
+        })
 }
 
 /// The two parts of a plan that can get shorter.
@@ -138,6 +132,7 @@ impl Search<'_> {
             let before = self.best.plan.clone();
             self.drop_idle_faults()?;
             self.cut(Part::Schedule)?;
+            self.keep_what_the_witness_is_about()?;
             self.cut(Part::Workload)?;
             self.aim_anew()?;
             if self.runs >= self.runs_max {
@@ -149,9 +144,10 @@ impl Search<'_> {
         }
     }
 
-    /// Accepts a candidate if it still breaks the property.
+    /// Accepts a candidate if it is smaller and still breaks the property.
     fn accept(&mut self, candidate: Plan) -> Result<bool, RunError> {
-        if self.runs >= self.runs_max || candidate == self.best.plan {
+        if self.runs >= self.runs_max || smaller::size(&candidate) >= smaller::size(&self.best.plan)
+        {
             return Ok(false);
         }
         let print = fingerprint(&candidate);
@@ -222,71 +218,74 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Lets a crash or a pause wait for a call instead of a time, if fewer operations will do then.
-    fn aim_timed_faults(&mut self) -> Result<(), RunError> {
-        let plan = self.best.plan.clone();
-        for (index, fault) in plan.schedule.iter().enumerate() {
-            let (None, Some(host)) = (&fault.trigger.call, struck_host(&fault.action)) else {
-                continue;
-            };
-            let from_here_on = fault.trigger.at_ms;
-            let from_the_start = from_here_on.min(plan.workload[0].at_ms);
-            for (at_ms, &(call, side)) in [from_here_on, from_the_start]
-                .into_iter()
-                .flat_map(|at_ms| ANCHORS.iter().map(move |anchor| (at_ms, anchor)))
-            {
-                let mut candidate = plan.clone();
-                let aim = Aim {
-                    host: host.to_owned(),
-                    call,
-                    nth: 1,
-                    side,
-                };
-                candidate.schedule[index].trigger = Trigger {
-                    at_ms,
-                    call: Some(aim),
-                };
-                if self.accept(candidate)? && self.start_over_with_few_operations()? {
-                    return Ok(());
-                }
+    /// The operations that are worth keeping first.
+    fn promising(&self) -> Vec<usize> {
+        let witness = witness(self.system, &self.best, self.property);
+        witness.map_or_else(Vec::new, |witness| clues::operations(&self.best, &witness))
+    }
+
+    /// Keeps the one, two or three most promising operations.
+    fn keep_what_the_witness_is_about(&mut self) -> Result<(), RunError> {
+        let promising = self.promising();
+        for keep in 1..promising.len().min(4) {
+            if self.accept(smaller::with_operations(
+                &self.best.plan,
+                &promising[..keep],
+            ))? {
+                break;
             }
         }
         Ok(())
     }
 
-    /// Keeps one, then two operations and lets the faults meet them at their first calls. Says
-    /// whether that was enough.
+    /// Whether there are runs to spare: the rest is needed to show that the result is one-minimal.
+    fn has_runs_to_spare(&self) -> bool {
+        self.runs < self.runs_max - self.runs_max / 5
+    }
+
+    /// Tries few operations and lets the faults meet them at their early calls. Says whether that
+    /// was enough.
     fn start_over_with_few_operations(&mut self) -> Result<bool, RunError> {
+        let sets = smaller::few(&self.promising());
         let plan = self.best.plan.clone();
-        let aims = plan.schedule.iter().filter_map(|f| f.trigger.call.as_ref());
-        let nth_max = aims.map(|aim| first_calls(aim.call)).max().unwrap_or(1);
-        for keep in 1..plan.workload.len().min(3) {
-            for nth in 1..=nth_max {
-                for start in 0..=plan.workload.len() - keep {
-                    let mut candidate = plan.clone();
-                    candidate.workload = plan.workload[start..start + keep].to_vec();
-                    let from = candidate.workload[0].at_ms;
-                    for fault in &mut candidate.schedule {
-                        let Some(aim) = &mut fault.trigger.call else {
-                            continue;
-                        };
-                        aim.nth = nth;
-                        fault.trigger.at_ms = fault.trigger.at_ms.min(from);
-                    }
-                    if self.accept(candidate)? {
-                        return Ok(true);
-                    }
+        self.accept_any(&plan, &sets)
+    }
+
+    fn accept_any(&mut self, plan: &Plan, sets: &[Vec<usize>]) -> Result<bool, RunError> {
+        for set in sets {
+            let few = smaller::with_operations(plan, set);
+            for candidate in smaller::with_early_calls(&few) {
+                if self.has_runs_to_spare() && self.accept(candidate)? {
+                    return Ok(true);
                 }
             }
         }
         Ok(false)
     }
-}
 
-/// How many calls of a kind one operation may make at one host before the one that matters.
-fn first_calls(call: Call) -> u32 {
-    match call {
-        Call::Statement => 12,
-        _ => 3,
+    /// Lets a fault at a time wait for a call instead, if fewer operations will do then.
+    fn aim_timed_faults(&mut self) -> Result<(), RunError> {
+        let plan = self.best.plan.clone();
+        let Some(witness) = witness(self.system, &self.best, self.property) else {
+            return Ok(());
+        };
+        let promising = clues::operations(&self.best, &witness);
+        for (index, fault) in plan.schedule.iter().enumerate() {
+            if fault.trigger.call.is_some() {
+                continue;
+            }
+            let calls = clues::calls(&self.best, &witness, index);
+            for set in smaller::fewest(&promising) {
+                for (host, call) in &calls {
+                    for side in [Side::After, Side::Before] {
+                        let waiting = smaller::waiting_for(&plan, index, host, *call, side);
+                        if self.accept_any(&waiting, std::slice::from_ref(&set))? {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }

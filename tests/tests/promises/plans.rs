@@ -146,8 +146,8 @@ fn no_plan_breaks_a_correct_system() {
 }
 
 /// Whether `part` is what `whole` has at most left after shrinking: the same action, aimed at the
-/// same call of the same host, no later than it was. A crash or a pause at a time may wait for a
-/// call of the host that it strikes.
+/// same call of the same host, no later than it was. A fault at a time may wait for a call; a crash
+/// or a pause, for a call of the host that it strikes.
 fn is_aimed_anew(whole: &Fault, part: &Fault) -> bool {
     let aim = |fault: &Fault| {
         let aim = fault.trigger.call.clone();
@@ -155,11 +155,11 @@ fn is_aimed_anew(whole: &Fault, part: &Fault) -> bool {
     };
     let sooner = part.trigger.at_ms <= whole.trigger.at_ms;
     let as_it_was = part.trigger.call.is_some() || part.trigger == whole.trigger;
-    let struck = match &whole.action {
-        Action::Crash { host, .. } | Action::Pause { host, .. } => Some(host.clone()),
-        _ => None,
-    };
-    let waits = aim(whole).is_none() && aim(part).map(|(host, ..)| host) == struck;
+    let waits = aim(whole).is_none()
+        && match (&whole.action, aim(part)) {
+            (Action::Crash { host, .. } | Action::Pause { host, .. }, Some(aim)) => aim.0 == *host,
+            _ => true,
+        };
     let same_call = aim(whole) == aim(part) || waits;
     whole.action == part.action && same_call && sooner && as_it_was
 }
@@ -198,37 +198,79 @@ fn a_shrunk_plan_is_a_part_of_the_original() {
     assert!(failures.get() >= 3, "{} plans failed", failures.get());
 }
 
-/// A pause of the ledger shortly before its last posting is entered, at a time that holds for this
-/// workload only. It is long enough for the session to end meanwhile.
-fn pause_before_last_entry(system: &System, seed: Seed) -> Plan {
+/// A fault shortly before the ledger enters its last posting, at a time that holds for this workload
+/// only.
+fn before_last_entry(system: &System, seed: Seed, action: Action) -> Plan {
     let mut plan = system.plan(seed).unwrap().without_faults();
     let calm = run(system, &plan, Recording::On).unwrap();
     let mut latest_first = calm.history.events.iter().rev();
     let entered = latest_first.find(|event| matches!(event.what, What::Committed { .. }));
     let at = entered.map(|event| event.at).unwrap_or_default();
-    plan.schedule.push(Fault {
-        trigger: Trigger {
-            at_ms: u64::try_from(at.as_millis()).unwrap() - 2,
-            call: None,
-        },
-        action: Action::Pause {
-            host: "ledger".to_owned(),
-            for_ms: 4_000,
-        },
-    });
+    let at_ms = u64::try_from(at.as_millis()).unwrap() - 2;
+    let trigger = Trigger { at_ms, call: None };
+    plan.schedule.push(Fault { trigger, action });
     plan
 }
 
-#[test]
-fn a_pause_at_a_time_holds_no_operations_back() {
+/// Shows that one posting is enough wherever this fault makes the careless ledger enter one twice.
+fn one_posting_is_left(action: &Action) {
     let system = postings::system("careless postings", Care::Careless);
     let mut failures = 0;
-    for plan in (0..20).map(|seed| pause_before_last_entry(&system, Seed(seed))) {
+    for seed in (0..20).map(Seed) {
+        let plan = before_last_entry(&system, seed, action.clone());
         if let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() {
             failures += 1;
             let left = &shrunk.run.plan;
             assert_eq!(left.workload.len(), 1, "{left}");
+            assert!(shrunk.one_minimal, "{left}");
         }
     }
     assert!(failures >= 5, "{failures} plans failed");
+}
+
+#[test]
+fn a_pause_at_a_time_holds_no_operations_back() {
+    // It is long enough for the session to end meanwhile.
+    one_posting_is_left(&Action::Pause {
+        host: "ledger".to_owned(),
+        for_ms: 4_000,
+    });
+}
+
+#[test]
+fn an_outage_at_a_time_holds_no_operations_back() {
+    one_posting_is_left(&Action::BrokerOutage { for_ms: 600 });
+}
+
+/// Every plan with one element less.
+fn one_less(plan: &Plan) -> Vec<Plan> {
+    let faults = (0..plan.schedule.len()).map(|index| {
+        let mut less = plan.clone();
+        less.schedule.remove(index);
+        less
+    });
+    let operations = (0..plan.workload.len()).map(|index| {
+        let mut less = plan.clone();
+        less.workload.remove(index);
+        less
+    });
+    faults.chain(operations).collect()
+}
+
+#[test]
+fn nothing_can_go_from_a_one_minimal_plan() {
+    let system = postings::system("careless postings", Care::Careless);
+    let mut minimal = 0;
+    for plan in (0..12).map(|seed| system.plan(Seed(seed)).unwrap()) {
+        let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() else {
+            continue;
+        };
+        if shrunk.one_minimal {
+            minimal += 1;
+            for less in one_less(&shrunk.run.plan) {
+                assert!(!breaks(&system, &recorded(&system, &less), "effect-once"));
+            }
+        }
+    }
+    assert!(minimal >= 3, "{minimal} plans are one-minimal");
 }

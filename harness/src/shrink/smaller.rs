@@ -1,0 +1,184 @@
+//! Smaller plans: the size by which plans are compared, and candidates with few operations.
+
+use crate::plan::{Aim, Call, Plan, Side, Trigger};
+
+/// The size of a plan: faults, operations, and how many calls its faults wait for. A plan is better
+/// than another only if its size comes first.
+pub(super) fn size(plan: &Plan) -> (usize, usize, u32) {
+    let aims = plan.schedule.iter().filter_map(|f| f.trigger.call.as_ref());
+    let calls = aims.map(|aim| aim.nth).sum();
+    (plan.schedule.len(), plan.workload.len(), calls)
+}
+
+/// How many ways to count the calls of several faults are tried for one set of operations.
+const COUNTS_MAX: usize = 27;
+
+/// The sets of at most three operations that are worth a try, the most promising first, from
+/// operations in the order of promise.
+pub(super) fn few(promising: &[usize]) -> Vec<Vec<usize>> {
+    let mut sets: Vec<Vec<usize>> = promising.iter().map(|own| vec![*own]).collect();
+    let front = &promising[..promising.len().min(4)];
+    for (index, second) in front.iter().enumerate() {
+        sets.extend(front[..index].iter().map(|first| vec![*first, *second]));
+    }
+    if let [first, second, third, ..] = front {
+        sets.push(vec![*first, *second, *third]);
+    }
+    sets.retain(|set| set.len() < promising.len());
+    sets
+}
+
+/// The few of those sets that are worth a try at many calls; only one where little is to gain.
+pub(super) fn fewest(promising: &[usize]) -> Vec<Vec<usize>> {
+    let sets = match promising.len() {
+        0..=3 => &[&[0][..]][..],
+        _ => &[&[0][..], &[0, 1], &[1], &[0, 1, 2]],
+    };
+    let fitting = sets.iter().filter(|set| set.len() < promising.len());
+    fitting
+        .map(|set| set.iter().map(|own| promising[*own]).collect())
+        .collect()
+}
+
+/// The plan with these operations only, each at its own time.
+pub(super) fn with_operations(plan: &Plan, kept: &[usize]) -> Plan {
+    let mut plan = plan.clone();
+    let mut index = 0;
+    plan.workload.retain(|_| {
+        index += 1;
+        kept.contains(&(index - 1))
+    });
+    plan
+}
+
+/// The plan with every fault that waits for a call waiting from the first operation on for an early
+/// one, in every combination of early ones, those with the fewest calls first.
+pub(super) fn with_early_calls(plan: &Plan) -> Vec<Plan> {
+    let first = plan.workload.first().map_or(0, |own| own.at_ms);
+    let mut plans = vec![plan.clone()];
+    for fault in 0..plan.schedule.len() {
+        let Some(aim) = &plan.schedule[fault].trigger.call else {
+            continue;
+        };
+        let counts = 1..=early_calls(aim.call);
+        let counted = |nth| move |plan: &Plan| counting(plan, fault, nth, first);
+        plans = counts
+            .flat_map(|nth| plans.iter().map(counted(nth)).collect::<Vec<_>>())
+            .collect();
+        plans.sort_by_key(size);
+        plans.truncate(COUNTS_MAX);
+    }
+    plans
+}
+
+/// The plan with one fault counting to `nth`, from `from_ms` on at the latest.
+fn counting(plan: &Plan, fault: usize, nth: u32, from_ms: u64) -> Plan {
+    let mut plan = plan.clone();
+    let trigger = &mut plan.schedule[fault].trigger;
+    trigger.at_ms = trigger.at_ms.min(from_ms);
+    if let Some(aim) = &mut trigger.call {
+        aim.nth = nth;
+    }
+    plan
+}
+
+/// How many calls of a kind one operation may make at one host before the one that matters.
+fn early_calls(call: Call) -> u32 {
+    match call {
+        Call::Statement => 12,
+        _ => 3,
+    }
+}
+
+/// The plan with a fault at a time waiting for a host's call instead.
+pub(super) fn waiting_for(plan: &Plan, fault: usize, host: &str, call: Call, side: Side) -> Plan {
+    let mut plan = plan.clone();
+    let trigger = &mut plan.schedule[fault].trigger;
+    *trigger = Trigger {
+        at_ms: trigger.at_ms,
+        call: Some(Aim {
+            host: host.to_owned(),
+            call,
+            nth: 1,
+            side,
+        }),
+    };
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Action, Fault, Operation};
+    use crate::seed::Seed;
+
+    fn plan(operations: u64, calls: &[Option<u32>]) -> Plan {
+        let fault = |nth: &Option<u32>| Fault {
+            trigger: Trigger {
+                at_ms: 500,
+                call: nth.map(|nth| Aim {
+                    host: "relay".to_owned(),
+                    call: Call::Publish,
+                    nth,
+                    side: Side::Before,
+                }),
+            },
+            action: Action::BrokerOutage { for_ms: 10 },
+        };
+        Plan {
+            seed: Seed(0),
+            workload: (0..operations)
+                .map(|index| Operation {
+                    at_ms: 100 * index,
+                    operation: index.into(),
+                })
+                .collect(),
+            schedule: calls.iter().map(fault).collect(),
+        }
+    }
+
+    #[test]
+    fn fewer_faults_count_most_and_calls_count_least() {
+        let ascending = [
+            plan(9, &[Some(9)]),
+            plan(1, &[None, Some(1)]),
+            plan(1, &[Some(1), Some(1)]),
+            plan(2, &[None, None]),
+        ];
+        assert!(ascending.iter().map(size).is_sorted());
+        assert_eq!(size(&plan(2, &[None])), size(&plan(2, &[None])));
+    }
+
+    #[test]
+    fn few_operations_are_fewer_than_there_are() {
+        assert!(few(&[]).is_empty() && few(&[0]).is_empty());
+        assert_eq!(few(&[1, 0]), [[1], [0]]);
+        for set in few(&[4, 2, 0, 1, 3])
+            .into_iter()
+            .chain(fewest(&[3, 2, 1, 0]))
+        {
+            assert!((1..=3).contains(&set.len()), "{set:?}");
+        }
+    }
+
+    #[test]
+    fn kept_operations_keep_their_times_and_their_order() {
+        let whole = plan(4, &[]);
+        let kept = with_operations(&whole, &[3, 1]);
+        assert_eq!(
+            kept.workload,
+            [whole.workload[1].clone(), whole.workload[3].clone()]
+        );
+    }
+
+    #[test]
+    fn every_fault_counts_its_calls_independently() {
+        let plans = with_early_calls(&plan(1, &[Some(4), None, Some(4)]));
+        assert_eq!(plans.len(), 9);
+        assert!(plans.iter().map(size).is_sorted());
+        for plan in plans {
+            let at: Vec<u64> = plan.schedule.iter().map(|own| own.trigger.at_ms).collect();
+            assert_eq!(at, [0, 500, 0]);
+        }
+    }
+}
