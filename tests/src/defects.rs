@@ -1,7 +1,7 @@
 //! Planted defects: the reference system with one small step done as teams really get it wrong.
 //!
-//! Each defect is another implementation behind a trait that the reference system has anyway, so
-//! that the correct code holds no switch. What a defect does to a run is for the tests to show.
+//! Each defect is another implementation behind a trait that the reference system has anyway, or of
+//! one of its processes, so that the correct code holds no switch. What a defect does to a run is for the tests to show.
 
 mod ack_before_commit;
 mod by_hand;
