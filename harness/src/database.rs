@@ -1,7 +1,7 @@
 //! Databases: real SQLite files or a real PostgreSQL, in virtual time.
 //!
 //! Reading order: `store` gives every service a fresh database in a folder of `scratch`, `pool`, `connection` and
-//! `transaction` are what services use (sqlx's own interface), `probe` is how the harness sees
+//! `transaction` are what services use (sqlx's own interface), `statement` tells what SQL does, `probe` is how the harness sees
 //! what they did, `driver` makes real calls while virtual time stands still, `backend` knows
 //! the engines. Not modelled: disks that fail, replicas, and the servers' own crashes.
 
@@ -12,6 +12,7 @@ mod fault;
 mod pool;
 mod probe;
 mod scratch;
+mod statement;
 mod store;
 mod transaction;
 
@@ -23,7 +24,7 @@ use sqlx::{Any, AnyConnection};
 
 pub use backend::Backend;
 pub use connection::Connection;
-pub use pool::Pool;
+pub use pool::{Pool, PoolConnection};
 pub use probe::{Probe, View};
 pub(crate) use store::Store;
 pub use store::{DATABASE_VARIABLE, Engine, Schema, StoreError};

@@ -1,8 +1,7 @@
 //! A connection: a sqlx executor over a real connection, with virtual latency, faults and probes.
 //!
 //! `sqlx::query(…).execute(&mut connection)` reads as it does in production, and a transaction that is
-//! begun and committed in plain SQL counts as one. Nested transactions (savepoints through sqlx's own
-//! interface) are not offered; plain SQL savepoints work.
+//! begun and committed in plain SQL counts as one.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -11,12 +10,16 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
-use sqlx::{Connection as _, Database, Either, Error, Execute, Executor, SqlStr};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Database, Either, Error, Execute, Executor, SqlSafeStr as _,
+    SqlStr,
+};
 
 use super::backend::{Backend, IntoExecutor, LockState, lock_state};
 use super::driver::complete;
 use super::fault::{Interrupted, broken_connection, locked};
 use super::pool::{Lease, Shared};
+use super::statement::{Control, is_write};
 use crate::history::What;
 use crate::plan::{Action, Call};
 use crate::simulation::Deed;
@@ -55,6 +58,8 @@ pub(super) struct Slot<DB: Backend> {
 struct OpenTransaction {
     /// Whether it has written something.
     wrote: bool,
+    /// How many nested transactions are open in it.
+    depth: u32,
 }
 
 impl<DB: Backend> Slot<DB> {
@@ -78,6 +83,15 @@ impl<DB: Backend> Slot<DB> {
         if let Some(open) = &mut *lock(&self.open) {
             open.wrote = true;
         }
+    }
+
+    /// One nested transaction more, or one less; says how many there were or are at most.
+    fn nest(&self, change: impl FnOnce(u32) -> u32) -> u32 {
+        let mut open = lock(&self.open);
+        let Some(open) = &mut *open else { return 0 };
+        let before = open.depth;
+        open.depth = change(before);
+        before.max(open.depth)
     }
 
     fn ended(&self) -> Option<OpenTransaction> {
@@ -152,6 +166,11 @@ impl<DB: Backend> Connection<DB> {
         Ok(steps)
     }
 
+    /// Whether a transaction is open on the connection.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.lease.slot().in_transaction()
+    }
+
     /// Rolls the open transaction back now, if there is one; needs no virtual time.
     pub(super) fn roll_back(&mut self, why: &str) {
         let slot = self.lease.slot();
@@ -170,6 +189,47 @@ impl<DB: Backend> Connection<DB> {
             slot.sever();
         }
         self.forget_transaction(why);
+    }
+
+    /// Begins a transaction within the open one: a savepoint, as with sqlx.
+    pub(super) async fn begin_nested(&mut self) -> Result<Savepoint, Error> {
+        let savepoint = Savepoint(self.lease.slot().nest(|depth| depth + 1));
+        let begun = self.statement(savepoint.request("SAVEPOINT")).await;
+        if begun.is_err() {
+            self.lease.slot().nest(|depth| depth.saturating_sub(1));
+        }
+        begun.map(|_| savepoint)
+    }
+
+    /// Keeps what a nested transaction did, as far as the surrounding one is committed.
+    pub(super) async fn commit_nested(&mut self, savepoint: Savepoint) -> Result<(), Error> {
+        self.statement(savepoint.request("RELEASE SAVEPOINT"))
+            .await?;
+        self.lease.slot().nest(|depth| depth.saturating_sub(1));
+        Ok(())
+    }
+
+    /// Undoes a nested transaction now; needs no virtual time.
+    pub(super) fn roll_back_nested(&mut self, savepoint: Savepoint) {
+        let slot = self.lease.slot();
+        if !slot.in_transaction() {
+            return;
+        }
+        slot.nest(|depth| depth.saturating_sub(1));
+        let undone = match lock(&slot.connection).as_mut() {
+            Some(connection) => complete(async {
+                for control in ["ROLLBACK TO SAVEPOINT", "RELEASE SAVEPOINT"] {
+                    let sql = savepoint.request::<DB>(control).sql;
+                    connection.executor().execute(sql).await?;
+                }
+                Ok::<(), Error>(())
+            })
+            .is_ok(),
+            None => true,
+        };
+        if !undone {
+            slot.sever();
+        }
     }
 
     /// The open transaction is no more.
@@ -355,6 +415,20 @@ fn plain(error: &Error) -> String {
     }
 }
 
+/// A transaction within a transaction, by its depth.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Savepoint(u32);
+
+impl Savepoint {
+    fn request<DB: Database>(self, control: &str) -> Request<DB> {
+        let sql = format!("{control} stormglass_nested_{}", self.0);
+        Request {
+            sql: AssertSqlSafe(sql).into_sql_str(),
+            arguments: None,
+        }
+    }
+}
+
 /// A statement that can be sent more than once.
 struct Request<DB: Database> {
     sql: SqlStr,
@@ -378,71 +452,6 @@ impl<DB: Backend> Request<DB> {
         };
         steps.collect::<Vec<_>>().await.into_iter().collect()
     }
-}
-
-/// SQL that begins or ends a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Control {
-    Begin,
-    Commit,
-    RollBack,
-}
-
-impl Control {
-    /// `None` for any other statement, and for a script of several.
-    fn of(sql: &str) -> Option<Control> {
-        if is_script(sql) {
-            return None;
-        }
-        let mut words = sql
-            .split(|c: char| !c.is_ascii_alphabetic())
-            .filter(|word| !word.is_empty())
-            .map(str::to_ascii_lowercase);
-        match words.next()?.as_str() {
-            "begin" => Some(Control::Begin),
-            "start" if words.next()? == "transaction" => Some(Control::Begin),
-            "commit" | "end" => Some(Control::Commit),
-            // `ROLLBACK TO` undoes a part and leaves the transaction open.
-            "rollback" if words.all(|word| word != "to") => Some(Control::RollBack),
-            _ => None,
-        }
-    }
-}
-
-/// Whether something follows the first semicolon.
-fn is_script(sql: &str) -> bool {
-    let rest = sql.split_once(';').map_or("", |(_, rest)| rest);
-    rest.contains(|c: char| c.is_ascii_alphanumeric())
-}
-
-/// Words that begin a statement which changes no data, or only controls a transaction.
-const READS: &[&str] = &[
-    "select",
-    "pragma",
-    "explain",
-    "show",
-    "values",
-    "set",
-    "begin",
-    "start",
-    "commit",
-    "end",
-    "rollback",
-    "savepoint",
-    "release",
-];
-
-/// Whether SQL can change data. Errs on the side of yes: a look too many costs a probe.
-pub(super) fn is_write(sql: &str) -> bool {
-    if is_script(sql) {
-        return true;
-    }
-    let sql = sql.trim_start();
-    let word = sql
-        .split(|c: char| !c.is_ascii_alphabetic())
-        .next()
-        .unwrap_or_default();
-    !READS.iter().any(|read| word.eq_ignore_ascii_case(read))
 }
 
 impl<'c, DB: Backend> Executor<'c> for &'c mut Connection<DB> {
@@ -499,43 +508,5 @@ impl<'c, DB: Backend> Executor<'c> for &'c mut Connection<DB> {
             complete(connection.executor().prepare_with(sql, parameters))
         }
         .boxed()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Control, is_write};
-
-    #[test]
-    fn only_statements_that_cannot_write_count_as_reads() {
-        for read in ["SELECT 1", "  select 1", "PRAGMA x", "EXPLAIN SELECT 1"] {
-            assert!(!is_write(read), "{read}");
-        }
-        for write in [
-            "INSERT INTO t",
-            "update t",
-            "WITH x AS (SELECT 1) DELETE FROM t",
-            "BEGIN; INSERT INTO t VALUES (1); COMMIT",
-        ] {
-            assert!(is_write(write), "{write}");
-        }
-    }
-
-    #[test]
-    fn plain_sql_that_begins_or_ends_a_transaction_is_recognised() {
-        for (sql, control) in [
-            ("BEGIN", Some(Control::Begin)),
-            (" begin immediate;", Some(Control::Begin)),
-            ("START TRANSACTION", Some(Control::Begin)),
-            ("COMMIT;", Some(Control::Commit)),
-            ("END TRANSACTION", Some(Control::Commit)),
-            ("ROLLBACK", Some(Control::RollBack)),
-            ("ROLLBACK TO SAVEPOINT a", None),
-            ("SAVEPOINT a", None),
-            ("INSERT INTO beginnings VALUES ('begin')", None),
-            ("BEGIN; INSERT INTO t VALUES (1); COMMIT", None),
-        ] {
-            assert_eq!(Control::of(sql), control, "{sql}");
-        }
     }
 }

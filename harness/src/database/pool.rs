@@ -1,6 +1,7 @@
 //! Pools: the connections of one host to one database, handed out in virtual time.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use sqlx::{Database, Either, Error, Execute, Executor, SqlStr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backend::{Backend, is_storage_failure};
-use super::connection::{Connection, Slot, is_write};
+use super::connection::{Connection, Slot};
 use super::driver::complete;
+use super::statement::is_write;
 use super::store::Engine;
 use super::transaction::Transaction;
 use super::{Databases, OpenError};
@@ -111,7 +113,11 @@ impl<DB: Backend> Pool<DB> {
     ///
     /// [`Error::PoolTimedOut`] after 30 seconds of virtual time, and what the driver says when a
     /// new connection cannot be opened.
-    pub async fn acquire(&self) -> Result<Connection<DB>, Error> {
+    pub async fn acquire(&self) -> Result<PoolConnection<DB>, Error> {
+        self.lend().await.map(PoolConnection)
+    }
+
+    async fn lend(&self) -> Result<Connection<DB>, Error> {
         let shared = &self.inner.shared;
         shared.gate.open().await;
         let permit = self.inner.permits.clone().acquire_owned();
@@ -156,7 +162,7 @@ impl<DB: Backend> Pool<DB> {
     ///
     /// As [`Pool::begin`].
     pub async fn begin_with(&self, sql: &'static str) -> Result<Transaction<'static, DB>, Error> {
-        let connection = self.acquire().await?;
+        let connection = self.lend().await?;
         Transaction::begin(connection, sql).await
     }
 
@@ -213,7 +219,7 @@ impl<'c, DB: Backend> Executor<'c> for &'c Pool<DB> {
         E: 'q + Execute<'q, DB>,
     {
         let steps = async move {
-            let mut connection = self.acquire().await?;
+            let mut connection = self.lend().await?;
             let steps: Vec<_> = connection.fetch_many(query).try_collect().await?;
             Ok::<_, Error>(stream::iter(steps.into_iter().map(Ok)))
         };
@@ -228,7 +234,7 @@ impl<'c, DB: Backend> Executor<'c> for &'c Pool<DB> {
         'c: 'e,
         E: 'q + Execute<'q, DB>,
     {
-        async move { self.acquire().await?.fetch_optional(query).await }.boxed()
+        async move { self.lend().await?.fetch_optional(query).await }.boxed()
     }
 
     fn prepare_with<'e>(
@@ -239,6 +245,59 @@ impl<'c, DB: Backend> Executor<'c> for &'c Pool<DB> {
     where
         'c: 'e,
     {
-        async move { self.acquire().await?.prepare_with(sql, parameters).await }.boxed()
+        async move { self.lend().await?.prepare_with(sql, parameters).await }.boxed()
+    }
+}
+
+/// A connection on loan from a pool, with the interface of `sqlx::pool::PoolConnection`: both
+/// `&mut *connection` and `&mut connection` are executors, and it goes back when it is dropped.
+#[derive(Debug)]
+pub struct PoolConnection<DB: Backend>(Connection<DB>);
+
+impl<DB: Backend> Deref for PoolConnection<DB> {
+    type Target = Connection<DB>;
+
+    fn deref(&self) -> &Connection<DB> {
+        &self.0
+    }
+}
+
+impl<DB: Backend> DerefMut for PoolConnection<DB> {
+    fn deref_mut(&mut self) -> &mut Connection<DB> {
+        &mut self.0
+    }
+}
+
+impl<'c, DB: Backend> Executor<'c> for &'c mut PoolConnection<DB> {
+    type Database = DB;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step<DB>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, DB>,
+    {
+        self.0.fetch_many(query)
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<DB::Row>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, DB>,
+    {
+        self.0.fetch_optional(query)
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [DB::TypeInfo],
+    ) -> BoxFuture<'e, Result<DB::Statement, Error>>
+    where
+        'c: 'e,
+    {
+        self.0.prepare_with(sql, parameters)
     }
 }

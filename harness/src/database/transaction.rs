@@ -5,13 +5,17 @@ use std::ops::{Deref, DerefMut};
 use sqlx::{Error, SqlStr};
 
 use super::backend::Backend;
-use super::connection::Connection;
+use super::connection::{Connection, Savepoint};
 
 /// An open transaction, with the interface of `sqlx::Transaction`: `&mut *transaction` is an
-/// executor, `commit` and `rollback` end it, and dropping it rolls it back.
+/// executor, `commit` and `rollback` end it, and dropping it rolls it back. One that is begun within
+/// another is a savepoint.
 #[derive(Debug)]
 pub struct Transaction<'c, DB: Backend> {
     connection: Handle<'c, DB>,
+    /// If it is nested in another one.
+    savepoint: Option<Savepoint>,
+    is_open: bool,
 }
 
 #[derive(Debug)]
@@ -60,9 +64,16 @@ impl<'c, DB: Backend> Transaction<'c, DB> {
     {
         let mut transaction = Transaction {
             connection: connection.into(),
+            savepoint: None,
+            is_open: false,
         };
-        let sql = SqlStr::from_static(sql);
-        transaction.begin_transaction(sql).await?;
+        if transaction.is_in_transaction() {
+            transaction.savepoint = Some(transaction.begin_nested().await?);
+        } else {
+            let sql = SqlStr::from_static(sql);
+            transaction.begin_transaction(sql).await?;
+        }
+        transaction.is_open = true;
         Ok(transaction)
     }
 
@@ -73,9 +84,15 @@ impl<'c, DB: Backend> Transaction<'c, DB> {
     /// What the database says, and the error of a broken connection where a fault strikes the
     /// commit. As with a real network, that error does not tell whether the commit took place.
     pub async fn commit(mut self) -> Result<(), Error> {
-        self.commit_transaction(SqlStr::from_static("COMMIT"))
-            .await
-            .map(drop)
+        match self.savepoint {
+            Some(savepoint) => self.commit_nested(savepoint).await?,
+            None => drop(
+                self.commit_transaction(SqlStr::from_static("COMMIT"))
+                    .await?,
+            ),
+        }
+        self.is_open = false;
+        Ok(())
     }
 
     /// Undoes the transaction's changes.
@@ -85,13 +102,23 @@ impl<'c, DB: Backend> Transaction<'c, DB> {
     /// None in practice: a transaction that cannot be rolled back ends with its connection.
     pub async fn rollback(mut self) -> Result<(), Error> {
         self.shared().gate.open().await;
-        self.roll_back("by its owner");
+        self.undo("by its owner");
         Ok(())
+    }
+
+    fn undo(&mut self, why: &str) {
+        if !std::mem::take(&mut self.is_open) {
+            return;
+        }
+        match self.savepoint {
+            Some(savepoint) => self.roll_back_nested(savepoint),
+            None => self.roll_back(why),
+        }
     }
 }
 
 impl<DB: Backend> Drop for Transaction<'_, DB> {
     fn drop(&mut self) {
-        self.roll_back("neither committed nor rolled back by its owner");
+        self.undo("neither committed nor rolled back by its owner");
     }
 }

@@ -91,7 +91,7 @@ async fn write_in_plain_sql(host: Host) -> Result<(), String> {
     }
     let written = async {
         let mut connection = database.acquire().await?;
-        sqlx::query("BEGIN").execute(&mut connection).await?;
+        sqlx::query("BEGIN").execute(&mut *connection).await?;
         for note in ["one", "two"] {
             let inserted = sqlx::query(INSERT).bind(note);
             inserted.execute(&mut connection).await?;
@@ -136,6 +136,54 @@ fn a_transaction_in_plain_sql_is_struck_as_a_whole() {
     assert!(struck(Action::CommitLost).notes().is_empty());
     let seen = struck(Action::CommitAnswerLost);
     assert_eq!(seen.notes(), ["one", "two"]);
+}
+
+/// Writes one note, one in a nested transaction that is given up, and one in a nested one that is kept.
+async fn write_nested(host: Host) -> Result<(), String> {
+    let database: Pool<Sqlite> = host.database("notebook").map_err(|e| e.to_string())?;
+    if host.incarnation() > 1 {
+        return idle().await;
+    }
+    let written = async {
+        let mut outer = database.begin().await?;
+        sqlx::query(INSERT)
+            .bind("outer")
+            .execute(&mut *outer)
+            .await?;
+        let mut dropped = outer.begin().await?;
+        sqlx::query(INSERT)
+            .bind("dropped")
+            .execute(&mut *dropped)
+            .await?;
+        drop(dropped);
+        let mut kept = outer.begin().await?;
+        sqlx::query(INSERT).bind("kept").execute(&mut *kept).await?;
+        kept.commit().await?;
+        outer.commit().await
+    };
+    match written.await {
+        Ok(()) => tracing::info!("written"),
+        Err(error) => tracing::info!("failed: {error}"),
+    }
+    idle().await
+}
+
+#[test]
+fn a_nested_transaction_is_a_savepoint() {
+    let notebook =
+        Database::new("notebook", SCHEMA).view("notes", "SELECT note FROM notes ORDER BY position");
+    let stage = || {
+        let notebook = notebook.clone();
+        Stage::new().with(|system| system.database(notebook).host("ada", write_nested))
+    };
+    let seen = stage().run();
+    assert_eq!(seen.said("ada"), ["written"]);
+    assert_eq!(seen.notes(), ["outer", "kept"]);
+    // What a nested transaction kept goes with the outer one.
+    let seen = stage()
+        .before("ada", Call::Commit, 1, Action::CommitLost)
+        .run();
+    assert!(seen.notes().is_empty(), "{}", seen.text());
 }
 
 #[test]
