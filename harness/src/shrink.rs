@@ -155,7 +155,15 @@ impl Search<'_> {
             return Ok(false);
         }
         self.runs += 1;
-        let run = run(self.system, &candidate, Recording::On)?;
+        let run = match run(self.system, &candidate, Recording::On) {
+            Ok(run) => run,
+            // A smaller plan may bring out another mistake of the system's, which is not this one.
+            Err(RunError::Panicked(_)) => {
+                self.rejected.insert(print);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
         let accepted = breaks(self.system, &run, self.property);
         if accepted {
             self.best = run;
