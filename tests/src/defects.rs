@@ -40,6 +40,7 @@ use stormglass::checker::{DlqRouting, EffectOnce};
 use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
+use by_hand::ByHand;
 use check_then_act::CheckThenAct;
 use clear_outbox_on_start::ClearOutboxOnStart;
 use commit_max_offset::CommitMaxOffset;
@@ -166,7 +167,7 @@ pub const DEFECTS: &[Defect] = &[
             FaultKind::CommitLost,
         ],
         breaks: "no-lost-event",
-        plant: |name| judged(Deployment::new(name).processes(DedupBeforeEffect)),
+        plant: |name| judged(Deployment::new(name).processes(ByHand(DedupBeforeEffect))),
     },
     Defect {
         id: "check-then-act",
@@ -176,13 +177,13 @@ pub const DEFECTS: &[Defect] = &[
             FaultKind::CommitLost,
         ],
         breaks: "effect-once",
-        plant: |name| judged(Deployment::new(name).processes(CheckThenAct)),
+        plant: |name| judged(Deployment::new(name).processes(ByHand(CheckThenAct))),
     },
     Defect {
         id: "ack-before-commit",
         exposed_by: &[FaultKind::Crash],
         breaks: "no-lost-event",
-        plant: |name| judged(Deployment::new(name).processes(AckBeforeCommit)),
+        plant: |name| judged(Deployment::new(name).processes(ByHand(AckBeforeCommit))),
     },
     Defect {
         id: "retry-burn",
@@ -198,7 +199,7 @@ pub const DEFECTS: &[Defect] = &[
             FaultKind::ExternalOutage,
         ],
         breaks: "causality",
-        plant: |name| judged(Deployment::new(name).processes(CorrelationRegenerated)),
+        plant: |name| judged(Deployment::new(name).processes(ByHand(CorrelationRegenerated))),
     },
     Defect {
         id: "external-call-before-dedup",
@@ -211,7 +212,7 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::StatementError, FaultKind::Locked],
         breaks: "money-and-stock",
         plant: |name| {
-            judged(Deployment::new(name).processes(NoCompensation)).strike(&["inventory"])
+            judged(Deployment::new(name).processes(ByHand(NoCompensation))).strike(&["inventory"])
         },
     },
     Defect {

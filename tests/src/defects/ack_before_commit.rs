@@ -1,13 +1,10 @@
 //! `ack-before-commit`: a delivery is acknowledged when it comes, and handled then.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::Handler;
 use reference_system::correlation::Correlation;
 use reference_system::event::Event;
 use reference_system::ports::broker::{BrokerError, Delivery};
-use scenarios::deploy::Processes;
 use tokio::time::sleep;
 
 use super::by_hand::{Consumer, PAUSE, Routine};
@@ -15,16 +12,6 @@ use super::by_hand::{Consumer, PAUSE, Routine};
 /// Commits offsets on receipt, as clients do by themselves unless they are told not to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AckBeforeCommit;
-
-impl Processes for AckBeforeCommit {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
-        let consumer = Consumer {
-            environment,
-            handler,
-        };
-        consumer.run(*self).await
-    }
-}
 
 impl Routine for AckBeforeCommit {
     async fn handle<E: Environment, H: Handler>(

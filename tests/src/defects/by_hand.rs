@@ -12,6 +12,7 @@ use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscriptio
 use reference_system::ports::{Database, Transaction};
 use reference_system::publishing::PublishPattern;
 use reference_system::{Environment, journal, version_guard};
+use scenarios::deploy::Processes;
 use tokio::time::sleep;
 
 /// The wait before anything is tried again.
@@ -32,6 +33,34 @@ pub(super) trait Routine {
         event: &Event,
         delivery: impl Delivery,
     ) -> Result<(), BrokerError>;
+}
+
+/// Every consumer of a deployment, written by hand around a routine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ByHand<R>(pub(super) R);
+
+impl<R: Routine + Clone + Send + Sync + 'static> Processes for ByHand<R> {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+        let consumer = Consumer {
+            environment,
+            handler,
+        };
+        consumer.run(self.0.clone()).await
+    }
+}
+
+/// Acknowledges what was handled, and asks for the rest again.
+pub(super) async fn settle(
+    delivery: impl Delivery,
+    handled: Result<(), Failure>,
+) -> Result<(), BrokerError> {
+    match handled {
+        Ok(()) => delivery.ack().await,
+        Err(error) => {
+            tracing::warn!(%error, "will be tried again");
+            delivery.retry(PAUSE).await
+        }
+    }
 }
 
 impl<E: Environment, H: Handler> Consumer<E, H> {

@@ -1,13 +1,10 @@
 //! `correlation-regenerated`: an event that is tried again has left its flow.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::Handler;
 use reference_system::correlation::Correlation;
 use reference_system::event::Event;
 use reference_system::ports::broker::{BrokerError, Delivery};
-use scenarios::deploy::Processes;
 use tokio::time::sleep;
 
 use super::by_hand::{Consumer, PAUSE, Routine};
@@ -15,16 +12,6 @@ use super::by_hand::{Consumer, PAUSE, Routine};
 /// Tries again outside of the request's context, where a new correlation id is made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CorrelationRegenerated;
-
-impl Processes for CorrelationRegenerated {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
-        let consumer = Consumer {
-            environment,
-            handler,
-        };
-        consumer.run(*self).await
-    }
-}
 
 impl Routine for CorrelationRegenerated {
     async fn handle<E: Environment, H: Handler>(

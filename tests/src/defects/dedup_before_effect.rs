@@ -1,30 +1,17 @@
 //! `dedup-before-effect`: the event counts as handled before its effect is certain.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::{Failure, Handler};
 use reference_system::event::Event;
 use reference_system::inbox::Inbox;
 use reference_system::ports::Transaction;
 use reference_system::ports::broker::{BrokerError, Delivery};
-use scenarios::deploy::Processes;
 
-use super::by_hand::{Consumer, PAUSE, Routine};
+use super::by_hand::{Consumer, Routine, settle};
 
 /// Records the event in one transaction, and applies it in the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DedupBeforeEffect;
-
-impl Processes for DedupBeforeEffect {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
-        let consumer = Consumer {
-            environment,
-            handler,
-        };
-        consumer.run(*self).await
-    }
-}
 
 impl Routine for DedupBeforeEffect {
     async fn handle<E: Environment, H: Handler>(
@@ -33,13 +20,7 @@ impl Routine for DedupBeforeEffect {
         event: &Event,
         delivery: impl Delivery,
     ) -> Result<(), BrokerError> {
-        match record_then_apply(consumer, event).await {
-            Ok(()) => delivery.ack().await,
-            Err(error) => {
-                tracing::warn!(%error, "will be tried again");
-                delivery.retry(PAUSE).await
-            }
-        }
+        settle(delivery, record_then_apply(consumer, event).await).await
     }
 }
 

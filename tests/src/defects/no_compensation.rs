@@ -1,7 +1,5 @@
 //! `no-compensation`: a compensation that fails is logged, and the reservation is kept.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::Handler;
 use reference_system::correlation::Correlation;
@@ -9,23 +7,12 @@ use reference_system::event::Event;
 use reference_system::event::contract::event_type;
 use reference_system::inventory::Stockkeeping;
 use reference_system::ports::broker::{BrokerError, Delivery};
-use scenarios::deploy::Processes;
 
 use super::by_hand::{Consumer, PAUSE, Routine};
 
 /// Gives stock back as well as it can, which is once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NoCompensation;
-
-impl Processes for NoCompensation {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
-        let consumer = Consumer {
-            environment,
-            handler,
-        };
-        consumer.run(*self).await
-    }
-}
 
 impl Routine for NoCompensation {
     async fn handle<E: Environment, H: Handler>(
