@@ -49,6 +49,9 @@ pub struct GroupDescription {
     pub event_types: Vec<String>,
     /// The topic that its poison messages are parked in.
     pub dead_letters: Option<String>,
+    /// Whether a probe shows its effects.
+    #[serde(default)]
+    pub is_probed: bool,
 }
 
 impl GroupDescription {

@@ -2,7 +2,7 @@
 //!
 //! A system is described once and then run as often as there are seeds. Nothing here runs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::broker::{self, Profile};
 use crate::checker::{Property, Verdict};
-use crate::database::Database;
+use crate::database::{Database, Probe};
 use crate::history::{CLIENT, Description, GroupDescription, History};
 use crate::plan::{Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Plan, Targets};
 use crate::seed::Seed;
@@ -306,10 +306,16 @@ impl System {
 
     /// What the history says about the system.
     pub(crate) fn description(&self) -> Description {
+        let probes = self.databases.iter().flat_map(|database| &database.probes);
+        let probed: BTreeSet<&str> = probes.filter_map(Probe::shows).collect();
+        let mut groups = self.groups.clone();
+        for (name, group) in &mut groups {
+            group.is_probed = probed.contains(&**name);
+        }
         Description {
             profile: self.profile.clone(),
             topics: self.topics.clone(),
-            groups: self.groups.clone(),
+            groups,
             attempts_max: self.attempts_max,
         }
     }

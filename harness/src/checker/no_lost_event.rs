@@ -15,8 +15,8 @@ use crate::message::Position;
 
 /// Every event committed with its state is published, and ends in exactly one of applied, parked
 /// or discarded with an audit entry, for every group that wants it. So does every message with an
-/// event id that a client published and the broker has, for every group of which some such end was
-/// seen at all: what a group does that no probe shows cannot be told.
+/// event id that a client published and the broker has, for every group whose effects a probe shows,
+/// or of which some such end was seen: what a group does unseen cannot be told.
 ///
 /// Parked and applied exclude each other, unless the event was published again after it was
 /// parked, as a replay does, or the parked copy itself was handed to somebody before the event was
@@ -100,7 +100,7 @@ fn asked_by_clients<'t, 'h>(
     })
 }
 
-/// The groups of which some end of an event was seen.
+/// The groups that a probe shows, and those of which some end of an event was seen.
 fn shown<'h>(trails: &Trails<'h>) -> BTreeSet<&'h str> {
     let of_trail = |trail: &Trail<'h>| {
         let effects = trail.applied.iter().chain(&trail.discarded);
@@ -108,7 +108,10 @@ fn shown<'h>(trails: &Trails<'h>) -> BTreeSet<&'h str> {
         let ends = ends.chain(trail.parked.iter().map(|parked| parked.group));
         ends.collect::<Vec<_>>()
     };
-    trails.trails.iter().flat_map(of_trail).collect()
+    let probed = trails.groups().filter(|(_, group)| group.is_probed);
+    let probed = probed.map(|(name, _)| name);
+    let seen = trails.trails.iter().flat_map(of_trail);
+    seen.chain(probed).collect()
 }
 
 /// The groups that want an event of a topic. A dead letter topic is wanted by none: a message that was
@@ -317,6 +320,16 @@ mod tests {
         assert_eq!(broken_at(&NoLostEvent, &tale), Some(lost));
         tale.applies("e2");
         assert_holds(&NoLostEvent, &tale);
+    }
+
+    #[test]
+    fn rejects_a_group_that_loses_everything_although_a_probe_shows_it() {
+        let mut tale = Tale::on_kafka();
+        let groups = &mut tale.history.description.groups;
+        groups.get_mut("billing").expect("it is there").is_probed = true;
+        asks(&mut tale, "e1");
+        let lost = tale.acks("e1");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(lost));
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl Tale {
             topics: vec!["orders".to_owned()],
             event_types: vec!["order.changed".to_owned()],
             dead_letters: Some("billing.dead".to_owned()),
+            is_probed: false,
         };
         let topics = ["orders", "payments", "billing.dead"].map(|topic| (topic.to_owned(), 1));
         let description = Description {

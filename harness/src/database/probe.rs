@@ -73,6 +73,14 @@ impl Probe {
         }
     }
 
+    /// The consumer group whose effects it shows, if it says so.
+    pub(crate) fn shows(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Applied(own) | Kind::Discarded(own) => own.as_deref(),
+            Kind::Announced => None,
+        }
+    }
+
     /// The query.
     pub(crate) fn query(&self) -> &str {
         &self.query

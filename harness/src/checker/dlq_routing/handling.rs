@@ -229,13 +229,28 @@ impl<'h, P: Fn(usize) -> bool> Follower<'_, 'h, P> {
             let Some(handlings) = self.handlings.by_event.get_mut(&(trail, parked.group)) else {
                 continue;
             };
-            let own = handlings
-                .iter()
-                .rposition(|handling| *handling.host == *event.host);
-            let last = own.unwrap_or(handlings.len() - 1);
-            handlings[last].parks.push((event.index, &event.host));
+            let own = busy_with(handlings, &event.host);
+            handlings[own].parks.push((event.index, &event.host));
         }
     }
+}
+
+/// The handling that a host is busy with when it parks one of several copies of an event: the oldest
+/// that it has not settled, because copies that came in one batch are handled one after the other. A
+/// handling that was repeated since, here or elsewhere, is over. Where none is left open it is the last
+/// one at that host.
+fn busy_with(handlings: &[Handling<'_>], host: &str) -> usize {
+    let is_repeated = |number: usize| {
+        let later = &handlings[number + 1..];
+        later
+            .iter()
+            .any(|other| other.position == handlings[number].position)
+    };
+    let open = handlings.iter().enumerate().position(|(number, handling)| {
+        handling.host == host && handling.settled.is_none() && !is_repeated(number)
+    });
+    let last = || handlings.iter().rposition(|handling| handling.host == host);
+    open.or_else(last).unwrap_or(handlings.len() - 1)
 }
 
 fn is_cumulative(history: &History) -> bool {

@@ -171,6 +171,35 @@ fn accepts_a_second_park_after_an_interruption_or_an_unknown_publish() {
     assert_holds(&property(), &tale);
 }
 
+/// Two copies of a poison event come in one batch, and each is parked.
+fn two_copies_in_one_batch(tale: &mut Tale) {
+    tale.delivers_at(at("orders", 0));
+    tale.delivers_at(at("orders", 1));
+    for offset in 0..2 {
+        tale.parks("e1");
+        let position = at("orders", offset);
+        tale.settles(position, Settlement::Ack, SettleOutcome::Accepted);
+    }
+}
+
+#[test]
+fn accepts_a_park_for_each_copy_of_one_batch() {
+    for interrupted in [false, true] {
+        let mut tale = Tale::on_kafka();
+        tale.history.description.attempts_max = 1;
+        tale.commits("e1", "order-1");
+        tale.sends("orders", poison("e1", "order-1"));
+        tale.sends("orders", poison("e1", "order-1"));
+        if interrupted {
+            tale.delivers_at(at("orders", 0));
+            tale.fails_a_statement("billing");
+            tale.crashes("billing");
+        }
+        two_copies_in_one_batch(&mut tale);
+        assert_holds(&property(), &tale);
+    }
+}
+
 #[test]
 fn accepts_parking_what_follows_a_parked_event_of_its_entity() {
     let mut tale = parked_rightly();
