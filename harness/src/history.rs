@@ -1,17 +1,19 @@
 //! The history: the append-only record of one run, and the only thing that checkers see.
 //!
 //! Reading order: `event` is the vocabulary, `digest` the hash chain, `narrative` how an
-//! event reads. A history never changes after its run; it computes nothing but indexes over itself.
+//! event reads, `operations` what clients asked and were told. A history never changes after its run; it computes nothing but indexes over itself.
 
 mod digest;
 mod event;
 mod narrative;
+mod operations;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use digest::Digest;
 pub use event::{
@@ -19,6 +21,7 @@ pub use event::{
     What,
 };
 pub use narrative::short;
+pub use operations::{Asked, Told};
 
 use crate::broker::Profile;
 use crate::message::{Message, Position};
@@ -112,5 +115,34 @@ impl History {
                 _ => None,
             })
             .collect()
+    }
+
+    /// The rows of a view, as they were when the run was over, with the event that shows them.
+    pub fn final_state(&self, view: &str) -> Option<(u64, &[BTreeMap<String, Value>])> {
+        self.events.iter().find_map(|event| match &event.what {
+            What::FinalState {
+                view: own, rows, ..
+            } if own == view => Some((event.index, &**rows)),
+            _ => None,
+        })
+    }
+
+    /// What a third party booked, in that order: the event, the idempotency key and the request.
+    pub fn ledger<'h>(
+        &'h self,
+        provider: &'h str,
+    ) -> impl Iterator<Item = (u64, &'h str, &'h Value)> {
+        self.events
+            .iter()
+            .filter_map(move |event| match &event.what {
+                What::ExternalCalled {
+                    provider: own,
+                    idempotency_key,
+                    request,
+                    outcome: ExternalOutcome::Booked,
+                    ..
+                } if **own == *provider => Some((event.index, &**idempotency_key, request)),
+                _ => None,
+            })
     }
 }

@@ -195,7 +195,8 @@ impl System {
     }
 
     /// The operations of the workload: a function that makes the strategy for one of them, and how
-    /// a client carries it out.
+    /// a client carries it out. What it answers is in the history as JSON, where a property can
+    /// read it back ([`History::operations`]).
     #[must_use]
     pub fn operations<O, G, S, F, Fut, T, E>(mut self, operation: G, client: F) -> Self
     where
@@ -204,7 +205,7 @@ impl System {
         O: Serialize + DeserializeOwned + Debug + 'static,
         F: Fn(Host, O) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + 'static,
-        T: Debug,
+        T: Serialize,
         E: Display,
     {
         self.operation = Arc::new(move || {
@@ -220,7 +221,8 @@ impl System {
                 .map(|operation| client(host, operation));
             async move {
                 match carried?.await {
-                    Ok(answer) => Ok(format!("{answer:?}")),
+                    Ok(answer) => serde_json::to_string(&answer)
+                        .map_err(|error| format!("its answer cannot be written as JSON: {error}")),
                     Err(error) => Err(error.to_string()),
                 }
             }

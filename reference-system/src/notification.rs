@@ -132,7 +132,7 @@ async fn latest_stage<D: Database>(database: &D, event: &Event) -> sqlx::Result<
 }
 
 fn notice(event: &Event) -> Result<Notice, Failure> {
-    let (stage, effect, to, subject, body) = match event.event_type.as_str() {
+    let (stage, effect, to, occasion, body) = match event.event_type.as_str() {
         event_type::ORDER_PLACED => {
             let order: OrderPlaced = event.data()?;
             let body = format!("We got your order of {} x {}.", order.quantity, order.sku);
@@ -157,8 +157,13 @@ fn notice(event: &Event) -> Result<Notice, Failure> {
             return Err(Failure::Permanent(format!("`{other}` is not handled here")));
         }
     };
-    let subject = format!("Your order {} is {subject}", event.entity);
-    let mail = Mail { to, subject, body };
+    let mail = Mail {
+        order_id: event.entity.clone(),
+        occasion,
+        to,
+        subject: format!("Your order {} is {occasion}", event.entity),
+        body,
+    };
     Ok(Notice {
         stage,
         effect,

@@ -128,7 +128,7 @@ pub enum What {
         operation: usize,
         /// How it ended.
         answer: Answer,
-        /// The answer or the error.
+        /// The answer as JSON, or the error in words.
         text: String,
     },
 

@@ -58,7 +58,7 @@ impl Request {
 }
 
 /// An HTTP answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Response {
     /// The status code.
     pub status: u16,

@@ -7,6 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// One mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
+    /// The order that it is about, for the mail service's own records.
+    pub order_id: String,
+    /// What the customer is told, in one word, for the same records.
+    pub occasion: &'static str,
     /// The recipient.
     pub to: String,
     /// The subject line.

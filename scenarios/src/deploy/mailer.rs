@@ -22,7 +22,13 @@ impl SimulatedMailer {
 
 impl Mailer for SimulatedMailer {
     async fn send(&self, idempotency_key: &str, mail: Mail) -> Result<(), MailerError> {
-        let request = json!({ "to": mail.to, "subject": mail.subject, "body": mail.body });
+        let request = json!({
+            "order_id": mail.order_id,
+            "occasion": mail.occasion,
+            "to": mail.to,
+            "subject": mail.subject,
+            "body": mail.body,
+        });
         let answer = self.0.call(idempotency_key, request, |_| Ok(Value::Null));
         answer
             .await
