@@ -3,9 +3,9 @@
 //! It ends in exactly one of four ways for each event it handles: applied, discarded with an audit entry, known
 //! already, or given up. What is wrong with the infrastructure is retried without limit and never held against a message.
 
+mod attempts;
 mod handler;
 mod received;
-mod standing;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,17 +17,17 @@ use tracing::Instrument;
 use crate::correlation::Correlation;
 use crate::dead_letter::{GiveUp, Refused};
 use crate::dependencies::Environment;
+use crate::discarded;
 use crate::event::Event;
 use crate::inbox::Inbox;
 use crate::journal;
 use crate::ports::broker::{Broker, BrokerError, Delivery, Subscription};
 use crate::ports::{Database, Message, Transaction};
 use crate::publishing::PublishPattern;
-use crate::version_guard;
 
+use attempts::Progress;
 pub use handler::{Effect, Failure, Handler};
 use received::Received;
-use standing::Standing;
 
 /// Why a successor of a parked event is parked.
 const BEHIND_PARKED: &str = "an earlier event of this entity is parked";
@@ -124,16 +124,16 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
         if received.is_ignored_by(self.handler.handles()) {
             return Ok(Settle::Ack);
         }
-        match self.standing(received).await? {
-            Standing::Settled => Ok(Settle::Ack),
-            Standing::BehindParked => self.give_up(received, 0, BEHIND_PARKED).await,
-            Standing::Attempted {
+        match self.progress(received).await? {
+            Progress::Settled => Ok(Settle::Ack),
+            Progress::BehindParked => self.give_up(received, 0, BEHIND_PARKED).await,
+            Progress::Attempted {
                 attempts,
                 last_error,
             } if attempts >= self.environment.settings().attempts_max => {
                 self.give_up(received, attempts, &last_error).await
             }
-            Standing::Attempted { .. } => match self.attempt(received).await {
+            Progress::Attempted { .. } => match self.attempt(received).await {
                 Ok(()) => Ok(Settle::Ack),
                 Err(Failure::Permanent(error)) => self.refuse(received, &error).await,
                 Err(transient) => Err(transient),
@@ -141,17 +141,17 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
         }
     }
 
-    async fn standing(&self, received: &Received) -> sqlx::Result<Standing> {
+    async fn progress(&self, received: &Received) -> sqlx::Result<Progress> {
         let mut tx = self.environment.database().begin().await?;
         let inbox = self.environment.inbox();
         let known = inbox.knows(&mut tx, self.name(), &received.event_id);
-        let standing = if known.await? {
-            Standing::Settled
+        let progress = if known.await? {
+            Progress::Settled
         } else {
-            standing::look_up(&mut tx, self.name(), received).await?
+            attempts::look_up(&mut tx, self.name(), received).await?
         };
         tx.rollback().await?;
-        Ok(standing)
+        Ok(progress)
     }
 
     async fn attempt(&self, received: &Received) -> Result<(), Failure> {
@@ -177,7 +177,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
         }
         let announced = match self.handler.apply(&mut tx, event, prepared).await? {
             Effect::Discarded { reason } => {
-                version_guard::discard(&mut tx, self.name(), event, &reason).await?;
+                discarded::record(&mut tx, self.name(), event, &reason).await?;
                 None
             }
             Effect::Applied { effect, announces } => {
@@ -205,7 +205,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     /// Counts a failed attempt against the message, and gives it up when it was the last one.
     async fn refuse(&self, received: &Received, error: &str) -> Result<Settle, Failure> {
         let database = self.environment.database();
-        let attempts = standing::count_attempt(database, self.name(), received, error).await?;
+        let attempts = attempts::count(database, self.name(), received, error).await?;
         tracing::error!(error, attempts, "cannot be handled");
         if attempts >= self.environment.settings().attempts_max {
             return self.give_up(received, attempts, error).await;

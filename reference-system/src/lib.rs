@@ -3,7 +3,7 @@
 //! Read it in this order. The patterns:
 //! - [`event`], [`correlation`], [`partition_key`]: what is published, in which chain, in which order;
 //! - [`publishing`] and [`relay`]: how an event gets from a transaction to the broker;
-//! - [`consumer`], [`inbox`], [`version_guard`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
+//! - [`consumer`], [`inbox`], [`discarded`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
 //! - [`journal`]: what changed, and why.
 //!
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
@@ -15,6 +15,7 @@ pub mod consumer;
 pub mod correlation;
 pub mod dead_letter;
 pub mod dependencies;
+pub mod discarded;
 pub mod event;
 mod fingerprint;
 pub mod gateway;
@@ -31,7 +32,6 @@ pub mod relay;
 pub mod retry;
 pub mod schema;
 pub mod shipping;
-pub mod version_guard;
 
 pub use dependencies::{Dependencies, Environment, Settings};
 pub use schema::{Engine, migrate};

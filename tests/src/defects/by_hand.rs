@@ -11,7 +11,7 @@ use reference_system::inbox::Inbox;
 use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
 use reference_system::ports::{Database, Transaction};
 use reference_system::publishing::PublishPattern;
-use reference_system::{Environment, journal, version_guard};
+use reference_system::{Environment, discarded, journal};
 use scenarios::deploy::Processes;
 use tokio::time::sleep;
 
@@ -112,7 +112,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     ) -> Result<(), Failure> {
         match self.handler.apply(tx, event, prepared).await? {
             Effect::Discarded { reason } => {
-                version_guard::discard(tx, self.handler.consumer(), event, &reason).await?;
+                discarded::record(tx, self.handler.consumer(), event, &reason).await?;
             }
             Effect::Applied { effect, announces } => {
                 let identifiers = self.environment.identifiers();

@@ -1,4 +1,4 @@
-//! What is on record about a message before it is handled: settled already, behind a parked one, or attempted before.
+//! The attempts at a message: how far it has got before it is handled, and how many of its attempts failed.
 //!
 //! Attempts are counted in transactions of their own, because the attempt's transaction was rolled back.
 
@@ -6,8 +6,8 @@ use crate::ports::{Database, Transaction};
 
 use super::Received;
 
-/// How a message stands with one consumer.
-pub(super) enum Standing {
+/// How far a message has got with one consumer.
+pub(super) enum Progress {
     /// Applied, discarded or parked.
     Settled,
     /// An earlier event of its entity is parked.
@@ -21,12 +21,12 @@ pub(super) enum Standing {
     },
 }
 
-/// How `received`, which the inbox does not know, stands with `consumer`.
+/// How far `received`, which the inbox does not know, has got with `consumer`.
 pub(super) async fn look_up<T: Transaction>(
     tx: &mut T,
     consumer: &str,
     received: &Received,
-) -> sqlx::Result<Standing> {
+) -> sqlx::Result<Progress> {
     let parked: Vec<String> =
         sqlx::query_scalar("SELECT event_id FROM parked WHERE consumer = $1 AND entity = $2")
             .bind(consumer)
@@ -34,10 +34,10 @@ pub(super) async fn look_up<T: Transaction>(
             .fetch_all(tx.executor())
             .await?;
     if parked.contains(&received.event_id) {
-        return Ok(Standing::Settled);
+        return Ok(Progress::Settled);
     }
     if !parked.is_empty() {
-        return Ok(Standing::BehindParked);
+        return Ok(Progress::BehindParked);
     }
     let attempted: Option<(i64, String)> = sqlx::query_as(
         "SELECT attempts, last_error FROM attempts WHERE consumer = $1 AND event_id = $2",
@@ -47,7 +47,7 @@ pub(super) async fn look_up<T: Transaction>(
     .fetch_optional(tx.executor())
     .await?;
     let (attempts, last_error) = attempted.unwrap_or_default();
-    Ok(Standing::Attempted {
+    Ok(Progress::Attempted {
         attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
         last_error,
     })
@@ -57,7 +57,7 @@ pub(super) async fn look_up<T: Transaction>(
 ///
 /// When the commit's answer is lost, the attempt may be counted although this fails; the message is then tried again
 /// and counted again, and both attempts were real.
-pub(super) async fn count_attempt<D: Database>(
+pub(super) async fn count<D: Database>(
     database: &D,
     consumer: &str,
     received: &Received,

@@ -7,7 +7,7 @@ use crate::ports::Transaction;
 ///
 /// # Errors
 /// When the statement fails; the caller rolls back.
-pub async fn discard<T: Transaction>(
+pub async fn record<T: Transaction>(
     tx: &mut T,
     consumer: &str,
     event: &Event,
