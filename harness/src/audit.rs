@@ -15,15 +15,15 @@ use crate::system::System;
 ///
 /// If the run comes to no result.
 pub fn digest(system: &System, seed: Seed) -> Result<Digest, RunError> {
-    Ok(trace(system, seed)?.digest())
+    Ok(recorded(system, seed)?.digest())
 }
 
-/// Runs a seed.
+/// Runs a seed and records it.
 ///
 /// # Errors
 ///
 /// If the run comes to no result.
-pub fn trace(system: &System, seed: Seed) -> Result<Run, RunError> {
+pub fn recorded(system: &System, seed: Seed) -> Result<Run, RunError> {
     run(system, &system.plan(seed)?, Recording::On)
 }
 
@@ -33,8 +33,8 @@ pub fn trace(system: &System, seed: Seed) -> Result<Run, RunError> {
 ///
 /// If a run comes to no result.
 pub fn audit(system: &System, seed: Seed) -> Result<Option<Divergence>, RunError> {
-    let first = trace(system, seed)?;
-    let second = trace(system, seed)?;
+    let first = recorded(system, seed)?;
+    let second = recorded(system, seed)?;
     if first.digest() == second.digest() {
         return Ok(None);
     }

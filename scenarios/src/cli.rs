@@ -47,7 +47,7 @@ enum Command {
     Run(run::Arguments),
     /// Run an artefact again and compare
     Replay(replay::Arguments),
-    /// Minimise the plan of an artefact
+    /// Make the plan of an artefact smaller
     Shrink(shrink::Arguments),
     /// Run each seed in two separate processes and compare digests
     Audit(audit::Arguments),

@@ -47,7 +47,7 @@ fn artefact(folder: &Path, change: impl Fn(&mut serde_json::Value)) -> PathBuf {
     let system = scenarios::Scenario::find("calm")
         .expect("calm is a scenario")
         .system();
-    let run = stormglass::audit::trace(&system, Seed(3)).expect("the run comes to a result");
+    let run = stormglass::audit::recorded(&system, Seed(3)).expect("the run comes to a result");
     let witness = Witness {
         summary: "made up".to_owned(),
         index: 0,
@@ -140,7 +140,7 @@ fn a_sweep_that_shows_nothing_is_inconclusive() {
 fn run_shows_a_timeline_and_trace_shows_more() {
     let [short, long] = [
         &["run", "calm", "--seed", "7"][..],
-        &["run", "calm", "--seed", "7", "--trace"],
+        &["run", "calm", "--seed", "7", "--details"],
     ]
     .map(|arguments| output(&mut stormglass(arguments)));
     for output in [&short, &long] {
@@ -402,7 +402,7 @@ fn a_bad_database_is_usage_and_one_that_is_away_is_a_failure() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let mut child = stormglass(&["run", "calm", "--seed", "7", "--trace"])
+    let mut child = stormglass(&["run", "calm", "--seed", "7", "--details"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -68,7 +68,7 @@ pub(crate) fn long_failure() -> FailureReport {
         shrink_ms: 61_000,
         one_minimal: false,
         chain: links.collect(),
-        others: ["convergence", "causality", "money-and-stock", "entity-order", "dlq-routing", "lag-truth", "progress"]
+        others: ["convergence", "causality", "money-and-stock", "entity-order", "dlq-routing", "no-ghost-event", "log"]
             .map(str::to_owned)
             .to_vec(),
         error: Some(

@@ -47,7 +47,7 @@ pub(super) fn digests(arguments: &Arguments) -> Result<Outcome, CliError> {
             Order::Descending => arguments.seeds - 1 - number,
         };
         let seed = Seed(arguments.first_seed.0.wrapping_add(step));
-        let run = audit::trace(&system, seed)?;
+        let run = audit::recorded(&system, seed)?;
         match arguments.history_of {
             None => say(&format!("{seed} {}", run.digest()))?,
             Some(wanted) if wanted == seed => {

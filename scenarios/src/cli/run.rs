@@ -8,7 +8,7 @@ use stormglass_reports::RowKind;
 use super::output::say;
 use super::{CliError, Outcome, engine, selection};
 
-/// Rows that only a trace shows.
+/// Rows that are shown only if asked for.
 pub(super) const DETAILS: &[RowKind] = &[RowKind::Log, RowKind::Database];
 
 #[derive(Args, Clone)]
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     seed: Seed,
     /// Also show log lines and what was committed
     #[arg(long)]
-    trace: bool,
+    details: bool,
 }
 
 /// Runs the seed's plan and shows what happened.
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, CliError> {
     let run = simulation::run(&system, &plan, Recording::On)?;
     let verdicts = system.judge(&run.history);
     let timeline = narrate::timeline(&system, &run, &verdicts);
-    let details = if arguments.trace { &[] } else { DETAILS };
-    say(&format!("{plan}\n{}", timeline.render_without(details)))?;
+    let hidden = if arguments.details { &[] } else { DETAILS };
+    say(&format!("{plan}\n{}", timeline.render_without(hidden)))?;
     Ok(Outcome::of(&verdicts))
 }

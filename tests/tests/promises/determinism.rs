@@ -79,7 +79,7 @@ fn time_in_a_history_never_goes_back_by_more_than_a_tick() {
     for name in ["consumer-crashes", "everything"] {
         let system = Scenario::find(name).unwrap().system();
         for seed in (0..8).map(Seed) {
-            let run = stormglass::audit::trace(&system, seed).unwrap();
+            let run = stormglass::audit::recorded(&system, seed).unwrap();
             let mut latest = Duration::ZERO;
             for event in &run.history.events {
                 let at = event.at;
@@ -119,7 +119,7 @@ where
 
 /// What the speaker says first under a seed.
 fn speech(system: &System, seed: u64) -> String {
-    let run = stormglass::audit::trace(system, Seed(seed)).unwrap();
+    let run = stormglass::audit::recorded(system, Seed(seed)).unwrap();
     let said = |what: &What| match what {
         What::Logged { message, .. } => Some(message.clone()),
         _ => None,
