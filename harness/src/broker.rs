@@ -9,7 +9,7 @@
 mod client;
 mod core;
 mod groups;
-mod handout;
+mod interface;
 mod lease;
 mod log;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use timed::{Deed, Nemesis};
+pub(crate) use timed::{Intervention, Nemesis};
 
 use crate::plan::{Action, Call, Plan, Side};
 

@@ -1,13 +1,13 @@
 //! The plan: everything that will happen to the system, as data.
 //!
 //! Reading order: `workload` the operations, `fault` what a fault is, `swarm` which kinds a
-//! seed has, `schedule` how faults are generated, `fit` which plans a system can be run with. No dice roll outside this folder: a fault that
-//! is not in the plan does not happen.
+//! seed has, `schedule` how faults are generated, `validation` which plans a system can be run with.
+//! No dice roll outside this folder: a fault that is not in the plan does not happen.
 
 mod fault;
-mod fit;
 mod schedule;
 mod swarm;
+mod validation;
 mod workload;
 
 use std::fmt;
@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use fault::{Action, Aim, Call, Fault, Side, Trigger};
-pub use fit::Misfit;
 pub use schedule::{Budget, Targets};
 pub use swarm::{FaultKind, Swarm};
+pub use validation::Misfit;
 pub use workload::{Load, Operation};
 
 use crate::seed::Seed;

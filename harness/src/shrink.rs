@@ -58,7 +58,7 @@ pub fn shrink(
         runs_max,
         rejected: BTreeSet::new(),
     };
-    let one_minimal = search.minimise()?;
+    let one_minimal = search.minimal()?;
     Ok(Some(Shrunk {
         run: search.best,
         runs: search.runs,
@@ -127,7 +127,7 @@ fn fingerprint(plan: &Plan) -> [u8; 32] {
 
 impl Search<'_> {
     /// Returns whether the result is one-minimal.
-    fn minimise(&mut self) -> Result<bool, RunError> {
+    fn minimal(&mut self) -> Result<bool, RunError> {
         loop {
             let before = self.best.plan.clone();
             self.drop_idle_faults()?;

@@ -9,12 +9,12 @@ mod error;
 pub(crate) mod hermetic;
 mod host;
 mod http;
+mod io;
 mod logs;
 mod net;
 mod obligations;
 mod panics;
 pub(crate) mod settings;
-mod work;
 pub(crate) mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,14 +26,14 @@ use futures::FutureExt;
 pub use error::RunError;
 pub use host::Host;
 pub use http::{HttpError, Request, Response};
+pub use io::{Arguments, Io, IoCall};
 pub use net::{TcpListener, TcpStream};
 pub use settings::{Recording, Settings};
-pub use work::{Arguments, Deed, Work};
 
 use crate::broker;
 use crate::database::{Databases, Engine, Store};
 use crate::history::{Answer, CLIENT, Digest, History, What};
-use crate::nemesis::{self, Armed, Command, Nemesis};
+use crate::nemesis::{Armed, Command, Intervention, Nemesis};
 use crate::plan::{Plan, Targets};
 use crate::system::{Handler, System, panic_text};
 use hermetic::Hermetic;
@@ -55,8 +55,9 @@ pub struct Run {
     pub bitten: Vec<usize>,
     /// How much virtual time passed.
     pub elapsed: Duration,
-    /// The work that was done; empty unless work is what was recorded.
-    pub work: Vec<Work>,
+    /// What was asked of databases and sockets; empty unless that is what was recorded.
+    #[doc(hidden)]
+    pub io: Vec<Io>,
 }
 
 impl Run {
@@ -168,7 +169,7 @@ fn simulate(
     }
     let elapsed = machines.now();
     clock::set_between_ticks(elapsed);
-    let (bitten, targets, work) = (world.bitten(), world.targets(), world.take_work());
+    let (bitten, targets, io) = (world.bitten(), world.targets(), world.take_io());
     let history = world.take_history();
     // Whatever destructors still do, they do it against dead ports.
     world.kill_all();
@@ -188,7 +189,7 @@ fn simulate(
             history,
             bitten,
             elapsed,
-            work,
+            io,
         },
         targets,
     ))
@@ -356,8 +357,8 @@ impl<'a> Machines<'a> {
     /// One tick: what the nemesis has on its agenda, then every host in turn.
     fn step(&mut self) {
         clock::set_between_ticks(self.sim.elapsed());
-        let deeds = self.nemesis.due(&self.world);
-        self.carry_out(deeds);
+        let interventions = self.nemesis.due(&self.world);
+        self.carry_out(interventions);
         let now = self.now();
         let (due, later) = std::mem::take(&mut self.restarts)
             .into_iter()
@@ -366,7 +367,7 @@ impl<'a> Machines<'a> {
         let due: Vec<(Duration, String)> = due;
         self.carry_out(
             due.into_iter()
-                .map(|(_, host)| nemesis::Deed::Start(host))
+                .map(|(_, host)| Intervention::Start(host))
                 .collect(),
         );
         clock::set_within_tick();
@@ -378,11 +379,11 @@ impl<'a> Machines<'a> {
         for command in self.world.take_commands() {
             match command {
                 Command::SetOff { fault } => {
-                    let deeds = self.nemesis.set_off(fault, &self.world);
-                    self.carry_out(deeds);
+                    let interventions = self.nemesis.set_off(fault, &self.world);
+                    self.carry_out(interventions);
                 }
                 Command::Exited { host } => {
-                    self.carry_out(vec![nemesis::Deed::Kill(host.clone())]);
+                    self.carry_out(vec![Intervention::Kill(host.clone())]);
                     self.restarts.push((self.now() + SUPERVISOR_DELAY, host));
                 }
             }
@@ -391,25 +392,25 @@ impl<'a> Machines<'a> {
 
     fn heal(&mut self) {
         clock::set_between_ticks(self.sim.elapsed());
-        let deeds = self.nemesis.heal(&self.world);
-        self.carry_out(deeds);
+        let interventions = self.nemesis.heal(&self.world);
+        self.carry_out(interventions);
     }
 
-    fn carry_out(&mut self, deeds: Vec<nemesis::Deed>) {
-        for deed in deeds {
-            match deed {
-                nemesis::Deed::Kill(host) => {
+    fn carry_out(&mut self, interventions: Vec<Intervention>) {
+        for intervention in interventions {
+            match intervention {
+                Intervention::Kill(host) => {
                     self.sim.crash(&*host);
                     if host == broker::HOST {
                         lock(&self.world.broker).crash();
                     }
                 }
                 // A host that another fault has started meanwhile is left alone.
-                nemesis::Deed::Start(host) if self.world.is_up(&host) => {}
-                nemesis::Deed::Start(host) => self.sim.bounce(&*host),
-                nemesis::Deed::Cut { from, to } => self.sim.partition_oneway(&*from, &*to),
-                nemesis::Deed::Mend { from, to } => self.sim.repair_oneway(&*from, &*to),
-                nemesis::Deed::Latency { a, b, latency } => {
+                Intervention::Start(host) if self.world.is_up(&host) => {}
+                Intervention::Start(host) => self.sim.bounce(&*host),
+                Intervention::Cut { from, to } => self.sim.partition_oneway(&*from, &*to),
+                Intervention::Mend { from, to } => self.sim.repair_oneway(&*from, &*to),
+                Intervention::Latency { a, b, latency } => {
                     let latency = latency.unwrap_or(self.usual_latency);
                     self.sim.set_link_latency(&*a, &*b, latency);
                 }

@@ -1,7 +1,7 @@
 //! What one run costs: the standard run, the same without recording and checking, and a floor.
 //!
 //! The standard run has twenty orders, all services and all kinds of fault. The floor is raw turmoil
-//! and raw sqlx that do the same work: the same hosts for the same virtual time, the same statements
+//! and raw sqlx that make the same calls: the same hosts for the same virtual time, the same statements
 //! with the same values on as many connections, and the same writes between the same hosts, each at
 //! the virtual time at which the standard run did it. It has no broker, no services, no faults, and
 //! nothing that makes it repeatable. Quote the ratios, not the times: they hold on any machine.
@@ -19,7 +19,7 @@ use futures_lite::future::block_on;
 use scenarios::Scenario;
 use sqlx::{AnyConnection, Connection, Executor};
 use stormglass::plan::{Load, Plan};
-use stormglass::simulation::{Deed, Recording, Run, Work, run};
+use stormglass::simulation::{Io, IoCall, Recording, Run, run};
 use stormglass::{Seed, System};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
@@ -50,10 +50,10 @@ fn standard_run(system: &System, plan: &Plan) -> Run {
     run
 }
 
-/// The work of one standard run, to be done again with nothing but turmoil and sqlx.
+/// The calls of one standard run, to be made again with nothing but turmoil and sqlx.
 struct Floor {
     virtual_time: Duration,
-    by_host: BTreeMap<Arc<str>, Vec<Work>>,
+    by_host: BTreeMap<Arc<str>, Vec<Io>>,
     hosts: BTreeSet<Arc<str>>,
     templates: BTreeMap<Arc<str>, Vec<u8>>,
 }
@@ -62,15 +62,15 @@ type Connections = Rc<RefCell<BTreeMap<usize, AnyConnection>>>;
 
 impl Floor {
     fn of(system: &System, plan: &Plan) -> Self {
-        let run = run(system, plan, Recording::Work).expect("a standard run comes to a result");
-        let mut by_host: BTreeMap<Arc<str>, Vec<Work>> = BTreeMap::new();
+        let run = run(system, plan, Recording::Io).expect("a standard run comes to a result");
+        let mut by_host: BTreeMap<Arc<str>, Vec<Io>> = BTreeMap::new();
         let mut hosts = BTreeSet::new();
-        for work in run.work {
-            hosts.insert(work.host.clone());
-            if let Deed::Write { to, .. } = &work.deed {
+        for own in run.io {
+            hosts.insert(own.host.clone());
+            if let IoCall::Write { to, .. } = &own.call {
                 hosts.insert(to.clone());
             }
-            by_host.entry(work.host.clone()).or_default().push(work);
+            by_host.entry(own.host.clone()).or_default().push(own);
         }
         let databases = system.databases();
         let template = |own: &stormglass::database::Database| {
@@ -88,7 +88,7 @@ impl Floor {
     fn counts(&self) -> (usize, usize) {
         let all = || self.by_host.values().flatten();
         let statements = all()
-            .filter(|work| matches!(work.deed, Deed::Statement { .. }))
+            .filter(|own| matches!(own.call, IoCall::Statement { .. }))
             .count();
         (statements, all().count() - statements)
     }
@@ -121,11 +121,11 @@ impl Floor {
             .build();
         let connections: Connections = Rc::default();
         for host in &self.hosts {
-            let work = self.by_host.get(host).cloned().unwrap_or_default();
+            let calls = self.by_host.get(host).cloned().unwrap_or_default();
             let path = folder.path().to_owned();
             let connections = connections.clone();
             sim.host(&**host, move || {
-                labour(work.clone(), path.clone(), connections.clone())
+                software(calls.clone(), path.clone(), connections.clone())
             });
         }
         while sim.elapsed() < self.virtual_time {
@@ -139,9 +139,9 @@ impl Floor {
     }
 }
 
-/// Does the work of one host, each piece at its time, and reads what others write to it.
-async fn labour(
-    work: Vec<Work>,
+/// Makes the calls of one host, each at its time, and reads what others write to it.
+async fn software(
+    calls: Vec<Io>,
     folder: std::path::PathBuf,
     connections: Connections,
 ) -> turmoil::Result {
@@ -154,10 +154,10 @@ async fn labour(
     let begun = Instant::now();
     let mut streams: BTreeMap<Arc<str>, TcpStream> = BTreeMap::new();
     let bytes = vec![7; 65_536];
-    for piece in work {
-        tokio::time::sleep_until(begun + piece.at).await;
-        match piece.deed {
-            Deed::Statement {
+    for own in calls {
+        tokio::time::sleep_until(begun + own.at).await;
+        match own.call {
+            IoCall::Statement {
                 database,
                 connection,
                 sql,
@@ -175,7 +175,7 @@ async fn labour(
                 };
                 drop(black_box(done));
             }
-            Deed::Write { to, bytes: length } => {
+            IoCall::Write { to, bytes: length } => {
                 if !streams.contains_key(&to) {
                     streams.insert(to.clone(), TcpStream::connect((&*to, 1)).await?);
                 }

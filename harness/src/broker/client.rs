@@ -22,7 +22,7 @@ use connection::Connection;
 pub use delivery::Delivery;
 pub use subscription::Subscription;
 
-use super::handout::{MemberId, Stamp, Written};
+use super::interface::{MemberId, Stamp, Written};
 use super::profile::Profile;
 use super::protocol::{Request, Response};
 use crate::history::What;

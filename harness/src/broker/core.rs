@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::groups::KafkaGroup;
-use super::handout::{
+use super::interface::{
     Capacity, Claim, Handout, MemberId, Refusal, Rejection, Seen, Settled, Stamp, Wish, Written,
 };
 use super::lease::JetStreamGroup;
@@ -101,16 +101,11 @@ impl Core {
     ) -> Result<Written, Rejection> {
         let event_id = message.event_id().map(str::to_owned);
         let examined = match self.log.examine(stamp, &message, now) {
-            Ok(Examined::New(_)) if self.capacity == Capacity::Messages(0) => {
-                Err(Rejection::Capacity)
-            }
+            Ok(Examined::New(_)) if self.capacity == Capacity::UsedUp => Err(Rejection::Capacity),
             examined => examined,
         };
         let (written, what) = match examined {
             Ok(Examined::New(index)) => {
-                if let Capacity::Messages(left) = &mut self.capacity {
-                    *left -= 1;
-                }
                 let written = self.log.append(index, stamp, message.clone(), now);
                 let position = written.position().clone();
                 (Ok(written), What::Published { position, message })
@@ -328,7 +323,7 @@ pub(crate) struct Fetch {
 
 /// Faults.
 impl Core {
-    /// Limits what the broker takes from now on.
+    /// Says whether the broker takes messages from now on.
     pub(crate) fn set_capacity(&mut self, capacity: Capacity) {
         self.capacity = capacity;
     }

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handout::{Claim, Handout, MemberId, Refusal, Seen, Settled, Wish};
+use super::interface::{Claim, Handout, MemberId, Refusal, Seen, Settled, Wish};
 use super::log::{Log, PartitionIndex};
 use crate::history::{SettleOutcome, What};
 

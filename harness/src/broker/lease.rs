@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handout::{Handout, MemberId, Refusal, Seen, Settled, Wish};
+use super::interface::{Handout, MemberId, Refusal, Seen, Settled, Wish};
 use super::log::{Log, PartitionIndex};
 use super::profile::JetStreamSettings;
 use crate::history::{SettleOutcome, What};

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handout::{Rejection, Stamp, Written};
+use super::interface::{Rejection, Stamp, Written};
 use super::profile::Profile;
 use crate::message::{Message, Position};
 

@@ -14,7 +14,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::core::{Core, Fetch, Join};
-use super::handout::{Capacity, Claim, Handout, MemberId, Refusal, Settled, Stamp, Wish, Written};
+use super::interface::{
+    Capacity, Claim, Handout, MemberId, Refusal, Settled, Stamp, Wish, Written,
+};
 use super::profile::Profile;
 use crate::history::{Description, GroupDescription, What};
 use crate::message::{EVENT_ID, Message, Position};
@@ -37,7 +39,7 @@ enum Step {
     Pass { ms: u64 },
     Rebalance,
     Crash,
-    Capacity { left: Option<u64> },
+    Capacity(Capacity),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -58,7 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..7_u64).prop_map(|quarters| Step::Pass { ms: quarters * 250 }),
         1 => Just(Step::Rebalance),
         1 => Just(Step::Crash),
-        1 => proptest::option::of(0..3_u64).prop_map(|left| Step::Capacity { left }),
+        1 => prop_oneof![Just(Capacity::Unlimited), Just(Capacity::UsedUp)].prop_map(Step::Capacity),
     ]
 }
 
@@ -97,7 +99,7 @@ struct Pair<R> {
     /// When and where an id was last appended; where a stamp was.
     ids: BTreeMap<(usize, u8), (Duration, Position)>,
     stamps: Vec<(Stamp, Arc<Message>, Option<Position>)>,
-    left: Option<u64>,
+    capacity: Capacity,
     consumers: [Option<(MemberId, u64)>; CONSUMERS],
     held: Vec<Handout>,
     owners: Vec<MemberId>,
@@ -146,7 +148,7 @@ impl<R: Rules> Pair<R> {
             log: BTreeMap::from(empty),
             ids: BTreeMap::new(),
             stamps: Vec::new(),
-            left: None,
+            capacity: Capacity::Unlimited,
             consumers: [None; CONSUMERS],
             held: Vec::new(),
             owners: Vec::new(),
@@ -174,10 +176,9 @@ impl<R: Rules> Pair<R> {
                 self.core.crash();
                 self.rules.crash();
             }
-            Step::Capacity { left } => {
-                self.left = *left;
-                let capacity = left.map_or(Capacity::Unlimited, Capacity::Messages);
-                self.core.set_capacity(capacity);
+            Step::Capacity(capacity) => {
+                self.capacity = *capacity;
+                self.core.set_capacity(*capacity);
             }
         }
         self.compare();
@@ -455,13 +456,12 @@ impl<R: Rules> Pair<R> {
                 Some(position)
             }
             (Ok(Written::Appended(position)), None) => {
-                assert_ne!(self.left, Some(0), "nothing is appended at the limit");
-                self.left = self.left.map(|left| left - 1);
+                assert_eq!(self.capacity, Capacity::Unlimited, "appended at the limit");
                 self.append(&position, message);
                 Some(position)
             }
             (Err(reason), None) => {
-                assert_eq!(self.left, Some(0), "refused without cause: {reason}");
+                assert_eq!(self.capacity, Capacity::UsedUp, "refused: {reason}");
                 None
             }
             (answer, known) => panic!("{answer:?}, but it is known as {known:?}"),

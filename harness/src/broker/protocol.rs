@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::LengthDelimitedCodec;
 
-use super::handout::{Claim, Handout, MemberId, Settled, Stamp, Wish, Written};
+use super::interface::{Claim, Handout, MemberId, Settled, Stamp, Wish, Written};
 use crate::message::Message;
 
 /// The number of a request that asks for no answer.

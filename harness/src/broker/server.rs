@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use super::core::{Core, Fetch, Join};
-use super::handout::{Capacity, Refusal, Rejection, Seen, Settled, Stamp};
+use super::interface::{Capacity, Refusal, Rejection, Seen, Settled, Stamp};
 use super::protocol::{self, Frame, Request, Response, UNANSWERED};
 use super::{HOST, PORT};
 use crate::message::Message;
@@ -101,7 +101,7 @@ impl Server {
         let limited = self.world.capacity_limit();
         let written = self.with_core(|core, now, seen| {
             core.set_capacity(match limited {
-                Some(_) => Capacity::Messages(0),
+                Some(_) => Capacity::UsedUp,
                 None => Capacity::Unlimited,
             });
             core.publish(host, stamp, message, now, seen)

@@ -22,9 +22,10 @@ use crate::message::{Message, POISON};
 ///
 /// Poison are the events of which some copy carries [`POISON`], and those that the test declares
 /// poison. Two excuses are made. A delivery that its consumer did not settle itself (crash, lost
-/// lease, rebalance, refused settlement), or gave back when something else had failed meanwhile or
-/// its last publication had and none had been acknowledged since, uses up no attempt. And an event may be parked at once while another event of its entity
-/// is parked and neither applied nor discarded, because otherwise it would overtake that one.
+/// lease, rebalance, refused settlement) uses up no attempt, nor does one that it gave back after
+/// something else had failed: a statement or a call meanwhile, or its last publication. And an event
+/// may be parked at once while an earlier one of its entity is parked and neither applied nor
+/// discarded, because otherwise it would overtake that one.
 #[derive(Clone, Copy, Debug)]
 pub struct DlqRouting {
     poison: fn(&Message) -> bool,

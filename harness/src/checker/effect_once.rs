@@ -3,8 +3,8 @@
 //! An event that is suppressed although it was never applied leaves no effect at all: that is for
 //! `no-lost-event` to find, unless the id that suppressed it is its own too.
 
-mod chances;
-mod namesakes;
+mod shared_ids;
+mod vacuity;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,13 +39,13 @@ impl Property for EffectOnce {
     fn check(&self, history: &History) -> Verdict {
         let trails = Trails::gather(history);
         let breaches = trails.trails.iter().flat_map(|trail| {
-            let namesakes = namesakes::breaches(&trails, trail);
-            repeated(trail).into_iter().chain(namesakes)
+            let shared = shared_ids::breaches(&trails, trail);
+            repeated(trail).into_iter().chain(shared)
         });
         if let Some(broken) = judge(history, breaches) {
             return broken;
         }
-        if chances::any(&trails) {
+        if vacuity::was_tempted(&trails) {
             return Verdict::Holds;
         }
         let reason = "no event reached a group again after it was applied, discarded or half done";

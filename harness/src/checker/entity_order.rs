@@ -47,40 +47,40 @@ impl Property for EntityOrder {
 
 /// What a consumer did with an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum Outcome {
     Applied,
     Parked,
     Discarded,
 }
 
-/// One deed of one consumer.
+/// One outcome at one consumer.
 struct Step<'h> {
     index: u64,
     consumer: &'h str,
     trail: usize,
-    deed: Deed,
+    outcome: Outcome,
 }
 
-/// All deeds, in the order of the history.
+/// All outcomes, in the order of the history.
 fn steps<'h>(trails: &Trails<'h>) -> Vec<Step<'h>> {
     let mut steps = Vec::new();
     for (number, trail) in trails.trails.iter().enumerate() {
-        let mut push = |index, consumer, deed| {
+        let mut push = |index, consumer, outcome| {
             steps.push(Step {
                 index,
                 consumer,
                 trail: number,
-                deed,
+                outcome,
             });
         };
         for effect in &trail.applied {
-            push(effect.index, effect.consumer, Deed::Applied);
+            push(effect.index, effect.consumer, Outcome::Applied);
         }
         for effect in &trail.discarded {
-            push(effect.index, effect.consumer, Deed::Discarded);
+            push(effect.index, effect.consumer, Outcome::Discarded);
         }
         for parked in &trail.parked {
-            push(parked.published.index, parked.group, Deed::Parked);
+            push(parked.published.index, parked.group, Outcome::Parked);
         }
     }
     steps.sort_by_key(|step| step.index);
@@ -114,12 +114,12 @@ struct Progress<'t, 'h> {
 }
 
 impl<'h> Progress<'_, 'h> {
-    /// Takes one more deed into account.
+    /// Takes one more outcome into account.
     fn take(&mut self, step: &Step<'h>) -> Option<Breach<'h>> {
         if self.ended.contains(&(step.consumer, step.trail)) {
             return None;
         }
-        if step.deed != Deed::Parked {
+        if step.outcome != Outcome::Parked {
             self.ended.insert((step.consumer, step.trail));
         }
         self.ranks(step)
@@ -157,16 +157,16 @@ impl<'h> Progress<'_, 'h> {
         let stream = self.streams.entry(key).or_default();
         let younger = stream.youngest.filter(|(youngest, _)| *youngest > rank);
         let older_parked = stream.parked.range(..rank).next().map(|(_, &trail)| trail);
-        match step.deed {
-            Deed::Applied => {
+        match step.outcome {
+            Outcome::Applied => {
                 stream.applied += 1;
                 stream.parked.remove(&rank);
                 stream.youngest = stream.youngest.max(Some((rank, step.trail)));
             }
-            Deed::Parked => {
+            Outcome::Parked => {
                 stream.parked.insert(rank, step.trail);
             }
-            Deed::Discarded => {
+            Outcome::Discarded => {
                 stream.parked.remove(&rank);
             }
         }
@@ -176,22 +176,22 @@ impl<'h> Progress<'_, 'h> {
             Breach::of(own.event_id, Some(consumer), step.index, text(other))
                 .and_about([other.event_id])
         };
-        match (step.deed, younger, older_parked) {
-            (Deed::Applied, Some((_, younger)), _) => Some(tell(younger, &|younger| {
+        match (step.outcome, younger, older_parked) {
+            (Outcome::Applied, Some((_, younger)), _) => Some(tell(younger, &|younger| {
                 format!(
                     "{consumer} applied {} after the younger {}",
                     own.name(),
                     younger.name()
                 )
             })),
-            (Deed::Parked, Some((_, younger)), _) => Some(tell(younger, &|younger| {
+            (Outcome::Parked, Some((_, younger)), _) => Some(tell(younger, &|younger| {
                 format!(
                     "{consumer} parked {} when the younger {} was applied already",
                     own.name(),
                     younger.name()
                 )
             })),
-            (Deed::Applied, None, Some(older)) => Some(tell(older, &|older| {
+            (Outcome::Applied, None, Some(older)) => Some(tell(older, &|older| {
                 format!(
                     "{consumer} applied {} although {} before it is parked",
                     own.name(),

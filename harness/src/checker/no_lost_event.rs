@@ -168,7 +168,7 @@ fn contradiction<'h>(trail: &Trail<'h>, group: &'h str) -> Option<Breach<'h>> {
     })
 }
 
-/// What became of an event that a group wants and that left no trace there.
+/// What became of an event that a group wants and that had no effect there.
 fn lost<'h>(
     acknowledgements: &Acknowledgements<'h>,
     trail: &Trail<'h>,

@@ -86,7 +86,7 @@ pub(super) struct Trail<'h> {
     pub(super) event_id: &'h str,
     pub(super) announced: Vec<Announced<'h>>,
     /// Announcements under its id, to a topic that had one already, that speak of another event.
-    pub(super) namesakes: Vec<Announced<'h>>,
+    pub(super) sharing_its_id: Vec<Announced<'h>>,
     /// Its copies outside dead letter topics.
     pub(super) published: Vec<Published<'h>>,
     pub(super) parked: Vec<Parked<'h>>,
@@ -100,7 +100,7 @@ impl<'h> Trail<'h> {
         Trail {
             event_id,
             announced: Vec::new(),
-            namesakes: Vec::new(),
+            sharing_its_id: Vec::new(),
             published: Vec::new(),
             parked: Vec::new(),
             applied: Vec::new(),
@@ -421,7 +421,7 @@ impl<'h> Trails<'h> {
                 self.announced.push((number, announced));
             }
             Some(first) if !topic.is_empty() && first.is_other_event(&announced) => {
-                trail.namesakes.push(announced);
+                trail.sharing_its_id.push(announced);
             }
             Some(_) => {}
         }

@@ -28,10 +28,10 @@ pub trait Backend:
     #[doc(hidden)]
     fn copy(arguments: &Self::Arguments) -> Self::Arguments;
 
-    /// The same for a record of the run's work, where the type keeps them in a form that others can
+    /// The same for a record of the run's calls, where the type keeps them in a form that others can
     /// bind.
     #[doc(hidden)]
-    fn work(_: &Self::Arguments) -> Option<Arguments> {
+    fn noted(_: &Self::Arguments) -> Option<Arguments> {
         None
     }
 }
@@ -131,7 +131,7 @@ impl Backend for Any {
         copy
     }
 
-    fn work(arguments: &AnyArguments) -> Option<Arguments> {
+    fn noted(arguments: &AnyArguments) -> Option<Arguments> {
         Some(Arguments::new(Self::copy(arguments)))
     }
 }

@@ -22,7 +22,7 @@ use super::pool::{Lease, Shared};
 use super::statement::{Control, is_write};
 use crate::history::What;
 use crate::plan::{Action, Call};
-use crate::simulation::Deed;
+use crate::simulation::IoCall;
 use crate::simulation::world::{Severable, lock};
 
 /// How long a statement waits for a lock before it fails, in virtual time; sqlx's own default.
@@ -351,7 +351,7 @@ impl<DB: Backend> Connection<DB> {
     }
 
     fn execute_once(&mut self, request: &Request<DB>) -> Result<Vec<Step<DB>>, Error> {
-        self.note_work(request);
+        self.note_call(request);
         let guarded = self.lease.slot().in_transaction()
             && self.shared().needs_savepoint(request.sql.as_str());
         let shared = self.shared();
@@ -384,16 +384,16 @@ impl<DB: Backend> Connection<DB> {
         })
     }
 
-    fn note_work(&self, request: &Request<DB>) {
+    fn note_call(&self, request: &Request<DB>) {
         let shared = self.shared();
         shared
             .gate
             .world()
-            .worked(shared.gate.host(), || Deed::Statement {
+            .called(shared.gate.host(), || IoCall::Statement {
                 database: shared.name.clone(),
                 connection: std::ptr::from_ref(self.lease.slot()).addr(),
                 sql: request.sql.as_str().to_owned(),
-                arguments: request.arguments.as_ref().and_then(DB::work),
+                arguments: request.arguments.as_ref().and_then(DB::noted),
             });
     }
 

@@ -1,7 +1,7 @@
 //! The nemesis between ticks: begins and ends the faults that a time or a port call sets off.
 //!
 //! It decides and keeps the books; what has to be done to processes and links comes out as
-//! [`Deed`]s, which the simulation carries out.
+//! [`Intervention`]s, which the simulation carries out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::simulation::world::{StruckLink, World, lock};
 
 /// Something to be done to the simulated machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Intervention {
     /// Drop what runs on the host.
     Kill(String),
     /// Start the host's software again.
@@ -98,8 +98,8 @@ impl Nemesis {
     }
 
     /// Does everything whose time has come.
-    pub(crate) fn due(&mut self, world: &World) -> Vec<Deed> {
-        let mut deeds = Vec::new();
+    pub(crate) fn due(&mut self, world: &World) -> Vec<Intervention> {
+        let mut interventions = Vec::new();
         let now = world.now();
         while let Some(entry) = self
             .agenda
@@ -107,35 +107,35 @@ impl Nemesis {
             .filter(|entry| entry.key().0 <= now)
         {
             match entry.remove() {
-                Step::Begin(fault) => deeds.extend(self.begin(fault, world)),
-                Step::End(fault) => deeds.extend(self.end(fault, world)),
-                Step::Start(host) => deeds.push(Deed::Start(host)),
+                Step::Begin(fault) => interventions.extend(self.begin(fault, world)),
+                Step::End(fault) => interventions.extend(self.end(fault, world)),
+                Step::Start(host) => interventions.push(Intervention::Start(host)),
             }
         }
-        deeds
+        interventions
     }
 
     /// Begins a fault that a port call set off.
-    pub(crate) fn set_off(&mut self, fault: usize, world: &World) -> Vec<Deed> {
+    pub(crate) fn set_off(&mut self, fault: usize, world: &World) -> Vec<Intervention> {
         self.begin(fault, world)
     }
 
     /// Ends every fault.
-    pub(crate) fn heal(&mut self, world: &World) -> Vec<Deed> {
-        let mut deeds = Vec::new();
+    pub(crate) fn heal(&mut self, world: &World) -> Vec<Intervention> {
+        let mut interventions = Vec::new();
         for step in std::mem::take(&mut self.agenda).into_values() {
             match step {
                 Step::Begin(_) => {}
-                Step::End(fault) => deeds.extend(self.end(fault, world)),
-                Step::Start(host) => deeds.push(Deed::Start(host)),
+                Step::End(fault) => interventions.extend(self.end(fault, world)),
+                Step::Start(host) => interventions.push(Intervention::Start(host)),
             }
         }
         world.disarm();
         world.resume_all();
-        deeds
+        interventions
     }
 
-    fn begin(&mut self, fault: usize, world: &World) -> Vec<Deed> {
+    fn begin(&mut self, fault: usize, world: &World) -> Vec<Intervention> {
         let action = self.schedule[fault].clone();
         let now = world.now();
         let lasts = Duration::from_millis(action.duration_ms());
@@ -169,21 +169,27 @@ impl Nemesis {
         }
     }
 
-    fn end(&mut self, fault: usize, world: &World) -> Vec<Deed> {
+    fn end(&mut self, fault: usize, world: &World) -> Vec<Intervention> {
         self.active.remove(&fault);
-        let mut deeds = self.refresh(world);
+        let mut interventions = self.refresh(world);
         if let Action::Latency { a, b, .. } = &self.schedule[fault] {
-            deeds.push(Deed::Latency {
+            interventions.push(Intervention::Latency {
                 a: a.clone(),
                 b: b.clone(),
                 latency: None,
             });
         }
         world.record(&self.name, What::FaultLifted { fault });
-        deeds
+        interventions
     }
 
-    fn crash(&mut self, fault: usize, host: &str, lasts: Duration, world: &World) -> Vec<Deed> {
+    fn crash(
+        &mut self,
+        fault: usize,
+        host: &str,
+        lasts: Duration,
+        world: &World,
+    ) -> Vec<Intervention> {
         let name: Arc<str> = host.into();
         // A crash that a call set off has already killed the host at the gate.
         let set_off = world.has_bitten(fault);
@@ -195,12 +201,12 @@ impl Nemesis {
             world.kill(&name);
         }
         self.book(world.now() + lasts, Step::Start(host.to_owned()));
-        vec![Deed::Kill(host.to_owned())]
+        vec![Intervention::Kill(host.to_owned())]
     }
 
     /// Brings links, third parties and the broker's capacity in line with the active faults.
-    fn refresh(&mut self, world: &World) -> Vec<Deed> {
-        let mut deeds = Vec::new();
+    fn refresh(&mut self, world: &World) -> Vec<Intervention> {
+        let mut interventions = Vec::new();
         let mut links = Vec::new();
         let mut cut = BTreeSet::new();
         let mut capacity_limit = None;
@@ -233,7 +239,7 @@ impl Nemesis {
                     a, b, latency_ms, ..
                 } => {
                     both_ways(a, b);
-                    deeds.push(Deed::Latency {
+                    interventions.push(Intervention::Latency {
                         a: a.clone(),
                         b: b.clone(),
                         latency: Some(Duration::from_millis(*latency_ms)),
@@ -248,15 +254,15 @@ impl Nemesis {
         }
         let link = |(from, to): &(String, String)| (from.clone(), to.clone());
         for (from, to) in self.cut.difference(&cut).map(link) {
-            deeds.push(Deed::Mend { from, to });
+            interventions.push(Intervention::Mend { from, to });
         }
         for (from, to) in cut.difference(&self.cut).map(link) {
-            deeds.push(Deed::Cut { from, to });
+            interventions.push(Intervention::Cut { from, to });
         }
         self.cut = cut;
         world.set_links(links);
         world.set_capacity_limit(capacity_limit);
         lock(&world.ledgers).set_outages(outages);
-        deeds
+        interventions
     }
 }

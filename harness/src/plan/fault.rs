@@ -34,7 +34,7 @@ pub struct Aim {
     pub host: String,
     /// Which of its ports.
     pub call: Call,
-    /// The how-manieth such call, from one, counted from the trigger's time.
+    /// The number of the call, from one, among the host's calls of this kind since the trigger's time.
     pub nth: u32,
     /// Before the call has its effect, or after it.
     pub side: Side,

@@ -117,7 +117,7 @@ fn may_wait_for(action: &Action, host: &str) -> bool {
     }
 }
 
-/// The port calls that an event is the trace of. Statements leave none of their own.
+/// The port calls that an event tells of. No event tells of a statement alone.
 fn made(what: &What) -> &'static [Call] {
     match what {
         What::Published { .. }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::work::Deed;
+use super::io::IoCall;
 use super::world::{Gate, lock};
 
 /// A TCP listener of a simulated host.
@@ -127,7 +127,7 @@ impl AsyncWrite for TcpStream {
         let written = self.inner().poll_write(context, bytes);
         if let Poll::Ready(Ok(length)) = written {
             let to = self.peer.clone();
-            world.worked(self.gate.host(), || Deed::Write { to, bytes: length });
+            world.called(self.gate.host(), || IoCall::Write { to, bytes: length });
         }
         written
     }

@@ -42,7 +42,8 @@ pub enum Recording {
     On,
     /// Nothing: it costs less and proves nothing. For measuring what recording costs.
     Off,
-    /// The work that the run could not have been done without, and nothing else: for measuring
-    /// what the same work costs without a harness.
-    Work,
+    /// The calls of databases and sockets, and nothing else: for measuring what the same calls cost
+    /// without a harness.
+    #[doc(hidden)]
+    Io,
 }

@@ -18,10 +18,10 @@ use crate::plan::{Action, Call, Side, Targets};
 use crate::simulation::RunError;
 
 use super::clock;
+use super::io::{Io, IoCall};
 use super::net::Graveyard;
 use super::obligations::Obligations;
 use super::settings::Recording;
-use super::work::{Deed, Work};
 
 /// What all hosts of one run share.
 pub(crate) struct World {
@@ -36,7 +36,7 @@ pub(crate) struct World {
     links: Mutex<Vec<StruckLink>>,
     links_seen: Mutex<Vec<(Arc<str>, Arc<str>)>>,
     graveyard: Graveyard,
-    work: Mutex<Vec<Work>>,
+    io: Mutex<Vec<Io>>,
     capacity_limit: Mutex<Option<usize>>,
     /// Why the run can come to no result, if it cannot.
     failure: Mutex<Option<RunError>>,
@@ -104,7 +104,7 @@ impl World {
             links: Mutex::default(),
             links_seen: Mutex::default(),
             graveyard: Graveyard::default(),
-            work: Mutex::default(),
+            io: Mutex::default(),
             capacity_limit: Mutex::default(),
             failure: Mutex::default(),
             record: Mutex::new(Record {
@@ -122,14 +122,14 @@ impl World {
         clock::now()
     }
 
-    /// Notes a piece of work, if work is what is recorded.
-    pub(crate) fn worked(&self, host: &Arc<str>, deed: impl FnOnce() -> Deed) {
-        if self.recording == Recording::Work {
+    /// Notes a call of a database or socket, if that is what is recorded.
+    pub(crate) fn called(&self, host: &Arc<str>, call: impl FnOnce() -> IoCall) {
+        if self.recording == Recording::Io {
             let (at, host) = (self.now(), host.clone());
-            lock(&self.work).push(Work {
+            lock(&self.io).push(Io {
                 at,
                 host,
-                deed: deed(),
+                call: call(),
             });
         }
     }
@@ -149,9 +149,9 @@ impl World {
         lock(&self.failure).take()
     }
 
-    /// Takes the work that was done.
-    pub(crate) fn take_work(&self) -> Vec<Work> {
-        std::mem::take(&mut *lock(&self.work))
+    /// Takes the calls that were noted.
+    pub(crate) fn take_io(&self) -> Vec<Io> {
+        std::mem::take(&mut *lock(&self.io))
     }
 
     /// The connections of crashed hosts.

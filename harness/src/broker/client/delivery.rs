@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::subscription::Membership;
 use super::{Broker, BrokerError};
-use crate::broker::handout::{Claim, Handout, Seen, Settled, Wish};
+use crate::broker::interface::{Claim, Handout, Seen, Settled, Wish};
 use crate::broker::profile::Profile;
 use crate::broker::protocol::{Request, Response};
 use crate::history::SettleOutcome;

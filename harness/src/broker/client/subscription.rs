@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connection::Connection;
 use super::{Broker, BrokerError, Delivery, REQUEST_TIMEOUT};
-use crate::broker::handout::{Handout, MemberId};
+use crate::broker::interface::{Handout, MemberId};
 use crate::broker::profile::Profile;
 use crate::broker::protocol::{Request, Response};
 use crate::message::Position;

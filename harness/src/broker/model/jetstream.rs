@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{Logs, Place, Rules, check, place, position, step};
 use crate::broker::core::Fetch;
-use crate::broker::handout::{Claim, Handout, MemberId, Refusal, Settled, Wish};
+use crate::broker::interface::{Claim, Handout, MemberId, Refusal, Settled, Wish};
 use crate::broker::profile::{JetStreamSettings, Profile};
 use crate::history::{SettleOutcome, What};
 use crate::message::{EVENT_ID, Position};

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{Logs, Place, Rules, check, place, position, step};
 use crate::broker::core::Fetch;
-use crate::broker::handout::{Claim, Handout, MemberId, Refusal, Settled, Wish};
+use crate::broker::interface::{Claim, Handout, MemberId, Refusal, Settled, Wish};
 use crate::broker::profile::{KafkaSettings, Profile};
 use crate::history::{SettleOutcome, What};
 use crate::message::Position;
@@ -215,7 +215,7 @@ proptest! {
 #[test]
 fn late_request_of_an_abandoned_connection_is_refused() {
     use crate::broker::core::Core;
-    use crate::broker::handout::{Rejection, Stamp, Written};
+    use crate::broker::interface::{Rejection, Stamp, Written};
     use crate::message::Message;
 
     let mut core = Core::new(&super::description(Profile::kafka()), "broker".into());

@@ -1,7 +1,7 @@
 //! Log lines: under which correlation ids a host may speak.
 //!
 //! A line without an id is not judged, because nothing tells whether it belongs to a chain at all.
-//! A host may also be asked about anything by a call that leaves no trace in the history; that a
+//! A host may also be asked about anything by a call that leaves nothing in the history; that a
 //! line is crossed is therefore only concluded where the line itself names an event.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -30,11 +30,11 @@ pub(super) struct Setting {
     schedule: Vec<Fault>,
     hosts: Vec<(&'static str, Software)>,
     /// What is done to the simulation, and when.
-    deeds: Vec<(Duration, Deed)>,
+    interventions: Vec<(Duration, Intervention)>,
     lasts: Duration,
 }
 
-type Deed = Box<dyn Fn(&mut turmoil::Sim<'_>, &Arc<World>)>;
+type Intervention = Box<dyn Fn(&mut turmoil::Sim<'_>, &Arc<World>)>;
 
 impl Setting {
     pub(super) fn new(profile: Profile) -> Self {
@@ -42,7 +42,7 @@ impl Setting {
             profile,
             schedule: Vec::new(),
             hosts: Vec::new(),
-            deeds: Vec::new(),
+            interventions: Vec::new(),
             lasts: Duration::from_secs(20),
         }
     }
@@ -79,10 +79,10 @@ impl Setting {
     pub(super) fn at(
         mut self,
         millis: u64,
-        deed: impl Fn(&mut turmoil::Sim<'_>, &Arc<World>) + 'static,
+        intervention: impl Fn(&mut turmoil::Sim<'_>, &Arc<World>) + 'static,
     ) -> Self {
-        self.deeds
-            .push((Duration::from_millis(millis), Box::new(deed)));
+        self.interventions
+            .push((Duration::from_millis(millis), Box::new(intervention)));
         self
     }
 
@@ -131,13 +131,16 @@ impl Setting {
                 }
             });
         }
-        let mut deeds = self.deeds;
-        deeds.reverse();
+        let mut interventions = self.interventions;
+        interventions.reverse();
         while sim.elapsed() < self.lasts {
             clock::set_between_ticks(sim.elapsed());
-            while deeds.last().is_some_and(|(at, _)| *at <= sim.elapsed()) {
-                if let Some((_, deed)) = deeds.pop() {
-                    deed(&mut sim, &world);
+            while interventions
+                .last()
+                .is_some_and(|(at, _)| *at <= sim.elapsed())
+            {
+                if let Some((_, intervention)) = interventions.pop() {
+                    intervention(&mut sim, &world);
                 }
             }
             clock::set_within_tick();

@@ -1,4 +1,4 @@
-//! Namesakes: two events under one id, of which a consumer that remembers ids suppresses the second.
+//! Shared ids: two events under one id, of which a consumer that remembers ids suppresses the second.
 //!
 //! Only what stands in one topic is compared: an event may be announced to several topics in several
 //! forms under one id. What a system leaves empty is no difference.
@@ -9,7 +9,7 @@ use crate::history::short;
 
 /// The first announcement and the first copy under the event's id that speak of another event.
 pub(super) fn breaches<'h>(trails: &Trails<'h>, trail: &Trail<'h>) -> Vec<Breach<'h>> {
-    let announced = trail.namesakes.iter().find_map(|other| {
+    let announced = trail.sharing_its_id.iter().find_map(|other| {
         let announcement = other.announcement;
         let ours = !trails.is_dead_letters(&announcement.topic);
         let (kind, entity) = (&announcement.event_type, &announcement.entity);

@@ -1,4 +1,4 @@
-//! Chances: whether a run put the promise to the test at all.
+//! Vacuity: whether a run put the promise to the test at all.
 //!
 //! A redelivery before anything was done with the event tempts nobody to do it twice.
 
@@ -8,7 +8,7 @@ use crate::checker::trail::{Delivered, Trail, Trails};
 use crate::history::What;
 
 /// Whether some group that wants an event could have applied it twice.
-pub(super) fn any(trails: &Trails<'_>) -> bool {
+pub(super) fn was_tempted(trails: &Trails<'_>) -> bool {
     let mishaps = Mishaps::of(trails);
     trails
         .trails

@@ -1,6 +1,7 @@
-//! Work: what a run could not have been done without, whoever does it.
+//! I/O: what a run asks of databases and sockets, whoever does it.
 //!
-//! A benchmark does the same work with the raw libraries and compares. Nothing else reads this.
+//! A benchmark asks the same of the raw libraries and compares. Nothing else reads this, so it is
+//! hidden from the documentation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,20 +11,20 @@ use sqlx::any::{Any, AnyArguments};
 
 use crate::database::Backend;
 
-/// One piece of a run's work.
+/// One call.
 #[derive(Clone, Debug)]
-pub struct Work {
+pub struct Io {
     /// Virtual time since the start of the run.
     pub at: Duration,
     /// The host that did it.
     pub host: Arc<str>,
-    /// What it did.
-    pub deed: Deed,
+    /// What was called for.
+    pub call: IoCall,
 }
 
-/// What was done.
+/// What was called for.
 #[derive(Clone, Debug)]
-pub enum Deed {
+pub enum IoCall {
     /// A statement was sent to a database.
     Statement {
         /// The database.

@@ -1,4 +1,4 @@
-//! The terms that the core and its callers exchange: who asks, what is handed out, how it is
+//! The interface of the core, as data: who asks, what is handed out, how it is
 //! settled, and why a request is refused.
 //!
 //! Plain data, nothing else.
@@ -124,11 +124,11 @@ pub(crate) enum Rejection {
     OutOfOrder,
 }
 
-/// How many more messages the broker takes.
+/// Whether the broker takes more messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Capacity {
     /// As many as come.
     Unlimited,
-    /// So many, then every publish is refused.
-    Messages(u64),
+    /// None: every publish of a new message is refused.
+    UsedUp,
 }
