@@ -36,6 +36,12 @@ pub fn failure(
             .map(|operation| CauseLine::at(operation.at_ms, operation.operation.to_string()))
             .collect(),
         operations_planned: original.workload.len() as u64,
+        instances: run
+            .plan
+            .instances
+            .iter()
+            .map(|(service, instances)| (service.clone(), u64::from(*instances)))
+            .collect(),
         chain: witness
             .chain
             .iter()

@@ -1,15 +1,18 @@
 //! The plan: everything that will happen to the system, as data.
 //!
-//! Reading order: `workload` the operations, `fault` what a fault is, `swarm` which kinds a
-//! seed has, `schedule` how faults are generated, `validation` which plans a system can be run with.
-//! No dice roll outside this folder: a fault that is not in the plan does not happen.
+//! Reading order: `topology` how many instances of a service run, `workload` the operations, `fault`
+//! what a fault is, `swarm` which kinds a seed has, `schedule` how faults are generated, `validation`
+//! which plans a system can be run with. No dice roll outside this folder: a fault that is not in the
+//! plan does not happen.
 
 mod fault;
 mod schedule;
 mod swarm;
+pub(crate) mod topology;
 mod validation;
 mod workload;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,6 +25,7 @@ use serde_json::Value;
 pub use fault::{Action, Aim, Call, Fault, Side, Trigger};
 pub use schedule::{Budget, Targets};
 pub use swarm::{FaultKind, Swarm};
+pub use topology::Services;
 pub use validation::Misfit;
 pub use workload::{Load, Operation};
 
@@ -33,6 +37,9 @@ pub struct Plan {
     /// The seed of what is not in the plan itself: message latencies, the order in which hosts
     /// run within a tick, the system's own random numbers.
     pub seed: Seed,
+    /// How many instances of a service run, for the services of which more than one does.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub instances: BTreeMap<String, u32>,
     /// What the system is asked to do.
     pub workload: Vec<Operation>,
     /// What is done to it meanwhile.
@@ -40,6 +47,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How many instances of a service run.
+    pub fn instances_of(&self, service: &str) -> u32 {
+        self.instances.get(service).copied().unwrap_or(1)
+    }
+
     /// The same plan without faults.
     #[must_use]
     pub fn without_faults(&self) -> Plan {
@@ -53,6 +65,9 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}", self.seed)?;
+        for (service, instances) in &self.instances {
+            writeln!(f, "{instances} of {service}")?;
+        }
         writeln!(f, "{} operations", self.workload.len())?;
         for operation in &self.workload {
             writeln!(f, "  {operation}")?;
@@ -76,6 +91,8 @@ const SURVEYED_SEEDS: u64 = 4;
 pub struct Generator {
     /// Makes the strategy for one operation of the workload.
     pub operation: OperationStrategy,
+    /// How many instances of a service may run.
+    pub services: Services,
     /// How many operations.
     pub load: Load,
     /// The kinds of fault that are allowed.
@@ -93,25 +110,31 @@ impl Generator {
     ///
     /// If the strategy for operations rejects every value (a filter that nothing passes).
     pub fn plan(&self, seed: Seed) -> Plan {
+        let instances = draw(seed, "topology", &topology::instances(&self.services));
         let workload = workload::workload(&self.load, (self.operation)());
         let swarm = draw(seed, "swarm", &swarm::swarm(&self.faults));
-        let schedule = schedule::schedule(&swarm, &self.targets, &self.budget);
+        let targets = self.targets.within(&self.services, &instances);
+        let schedule = schedule::schedule(&swarm, &targets, &self.budget);
         Plan {
             seed,
+            instances,
             workload: draw(seed, "workload", &workload),
             schedule: draw(seed, "faults", &schedule),
         }
     }
 
     /// A plan without faults that asks for whatever the first few seeds ask for, so that a rare
-    /// operation's calls are seen as well.
+    /// operation's calls are seen as well, of as many instances as there may be.
     pub(crate) fn survey_plan(&self) -> Plan {
         let seeds = (0..SURVEYED_SEEDS).map(Seed);
         let workloads = seeds.flat_map(|seed| self.plan(seed).workload);
         let mut workload: Vec<Operation> = workloads.collect();
         workload.sort_by_key(|operation| operation.at_ms);
+        let most = self.services.iter().filter(|(_, range)| *range.end() > 1);
+        let most = most.map(|(service, range)| (service.clone(), *range.end()));
         Plan {
             seed: Seed(0),
+            instances: most.collect(),
             workload,
             schedule: Vec::new(),
         }
@@ -141,11 +164,12 @@ mod tests {
     fn generator(faults: &[FaultKind]) -> Generator {
         Generator {
             operation: Arc::new(|| (0..5_i32).prop_map(Value::from).boxed()),
+            services: Services::from([("billing".to_owned(), 1..=3)]),
             load: Load::default(),
             faults: faults.to_vec(),
             targets: Targets {
-                hosts: vec!["billing".into()],
-                calls: vec![("billing".into(), Call::Publish)],
+                hosts: vec!["billing".into(), "billing-2".into(), "billing-3".into()],
+                calls: vec![("billing-3".into(), Call::Publish)],
                 ..Targets::default()
             },
             budget: Budget::default(),

@@ -1,11 +1,11 @@
 //! Shrinking: the smallest plan that still breaks the property.
 //!
 //! A plan is data, so one shrinker serves tests, the command line and saved artefacts. Faults that
-//! did not bite go first, then faults, then operations that the witness is not about, then
-//! operations (delta debugging, Zeller and Hildebrandt, TSE 2002), then faults are aimed anew so
-//! that fewer operations lead up to them. A fault at a time meets what it has to meet only as long
-//! as everything before it takes as long, so one that holds operations back is aimed at a call
-//! instead.
+//! did not bite go first, then instances, then faults, then operations that the witness is not
+//! about, then operations (delta debugging, Zeller and Hildebrandt, TSE 2002), then faults are aimed
+//! anew so that fewer operations lead up to them. A fault at a time meets what it has to meet only
+//! as long as everything before it takes as long, so one that holds operations back is aimed at a
+//! call instead.
 //!
 //! Reading order: `smaller` which plans are smaller, `clues` which of them to try first. No dice:
 //! the result is a function of the plan.
@@ -131,6 +131,7 @@ impl Search<'_> {
         loop {
             let before = self.best.plan.clone();
             self.drop_idle_faults()?;
+            self.run_fewer_instances()?;
             self.cut(Part::Schedule)?;
             self.keep_what_the_witness_is_about()?;
             self.cut(Part::Workload)?;
@@ -181,6 +182,21 @@ impl Search<'_> {
             self.best.bitten.contains(&(index - 1))
         });
         self.accept(plan).map(drop)
+    }
+
+    /// A story with one instance of a service is easier to read than one with three.
+    fn run_fewer_instances(&mut self) -> Result<(), RunError> {
+        for (service, instances) in self.best.plan.instances.clone() {
+            for fewer in self.system.fewest_instances_of(&service)..instances {
+                let candidate = smaller::with_instances(&self.best.plan, &service, fewer);
+                // Two ends of a link may have become one, and such a fault has no meaning.
+                let fits = self.system.fits(&candidate).is_ok();
+                if fits && self.accept(candidate)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Cuts out ever smaller pieces until no single element can go.

@@ -280,12 +280,15 @@ impl<'a> Machines<'a> {
                 Ok(())
             }
         });
-        for (name, factory) in &system.hosts {
+        let instances = Arc::new(plan.instances.clone());
+        for (name, service, factory) in system.hosts_of(plan) {
             let (world, databases) = (world.clone(), databases.clone());
-            sim.host(&**name, move || {
-                let gate = world.start(name);
-                logs::this_host(name);
-                let software = factory(Host::new(gate.clone(), databases.clone()));
+            let instances = instances.clone();
+            sim.host(name.to_string(), move || {
+                let gate = world.start(&name);
+                logs::this_host(&name);
+                let own = Host::new(gate.clone(), service, &instances, databases.clone());
+                let software = factory(own);
                 async move {
                     let error = software.await.err();
                     gate.record(What::HostExited { error });
@@ -314,13 +317,14 @@ impl<'a> Machines<'a> {
             databases,
         } = workload;
         let plan = plan.clone();
+        let (service, instances) = (Arc::from(CLIENT), Arc::new(plan.instances.clone()));
         self.sim.host(CLIENT, move || {
             let gate = world.start(&CLIENT.into());
             logs::this_host(gate.host());
             for (operation, planned) in plan.workload.iter().enumerate() {
                 let at = Duration::from_millis(planned.at_ms);
                 let text = planned.operation.to_string();
-                let host = Host::new(gate.clone(), databases.clone());
+                let host = Host::new(gate.clone(), &service, &instances, databases.clone());
                 let carry_out = handler.clone();
                 let value = planned.operation.clone();
                 let (gate, unanswered) = (gate.clone(), own.clone());

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
+use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
@@ -18,7 +19,10 @@ use crate::broker::{self, Profile};
 use crate::checker::{Property, Verdict};
 use crate::database::{Database, Probe};
 use crate::history::{CLIENT, Description, GroupDescription, History};
-use crate::plan::{Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Plan, Targets};
+use crate::plan::topology::{instance_name, instance_names, service_of};
+use crate::plan::{
+    Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Plan, Services, Targets,
+};
 use crate::seed::Seed;
 use crate::simulation::{Host, Settings};
 
@@ -73,6 +77,7 @@ pub struct System {
     groups: BTreeMap<String, GroupDescription>,
     pub(crate) databases: Vec<Database>,
     pub(crate) hosts: Vec<(Arc<str>, Factory)>,
+    services: Services,
     pub(crate) handler: Option<Handler>,
     pub(crate) settings: Settings,
     operation: OperationStrategy,
@@ -104,6 +109,7 @@ impl System {
             groups: BTreeMap::new(),
             databases: Vec::new(),
             hosts: Vec::new(),
+            services: Services::new(),
             handler: None,
             settings: Settings::default(),
             operation: Arc::new(|| Just(Value::Null).boxed()),
@@ -176,9 +182,7 @@ impl System {
         Fut: Future<Output = Result<(), E>> + 'static,
         E: Display,
     {
-        let taken = [broker::HOST, CLIENT].contains(&name)
-            || self.hosts.iter().any(|(other, _)| **other == *name);
-        assert!(!taken, "the host name `{name}` is taken");
+        self.assert_is_free(name);
         let factory = move |host: Host| {
             let service = AssertUnwindSafe(service(host)).catch_unwind();
             async move {
@@ -190,8 +194,44 @@ impl System {
             .boxed_local()
         };
         self.hosts.push((name.into(), Arc::new(factory)));
+        self.services.insert(name.to_owned(), 1..=1);
         self.targets = Arc::default();
         self
+    }
+
+    /// How many instances of a service run: each plan draws a number of its own from the range, in a
+    /// stream of its own, and a failure is shrunk towards the fewest. All of them run the service
+    /// that [`System::host`] was given, each with a [`Host`] of its own, and share its databases
+    /// and groups. The first keeps the service's name, the others are `order-2`, `order-3`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service yet, the range is empty or begins with zero, or the name of an
+    /// instance is taken.
+    #[must_use]
+    pub fn instances(mut self, service: &str, range: RangeInclusive<u32>) -> Self {
+        let known = self.services.remove(service);
+        assert!(
+            known.is_some(),
+            "there is no host `{service}` to run more of"
+        );
+        let (least, most) = (*range.start(), *range.end());
+        assert!(
+            1 <= least && least <= most,
+            "`{service}` cannot run {least} to {most} times: give a range such as 1..=3"
+        );
+        for number in 2..=most {
+            self.assert_is_free(&instance_name(service, number));
+        }
+        self.services.insert(service.to_owned(), range);
+        self.targets = Arc::default();
+        self
+    }
+
+    fn assert_is_free(&self, name: &str) {
+        let taken =
+            [broker::HOST, CLIENT].contains(&name) || service_of(&self.services, name).is_some();
+        assert!(!taken, "the host name `{name}` is taken");
     }
 
     /// The operations of the workload: a function that makes the strategy for one of them, and how
@@ -248,8 +288,8 @@ impl System {
         self
     }
 
-    /// Only these hosts are struck by faults; a link is struck if one of its ends is. The broker
-    /// and third parties are struck as before. All hosts of the system unless set.
+    /// Only these services are struck by faults, with all their instances; a link is struck if one
+    /// of its ends is. The broker and third parties are struck as before. All services unless set.
     #[must_use]
     pub fn strike(mut self, hosts: &[&str]) -> Self {
         self.struck = Some(hosts.iter().map(|&host| host.to_owned()).collect());
@@ -332,9 +372,22 @@ impl System {
 
     /// Whether a plan can be run against this system.
     pub(crate) fn fits(&self, plan: &Plan) -> Result<(), Misfit> {
-        let hosts: Vec<&str> = self.hosts.iter().map(|(name, _)| &**name).collect();
         let groups: Vec<&str> = self.groups.keys().map(|name| &**name).collect();
-        plan.fits(&hosts, &groups)
+        plan.fits(&self.services, &groups)
+    }
+
+    /// The fewest instances of a service that a plan may have.
+    pub(crate) fn fewest_instances_of(&self, service: &str) -> u32 {
+        self.services.get(service).map_or(1, |range| *range.start())
+    }
+
+    /// The hosts of a plan, each with the service that runs on it.
+    pub(crate) fn hosts_of(&self, plan: &Plan) -> Vec<(Arc<str>, &Arc<str>, &Factory)> {
+        let each = self.hosts.iter().flat_map(|(service, factory)| {
+            let names = instance_names(service, plan.instances_of(service));
+            names.map(move |name| (name.into(), service, factory))
+        });
+        each.collect()
     }
 
     /// Where the plans of this system come from.
@@ -348,6 +401,7 @@ impl System {
     pub fn generator(&self) -> Result<Generator, crate::simulation::RunError> {
         let mut generator = Generator {
             operation: self.operation.clone(),
+            services: self.services.clone(),
             load: self.load.clone(),
             faults: self.fault_kinds(),
             targets: Targets::default(),
@@ -356,12 +410,17 @@ impl System {
         generator.targets = match self.targets.get() {
             Some(targets) => targets.clone(),
             None => {
-                let targets = crate::simulation::survey(self, &generator.survey_plan())?;
+                let mut targets = crate::simulation::survey(self, &generator.survey_plan())?;
+                targets.level(&self.services);
                 self.targets.get_or_init(|| targets).clone()
             }
         };
         if let Some(struck) = &self.struck {
-            generator.targets.keep_only(struck);
+            let is_struck = |host: &str| {
+                let service = service_of(&self.services, host);
+                service.is_some_and(|service| struck.iter().any(|own| own == service))
+            };
+            generator.targets.keep_only(is_struck);
         }
         Ok(generator)
     }

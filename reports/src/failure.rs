@@ -3,6 +3,7 @@
 //! The text is complete in itself, because `cargo test`, other runners and CI logs show nothing else. It does not
 //! say how sure one may be that the cause is the only one: another cause may break the same property.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ pub struct FailureReport {
     pub operations: Vec<CauseLine>,
     /// How many operations the seed had planned.
     pub operations_planned: u64,
+    /// The services that more than one instance is left of, and how many.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub instances: BTreeMap<String, u64>,
     /// How many runs the shrinking took; 0 if nothing was shrunk.
     pub shrink_runs: u64,
     /// How long the shrinking took on the wall clock.
@@ -175,6 +179,15 @@ impl FailureReport {
         );
         if left > shown.len() {
             lines.push(format!("    ... and {} more", left - shown.len()));
+        }
+        let several = self.instances.iter();
+        let several: Vec<String> = several
+            .map(|(service, instances)| format!("{instances} of {service}"))
+            .collect();
+        if !self.instances.is_empty() {
+            let mut with = words("with");
+            with.extend(listed(several.iter().map(String::as_str)));
+            lines.extend(hang("    ", &with, WIDTH));
         }
         lines.extend(self.minimality(left).map(|claim| format!("    {claim}")));
         lines

@@ -272,6 +272,20 @@ impl fmt::Display for Fault {
     }
 }
 
+impl Fault {
+    /// The hosts that the fault names.
+    pub(crate) fn hosts_mut(&mut self) -> Vec<&mut String> {
+        let mut hosts = match &mut self.action {
+            Action::Crash { host, .. } | Action::Pause { host, .. } => vec![host],
+            Action::Partition { a, b, .. } | Action::Latency { a, b, .. } => vec![a, b],
+            Action::OneWayPartition { from, to, .. } => vec![from, to],
+            _ => Vec::new(),
+        };
+        hosts.extend(self.trigger.call.as_mut().map(|aim| &mut aim.host));
+        hosts
+    }
+}
+
 impl Action {
     /// Whether the struck port applies the fault itself; the nemesis applies the others.
     pub(crate) fn is_for_the_port(&self) -> bool {

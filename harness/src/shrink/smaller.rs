@@ -1,13 +1,36 @@
 //! Smaller plans: the size by which plans are compared, and candidates with few operations.
 
+use crate::plan::topology::instance_name;
 use crate::plan::{Aim, Call, Plan, Side, Trigger};
 
-/// The size of a plan: faults, operations, and how many calls its faults wait for. A plan is better
-/// than another only if its size comes first.
-pub(super) fn size(plan: &Plan) -> (usize, usize, u32) {
+/// The size of a plan: faults, operations, instances, and how many calls its faults wait for. A plan
+/// is better than another only if its size comes first.
+pub(super) fn size(plan: &Plan) -> (usize, usize, u32, u32) {
     let aims = plan.schedule.iter().filter_map(|f| f.trigger.call.as_ref());
     let calls = aims.map(|aim| aim.nth).sum();
-    (plan.schedule.len(), plan.workload.len(), calls)
+    let instances = plan.instances.values().sum();
+    (plan.schedule.len(), plan.workload.len(), instances, calls)
+}
+
+/// The plan with so many instances of a service. What was to befall one that is gone befalls the
+/// first, as far as that has a meaning.
+pub(super) fn with_instances(plan: &Plan, service: &str, instances: u32) -> Plan {
+    let mut plan = plan.clone();
+    let most = plan.instances_of(service);
+    match instances {
+        1 => plan.instances.remove(service),
+        _ => plan.instances.insert(service.to_owned(), instances),
+    };
+    let gone = (instances + 1..=most).map(|number| instance_name(service, number));
+    let gone: Vec<String> = gone.collect();
+    for fault in &mut plan.schedule {
+        for host in fault.hosts_mut() {
+            if gone.contains(host) {
+                service.clone_into(host);
+            }
+        }
+    }
+    plan
 }
 
 /// How many ways to count the calls of several faults are tried for one set of operations.
@@ -108,6 +131,8 @@ pub(super) fn waiting_for(plan: &Plan, fault: usize, host: &str, call: Call, sid
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::plan::{Action, Fault, Operation};
     use crate::seed::Seed;
@@ -127,6 +152,7 @@ mod tests {
         };
         Plan {
             seed: Seed(0),
+            instances: BTreeMap::new(),
             workload: (0..operations)
                 .map(|index| Operation {
                     at_ms: 100 * index,
@@ -147,6 +173,25 @@ mod tests {
         ];
         assert!(ascending.iter().map(size).is_sorted());
         assert_eq!(size(&plan(2, &[None])), size(&plan(2, &[None])));
+    }
+
+    #[test]
+    fn what_was_to_befall_an_instance_that_is_gone_befalls_the_first() {
+        let mut three = plan(1, &[None, Some(2)]);
+        three.instances = BTreeMap::from([("relay".to_owned(), 3)]);
+        for (fault, host) in [(0, "relay-3"), (1, "relay-2")] {
+            three.schedule[fault].action = Action::Crash {
+                host: host.to_owned(),
+                down_ms: 1,
+            };
+        }
+        let two = with_instances(&three, "relay", 2);
+        let hosts = |plan: &mut Plan| -> Vec<String> {
+            let hosts = plan.schedule.iter_mut().flat_map(Fault::hosts_mut);
+            hosts.map(|host| host.clone()).collect()
+        };
+        assert_eq!(hosts(&mut two.clone()), ["relay", "relay-2", "relay"]);
+        assert!(size(&two) < size(&three) && two.instances_of("relay") == 2);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A host: what a service is handed when it starts on a simulated machine.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::world::Gate;
 use crate::broker::{self, Broker};
 use crate::database::{Backend, Databases, OpenError, Pool};
 use crate::external::External;
+use crate::plan::topology::instance_names;
 
 /// One incarnation of a simulated host: the ports of the service that runs on it.
 ///
@@ -17,17 +19,42 @@ use crate::external::External;
 #[derive(Clone)]
 pub struct Host {
     gate: Gate,
+    /// The service that it is an instance of.
+    service: Arc<str>,
+    /// How many instances of a service run; one where nothing is said.
+    instances: Arc<BTreeMap<String, u32>>,
     databases: Arc<Databases>,
 }
 
 impl Host {
-    pub(crate) fn new(gate: Gate, databases: Arc<Databases>) -> Self {
-        Host { gate, databases }
+    pub(crate) fn new(
+        gate: Gate,
+        service: &Arc<str>,
+        instances: &Arc<BTreeMap<String, u32>>,
+        databases: Arc<Databases>,
+    ) -> Self {
+        Host {
+            gate,
+            service: service.clone(),
+            instances: instances.clone(),
+            databases,
+        }
     }
 
-    /// The host's name.
+    /// The host's name: that of its service, or `order-2` where it is the second instance of `order`.
     pub fn name(&self) -> &str {
         self.gate.host()
+    }
+
+    /// The service that the host is an instance of.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The names of the hosts that a service runs on in this run, for clients that choose among them.
+    pub fn instances_of(&self, service: &str) -> Vec<String> {
+        let instances = self.instances.get(service).copied().unwrap_or(1);
+        instance_names(service, instances).collect()
     }
 
     /// How often the host has been started, this time included.

@@ -63,6 +63,19 @@ fn what_was_removed_and_tried_is_worded_for_how_much_is_left() {
 }
 
 #[test]
+fn a_cause_that_takes_several_instances_says_so() {
+    let report = FailureReport {
+        instances: [("order".to_owned(), 2), ("relay".to_owned(), 3)].into(),
+        ..samples::lost_order()
+    };
+    let text = report.render();
+    assert!(
+        text.contains("\n    with 2 of order, 3 of relay\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn only_what_must_be_copied_is_wider_than_a_page() {
     for report in [
         samples::lost_order(),

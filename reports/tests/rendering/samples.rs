@@ -27,6 +27,7 @@ pub(crate) fn lost_order() -> FailureReport {
         faults_planned: 37,
         operations: vec![CauseLine::at(2_950, "place order-17").with_detail("2 of sku-3")],
         operations_planned: 20,
+        instances: BTreeMap::new(),
         shrink_runs: 214,
         shrink_ms: 1_900,
         one_minimal: true,

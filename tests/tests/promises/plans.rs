@@ -2,6 +2,8 @@
 //!
 //! The cases are drawn from a fixed stream, so that a test that passes goes on passing.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -68,7 +70,7 @@ fn a_plan_reads_back_from_json() {
 fn every_kind_of_fault_is_planned() {
     let everything = Scenario::find("everything").unwrap().system();
     let generator = everything.generator().unwrap();
-    let mut kinds = std::collections::BTreeSet::new();
+    let mut kinds = BTreeSet::new();
     for seed in (0..300).map(Seed) {
         kinds.extend(
             generator
@@ -143,6 +145,68 @@ fn no_plan_breaks_a_correct_system() {
             Ok(())
         });
     }
+}
+
+/// The careful or the careless ledger, one to three of it.
+fn several(care: Care) -> System {
+    postings::system("several postings", care).instances("ledger", 1..=3)
+}
+
+/// The hosts that a run started, but for the harness' own.
+fn started(run: &Run) -> BTreeSet<&str> {
+    let events = run.history.events.iter();
+    let started = events.filter(|event| matches!(event.what, What::HostStarted { .. }));
+    let hosts = started.map(|event| &*event.host);
+    hosts
+        .filter(|host| !["broker", "client"].contains(host))
+        .collect()
+}
+
+#[test]
+fn a_plan_runs_as_many_instances_as_it_says() {
+    let system = several(Care::Careful);
+    let hosts = ["ledger", "ledger-2", "ledger-3"];
+    let mut numbers = BTreeSet::new();
+    let mut struck = BTreeSet::new();
+    for plan in (0..30).map(|seed| system.plan(Seed(seed)).unwrap()) {
+        let number = plan.instances_of("ledger");
+        numbers.insert(number);
+        for fault in &plan.schedule {
+            let aimed = fault.trigger.call.as_ref().map(|aim| aim.host.clone());
+            struck.extend(aimed.filter(|host| host != "client"));
+        }
+        let run = recorded(&system, &plan);
+        assert_eq!(
+            started(&run),
+            hosts[..number as usize].iter().copied().collect()
+        );
+        for (property, verdict) in system.judge(&run.history) {
+            assert!(
+                verdict.witness().is_none(),
+                "{property}: {verdict:?}\n{plan}"
+            );
+        }
+    }
+    assert_eq!(numbers, [1, 2, 3].into());
+    assert_eq!(struck, hosts.map(str::to_owned).into());
+}
+
+#[test]
+fn a_failure_is_shrunk_towards_one_instance() {
+    let system = several(Care::Careless);
+    let plans = (0..60).map(|seed| system.plan(Seed(seed)).unwrap());
+    let mut failures = 0;
+    for plan in plans.filter(|plan| plan.instances_of("ledger") > 1) {
+        if let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() {
+            failures += 1;
+            let left = &shrunk.run.plan;
+            assert!(
+                left.instances_of("ledger") < 3 || !shrunk.one_minimal,
+                "{left}"
+            );
+        }
+    }
+    assert!(failures >= 2, "{failures} plans failed");
 }
 
 /// Whether `part` is what `whole` has at most left after shrinking: the same action, aimed at the

@@ -3,6 +3,7 @@
 //! The runs are real; only what varies from machine to machine (durations on the wall clock and the
 //! artefact's folder) is replaced before it is compared.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use insta::assert_snapshot;
@@ -17,6 +18,7 @@ use stormglass_tests::postings::{self, Care};
 fn delivered_twice() -> Plan {
     Plan {
         seed: Seed(7),
+        instances: BTreeMap::new(),
         workload: vec![Operation {
             at_ms: 100,
             operation: serde_json::json!([7, "A", 250]),

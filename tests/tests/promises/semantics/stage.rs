@@ -1,5 +1,6 @@
 //! A stage for one story: a system, the faults that strike it, and what can be read of its run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stormglass::history::{Event, What};
@@ -86,6 +87,7 @@ impl Stage {
         };
         let plan = Plan {
             seed: Seed(self.seed),
+            instances: BTreeMap::new(),
             workload: vec![operation],
             schedule: self.faults,
         };

@@ -102,6 +102,7 @@ impl Setting {
         let core = Core::new(&description, HOST.into());
         let plan = Plan {
             seed: Seed(7),
+            instances: BTreeMap::new(),
             workload: Vec::new(),
             schedule: self.schedule,
         };
