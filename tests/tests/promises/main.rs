@@ -10,6 +10,7 @@ mod determinism;
 mod misuse;
 mod plans;
 mod regressions;
+mod right_systems;
 mod semantics;
 mod stories;
 mod structure;

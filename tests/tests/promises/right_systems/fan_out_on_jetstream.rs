@@ -1,0 +1,164 @@
+//! One event, three groups on JetStream, each with a way of its own to bear redelivery.
+//!
+//! The customer file keeps the newest; the mailer gives the mail provider a key; the counter remembers. Several
+//! deliveries of a partition may be under way at once, so none of them relies on the order.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+use sqlx::Sqlite;
+use stormglass::broker::JetStreamSettings;
+use stormglass::checker::{Convergence, EffectOnce, Log, NoLostEvent};
+use stormglass::database::{Database, Probe};
+use stormglass::plan::Load;
+use stormglass::{EVENT_ID, Group, Host, Message, Profile, System};
+
+use super::{Outcome, holds, publish_until_acknowledged};
+
+const FILE: &str = "
+    CREATE TABLE customers (customer TEXT PRIMARY KEY, signup TEXT NOT NULL, number INTEGER NOT NULL);
+    CREATE TABLE outdated (signup TEXT PRIMARY KEY, customer TEXT NOT NULL);
+    CREATE TABLE changes (signup TEXT PRIMARY KEY, customer TEXT NOT NULL);";
+const MAILS: &str = "CREATE TABLE mails (signup TEXT PRIMARY KEY, customer TEXT NOT NULL);";
+const COUNTS: &str = "
+    CREATE TABLE counted (signup TEXT PRIMARY KEY, customer TEXT NOT NULL);
+    CREATE TABLE total (one INTEGER PRIMARY KEY, signups INTEGER NOT NULL);
+    INSERT INTO total VALUES (1, 0);";
+
+/// Keeps what the latest signup of a customer said, and notes the older ones that came late.
+async fn file(host: Host) -> Outcome {
+    let file = host.database::<Sqlite>("file")?;
+    let mut signups = host.broker().subscribe("file", &["signups"]).await?;
+    loop {
+        let signup = signups.next().await?;
+        let id = signup.message().event_id();
+        let customer = &signup.message().key;
+        let number: i64 = std::str::from_utf8(&signup.message().payload)?.parse()?;
+        let mut transaction = file.begin().await?;
+        let newest = sqlx::query(
+            "INSERT INTO customers VALUES ($1, $2, $3) ON CONFLICT (customer) DO UPDATE
+             SET signup = excluded.signup, number = excluded.number WHERE excluded.number > number",
+        )
+        .bind(customer)
+        .bind(id)
+        .bind(number)
+        .execute(&mut *transaction)
+        .await?;
+        let note = match newest.rows_affected() {
+            1 => "INSERT INTO changes VALUES ($1, $2)",
+            _ => {
+                "INSERT INTO outdated SELECT $1, $2
+                  WHERE NOT EXISTS (SELECT 1 FROM changes WHERE signup = $1) ON CONFLICT DO NOTHING"
+            }
+        };
+        sqlx::query(note)
+            .bind(id)
+            .bind(customer)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        signup.ack().await?;
+    }
+}
+
+/// Sends a mail under the signup's id, which the provider takes once.
+async fn mailer(host: Host) -> Outcome {
+    let mails = host.database::<Sqlite>("mails")?;
+    let provider = host.external("mail");
+    let mut signups = host.broker().subscribe("mailer", &["signups"]).await?;
+    loop {
+        let signup = signups.next().await?;
+        let id = signup.message().event_id().unwrap_or_default();
+        let letter = json!({ "to": signup.message().key });
+        if provider
+            .call(id, letter, |_| Ok(json!("sent")))
+            .await
+            .is_err()
+        {
+            signup.retry(Duration::from_millis(500)).await?;
+            continue;
+        }
+        sqlx::query("INSERT INTO mails VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(id)
+            .bind(&signup.message().key)
+            .execute(&mails)
+            .await?;
+        signup.ack().await?;
+    }
+}
+
+async fn counter(host: Host) -> Outcome {
+    let counts = host.database::<Sqlite>("counts")?;
+    let mut signups = host.broker().subscribe("counter", &["signups"]).await?;
+    loop {
+        let signup = signups.next().await?;
+        let mut transaction = counts.begin().await?;
+        let first = sqlx::query("INSERT INTO counted VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(signup.message().event_id())
+            .bind(&signup.message().key)
+            .execute(&mut *transaction)
+            .await?;
+        if first.rows_affected() == 1 {
+            sqlx::query("UPDATE total SET signups = signups + 1")
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        signup.ack().await?;
+    }
+}
+
+#[test]
+fn a_fan_out_on_jetstream_is_right() {
+    let columns =
+        |table: &str| format!("SELECT signup AS event_id, customer AS entity FROM {table}");
+    let system = System::new("fan-out on JetStream")
+        .broker(Profile::JetStream(JetStreamSettings {
+            max_ack_pending: 8,
+            ..JetStreamSettings::default()
+        }))
+        .topic("signups", 2)
+        .group(Group::new("file", &["signups"]))
+        .group(Group::new("mailer", &["signups"]))
+        .group(Group::new("counter", &["signups"]))
+        .database(
+            Database::new("file", FILE)
+                .probe(Probe::applied(columns("changes")).by("file"))
+                .probe(Probe::discarded(columns("outdated")).by("file")),
+        )
+        .database(
+            Database::new("mails", MAILS).probe(Probe::applied(columns("mails")).by("mailer")),
+        )
+        .database(
+            Database::new("counts", COUNTS).probe(Probe::applied(columns("counted")).by("counter")),
+        )
+        .host("file", file)
+        .host("mailer", mailer)
+        .host("counter", counter)
+        .operations(
+            || (any::<u32>(), 0..3_u8),
+            |client: Host, (number, customer): (u32, u8)| async move {
+                let id = format!("signup-{number}");
+                let signup = Message::new(
+                    "signups",
+                    &format!("customer-{customer}"),
+                    number.to_string(),
+                )
+                .header(EVENT_ID, &id)
+                .header("Nats-Msg-Id", &id);
+                publish_until_acknowledged(&client.broker(), &signup).await;
+                Ok::<(), String>(())
+            },
+        )
+        .load(Load {
+            operations_min: 4,
+            operations_max: 8,
+            over_ms: 2_500,
+        })
+        .property(EffectOnce)
+        .property(NoLostEvent)
+        .property(Convergence)
+        .property(Log);
+    holds(&system);
+}
