@@ -13,7 +13,9 @@ use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
 use stormglass::{EVENT_ID, System};
 
+use crate::answered_stays::AnsweredStays;
 use crate::deploy::{Deployment, deploy};
+use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
 use crate::workload;
 
@@ -119,6 +121,8 @@ pub fn under_test(system: System) -> System {
         .property(EntityOrder)
         .property(Causality)
         .property(MoneyAndStock)
+        .property(MailAndCharge)
+        .property(AnsweredStays)
         .property(Convergence)
         .property(Log)
 }

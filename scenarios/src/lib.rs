@@ -1,15 +1,24 @@
 //! The reference system under the harness, and the `stormglass` command.
 //!
 //! Reading order: [`deploy`](mod@deploy) puts the services on simulated hosts, [`workload`] is what
-//! clients ask of them, [`money_and_stock`] is the promise that only this system makes,
-//! [`catalogue`] puts them together with faults as scenarios, and [`cli`] runs those.
+//! clients ask of them, [`money_and_stock`], [`answered_stays`] and [`mail_and_charge`] are the promises
+//! that only this system makes, [`catalogue`] puts them together with faults as scenarios, and [`cli`] runs those.
 
+pub mod answered_stays;
+mod breach;
 pub mod catalogue;
 pub mod cli;
 pub mod deploy;
+pub mod mail_and_charge;
 pub mod money_and_stock;
+pub mod told;
 pub mod workload;
 
+#[cfg(test)]
+mod test_shop;
+
+pub use answered_stays::AnsweredStays;
 pub use catalogue::Scenario;
 pub use deploy::{Deployment, deploy};
+pub use mail_and_charge::MailAndCharge;
 pub use money_and_stock::MoneyAndStock;

@@ -12,13 +12,11 @@ mod stock;
 #[cfg(test)]
 mod tests;
 
-use stormglass::checker::{Property, Verdict, Witness};
+use stormglass::checker::{Property, Verdict};
 use stormglass::history::History;
 
+use crate::breach::judge;
 use books::Books;
-
-/// How many events a witness names at most.
-const CHAIN_LENGTH_MAX: usize = 12;
 
 /// Paid orders are charged once at their price, nothing unpaid ships, stock adds up and is never
 /// negative, and every order ends shipped or fully compensated.
@@ -45,44 +43,12 @@ impl Property for MoneyAndStock {
         let mut breaches = money::breaches(&books, last);
         breaches.extend(stock::breaches(&books, last));
         breaches.extend(ends::breaches(&books, last));
-        match breaches.into_iter().min_by_key(|breach| breach.index) {
-            Some(breach) => Verdict::Broken(breach.witness(&books)),
-            None if books.orders.values().all(|order| order.is_parked) => {
-                Verdict::Vacuous("every order waits for an event that is parked".to_owned())
-            }
-            None => Verdict::Holds,
+        if let Some(broken) = judge(history, breaches) {
+            return broken;
         }
-    }
-}
-
-/// One promise that was not kept.
-struct Breach<'h> {
-    /// The event of the history that broke it.
-    index: u64,
-    /// The order whose story tells how it came to that, if it is one order's.
-    order: Option<&'h str>,
-    /// One sentence for a person.
-    summary: String,
-}
-
-impl Breach<'_> {
-    fn witness(self, books: &Books<'_>) -> Witness {
-        let story = self
-            .order
-            .and_then(|order| books.orders.get(order))
-            .map(|order| &order.story);
-        let mut chain: Vec<u64> = story.into_iter().flatten().copied().collect();
-        chain.retain(|&index| index < self.index);
-        // The beginning says which order it is, the end how it broke; the middle can go.
-        while chain.len() >= CHAIN_LENGTH_MAX {
-            chain.remove(CHAIN_LENGTH_MAX / 2);
-        }
-        chain.push(self.index);
-        Witness {
-            summary: self.summary,
-            index: self.index,
-            inevitable_from: None,
-            chain,
+        match books.orders.values().all(|order| order.is_parked) {
+            true => Verdict::Vacuous("every order waits for an event that is parked".to_owned()),
+            false => Verdict::Holds,
         }
     }
 }

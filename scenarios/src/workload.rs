@@ -13,6 +13,7 @@ use stormglass::Host;
 use stormglass::simulation::{HttpError, Request};
 
 use crate::deploy::{ARTICLES, GATEWAY};
+use crate::told::Told;
 
 /// How often a client asks before it gives up.
 const ATTEMPTS_MAX: u32 = 3;
@@ -84,12 +85,12 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         )
 }
 
-/// Carries an operation out, and answers with the order's id.
+/// Carries an operation out, and gives what its client was told.
 ///
 /// # Errors
 ///
 /// What the last attempt met.
-pub async fn carry_out(client: Host, operation: Operation) -> Result<String, OperationError> {
+pub async fn carry_out(client: Host, operation: Operation) -> Result<Vec<Told>, OperationError> {
     let Operation::Place {
         customer,
         card,
@@ -113,7 +114,14 @@ pub async fn carry_out(client: Host, operation: Operation) -> Result<String, Ope
                 tokio::time::sleep(PAUSE).await;
                 attempt += 1;
             }
-            settled => return settled,
+            settled => {
+                return settled.map(|order_id| {
+                    vec![Told::Placed {
+                        idempotency_key,
+                        order_id,
+                    }]
+                });
+            }
         }
     }
 }

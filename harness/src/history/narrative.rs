@@ -16,6 +16,8 @@ impl fmt::Display for What {
                 answer,
                 text,
             } => match answer {
+                // `null` is what an operation answers that has nothing to say.
+                Answer::Done if text == "null" => write!(f, "operation {operation} done"),
                 Answer::Done => write!(f, "operation {operation} done: {text}"),
                 Answer::Failed => write!(f, "operation {operation} failed: {text}"),
             },

@@ -14,6 +14,8 @@ pub const ARTICLES: [(&str, i64); 4] = [("tea", 40), ("cup", 12), ("kettle", 5),
 pub mod view {
     /// `orders`: `id`, `sku`, `quantity`, `unit_price_cents`, `state`.
     pub const ORDERS: &str = "orders";
+    /// `requests`: `idempotency_key`, `order_id`.
+    pub const REQUESTS: &str = "requests";
     /// `stock`: `sku`, `free`, `reserved`, `shipped`.
     pub const STOCK: &str = "stock";
     /// `reservations`: `order_id`, `sku`, `quantity`, `state`.
@@ -41,10 +43,15 @@ const DISCARDED: &str = "SELECT event_id, entity, reason AS effect, correlation_
 /// The database of every service.
 pub(super) fn databases() -> [Database; 5] {
     [
-        database("order", order::schema, "").view(
-            view::ORDERS,
-            "SELECT id, sku, quantity, unit_price_cents, state FROM orders ORDER BY id",
-        ),
+        database("order", order::schema, "")
+            .view(
+                view::ORDERS,
+                "SELECT id, sku, quantity, unit_price_cents, state FROM orders ORDER BY id",
+            )
+            .view(
+                view::REQUESTS,
+                "SELECT idempotency_key, order_id FROM requests ORDER BY idempotency_key",
+            ),
         database("inventory", inventory::schema, &stock())
             .view(
                 view::STOCK,

@@ -38,8 +38,6 @@ pub(super) struct Order<'h> {
     pub(super) shipments: Vec<u64>,
     /// Whether one of its events waits in the dead letter topic of a service that it depends on.
     pub(super) is_parked: bool,
-    /// The events that tell its story, in order.
-    pub(super) story: Vec<u64>,
 }
 
 /// Money that changed hands.
@@ -118,7 +116,6 @@ impl<'h> Books<'h> {
                 });
                 for (_, order) in concerned {
                     order.is_parked = true;
-                    order.story.push(index);
                 }
             }
             _ => {}
@@ -126,20 +123,15 @@ impl<'h> Books<'h> {
     }
 
     fn enter_fact(&mut self, index: u64, database: &str, fact: &'h Fact) {
-        let entity = match fact {
-            Fact::Announced(announcement) => &*announcement.entity,
-            Fact::Applied(applied) | Fact::Discarded(applied) => &*applied.entity,
-        };
-        let Some(order) = self.orders.get_mut(entity) else {
+        let Fact::Applied(applied) = fact else { return };
+        let Some(order) = self.orders.get_mut(&*applied.entity) else {
             return;
         };
-        order.story.push(index);
-        let Fact::Applied(applied) = fact else { return };
         match database {
             "shipping" => order.shipments.push(index),
             "inventory" => self.moves.push(Move {
                 index,
-                order: entity,
+                order: &applied.entity,
                 effect: &applied.effect,
             }),
             _ => {}
@@ -155,10 +147,7 @@ impl<'h> Books<'h> {
             cents
         };
         match self.orders.get_mut(id) {
-            Some(order) => {
-                order.entries.push(Entry { index, cents });
-                order.story.push(index);
-            }
+            Some(order) => order.entries.push(Entry { index, cents }),
             None => self.strange_charges.push((index, id)),
         }
     }
@@ -228,18 +217,10 @@ type Row = BTreeMap<String, Value>;
 
 impl<'h> Last<'h> {
     fn of(history: &'h History) -> Option<Self> {
-        let views: BTreeMap<&str, (u64, &'h [Row])> = history
-            .events
-            .iter()
-            .filter_map(|event| match &event.what {
-                What::FinalState { view, rows, .. } => Some((&**view, (event.index, &**rows))),
-                _ => None,
-            })
-            .collect();
-        let (orders_index, orders) = *views.get(view::ORDERS)?;
-        let (stock_index, stock) = *views.get(view::STOCK)?;
-        let (reservations_index, reservations) = *views.get(view::RESERVATIONS)?;
-        let (_, shipments) = *views.get(view::SHIPMENTS)?;
+        let (orders_index, orders) = history.final_state(view::ORDERS)?;
+        let (stock_index, stock) = history.final_state(view::STOCK)?;
+        let (reservations_index, reservations) = history.final_state(view::RESERVATIONS)?;
+        let (_, shipments) = history.final_state(view::SHIPMENTS)?;
         Some(Last {
             orders_index,
             stock_index,

@@ -4,21 +4,17 @@
 
 use stormglass::history::short;
 
-use super::Breach;
 use super::books::{Books, Last, Order};
+use crate::breach::Breach;
 
 /// Orders that did not come to an end, or to a wrong one.
-pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>> {
+pub(super) fn breaches(books: &Books<'_>, last: &Last<'_>) -> Vec<Breach> {
     let orders = books.orders.iter().filter(|(_, order)| !order.is_parked);
     orders
         .filter_map(|(&id, order)| {
             let (index, problem) = wrong_end(id, order, last)?;
             let summary = format!("order {} {problem}", short(id));
-            Some(Breach {
-                index,
-                order: Some(id),
-                summary,
-            })
+            Some(Breach::of(id, index, summary))
         })
         .collect()
 }

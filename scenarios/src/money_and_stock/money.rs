@@ -6,18 +6,20 @@
 
 use stormglass::history::short;
 
-use super::Breach;
 use super::books::{Books, Last, Order};
+use crate::breach::Breach;
 
 /// Charges and shipments that break a promise.
-pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>> {
-    let strange = books.strange_charges.iter().map(|&(index, id)| Breach {
-        index,
-        order: None,
-        summary: format!(
-            "a card was charged for order {}, which nobody placed",
-            short(id)
-        ),
+pub(super) fn breaches(books: &Books<'_>, last: &Last<'_>) -> Vec<Breach> {
+    let strange = books.strange_charges.iter().map(|&(index, id)| {
+        Breach::of(
+            id,
+            index,
+            format!(
+                "a card was charged for order {}, which nobody placed",
+                short(id)
+            ),
+        )
     });
     let of_orders = books.orders.iter().flat_map(|(&id, order)| {
         [
@@ -32,7 +34,7 @@ pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>
 }
 
 /// The first entry of the ledger after which the customer has not paid nothing or the price.
-fn wrong_charge<'h>(id: &'h str, order: &Order<'h>, last: &Last<'h>) -> Option<Breach<'h>> {
+fn wrong_charge(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option<Breach> {
     let price = last.orders.get(id)?.price_cents;
     let mut paid = 0;
     let wrong = order.entries.iter().find(|entry| {
@@ -44,50 +46,48 @@ fn wrong_charge<'h>(id: &'h str, order: &Order<'h>, last: &Last<'h>) -> Option<B
     } else {
         ""
     };
-    Some(Breach {
-        index: wrong.index,
-        order: Some(id),
-        summary: format!(
+    Some(Breach::of(
+        id,
+        wrong.index,
+        format!(
             "order {} costs {price} cents, and its customer has paid {paid}{twice}",
             short(id)
         ),
-    })
+    ))
 }
 
 /// The second charge of a card, whatever was refunded in between.
-fn charged_again<'h>(id: &'h str, order: &Order<'h>) -> Option<Breach<'h>> {
+fn charged_again(id: &str, order: &Order<'_>) -> Option<Breach> {
     let mut charges = order.entries.iter().filter(|entry| entry.cents > 0);
     let second = charges.nth(1)?;
-    Some(Breach {
-        index: second.index,
-        order: Some(id),
-        summary: format!(
+    Some(Breach::of(
+        id,
+        second.index,
+        format!(
             "order {} was charged again: by a second charge of {} cents",
             short(id),
             second.cents
         ),
-    })
+    ))
 }
 
 /// Goods of a cancelled order that left the house, whether or not their customer got the money back.
-fn shipped_yet_cancelled<'h>(
-    id: &'h str,
-    order: &Order<'h>,
-    last: &Last<'h>,
-) -> Option<Breach<'h>> {
+fn shipped_yet_cancelled(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option<Breach> {
     let is_cancelled = last.orders.get(id)?.state == "cancelled";
     let has_left = last.shipments.contains_key(id) || !order.shipments.is_empty();
-    (is_cancelled && has_left).then(|| Breach {
-        index: last.orders_index,
-        order: Some(id),
-        summary: format!(
-            "order {} is cancelled, and its goods were shipped",
-            short(id)
-        ),
+    (is_cancelled && has_left).then(|| {
+        Breach::of(
+            id,
+            last.orders_index,
+            format!(
+                "order {} is cancelled, and its goods were shipped",
+                short(id)
+            ),
+        )
     })
 }
 
-fn unpaid_shipment<'h>(id: &'h str, order: &Order<'h>) -> Option<Breach<'h>> {
+fn unpaid_shipment(id: &str, order: &Order<'_>) -> Option<Breach> {
     let paid_before = |shipment: u64| -> i64 {
         order
             .entries
@@ -101,21 +101,23 @@ fn unpaid_shipment<'h>(id: &'h str, order: &Order<'h>) -> Option<Breach<'h>> {
         .iter()
         .copied()
         .find(|&shipment| paid_before(shipment) <= 0)?;
-    Some(Breach {
-        index: unpaid,
-        order: Some(id),
-        summary: format!("order {} was shipped before it was paid", short(id)),
-    })
+    Some(Breach::of(
+        id,
+        unpaid,
+        format!("order {} was shipped before it was paid", short(id)),
+    ))
 }
 
-fn wrong_shipment<'h>(id: &'h str, order: &Order<'h>, last: &Last<'h>) -> Option<Breach<'h>> {
+fn wrong_shipment(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option<Breach> {
     let (shipped, ordered) = (*last.shipments.get(id)?, last.orders.get(id)?.quantity);
-    (shipped != ordered).then(|| Breach {
-        index: order.shipments.last().copied().unwrap_or(last.orders_index),
-        order: Some(id),
-        summary: format!(
-            "order {} is for {ordered} pieces, and {shipped} were shipped",
-            short(id)
-        ),
+    (shipped != ordered).then(|| {
+        Breach::of(
+            id,
+            order.shipments.last().copied().unwrap_or(last.orders_index),
+            format!(
+                "order {} is for {ordered} pieces, and {shipped} were shipped",
+                short(id)
+            ),
+        )
     })
 }

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use stormglass::history::short;
 
-use super::Breach;
 use super::books::{Books, Last, Move};
+use crate::breach::{About, Breach};
 use crate::deploy::ARTICLES;
 
 /// Moves and final stocks that break a promise.
-pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>> {
+pub(super) fn breaches(books: &Books<'_>, last: &Last<'_>) -> Vec<Breach> {
     let mut warehouse = Warehouse::new(last);
-    let mut breaches: Vec<Breach<'h>> = books
+    let mut breaches: Vec<Breach> = books
         .moves
         .iter()
         .filter_map(|step| warehouse.take(step))
@@ -26,83 +26,82 @@ pub(super) fn breaches<'h>(books: &Books<'h>, last: &Last<'h>) -> Vec<Breach<'h>
 /// Where the pieces are, going by the moves alone.
 struct Warehouse<'b, 'h> {
     last: &'b Last<'h>,
-    /// Free, reserved and shipped pieces by article.
-    stock: BTreeMap<&'h str, [i64; 3]>,
+    shelves: BTreeMap<&'h str, Shelf>,
     /// Reserved pieces by order.
     held: BTreeMap<&'h str, i64>,
 }
 
+/// One article.
+#[derive(Default)]
+struct Shelf {
+    /// Free, reserved and shipped pieces.
+    places: [i64; 3],
+    /// The moves so far, by their events: what is wrong with an article may be another order's doing.
+    moves: Vec<u64>,
+}
+
 impl<'b, 'h> Warehouse<'b, 'h> {
     fn new(last: &'b Last<'h>) -> Self {
-        let stock = ARTICLES.map(|(sku, free)| (sku, [free, 0, 0]));
+        let shelf = |(sku, free)| {
+            let places = [free, 0, 0];
+            let moves = Vec::new();
+            (sku, Shelf { places, moves })
+        };
         Warehouse {
             last,
-            stock: stock.into(),
+            shelves: ARTICLES.map(shelf).into(),
             held: BTreeMap::new(),
         }
     }
 
     /// Makes a move, and says what is wrong with it.
-    fn take(&mut self, step: &Move<'h>) -> Option<Breach<'h>> {
+    fn take(&mut self, step: &Move<'h>) -> Option<Breach> {
         let order = self.last.orders.get(step.order)?;
-        let (pieces, sku) = (order.quantity, order.sku);
-        let places = self.stock.entry(sku).or_default();
+        let sku = order.sku;
+        let shelf = self.shelves.entry(sku).or_default();
         let held = self.held.entry(step.order).or_default();
-        let id = short(step.order);
+        let (pieces, free, id) = (order.quantity, shelf.places[0], short(step.order));
         let (from, to, wrong) = match step.effect {
-            "stock reserved" if places[0] < pieces => {
-                let free = places[0];
-                (
-                    0,
-                    1,
-                    Some(format!(
-                        "{pieces} pieces of {sku} were reserved for order {id}, but only {free} were free"
-                    )),
-                )
-            }
-            "stock reserved" if *held > 0 => (
+            "stock reserved" if free < pieces => (
                 0,
                 1,
-                Some(format!("stock was reserved for order {id} a second time")),
-            ),
-            "stock reserved" => (0, 1, None),
-            "stock released" if *held < pieces => (
-                1,
-                0,
                 Some(format!(
-                    "stock was released for order {id}, which held none"
+                    "{pieces} pieces of {sku} were reserved for order {id}, but only {free} were free"
                 )),
             ),
-            "stock released" => (1, 0, None),
-            "stock shipped" if *held < pieces => (
-                1,
-                2,
-                Some(format!("stock was shipped for order {id}, which held none")),
-            ),
-            "stock shipped" => (1, 2, None),
+            "stock reserved" => {
+                let again = format!("stock was reserved for order {id} a second time");
+                (0, 1, (*held > 0).then_some(again))
+            }
+            "stock released" | "stock shipped" => {
+                let nothing = format!("{} for order {id}, which held none", step.effect);
+                let to = if step.effect == "stock shipped" { 2 } else { 0 };
+                (1, to, (*held < pieces).then_some(nothing))
+            }
             _ => return None,
         };
-        places[from] -= pieces;
-        places[to] += pieces;
+        shelf.places[from] -= pieces;
+        shelf.places[to] += pieces;
         *held += if to == 1 { pieces } else { -pieces };
+        shelf.moves.push(step.index);
         wrong.map(|summary| Breach {
             index: step.index,
-            order: Some(step.order),
+            about: About::Events(shelf.moves.clone()),
             summary,
         })
     }
 
     /// Where the final stock is not what the moves make of the first.
-    fn disagreements(&self) -> impl Iterator<Item = Breach<'h>> {
-        self.stock.iter().filter_map(|(sku, moved)| {
+    fn disagreements(&self) -> impl Iterator<Item = Breach> {
+        self.shelves.iter().filter_map(|(sku, shelf)| {
             let counted = self.last.stock.get(sku).copied().unwrap_or_default();
-            (counted != *moved).then(|| Breach {
+            (counted != shelf.places).then(|| Breach {
                 index: self.last.stock_index,
-                order: None,
+                about: About::Events(shelf.moves.clone()),
                 summary: format!(
                     "{sku}: {} is in stock, {} by what was moved",
                     places(counted),
-                    places(*moved)
+                    places(shelf.places)
                 ),
             })
         })

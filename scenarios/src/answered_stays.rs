@@ -1,0 +1,169 @@
+//! `answered-stays`: what a client was told is a promise.
+//!
+//! It compares what clients were told with what the order service holds in the end. Whether an order is then
+//! carried out is the business of `money-and-stock`.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use stormglass::checker::{Property, Verdict};
+use stormglass::history::{History, short};
+
+use crate::breach::{About, Breach, judge};
+use crate::deploy::view;
+use crate::told::Told;
+
+/// Every order that a client was told is placed exists and can be read from then on; requests under one
+/// idempotency key place one order, and are all told that one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnsweredStays;
+
+impl Property for AnsweredStays {
+    fn id(&self) -> &str {
+        "answered-stays"
+    }
+
+    fn promise(&self) -> &str {
+        "an order that was answered exists and stays, and requests under one key place one order"
+    }
+
+    fn check(&self, history: &History) -> Verdict {
+        let Some(last) = Last::of(history) else {
+            return Verdict::Vacuous("the final state was not read".to_owned());
+        };
+        let answers = answers(history);
+        if answers.is_empty() {
+            return Verdict::Vacuous("no client was told that an order is placed".to_owned());
+        }
+        let breaches = [
+            gone(&answers, &last),
+            unreadable(&answers),
+            two_answers(&answers),
+            unasked(&answers, &last),
+        ];
+        judge(history, breaches.into_iter().flatten()).unwrap_or(Verdict::Holds)
+    }
+}
+
+/// The final state of the order service.
+struct Last<'h> {
+    /// The event that shows the orders.
+    index: u64,
+    orders: BTreeSet<&'h str>,
+    /// The orders that an idempotency key is bound to.
+    bound: BTreeSet<&'h str>,
+}
+
+impl<'h> Last<'h> {
+    fn of(history: &'h History) -> Option<Self> {
+        let (index, orders) = history.final_state(view::ORDERS)?;
+        let (_, requests) = history.final_state(view::REQUESTS)?;
+        Some(Last {
+            index,
+            orders: column(orders, "id"),
+            bound: column(requests, "order_id"),
+        })
+    }
+}
+
+/// What clients were told, in that order, each with the event that shows it.
+fn answers(history: &History) -> Vec<(u64, Told)> {
+    let mut answers: Vec<(u64, Told)> = history
+        .operations()
+        .iter()
+        .filter_map(|asked| asked.answer::<Vec<Told>>())
+        .flat_map(|(index, told)| told.into_iter().map(move |told| (index, told)))
+        .collect();
+    answers.sort_by_key(|(index, _)| *index);
+    answers
+}
+
+fn column<'h>(rows: &'h [BTreeMap<String, Value>], name: &str) -> BTreeSet<&'h str> {
+    let values = rows.iter().filter_map(|row| row.get(name)?.as_str());
+    values.collect()
+}
+
+/// Orders that were answered and are not there in the end.
+fn gone(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
+    let placed = placed(answers).filter(|(_, _, order)| !last.orders.contains(order));
+    placed
+        .map(|(_, _, order)| {
+            let summary = format!(
+                "a client was told that order {} is placed, and there is no such order",
+                short(order)
+            );
+            Breach::of(order, last.index, summary)
+        })
+        .collect()
+}
+
+/// Reads that did not find an order of which somebody had been told before.
+fn unreadable(answers: &[(u64, Told)]) -> Vec<Breach> {
+    let mut known = BTreeSet::new();
+    let missing = answers.iter().filter_map(|(index, told)| match told {
+        Told::Placed { order_id, .. } => {
+            known.insert(order_id);
+            None
+        }
+        Told::Missing { order_id } => known.contains(order_id).then_some((*index, order_id)),
+    });
+    missing
+        .map(|(index, order)| {
+            let summary = format!(
+                "order {} was answered, and a client that asked for it was told that there is none",
+                short(order)
+            );
+            Breach::of(order, index, summary)
+        })
+        .collect()
+}
+
+/// Requests under one key that were told different orders.
+fn two_answers(answers: &[(u64, Told)]) -> Vec<Breach> {
+    let mut first = BTreeMap::new();
+    let different = placed(answers).filter_map(|(index, key, order)| {
+        let known = *first.entry(key).or_insert(order);
+        (known != order).then_some((index, key, known, order))
+    });
+    different
+        .map(|(index, key, known, order)| Breach {
+            index,
+            about: About::Orders(vec![known.to_owned(), order.to_owned()]),
+            summary: format!(
+                "requests under the key {key} were told two orders, {} and {}",
+                short(known),
+                short(order)
+            ),
+        })
+        .collect()
+}
+
+/// Orders that no key leads to and that nobody was told of: the doubles of other orders.
+fn unasked(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
+    let told: BTreeSet<&str> = placed(answers).map(|(_, _, order)| order).collect();
+    let known = last.bound.union(&told).copied().collect();
+    let unasked = last.orders.difference(&known);
+    unasked
+        .map(|order| {
+            let summary = format!(
+                "order {} exists, but no idempotency key leads to it, and no client was told of it",
+                short(order)
+            );
+            Breach::of(order, last.index, summary)
+        })
+        .collect()
+}
+
+/// The orders that clients were told are placed: the event, the key and the order.
+fn placed(answers: &[(u64, Told)]) -> impl Iterator<Item = (u64, &str, &str)> {
+    answers.iter().filter_map(|(index, told)| match told {
+        Told::Placed {
+            idempotency_key,
+            order_id,
+        } => Some((*index, &**idempotency_key, &**order_id)),
+        Told::Missing { .. } => None,
+    })
+}

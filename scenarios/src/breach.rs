@@ -1,0 +1,126 @@
+//! A breach of a promise of the shop, and the story that leads there.
+//!
+//! Checkers collect breaches and report the earliest; the story is only put together for that one.
+
+use std::collections::BTreeSet;
+
+use stormglass::CORRELATION_ID;
+use stormglass::checker::{Verdict, Witness};
+use stormglass::history::{Fact, History, What};
+
+/// How many events the story of an order has at most.
+const STORY_LENGTH_MAX: usize = 12;
+
+/// One promise that was not kept.
+pub(crate) struct Breach {
+    /// The event of the history that broke it.
+    pub(crate) index: u64,
+    /// Whose story tells how it came to that.
+    pub(crate) about: About,
+    /// One sentence for a person.
+    pub(crate) summary: String,
+}
+
+/// Whose story is told.
+pub(crate) enum About {
+    /// These orders'.
+    Orders(Vec<String>),
+    /// These events are the story, and none of them is left out.
+    Events(Vec<u64>),
+}
+
+impl Breach {
+    /// A breach about one order.
+    pub(crate) fn of(order: &str, index: u64, summary: String) -> Self {
+        Breach {
+            index,
+            about: About::Orders(vec![order.to_owned()]),
+            summary,
+        }
+    }
+
+    fn witness(self, history: &History) -> Witness {
+        let mut chain = match self.about {
+            About::Orders(orders) => shortened(story(history, &orders), self.index),
+            About::Events(events) => events,
+        };
+        chain.retain(|&index| index < self.index);
+        chain.push(self.index);
+        Witness {
+            summary: self.summary,
+            index: self.index,
+            inevitable_from: None,
+            chain,
+        }
+    }
+}
+
+/// The verdict on a property with these breaches, if there are any: the earliest counts.
+pub(crate) fn judge(
+    history: &History,
+    breaches: impl IntoIterator<Item = Breach>,
+) -> Option<Verdict> {
+    let first = breaches.into_iter().min_by_key(|breach| breach.index)?;
+    Some(Verdict::Broken(first.witness(history)))
+}
+
+/// The beginning says which order it is, the end how it broke; the middle can go.
+fn shortened(mut story: Vec<u64>, end: u64) -> Vec<u64> {
+    story.retain(|&index| index < end);
+    while story.len() >= STORY_LENGTH_MAX {
+        story.remove(STORY_LENGTH_MAX / 2);
+    }
+    story
+}
+
+/// Everything that names one of these orders: what clients asked and were told, what was committed,
+/// what third parties were asked for, and what was parked.
+fn story(history: &History, orders: &[String]) -> Vec<u64> {
+    let named = |text: &str| {
+        orders
+            .iter()
+            .any(|order| text.contains(&format!("\"{order}\"")))
+    };
+    let is_one = |entity: &str| orders.iter().any(|order| order == entity);
+    let asked: BTreeSet<u64> = history
+        .operations()
+        .iter()
+        .filter(|asked| asked.told.is_some_and(|told| named(told.text)))
+        .map(|asked| asked.index)
+        .collect();
+    let parking: BTreeSet<&str> = history
+        .description
+        .groups
+        .values()
+        .filter_map(|group| group.dead_letters.as_deref())
+        .collect();
+    let mut flows = BTreeSet::new();
+    let told = history.events.iter().filter(|event| match &event.what {
+        What::OperationInvoked { .. } => asked.contains(&event.index),
+        What::OperationAnswered { text, .. } => named(text),
+        What::Observed { fact, .. } => {
+            if let Fact::Announced(announced) = fact
+                && is_one(&announced.entity)
+            {
+                flows.insert(&*announced.correlation_id);
+            }
+            is_one(entity(fact))
+        }
+        What::ExternalCalled { request, .. } => request["order_id"].as_str().is_some_and(is_one),
+        What::Published { position, message } => {
+            let flow = message.headers.get(CORRELATION_ID);
+            parking.contains(&*position.topic)
+                && (is_one(&message.key) || flow.is_some_and(|flow| flows.contains(&**flow)))
+        }
+        _ => false,
+    });
+    told.map(|event| event.index).collect()
+}
+
+/// The entity that a fact is about.
+pub(crate) fn entity(fact: &Fact) -> &str {
+    match fact {
+        Fact::Announced(announcement) => &announcement.entity,
+        Fact::Applied(applied) | Fact::Discarded(applied) => &applied.entity,
+    }
+}
