@@ -22,7 +22,7 @@ use reference_system::event::contract::topic;
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use reference_system::inventory::Stockkeeping;
 use reference_system::notification::Notifying;
-use reference_system::order::{OrderDesk, OrderLifecycle};
+use reference_system::order::OrderLifecycle;
 use reference_system::partition_key::PartitionKey;
 use reference_system::payment::Charging;
 use reference_system::ports::card_processor::SandboxCardProcessor;
@@ -350,7 +350,7 @@ fn services<D: Deployable>(system: System, deployment: &D) -> System {
         .host(
             "notification",
             with(deployment, |host, own: D| async move {
-                let notifying = Notifying::new(SimulatedMailer::of(&host));
+                let notifying = Notifying::new(own.what_runs().mailer(&host));
                 consume(&own, &host, "notification", notifying).await
             }),
         )
@@ -381,7 +381,8 @@ where
 }
 
 async fn serve_gateway<D: Deployable>(host: Host, deployment: D) -> Result<(), StartError> {
-    let desk = OrderDesk::new(deployment.environment(&host, "order")?);
+    let environment = deployment.environment(&host, "order")?;
+    let desk = deployment.what_runs().desk(&host, environment);
     let listener = SimulatedListener(host.listen(HTTP_PORT).await?);
     Ok(gateway::serve(listener, desk, UuidV7).await?)
 }

@@ -1,4 +1,4 @@
-//! What runs on the hosts: the loop of every consumer, the relay, and the third party that charges cards.
+//! What runs on the hosts: the loop of every consumer, the relay, the desk behind the gateway, and the third parties.
 //!
 //! Each is the reference system's own unless it is overridden. A mistake that is no single step of a
 //! loop but its order or its shape is deployed here.
@@ -6,12 +6,13 @@
 use std::convert::Infallible;
 
 use reference_system::consumer::{self, Handler};
-use reference_system::ports::{Broker, CardProcessor, Database};
+use reference_system::order::{OrderDesk, Orders};
+use reference_system::ports::{Broker, CardProcessor, Database, Mailer};
 use reference_system::relay::{self, HandOff};
 use reference_system::{Environment, Settings};
 use stormglass::Host;
 
-use super::SimulatedCardProcessor;
+use super::{SimulatedCardProcessor, SimulatedMailer};
 
 /// What a deployment runs.
 pub trait Processes: Clone + Send + Sync + 'static {
@@ -38,6 +39,16 @@ pub trait Processes: Clone + Send + Sync + 'static {
     /// The card processor as `host` calls it.
     fn card_processor(&self, host: &Host) -> impl CardProcessor {
         SimulatedCardProcessor::of(host)
+    }
+
+    /// The mail service as `host` calls it.
+    fn mailer(&self, host: &Host) -> impl Mailer {
+        SimulatedMailer::of(host)
+    }
+
+    /// What the gateway on `host` asks for orders.
+    fn desk<E: Environment>(&self, _host: &Host, environment: E) -> impl Orders {
+        OrderDesk::new(environment)
     }
 }
 
