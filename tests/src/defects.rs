@@ -4,6 +4,7 @@
 //! one of its processes, so that the correct code holds no switch. What a defect does to a run is for the tests to show.
 
 mod ack_before_commit;
+mod answer_before_commit;
 mod by_hand;
 mod check_then_act;
 mod clear_outbox_on_start;
@@ -17,10 +18,14 @@ mod dedup_in_memory;
 mod drop_after_retries;
 mod external_call_before_dedup;
 mod flush_ignores_failure;
+mod key_apart;
+mod mail_before_commit;
 mod mark_before_ack;
+mod new_mail_key;
 mod no_compensation;
 mod no_dedup;
 mod outbox;
+mod oversell;
 mod prefetch_blame;
 mod publish_before_commit;
 mod random_partition_key;
@@ -40,6 +45,7 @@ use stormglass::checker::{DlqRouting, EffectOnce};
 use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
+use answer_before_commit::AnswerBeforeCommit;
 use by_hand::ByHand;
 use check_then_act::CheckThenAct;
 use clear_outbox_on_start::ClearOutboxOnStart;
@@ -53,9 +59,13 @@ use dedup_in_memory::DedupInMemory;
 use drop_after_retries::DropAfterRetries;
 use external_call_before_dedup::ExternalCallBeforeDedup;
 use flush_ignores_failure::FlushIgnoresFailure;
+use key_apart::KeyApart;
+use mail_before_commit::MailBeforeCommit;
 use mark_before_ack::MarkBeforeAck;
+use new_mail_key::NewMailKey;
 use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
+use oversell::Oversell;
 use prefetch_blame::PrefetchBlame;
 use publish_before_commit::PublishBeforeCommit;
 use random_partition_key::ByEventId;
@@ -281,6 +291,48 @@ pub const DEFECTS: &[Defect] = &[
                     .processes(PrefetchBlame)
                     .settings(settings),
             )
+        },
+    },
+    Defect {
+        id: "new-mail-key",
+        exposed_by: &[FaultKind::ExternalAnswerLost, FaultKind::Crash],
+        breaks: "mail-and-charge",
+        plant: |name| judged(Deployment::new(name).processes(NewMailKey)),
+    },
+    Defect {
+        id: "mail-before-commit",
+        exposed_by: &[FaultKind::Crash, FaultKind::CommitLost],
+        breaks: "mail-and-charge",
+        plant: |name| {
+            judged(Deployment::new(name).processes(MailBeforeCommit)).strike(&["gateway"])
+        },
+    },
+    Defect {
+        id: "answer-before-commit",
+        exposed_by: &[FaultKind::Crash, FaultKind::CommitLost],
+        breaks: "answered-stays",
+        plant: |name| {
+            judged(Deployment::new(name).processes(AnswerBeforeCommit)).strike(&["gateway"])
+        },
+    },
+    Defect {
+        id: "key-apart",
+        exposed_by: &[
+            FaultKind::Crash,
+            FaultKind::StatementError,
+            FaultKind::CommitLost,
+        ],
+        breaks: "answered-stays",
+        plant: |name| judged(Deployment::new(name).processes(KeyApart)).strike(&["gateway"]),
+    },
+    Defect {
+        id: "oversell",
+        exposed_by: &[FaultKind::Slow, FaultKind::Locked],
+        breaks: "money-and-stock",
+        plant: |name| {
+            judged(Deployment::new(name).processes(Oversell))
+                .instances("inventory", 2..=2)
+                .strike(&["inventory"])
         },
     },
 ];

@@ -150,4 +150,9 @@ detected! {
     committing_the_highest_offset_loses_events: "commit-max-offset",
     a_consumer_that_outlives_its_membership_breaks_effect_once: "zombie-consumer",
     blaming_what_was_in_flight_breaks_dlq_routing: "prefetch-blame",
+    a_new_key_for_each_mail_breaks_mail_and_charge: "new-mail-key",
+    mailing_before_the_commit_breaks_mail_and_charge: "mail-before-commit",
+    answering_before_the_commit_breaks_answered_stays: "answer-before-commit",
+    binding_the_key_apart_breaks_answered_stays: "key-apart",
+    selling_by_sight_breaks_money_and_stock: "oversell",
 }

@@ -1,0 +1,78 @@
+//! `key-apart`: the idempotency key is bound to the order in another transaction than the order's own.
+
+use reference_system::Environment;
+use reference_system::correlation::Correlation;
+use reference_system::order::{OrderDesk, OrderView, Orders, OrdersError, PlaceOrder};
+use reference_system::ports::{Database, Transaction};
+use scenarios::deploy::Processes;
+use stormglass::Host;
+
+/// Wraps the desk in a memory of answers, as a middleware does that knows nothing of orders.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyApart;
+
+impl Processes for KeyApart {
+    fn desk<E: Environment>(&self, _: &Host, environment: E) -> impl Orders {
+        Remembering {
+            desk: OrderDesk::new(environment.clone()),
+            database: environment.database().clone(),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Remembering<O, D> {
+    desk: O,
+    database: D,
+}
+
+impl<O: Orders, D: Database> Orders for Remembering<O, D> {
+    async fn place(
+        &self,
+        order: PlaceOrder,
+        correlation: Correlation,
+    ) -> Result<String, OrdersError> {
+        let Some(key) = order.idempotency_key.clone() else {
+            return self.desk.place(order, correlation).await;
+        };
+        if let Some(known) = self.recall(&key).await? {
+            return Ok(known);
+        }
+        let unkeyed = PlaceOrder {
+            idempotency_key: None,
+            ..order
+        };
+        let placed = self.desk.place(unkeyed, correlation).await?;
+        self.remember(&key, &placed).await?;
+        Ok(placed)
+    }
+
+    async fn find(&self, order_id: &str) -> Result<Option<OrderView>, OrdersError> {
+        self.desk.find(order_id).await
+    }
+}
+
+impl<O, D: Database> Remembering<O, D> {
+    async fn recall(&self, key: &str) -> sqlx::Result<Option<String>> {
+        let mut tx = self.database.begin().await?;
+        let order = sqlx::query_scalar("SELECT order_id FROM requests WHERE idempotency_key = $1")
+            .bind(key)
+            .fetch_optional(tx.executor())
+            .await?;
+        tx.rollback().await?;
+        Ok(order)
+    }
+
+    async fn remember(&self, key: &str, order: &str) -> sqlx::Result<()> {
+        let mut tx = self.database.begin().await?;
+        sqlx::query(
+            "INSERT INTO requests (idempotency_key, fingerprint, order_id) VALUES ($1, '', $2) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(key)
+        .bind(order)
+        .execute(tx.executor())
+        .await?;
+        tx.commit().await
+    }
+}
