@@ -1,7 +1,7 @@
 //! Artefacts: a failing run as a file that replays.
 //!
-//! An artefact is JSON with a version. A reader accepts its own version and older ones, and refuses
-//! newer ones. It holds the plan itself, not only the seed, so that it replays after the generators
+//! An artefact is JSON with a version. A reader accepts its own version and refuses all others: before
+//! 1.0 a plan's words may change. It holds the plan itself, not only the seed, so that it replays after the generators
 //! have changed, and the recorded history, so that a replay that differs can say where.
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::simulation::{Recording, Run, RunError, run};
 use crate::system::System;
 
 /// The version that this code writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const FORMAT: &str = "stormglass artefact";
 
 /// A failing run, as it is saved.
@@ -79,6 +79,16 @@ pub enum ArtefactError {
         "artefact {path} has version {version}, this stormglass reads up to {VERSION}: update it"
     )]
     Newer {
+        /// The file.
+        path: PathBuf,
+        /// The file's version.
+        version: u64,
+    },
+    /// Written by an older stormglass, whose faults were other ones.
+    #[error(
+        "artefact {path} has version {version}, this stormglass reads {VERSION}: run its seed again"
+    )]
+    Older {
         /// The file.
         path: PathBuf,
         /// The file's version.
@@ -247,6 +257,10 @@ impl Artefact {
         }
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version > u64::from(VERSION) => Err(ArtefactError::Newer {
+                path: path_buf(),
+                version,
+            }),
+            Some(version) if version < u64::from(VERSION) => Err(ArtefactError::Older {
                 path: path_buf(),
                 version,
             }),

@@ -150,7 +150,7 @@ impl Tally {
         for (index, fault) in run.plan.schedule.iter().enumerate() {
             let count = self
                 .faults
-                .entry(fault.action.kind().to_owned())
+                .entry(fault.kind().name().to_owned())
                 .or_default();
             count.planned += 1;
             count.bitten += u64::from(run.bitten.contains(&index));

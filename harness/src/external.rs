@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::history::{ExternalOutcome, What};
-use crate::plan::{Action, Call};
+use crate::plan::ExternalFault;
 use crate::simulation::world::{Gate, lock};
 
 /// How long a third party takes to answer, in virtual time.
@@ -86,7 +86,7 @@ impl External {
         request: Value,
         decide: impl FnOnce(&Value) -> Result<Value, String>,
     ) -> Result<Value, ExternalError> {
-        let injection = self.gate.enter(Call::External).await;
+        let injection = self.gate.enter().await;
         tokio::time::sleep(LATENCY).await;
         self.gate.open().await;
         let outage = lock(&self.gate.world().ledgers)
@@ -107,8 +107,11 @@ impl External {
         }
         let (outcome, answer) = self.book(idempotency_key, &request, decide);
         let lost = injection
-            .actions()
-            .find(|(_, action)| matches!(action, Action::ExternalAnswerLost));
+            .strikes()
+            .next()
+            .map(|(fault, strike)| match strike {
+                ExternalFault::AnswerLost => (fault, strike.to_string()),
+            });
         let heard = if lost.is_some() {
             Heard::No
         } else {
@@ -116,9 +119,8 @@ impl External {
         };
         self.record(idempotency_key, request, outcome, heard);
         self.gate.leave(&injection).await;
-        if let Some((fault, action)) = lost {
-            self.gate
-                .bit(fault, format!("{action} ({})", self.provider));
+        if let Some((fault, text)) = lost {
+            self.gate.bit(fault, format!("{text} ({})", self.provider));
             tokio::time::sleep(TIMEOUT).await;
             self.gate.open().await;
             return Err(ExternalError::TimedOut);

@@ -73,17 +73,9 @@ fn causes(run: &Run) -> Vec<CauseLine> {
     };
     let cause = |(index, fault): (usize, &crate::plan::Fault)| match bite(index) {
         Some(event) => {
-            let aim = match &fault.trigger.call {
-                Some(_) => fault
-                    .trigger
-                    .to_string()
-                    .split_once(" s  ")
-                    .map(|(_, aim)| aim.to_owned()),
-                None => None,
-            };
-            let line = CauseLine::at(event.at.as_millis() as u64, fault.action.to_string());
-            match aim {
-                Some(aim) => line.with_detail(aim),
+            let line = CauseLine::at(event.at.as_millis() as u64, fault.what());
+            match fault.moment() {
+                Some(moment) => line.with_detail(moment),
                 None => line,
             }
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub(crate) use timed::{Intervention, Nemesis};
 
-use crate::plan::{Action, Call, Plan, Side};
+use crate::plan::{Action, Call, CallFault, Incident, Plan, Side};
 
 /// Faults that wait for a port call.
 #[derive(Default)]
@@ -27,7 +27,6 @@ struct Waiting {
     from: Duration,
     host: String,
     call: Call,
-    side: Side,
     left: u32,
     action: Action,
 }
@@ -48,14 +47,13 @@ impl Armed {
             .iter()
             .enumerate()
             .filter_map(|(fault, planned)| {
-                let aim = planned.trigger.call.as_ref()?;
+                let (host, call, nth) = planned.call()?;
                 Some(Waiting {
                     fault,
-                    from: Duration::from_millis(planned.trigger.at_ms),
-                    host: aim.host.clone(),
-                    call: aim.call,
-                    side: aim.side,
-                    left: aim.nth.max(1),
+                    from: Duration::from_millis(planned.at_ms),
+                    host: host.to_owned(),
+                    call,
+                    left: nth.max(1),
                     action: planned.action.clone(),
                 })
             })
@@ -67,22 +65,22 @@ impl Armed {
     }
 
     /// Counts one call and says which faults strike it.
-    pub(crate) fn strike(&mut self, host: &Arc<str>, call: Call, now: Duration) -> Injection {
-        if !self.seen.contains(&(host.clone(), call)) {
-            self.seen.insert((host.clone(), call));
+    pub(crate) fn strike<F: CallFault>(&mut self, host: &Arc<str>, now: Duration) -> Injection<F> {
+        if !self.seen.contains(&(host.clone(), F::CALL)) {
+            self.seen.insert((host.clone(), F::CALL));
         }
-        let mut struck = Vec::new();
+        let mut injection = Injection::default();
         self.waiting.retain_mut(|waiting| {
-            if waiting.call != call || waiting.host != **host || now < waiting.from {
+            if waiting.call != F::CALL || waiting.host != **host || now < waiting.from {
                 return true;
             }
             waiting.left -= 1;
             if waiting.left == 0 {
-                struck.push((waiting.fault, waiting.side, waiting.action.clone()));
+                injection.add(waiting.fault, &waiting.action);
             }
             waiting.left > 0
         });
-        Injection { struck }
+        injection
     }
 
     /// The ports that were called so far.
@@ -106,26 +104,46 @@ impl Armed {
     }
 }
 
-/// The faults that strike one call.
-#[derive(Debug, Default)]
-pub(crate) struct Injection {
-    struck: Vec<(usize, Side, Action)>,
+/// What befalls one call.
+#[derive(Debug)]
+pub(crate) struct Injection<F> {
+    strikes: Vec<(usize, F)>,
+    incidents: Vec<(usize, Side, Incident)>,
 }
 
-impl Injection {
-    /// The faults that the port itself has to apply.
-    pub(crate) fn actions(&self) -> impl Iterator<Item = (usize, &Action)> {
-        self.struck
-            .iter()
-            .filter(|(_, _, action)| action.is_for_the_port())
-            .map(|(fault, _, action)| (*fault, action))
+impl<F> Default for Injection<F> {
+    fn default() -> Self {
+        Injection {
+            strikes: Vec::new(),
+            incidents: Vec::new(),
+        }
+    }
+}
+
+impl<F: CallFault> Injection<F> {
+    fn add(&mut self, fault: usize, action: &Action) {
+        match action {
+            Action::Strike { strike, .. } => {
+                let strike = F::of(strike).cloned();
+                self.strikes.extend(strike.map(|strike| (fault, strike)));
+            }
+            Action::Incident { incident, on } => {
+                let side = on.as_ref().map(|aim| aim.side);
+                let incident = side.map(|side| (fault, side, incident.clone()));
+                self.incidents.extend(incident);
+            }
+        }
     }
 
-    /// The faults that strike on one side of the call.
-    pub(crate) fn of_side(&self, side: Side) -> impl Iterator<Item = (usize, &Action)> {
-        self.struck
-            .iter()
-            .filter(move |(_, own, _)| *own == side)
-            .map(|(fault, _, action)| (*fault, action))
+    /// What the port itself has to do to the call, each with its fault's index in the plan.
+    pub(crate) fn strikes(&self) -> impl Iterator<Item = (usize, &F)> {
+        self.strikes.iter().map(|(fault, strike)| (*fault, strike))
+    }
+
+    /// What happens on one side of the call.
+    pub(crate) fn of_side(&self, side: Side) -> impl Iterator<Item = (usize, &Incident)> {
+        let incidents = self.incidents.iter();
+        let own = incidents.filter(move |(_, own, _)| *own == side);
+        own.map(|(fault, _, incident)| (*fault, incident))
     }
 }

@@ -1,13 +1,17 @@
 //! The plan: everything that will happen to the system, as data.
 //!
 //! Reading order: `topology` how many instances of a service run, `workload` the operations, `fault`
-//! what a fault is, `swarm` which kinds a seed has, `schedule` how faults are generated, `validation`
-//! which plans a system can be run with. No dice roll outside this folder: a fault that is not in the
-//! plan does not happen.
+//! what a fault is, `incident` and `strike` the two sorts of it, `swarm` which kinds a seed has,
+//! `targets` what there is to be struck, `schedule` how faults are generated, `validation` which
+//! plans a system can be run with. No dice roll outside this folder: a fault that is not in the plan
+//! does not happen.
 
 mod fault;
+mod incident;
 mod schedule;
+mod strike;
 mod swarm;
+mod targets;
 pub(crate) mod topology;
 mod validation;
 mod workload;
@@ -22,9 +26,16 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use fault::{Action, Aim, Call, Fault, Side, Trigger};
-pub use schedule::{Budget, Targets};
-pub use swarm::{FaultKind, Swarm};
+pub use fault::{Action, Aim, Fault, Side};
+pub use incident::Incident;
+pub use schedule::{Budget, FaultKind};
+pub(crate) use strike::CallFault;
+pub use strike::{
+    Call, CommitFault, ExternalFault, PublishFault, ReceiveFault, SettleFault, StatementFault,
+    Strike,
+};
+pub use swarm::Swarm;
+pub use targets::Targets;
 pub use topology::Services;
 pub use validation::Misfit;
 pub use workload::{Load, Operation};
@@ -195,6 +206,29 @@ mod tests {
             assert_eq!(all.workload, none.workload);
             assert!(none.schedule.is_empty());
         }
+    }
+
+    #[test]
+    fn a_strike_is_said_to_be_at_its_call_and_an_incident_beside_it() {
+        let strike = Fault::strike(1_500, "billing", 2, CommitFault::AnswerLost);
+        assert_eq!(
+            strike.to_string(),
+            "  1.500 s  commit answer lost  at commit #2 of billing"
+        );
+        let aim = Aim {
+            host: "billing".to_owned(),
+            call: Call::Settle,
+            nth: 1,
+            side: Side::Before,
+        };
+        let pause = Incident::Pause {
+            host: "billing".to_owned(),
+            for_ms: 30_000,
+        };
+        assert_eq!(
+            Fault::on(0, aim, pause).to_string(),
+            "  0.000 s  pause billing for 30000 ms  before settle #1 of billing"
+        );
     }
 
     #[test]

@@ -223,13 +223,13 @@ impl Search<'_> {
     /// it at an earlier one lets those go.
     fn aim_anew(&mut self) -> Result<(), RunError> {
         for fault in 0..self.best.plan.schedule.len() {
-            let Some(aim) = self.best.plan.schedule[fault].trigger.call.clone() else {
+            let Some((_, _, most)) = self.best.plan.schedule[fault].call() else {
                 continue;
             };
-            for nth in 1..aim.nth {
+            for nth in 1..most {
                 let mut candidate = self.best.plan.clone();
-                if let Some(aim) = &mut candidate.schedule[fault].trigger.call {
-                    aim.nth = nth;
+                if let Some(own) = candidate.schedule[fault].nth_mut() {
+                    *own = nth;
                 }
                 if self.accept(candidate)? {
                     break;
@@ -295,7 +295,7 @@ impl Search<'_> {
         };
         let promising = clues::operations(&self.best, &witness);
         for (index, fault) in plan.schedule.iter().enumerate() {
-            if fault.trigger.call.is_some() {
+            if fault.call().is_some() {
                 continue;
             }
             let calls = clues::calls(&self.best, &witness, index);

@@ -28,7 +28,7 @@ use super::protocol::{Request, Response};
 use crate::history::What;
 use crate::message::{Message, POISON, Position};
 use crate::nemesis::Injection;
-use crate::plan::{Action, Call};
+use crate::plan::PublishFault;
 use crate::simulation::world::{Gate, lock};
 
 /// How long a request may take before its connection is given up, in virtual time.
@@ -114,7 +114,7 @@ impl Broker {
     /// profile recognises it.
     pub async fn publish(&self, mut message: Message) -> Result<Position, PublishError> {
         let gate = &self.inner.gate;
-        let injection = gate.enter(Call::Publish).await;
+        let injection = gate.enter().await;
         let began = Instant::now();
         let faults = PublishFaults::of(&injection);
         if faults.poison.is_some() {
@@ -343,13 +343,12 @@ struct PublishFaults {
 }
 
 impl PublishFaults {
-    fn of(injection: &Injection) -> Self {
+    fn of(injection: &Injection<PublishFault>) -> Self {
         let mut faults = PublishFaults::default();
-        for (fault, action) in injection.actions() {
-            match action {
-                Action::Poison => faults.poison = Some(fault),
-                Action::LoseAck => faults.lose_ack = Some(fault),
-                _ => {}
+        for (fault, strike) in injection.strikes() {
+            match strike {
+                PublishFault::Poison => faults.poison = Some(fault),
+                PublishFault::AckLost => faults.lose_ack = Some(fault),
             }
         }
         faults

@@ -21,7 +21,7 @@ use super::fault::{Interrupted, broken_connection, locked};
 use super::pool::{Lease, Shared};
 use super::statement::{Control, is_write};
 use crate::history::What;
-use crate::plan::{Action, Call};
+use crate::plan::StatementFault;
 use crate::simulation::IoCall;
 use crate::simulation::world::{Severable, lock};
 
@@ -128,9 +128,9 @@ impl<DB: Backend> Connection<DB> {
     /// Begins a transaction, through the gate.
     pub(super) async fn begin_transaction(&mut self, sql: SqlStr) -> Result<Vec<Step<DB>>, Error> {
         let gate = self.shared().gate.clone();
-        let injection = gate.enter(Call::Statement).await;
-        for (fault, action) in injection.actions() {
-            if let Err(error) = self.strike(fault, action).await {
+        let injection = gate.enter().await;
+        for (fault, strike) in injection.strikes() {
+            if let Err(error) = self.strike(fault, strike).await {
                 return Err(self.failed(error));
             }
         }
@@ -146,7 +146,7 @@ impl<DB: Backend> Connection<DB> {
     /// Commits the open transaction, through the gate; then the probes look.
     pub(super) async fn commit_transaction(&mut self, sql: SqlStr) -> Result<Vec<Step<DB>>, Error> {
         let shared = self.shared().clone();
-        let injection = shared.gate.enter(Call::Commit).await;
+        let injection = shared.gate.enter().await;
         tokio::time::sleep(shared.databases.latency()).await;
         let interrupted = Interrupted::by(&injection, &shared.gate);
         if interrupted == Interrupted::BeforeCommit {
@@ -262,10 +262,10 @@ impl<DB: Backend> Connection<DB> {
     async fn statement(&mut self, request: Request<DB>) -> Result<Vec<Step<DB>>, Error> {
         let shared = self.shared().clone();
         let gate = &shared.gate;
-        let injection = gate.enter(Call::Statement).await;
+        let injection = gate.enter().await;
         tokio::time::sleep(shared.databases.latency()).await;
-        for (fault, action) in injection.actions() {
-            if let Err(error) = self.strike(fault, action).await {
+        for (fault, strike) in injection.strikes() {
+            if let Err(error) = self.strike(fault, strike).await {
                 return Err(self.failed(error));
             }
         }
@@ -285,7 +285,7 @@ impl<DB: Backend> Connection<DB> {
     /// A statement outside a transaction is its own transaction, with a commit that can be struck.
     async fn autocommit(&mut self, request: &Request<DB>) -> Result<Vec<Step<DB>>, Error> {
         let shared = self.shared().clone();
-        let injection = shared.gate.enter(Call::Commit).await;
+        let injection = shared.gate.enter().await;
         let interrupted = Interrupted::by(&injection, &shared.gate);
         if interrupted == Interrupted::BeforeCommit {
             self.lease.slot().sever();
@@ -301,16 +301,16 @@ impl<DB: Backend> Connection<DB> {
         Ok(steps)
     }
 
-    async fn strike(&mut self, fault: usize, action: &Action) -> Result<(), Error> {
+    async fn strike(&mut self, fault: usize, strike: &StatementFault) -> Result<(), Error> {
         let gate = self.shared().gate.clone();
-        match action {
-            Action::StatementError => {
+        match strike {
+            StatementFault::Error => {
                 gate.bit(fault, "statement error".to_owned());
                 self.lease.slot().sever();
                 return Err(broken_connection());
             }
-            Action::Locked { for_ms } => {
-                gate.bit(fault, action.to_string());
+            StatementFault::Locked { for_ms } => {
+                gate.bit(fault, strike.to_string());
                 let held = Duration::from_millis(*for_ms);
                 tokio::time::sleep(held.min(BUSY_TIMEOUT)).await;
                 gate.open().await;
@@ -318,12 +318,11 @@ impl<DB: Backend> Connection<DB> {
                     return Err(locked());
                 }
             }
-            Action::Slow { delay_ms } => {
-                gate.bit(fault, action.to_string());
+            StatementFault::Slow { delay_ms } => {
+                gate.bit(fault, strike.to_string());
                 tokio::time::sleep(Duration::from_millis(*delay_ms)).await;
                 gate.open().await;
             }
-            _ => {}
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use sqlx::Error;
 use sqlx::error::{DatabaseError, ErrorKind};
 
 use crate::nemesis::Injection;
-use crate::plan::Action;
+use crate::plan::CommitFault;
 use crate::simulation::world::Gate;
 
 /// Whether a commit is struck.
@@ -24,17 +24,16 @@ pub(super) enum Interrupted {
 
 impl Interrupted {
     /// What the faults that hit a commit make of it; they count as bitten.
-    pub(super) fn by(injection: &Injection, gate: &Gate) -> Self {
+    pub(super) fn by(injection: &Injection<CommitFault>, gate: &Gate) -> Self {
         let mut interrupted = Interrupted::No;
-        for (fault, action) in injection.actions() {
-            interrupted = match action {
-                Action::CommitLost => Interrupted::BeforeCommit,
-                Action::CommitAnswerLost if interrupted == Interrupted::No => {
-                    Interrupted::AfterCommit
-                }
-                _ => continue,
+        for (fault, strike) in injection.strikes() {
+            interrupted = match (strike, interrupted) {
+                (CommitFault::Lost, _) => Interrupted::BeforeCommit,
+                (CommitFault::AnswerLost, Interrupted::No) => Interrupted::AfterCommit,
+                // A commit is struck only once.
+                (CommitFault::AnswerLost, _) => continue,
             };
-            gate.bit(fault, action.to_string());
+            gate.bit(fault, strike.to_string());
         }
         interrupted
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::history::What;
-use crate::plan::{Action, Fault, Plan};
+use crate::plan::{Action, Fault, Incident, Plan};
 use crate::simulation::world::{StruckLink, World, lock};
 
 /// Something to be done to the simulated machines.
@@ -38,7 +38,8 @@ enum Step {
 
 /// The faults of one plan, in the course of one run.
 pub(crate) struct Nemesis {
-    schedule: Vec<Action>,
+    /// The incidents of the plan, by their faults' index.
+    incidents: BTreeMap<usize, Incident>,
     agenda: BTreeMap<(Duration, usize), Step>,
     booked: usize,
     active: BTreeSet<usize>,
@@ -50,11 +51,7 @@ pub(crate) struct Nemesis {
 impl Nemesis {
     pub(crate) fn new(plan: &Plan, broker_host: &str) -> Self {
         let mut nemesis = Nemesis {
-            schedule: plan
-                .schedule
-                .iter()
-                .map(|fault| fault.action.clone())
-                .collect(),
+            incidents: BTreeMap::new(),
             agenda: BTreeMap::new(),
             booked: 0,
             active: BTreeSet::new(),
@@ -63,8 +60,12 @@ impl Nemesis {
             name: "nemesis".into(),
         };
         for (fault, planned) in plan.schedule.iter().enumerate() {
-            if planned.trigger.call.is_none() {
-                let at = Duration::from_millis(planned.trigger.at_ms);
+            let Action::Incident { incident, on } = &planned.action else {
+                continue;
+            };
+            nemesis.incidents.insert(fault, incident.clone());
+            if on.is_none() {
+                let at = Duration::from_millis(planned.at_ms);
                 nemesis.book(at, Step::Begin(fault));
             }
         }
@@ -77,12 +78,12 @@ impl Nemesis {
         let last_operation = plan.workload.iter().map(|operation| operation.at_ms).max();
         let last_operation = Duration::from_millis(last_operation.unwrap_or_default());
         let end = |fault: &Fault| {
-            let begin = Duration::from_millis(fault.trigger.at_ms);
-            let met = match fault.trigger.call {
+            let begin = Duration::from_millis(fault.at_ms);
+            let met = match fault.call() {
                 Some(_) => begin.max(last_operation) + patience,
                 None => begin,
             };
-            met + Duration::from_millis(fault.action.duration_ms())
+            met + Duration::from_millis(fault.duration_ms())
         };
         plan.schedule
             .iter()
@@ -136,24 +137,26 @@ impl Nemesis {
     }
 
     fn begin(&mut self, fault: usize, world: &World) -> Vec<Intervention> {
-        let action = self.schedule[fault].clone();
+        let Some(incident) = self.incidents.get(&fault).cloned() else {
+            return Vec::new();
+        };
         let now = world.now();
-        let lasts = Duration::from_millis(action.duration_ms());
-        match &action {
-            Action::Crash { host, .. } => self.crash(fault, host, lasts, world),
-            Action::BrokerOutage { .. } => {
+        let lasts = Duration::from_millis(incident.duration_ms());
+        match &incident {
+            Incident::Crash { host, .. } => self.crash(fault, host, lasts, world),
+            Incident::BrokerOutage { .. } => {
                 let host = self.broker_host.clone();
                 self.crash(fault, &host, lasts, world)
             }
-            Action::Pause { host, .. } => {
+            Incident::Pause { host, .. } => {
                 world.pause(&Arc::from(host.as_str()), fault, now + lasts);
                 Vec::new()
             }
-            Action::Rebalance { group } => {
+            Incident::Rebalance { group } => {
                 let mut seen = Vec::new();
                 let bit = lock(&world.broker).rebalance(group, &mut seen);
                 if bit {
-                    world.bit(fault, &self.name, action.to_string());
+                    world.bit(fault, &self.name, incident.to_string());
                 }
                 for (host, what) in seen {
                     world.record(&host, what);
@@ -161,7 +164,11 @@ impl Nemesis {
                 world.broker_changed.notify_waiters();
                 Vec::new()
             }
-            _ => {
+            Incident::Partition { .. }
+            | Incident::OneWayPartition { .. }
+            | Incident::Latency { .. }
+            | Incident::CapacityLimit { .. }
+            | Incident::ExternalOutage { .. } => {
                 self.active.insert(fault);
                 self.book(now + lasts, Step::End(fault));
                 self.refresh(world)
@@ -172,7 +179,7 @@ impl Nemesis {
     fn end(&mut self, fault: usize, world: &World) -> Vec<Intervention> {
         self.active.remove(&fault);
         let mut interventions = self.refresh(world);
-        if let Action::Latency { a, b, .. } = &self.schedule[fault] {
+        if let Some(Incident::Latency { a, b, .. }) = self.incidents.get(&fault) {
             interventions.push(Intervention::Latency {
                 a: a.clone(),
                 b: b.clone(),
@@ -197,7 +204,7 @@ impl Nemesis {
             if !world.is_up(host) {
                 return Vec::new();
             }
-            world.bit(fault, &self.name, self.schedule[fault].to_string());
+            world.bit(fault, &self.name, self.incidents[&fault].to_string());
             world.kill(&name);
         }
         self.book(world.now() + lasts, Step::Start(host.to_owned()));
@@ -221,13 +228,13 @@ impl Nemesis {
                     });
                 }
             };
-            match &self.schedule[fault] {
-                Action::Partition { a, b, .. } => {
+            match &self.incidents[&fault] {
+                Incident::Partition { a, b, .. } => {
                     both_ways(a, b);
                     cut.insert((a.clone(), b.clone()));
                     cut.insert((b.clone(), a.clone()));
                 }
-                Action::OneWayPartition { from, to, .. } => {
+                Incident::OneWayPartition { from, to, .. } => {
                     links.push(StruckLink {
                         fault,
                         from: from.clone(),
@@ -235,7 +242,7 @@ impl Nemesis {
                     });
                     cut.insert((from.clone(), to.clone()));
                 }
-                Action::Latency {
+                Incident::Latency {
                     a, b, latency_ms, ..
                 } => {
                     both_ways(a, b);
@@ -245,11 +252,14 @@ impl Nemesis {
                         latency: Some(Duration::from_millis(*latency_ms)),
                     });
                 }
-                Action::CapacityLimit { .. } => capacity_limit = Some(fault),
-                Action::ExternalOutage { provider, .. } => {
+                Incident::CapacityLimit { .. } => capacity_limit = Some(fault),
+                Incident::ExternalOutage { provider, .. } => {
                     outages.insert(provider.clone(), fault);
                 }
-                _ => {}
+                Incident::Crash { .. }
+                | Incident::Pause { .. }
+                | Incident::BrokerOutage { .. }
+                | Incident::Rebalance { .. } => {}
             }
         }
         let link = |(from, to): &(String, String)| (from.clone(), to.clone());

@@ -1,81 +1,67 @@
-//! The fault schedule: proptest strategies for discrete faults against a given system.
+//! The fault schedule: the kinds of fault, how often each is drawn, and how it is aimed.
 //!
 //! Only faults that the system can meet are generated: a host that exists, a group that the broker
 //! knows, a provider that somebody calls. Which kinds a seed has at all is the swarm's choice.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::fault::{Action, Aim, Call, Fault, Side, Trigger};
-use super::swarm::{FaultKind, Swarm};
-use super::topology::{Services, instance_names, service_of};
+use super::fault::{Aim, Fault, Side};
+use super::incident::Incident;
+use super::strike::{
+    CallFault, CommitFault, ExternalFault, PublishFault, ReceiveFault, SettleFault, StatementFault,
+    Strike,
+};
+use super::swarm::Swarm;
+use super::targets::Targets;
 
-/// What there is to be struck.
-#[derive(Clone, Debug, Default)]
-pub struct Targets {
-    /// Hosts whose process may crash or pause, and whose port calls may be struck.
-    pub hosts: Vec<String>,
-    /// Which host calls which of its ports.
-    pub calls: Vec<(String, Call)>,
-    /// Pairs of hosts that talk to each other.
-    pub links: Vec<(String, String)>,
-    /// Consumer groups.
-    pub groups: Vec<String>,
-    /// Third parties.
-    pub providers: Vec<String>,
+macro_rules! kinds {
+    ($($kind:ident $name:literal $weight:literal;)*) => {
+        /// The kinds of fault that a schedule can be made of.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum FaultKind {
+            $(#[doc = $name] $kind,)*
+        }
+
+        impl FaultKind {
+            /// Every kind there is.
+            pub const ALL: &'static [FaultKind] = &[$(FaultKind::$kind,)*];
+
+            /// The kind in words, as reports count it.
+            pub fn name(self) -> &'static str {
+                match self { $(FaultKind::$kind => $name,)* }
+            }
+
+            /// How often the kind is drawn, compared with the others of the swarm.
+            pub(super) fn weight(self) -> u32 {
+                match self { $(FaultKind::$kind => $weight,)* }
+            }
+        }
+    };
 }
 
-impl Targets {
-    /// Forgets every host that `keep` does not want, and every link that touches none of the others.
-    pub(crate) fn keep_only(&mut self, keep: impl Fn(&str) -> bool) {
-        self.hosts.retain(|host| keep(host));
-        self.calls.retain(|(host, _)| keep(host));
-        self.links.retain(|(a, b)| keep(a) || keep(b));
-    }
-
-    /// Grants every instance of a service what one of them was seen to do: which of them gets a
-    /// partition, or a request, differs from run to run.
-    pub(crate) fn level(&mut self, services: &Services) {
-        let alike = |host: &String| match service_of(services, host) {
-            Some(service) => instance_names(service, *services[service].end()).collect(),
-            None => vec![host.clone()],
-        };
-        let calls = self.calls.iter();
-        let calls = calls.flat_map(|(host, call)| alike(host).into_iter().map(|own| (own, *call)));
-        self.calls = calls.collect::<BTreeSet<_>>().into_iter().collect();
-        let links = self.links.iter().flat_map(|(a, b)| {
-            let ends = alike(b);
-            let pairs = alike(a).into_iter();
-            pairs.flat_map(move |a| ends.clone().into_iter().map(move |b| (a.clone(), b)))
-        });
-        let links = links.filter(|(a, b)| a != b);
-        let links = links.map(|(a, b)| if a < b { (a, b) } else { (b, a) });
-        self.links = links.collect::<BTreeSet<_>>().into_iter().collect();
-    }
-
-    /// What there is to be struck where so many instances run.
-    pub(super) fn within(&self, services: &Services, instances: &BTreeMap<String, u32>) -> Targets {
-        let runs = |host: &str| match service_of(services, host) {
-            Some(service) => {
-                let most = instances.get(service).copied().unwrap_or(1);
-                instance_names(service, most).any(|own| own == host)
-            }
-            None => true,
-        };
-        let mut own = self.clone();
-        own.hosts.retain(|host| runs(host));
-        own.calls.retain(|(host, _)| runs(host));
-        own.links.retain(|(a, b)| runs(a) && runs(b));
-        own
-    }
-
-    /// The hosts that make this call.
-    fn making(&self, call: Call) -> Vec<String> {
-        let calls = self.calls.iter().filter(|(_, made)| *made == call);
-        calls.map(|(host, _)| host.clone()).collect()
-    }
+// Crashes have the most places to strike at, so they get the largest share.
+kinds! {
+    Crash "crash" 4;
+    Pause "pause" 1;
+    Partition "partition" 1;
+    OneWayPartition "one-way partition" 1;
+    Latency "latency" 1;
+    BrokerOutage "broker outage" 1;
+    CapacityLimit "capacity limit" 1;
+    Rebalance "rebalance" 1;
+    LoseAck "lost ack" 2;
+    Duplicate "duplicate" 2;
+    DelaySettle "delayed settlement" 1;
+    Reorder "reorder" 1;
+    Poison "poison" 1;
+    StatementError "statement error" 1;
+    Locked "locked" 1;
+    Slow "slow statement" 1;
+    CommitLost "commit lost" 1;
+    CommitAnswerLost "commit answer lost" 2;
+    ExternalOutage "external outage" 1;
+    ExternalAnswerLost "external answer lost" 1;
 }
 
 /// The budget of a schedule.
@@ -117,7 +103,7 @@ pub(super) fn schedule(
         1..=budget.faults_max,
     )
     .prop_map(|mut faults| {
-        faults.sort_by_key(|fault| fault.trigger.at_ms);
+        faults.sort_by_key(|fault| fault.at_ms);
         faults
     })
     .boxed()
@@ -125,147 +111,132 @@ pub(super) fn schedule(
 
 /// A strategy for one fault of `kind`, or `None` where the system offers it no target.
 fn one(kind: FaultKind, targets: &Targets, budget: &Budget) -> Option<BoxedStrategy<Fault>> {
-    let at = 0..budget.over_ms.max(1);
+    let aiming = Aiming {
+        targets,
+        at: 0..budget.over_ms.max(1),
+    };
     let long = 200..=budget.duration_ms_max.max(201);
     let short = 20..=1_500_u64;
-    let hosts = one_of(&targets.hosts);
-    let timed = |action: BoxedStrategy<Action>| Some(fault(timed_trigger(at.clone()), action));
-    let aimed = |call: Call, action: BoxedStrategy<Action>| {
-        let host = one_of(&targets.making(call))?;
-        Some(fault(aimed_trigger(at.clone(), host, call), action))
-    };
     match kind {
-        FaultKind::Crash => crash(targets, at),
-        FaultKind::Pause => timed(
-            (hosts?, 500..=6_000_u64)
-                .prop_map(|(host, for_ms)| Action::Pause { host, for_ms })
-                .boxed(),
+        FaultKind::Crash => aiming.crash(),
+        FaultKind::Pause => aiming.incident(
+            (one_of(&targets.hosts)?, 500..=6_000_u64)
+                .prop_map(|(host, for_ms)| Incident::Pause { host, for_ms }),
         ),
-        FaultKind::Partition => timed(
-            (one_of(&targets.links)?, long)
-                .prop_map(|((a, b), for_ms)| Action::Partition { a, b, for_ms })
-                .boxed(),
+        FaultKind::Partition => aiming.incident(
+            (one_of(&targets.links)?, long).prop_map(|((a, b), for_ms)| Incident::Partition {
+                a,
+                b,
+                for_ms,
+            }),
         ),
-        FaultKind::OneWayPartition => timed(
-            (one_of(&targets.links)?, any::<bool>(), long)
-                .prop_map(|((a, b), turned, for_ms)| {
-                    let (from, to) = if turned { (b, a) } else { (a, b) };
-                    Action::OneWayPartition { from, to, for_ms }
-                })
-                .boxed(),
+        FaultKind::OneWayPartition => aiming.incident(
+            (one_of(&targets.links)?, any::<bool>(), long).prop_map(|((a, b), turned, for_ms)| {
+                let (from, to) = if turned { (b, a) } else { (a, b) };
+                Incident::OneWayPartition { from, to, for_ms }
+            }),
         ),
-        FaultKind::Latency => timed(
-            (one_of(&targets.links)?, 50..=800_u64, long)
-                .prop_map(|((a, b), latency_ms, for_ms)| Action::Latency {
+        FaultKind::Latency => {
+            aiming.incident((one_of(&targets.links)?, 50..=800_u64, long).prop_map(
+                |((a, b), latency_ms, for_ms)| Incident::Latency {
                     a,
                     b,
                     latency_ms,
                     for_ms,
-                })
-                .boxed(),
-        ),
-        FaultKind::BrokerOutage => timed(
-            long.prop_map(|for_ms| Action::BrokerOutage { for_ms })
-                .boxed(),
-        ),
-        FaultKind::CapacityLimit => timed(
-            long.prop_map(|for_ms| Action::CapacityLimit { for_ms })
-                .boxed(),
-        ),
-        FaultKind::Rebalance => timed(
-            one_of(&targets.groups)?
-                .prop_map(|group| Action::Rebalance { group })
-                .boxed(),
-        ),
-        FaultKind::LoseAck => aimed(Call::Publish, Just(Action::LoseAck).boxed()),
-        FaultKind::Duplicate => aimed(Call::Settle, Just(Action::Duplicate).boxed()),
-        FaultKind::DelaySettle => aimed(
-            Call::Settle,
-            (50..=4_000_u64)
-                .prop_map(|delay_ms| Action::DelaySettle { delay_ms })
-                .boxed(),
-        ),
-        FaultKind::Reorder => aimed(
-            Call::Receive,
-            (50..=2_000_u64)
-                .prop_map(|hold_ms| Action::Reorder { hold_ms })
-                .boxed(),
-        ),
-        FaultKind::Poison => aimed(Call::Publish, Just(Action::Poison).boxed()),
-        FaultKind::StatementError => aimed(Call::Statement, Just(Action::StatementError).boxed()),
-        FaultKind::Locked => aimed(
-            Call::Statement,
-            short.prop_map(|for_ms| Action::Locked { for_ms }).boxed(),
-        ),
-        FaultKind::Slow => aimed(
-            Call::Statement,
-            short.prop_map(|delay_ms| Action::Slow { delay_ms }).boxed(),
-        ),
-        FaultKind::CommitLost => aimed(Call::Commit, Just(Action::CommitLost).boxed()),
-        FaultKind::CommitAnswerLost => aimed(Call::Commit, Just(Action::CommitAnswerLost).boxed()),
-        FaultKind::ExternalOutage => timed(
-            (one_of(&targets.providers)?, long)
-                .prop_map(|(provider, for_ms)| Action::ExternalOutage { provider, for_ms })
-                .boxed(),
-        ),
-        FaultKind::ExternalAnswerLost => {
-            aimed(Call::External, Just(Action::ExternalAnswerLost).boxed())
+                },
+            ))
         }
+        FaultKind::BrokerOutage => {
+            aiming.incident(long.prop_map(|for_ms| Incident::BrokerOutage { for_ms }))
+        }
+        FaultKind::CapacityLimit => {
+            aiming.incident(long.prop_map(|for_ms| Incident::CapacityLimit { for_ms }))
+        }
+        FaultKind::Rebalance => aiming
+            .incident(one_of(&targets.groups)?.prop_map(|group| Incident::Rebalance { group })),
+        FaultKind::ExternalOutage => aiming.incident(
+            (one_of(&targets.providers)?, long)
+                .prop_map(|(provider, for_ms)| Incident::ExternalOutage { provider, for_ms }),
+        ),
+        FaultKind::LoseAck => aiming.strike(Just(PublishFault::AckLost)),
+        FaultKind::Poison => aiming.strike(Just(PublishFault::Poison)),
+        FaultKind::Reorder => {
+            aiming.strike((50..=2_000_u64).prop_map(|hold_ms| ReceiveFault::Reorder { hold_ms }))
+        }
+        FaultKind::Duplicate => aiming.strike(Just(SettleFault::Duplicate)),
+        FaultKind::DelaySettle => {
+            aiming.strike((50..=4_000_u64).prop_map(|delay_ms| SettleFault::Delay { delay_ms }))
+        }
+        FaultKind::StatementError => aiming.strike(Just(StatementFault::Error)),
+        FaultKind::Locked => {
+            aiming.strike(short.prop_map(|for_ms| StatementFault::Locked { for_ms }))
+        }
+        FaultKind::Slow => {
+            aiming.strike(short.prop_map(|delay_ms| StatementFault::Slow { delay_ms }))
+        }
+        FaultKind::CommitLost => aiming.strike(Just(CommitFault::Lost)),
+        FaultKind::CommitAnswerLost => aiming.strike(Just(CommitFault::AnswerLost)),
+        FaultKind::ExternalAnswerLost => aiming.strike(Just(ExternalFault::AnswerLost)),
     }
 }
 
-/// Crashes at a time, or at a call that the host is known to make, on either side of it.
-fn crash(targets: &Targets, at: std::ops::Range<u64>) -> Option<BoxedStrategy<Fault>> {
-    let at_a_time = one_of(&targets.hosts)?.prop_map(|host| (host, None));
-    let where_to = match one_of(&targets.calls) {
-        None => at_a_time.boxed(),
-        Some(calls) => {
-            let sides = select(&[Side::Before, Side::After][..]);
-            let at_a_call = (calls, sides, 1..=6_u32).prop_map(|((host, call), side, nth)| {
-                let aim = Aim {
-                    host: host.clone(),
-                    call,
-                    nth,
-                    side,
-                };
-                (host, Some(aim))
-            });
-            prop_oneof![at_a_time, at_a_call].boxed()
-        }
-    };
-    let crash = (at, where_to, 50..=2_500_u64).prop_map(|(at_ms, (host, call), down_ms)| Fault {
-        trigger: Trigger { at_ms, call },
-        action: Action::Crash { host, down_ms },
-    });
-    Some(crash.boxed())
-}
-
-fn fault(trigger: BoxedStrategy<Trigger>, action: BoxedStrategy<Action>) -> BoxedStrategy<Fault> {
-    (trigger, action)
-        .prop_map(|(trigger, action)| Fault { trigger, action })
-        .boxed()
-}
-
-fn timed_trigger(at: std::ops::Range<u64>) -> BoxedStrategy<Trigger> {
-    at.prop_map(|at_ms| Trigger { at_ms, call: None }).boxed()
-}
-
-fn aimed_trigger(
+/// What faults of one schedule are aimed at, and from when on.
+struct Aiming<'a> {
+    targets: &'a Targets,
     at: std::ops::Range<u64>,
-    host: BoxedStrategy<String>,
-    call: Call,
-) -> BoxedStrategy<Trigger> {
-    (at, host, 1..=4_u32)
-        .prop_map(move |(at_ms, host, nth)| Trigger {
-            at_ms,
-            call: Some(Aim {
-                host,
-                call,
-                nth,
-                side: Side::Before,
-            }),
-        })
-        .boxed()
+}
+
+impl Aiming<'_> {
+    /// An incident at a time.
+    fn incident(
+        &self,
+        incident: impl Strategy<Value = Incident> + 'static,
+    ) -> Option<BoxedStrategy<Fault>> {
+        let fault =
+            (self.at.clone(), incident).prop_map(|(at_ms, incident)| Fault::at(at_ms, incident));
+        Some(fault.boxed())
+    }
+
+    /// A strike at one of the hosts that are known to make the call that it is typed to.
+    fn strike<F: CallFault + Into<Strike> + std::fmt::Debug + 'static>(
+        &self,
+        fault: impl Strategy<Value = F> + 'static,
+    ) -> Option<BoxedStrategy<Fault>> {
+        let host = one_of(&self.targets.making(F::CALL))?;
+        let struck = (self.at.clone(), host, 1..=4_u32, fault)
+            .prop_map(|(at_ms, host, nth, fault)| Fault::strike(at_ms, &host, nth, fault));
+        Some(struck.boxed())
+    }
+
+    /// Crashes at a time, or at a call that the host is known to make, on either side of it.
+    fn crash(&self) -> Option<BoxedStrategy<Fault>> {
+        let at_a_time = one_of(&self.targets.hosts)?.prop_map(|host| (host, None));
+        let where_to = match one_of(&self.targets.calls) {
+            None => at_a_time.boxed(),
+            Some(calls) => {
+                let sides = select(&[Side::Before, Side::After][..]);
+                let at_a_call = (calls, sides, 1..=6_u32).prop_map(|((host, call), side, nth)| {
+                    let aim = Aim {
+                        host: host.clone(),
+                        call,
+                        nth,
+                        side,
+                    };
+                    (host, Some(aim))
+                });
+                prop_oneof![at_a_time, at_a_call].boxed()
+            }
+        };
+        let crash = (self.at.clone(), where_to, 50..=2_500_u64);
+        let crash = crash.prop_map(|(at_ms, (host, aim), down_ms)| {
+            let crash = Incident::Crash { host, down_ms };
+            match aim {
+                Some(aim) => Fault::on(at_ms, aim, crash),
+                None => Fault::at(at_ms, crash),
+            }
+        });
+        Some(crash.boxed())
+    }
 }
 
 /// One of several, or `None` where there is none.

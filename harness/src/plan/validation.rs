@@ -5,6 +5,7 @@
 
 use super::Plan;
 use super::fault::{Action, Fault};
+use super::incident::Incident;
 use super::topology::{Services, instance_names, service_of};
 use crate::history::CLIENT;
 
@@ -36,11 +37,14 @@ impl Plan {
             services,
         };
         for (number, fault) in self.schedule.iter().enumerate() {
-            let wrong = too_late(fault.trigger.at_ms)
-                .or_else(|| too_late(fault.action.duration_ms()))
-                .or_else(|| wrong_target(&fault.action, &hosts, groups))
+            let wrong = too_late(fault.at_ms)
+                .or_else(|| too_late(fault.duration_ms()))
+                .or_else(|| match &fault.action {
+                    Action::Incident { incident, .. } => wrong_target(incident, &hosts, groups),
+                    Action::Strike { .. } => None,
+                })
                 .or_else(|| wrong_aim(fault, &hosts));
-            let kind = fault.action.kind();
+            let kind = fault.kind().name();
             said(format!("fault {number} ({kind})"), wrong)?;
         }
         Ok(())
@@ -87,17 +91,18 @@ fn too_late(ms: u64) -> Option<String> {
     (ms > MS_MAX).then(|| format!("begins at or lasts {ms} ms, more than a virtual day"))
 }
 
-fn wrong_target(action: &Action, hosts: &Hosts<'_>, groups: &[&str]) -> Option<String> {
-    match action {
-        Action::Crash { host, .. } | Action::Pause { host, .. } => {
+fn wrong_target(incident: &Incident, hosts: &Hosts<'_>, groups: &[&str]) -> Option<String> {
+    match incident {
+        Incident::Crash { host, .. } | Incident::Pause { host, .. } => {
             hosts.lack(host).map(|lack| format!("names {lack}"))
         }
-        Action::Partition { a, b, .. } | Action::Latency { a, b, .. } => no_link(a, b, hosts),
-        Action::OneWayPartition { from, to, .. } => no_link(from, to, hosts),
-        Action::Rebalance { group } if !groups.contains(&&**group) => Some(format!(
-            "names group `{group}`, which the system does not have"
-        )),
-        _ => None,
+        Incident::Partition { a, b, .. } | Incident::Latency { a, b, .. } => no_link(a, b, hosts),
+        Incident::OneWayPartition { from, to, .. } => no_link(from, to, hosts),
+        Incident::Rebalance { group } => (!groups.contains(&&**group))
+            .then(|| format!("names group `{group}`, which the system does not have")),
+        Incident::BrokerOutage { .. }
+        | Incident::CapacityLimit { .. }
+        | Incident::ExternalOutage { .. } => None,
     }
 }
 
@@ -111,57 +116,57 @@ fn no_link(a: &str, b: &str, hosts: &Hosts<'_>) -> Option<String> {
 }
 
 fn wrong_aim(fault: &Fault, hosts: &Hosts<'_>) -> Option<String> {
-    let Some(aim) = &fault.trigger.call else {
-        let needed = fault.action.is_for_the_port();
-        return needed.then(|| "has to aim at a port call".to_owned());
-    };
-    let lack = hosts.lack(&aim.host).filter(|_| aim.host != CLIENT);
+    let (host, _, nth) = fault.call()?;
+    let lack = hosts.lack(host).filter(|_| host != CLIENT);
     let unmet = lack.map(|lack| format!("aims at {lack}"));
-    unmet.or_else(|| {
-        (aim.nth == 0).then(|| "aims at call number 0; the first is number 1".to_owned())
-    })
+    unmet.or_else(|| (nth == 0).then(|| "aims at call number 0; the first is number 1".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fault::{Aim, Call, Side, Trigger};
-    use super::super::workload::Operation;
     use std::collections::BTreeMap;
 
+    use super::super::fault::{Aim, Side};
+    use super::super::strike::{Call, CommitFault};
+    use super::super::workload::Operation;
     use super::*;
     use crate::seed::Seed;
 
-    fn plan(at_ms: u64, aim: Option<(&str, u32)>, action: Action) -> Plan {
-        let call = aim.map(|(host, nth)| Aim {
-            host: host.to_owned(),
-            call: Call::Commit,
-            nth,
-            side: Side::Before,
-        });
+    fn plan(fault: Fault) -> Plan {
         Plan {
             seed: Seed(0),
             instances: BTreeMap::from([("relay".to_owned(), 2)]),
             workload: Vec::new(),
-            schedule: vec![Fault {
-                trigger: Trigger { at_ms, call },
-                action,
-            }],
+            schedule: vec![fault],
         }
     }
 
-    fn crash(host: &str, down_ms: u64) -> Action {
-        Action::Crash {
+    fn at_once(incident: Incident) -> Plan {
+        plan(Fault::at(0, incident))
+    }
+
+    fn commit_lost(host: &str, nth: u32) -> Plan {
+        plan(Fault::strike(0, host, nth, CommitFault::Lost))
+    }
+
+    fn crash(host: &str, down_ms: u64) -> Incident {
+        let host = host.to_owned();
+        Incident::Crash { host, down_ms }
+    }
+
+    fn cut(a: &str, b: &str) -> Incident {
+        let (a, b) = (a.to_owned(), b.to_owned());
+        Incident::Partition { a, b, for_ms: 1 }
+    }
+
+    fn crash_at_commit_of(host: &str) -> Plan {
+        let aim = Aim {
             host: host.to_owned(),
-            down_ms,
-        }
-    }
-
-    fn cut(a: &str, b: &str) -> Action {
-        Action::Partition {
-            a: a.to_owned(),
-            b: b.to_owned(),
-            for_ms: 1,
-        }
+            call: Call::Commit,
+            nth: 1,
+            side: Side::Before,
+        };
+        plan(Fault::on(0, aim, crash("billing", 10)))
     }
 
     fn fits(plan: &Plan) -> Result<(), String> {
@@ -173,10 +178,10 @@ mod tests {
     #[test]
     fn what_exists_and_ends_fits() {
         for plan in [
-            plan(0, None, crash("billing", 10)),
-            plan(0, Some(("client", 1)), Action::CommitLost),
-            plan(0, Some(("relay-2", 1)), crash("billing", 10)),
-            plan(0, None, cut("client", "broker")),
+            at_once(crash("billing", 10)),
+            at_once(cut("client", "broker")),
+            commit_lost("client", 1),
+            crash_at_commit_of("relay-2"),
         ] {
             assert_eq!(fits(&plan), Ok(()), "{plan}");
         }
@@ -184,36 +189,36 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let rebalance = Action::Rebalance {
+        let rebalance = Incident::Rebalance {
             group: "ghosts".to_owned(),
         };
         for (plan, word) in [
-            (plan(0, None, crash("ghost", 10)), "`ghost`"),
-            (plan(0, None, crash("client", 10)), "`client`"),
+            (at_once(crash("ghost", 10)), "`ghost`"),
+            (at_once(crash("client", 10)), "`client`"),
+            (at_once(crash("relay-3", 10)), "no more than 2 of `relay`"),
+            (at_once(crash("relay-4", 10)), "`relay-4`"),
             (
-                plan(0, None, crash("relay-3", 10)),
-                "no more than 2 of `relay`",
+                plan(Fault::at(u64::MAX, crash("billing", 10))),
+                "virtual day",
             ),
-            (plan(0, None, crash("relay-4", 10)), "`relay-4`"),
-            (plan(u64::MAX, None, crash("billing", 10)), "virtual day"),
-            (plan(0, None, crash("billing", u64::MAX)), "virtual day"),
-            (plan(0, None, cut("billing", "ghost")), "`ghost`"),
-            (plan(0, None, cut("billing", "billing")), "itself"),
-            (plan(0, None, rebalance), "`ghosts`"),
-            (plan(0, None, Action::CommitLost), "port call"),
-            (plan(0, Some(("ghost", 1)), Action::CommitLost), "`ghost`"),
-            (plan(0, Some(("relay", 0)), Action::CommitLost), "number 0"),
+            (at_once(crash("billing", u64::MAX)), "virtual day"),
+            (at_once(cut("billing", "ghost")), "`ghost`"),
+            (at_once(cut("billing", "billing")), "itself"),
+            (at_once(rebalance), "`ghosts`"),
+            (crash_at_commit_of("ghost"), "`ghost`"),
+            (commit_lost("ghost", 1), "`ghost`"),
+            (commit_lost("relay", 0), "number 0"),
         ] {
             let misfit = fits(&plan).unwrap_err();
             assert!(misfit.contains(word), "{misfit}");
             assert!(misfit.contains("fault 0"), "{misfit}");
         }
         for (service, instances, word) in [("ghost", 1, "`ghost`"), ("billing", 2, "1 to 1")] {
-            let mut many = plan(0, None, crash("billing", 10));
+            let mut many = at_once(crash("billing", 10));
             many.instances = BTreeMap::from([(service.to_owned(), instances)]);
             assert!(fits(&many).unwrap_err().contains(word));
         }
-        let mut late = plan(0, None, crash("billing", 10));
+        let mut late = at_once(crash("billing", 10));
         late.workload.push(Operation {
             at_ms: u64::MAX,
             operation: 0.into(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::checker::Witness;
 use crate::history::{Event, Fact, History, What};
-use crate::plan::{Action, Call};
+use crate::plan::{Action, Call, Fault};
 use crate::simulation::Run;
 
 /// How many calls near a fault are worth a try.
@@ -73,9 +73,9 @@ fn about<'h>(history: &'h History, witness: &Witness) -> BTreeSet<&'h str> {
 pub(super) fn calls(run: &Run, witness: &Witness, fault: usize) -> Vec<(String, Call)> {
     let begin = begin(run, fault);
     let chain: BTreeSet<u64> = witness.chain.iter().copied().collect();
-    let action = &run.plan.schedule[fault].action;
+    let struck = &run.plan.schedule[fault];
     let mut events: Vec<&Event> = run.history.events.iter().collect();
-    events.retain(|event| may_wait_for(action, &event.host));
+    events.retain(|event| may_wait_for(struck, &event.host));
     events.sort_by_key(|event| {
         let distance = event.at.abs_diff(begin);
         (!chain.contains(&event.index), distance, event.index)
@@ -102,18 +102,17 @@ fn begin(run: &Run, index: usize) -> Duration {
     let bit = events
         .find(|event| matches!(event.what, What::FaultBit { fault, .. } if fault == index))
         .map(|event| event.at);
-    bit.unwrap_or(Duration::from_millis(
-        run.plan.schedule[index].trigger.at_ms,
-    ))
+    bit.unwrap_or(Duration::from_millis(run.plan.schedule[index].at_ms))
 }
 
-/// A fault that strikes certain hosts waits for a call of one of these.
-fn may_wait_for(action: &Action, host: &str) -> bool {
-    match action {
-        Action::Crash { host: own, .. } | Action::Pause { host: own, .. } => own == host,
-        Action::Partition { a, b, .. } | Action::Latency { a, b, .. } => a == host || b == host,
-        Action::OneWayPartition { from, to, .. } => from == host || to == host,
-        _ => true,
+/// An incident that befalls certain hosts waits for a call of one of these.
+fn may_wait_for(fault: &Fault, host: &str) -> bool {
+    match &fault.action {
+        Action::Incident { incident, .. } => {
+            let named = incident.hosts();
+            named.is_empty() || named.contains(&host)
+        }
+        Action::Strike { .. } => false,
     }
 }
 

@@ -1,13 +1,13 @@
 //! Smaller plans: the size by which plans are compared, and candidates with few operations.
 
 use crate::plan::topology::instance_name;
-use crate::plan::{Aim, Call, Plan, Side, Trigger};
+use crate::plan::{Action, Aim, Call, Fault, Plan, Side};
 
 /// The size of a plan: faults, operations, instances, and how many calls its faults wait for. A plan
 /// is better than another only if its size comes first.
 pub(super) fn size(plan: &Plan) -> (usize, usize, u32, u32) {
-    let aims = plan.schedule.iter().filter_map(|f| f.trigger.call.as_ref());
-    let calls = aims.map(|aim| aim.nth).sum();
+    let aims = plan.schedule.iter().filter_map(Fault::call);
+    let calls = aims.map(|(_, _, nth)| nth).sum();
     let instances = plan.instances.values().sum();
     (plan.schedule.len(), plan.workload.len(), instances, calls)
 }
@@ -80,10 +80,10 @@ pub(super) fn with_early_calls(plan: &Plan) -> Vec<Plan> {
     let first = plan.workload.first().map_or(0, |own| own.at_ms);
     let mut plans = vec![plan.clone()];
     for fault in 0..plan.schedule.len() {
-        let Some(aim) = &plan.schedule[fault].trigger.call else {
+        let Some((_, call, _)) = plan.schedule[fault].call() else {
             continue;
         };
-        let counts = 1..=early_calls(aim.call);
+        let counts = 1..=early_calls(call);
         let counted = |nth| move |plan: &Plan| counting(plan, fault, nth, first);
         plans = counts
             .flat_map(|nth| plans.iter().map(counted(nth)).collect::<Vec<_>>())
@@ -97,10 +97,10 @@ pub(super) fn with_early_calls(plan: &Plan) -> Vec<Plan> {
 /// The plan with one fault counting to `nth`, from `from_ms` on at the latest.
 fn counting(plan: &Plan, fault: usize, nth: u32, from_ms: u64) -> Plan {
     let mut plan = plan.clone();
-    let trigger = &mut plan.schedule[fault].trigger;
-    trigger.at_ms = trigger.at_ms.min(from_ms);
-    if let Some(aim) = &mut trigger.call {
-        aim.nth = nth;
+    let fault = &mut plan.schedule[fault];
+    fault.at_ms = fault.at_ms.min(from_ms);
+    if let Some(own) = fault.nth_mut() {
+        *own = nth;
     }
     plan
 }
@@ -113,19 +113,17 @@ fn early_calls(call: Call) -> u32 {
     }
 }
 
-/// The plan with a fault at a time waiting for a host's call instead.
+/// The plan with an incident at a time waiting for a host's call instead.
 pub(super) fn waiting_for(plan: &Plan, fault: usize, host: &str, call: Call, side: Side) -> Plan {
     let mut plan = plan.clone();
-    let trigger = &mut plan.schedule[fault].trigger;
-    *trigger = Trigger {
-        at_ms: trigger.at_ms,
-        call: Some(Aim {
+    if let Action::Incident { on, .. } = &mut plan.schedule[fault].action {
+        *on = Some(Aim {
             host: host.to_owned(),
             call,
             nth: 1,
             side,
-        }),
-    };
+        });
+    }
     plan
 }
 
@@ -134,21 +132,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::plan::{Action, Fault, Operation};
+    use crate::plan::{Incident, Operation, PublishFault};
     use crate::seed::Seed;
 
     fn plan(operations: u64, calls: &[Option<u32>]) -> Plan {
-        let fault = |nth: &Option<u32>| Fault {
-            trigger: Trigger {
-                at_ms: 500,
-                call: nth.map(|nth| Aim {
-                    host: "relay".to_owned(),
-                    call: Call::Publish,
-                    nth,
-                    side: Side::Before,
-                }),
-            },
-            action: Action::BrokerOutage { for_ms: 10 },
+        let fault = |nth: &Option<u32>| match nth {
+            Some(nth) => Fault::strike(500, "relay", *nth, PublishFault::AckLost),
+            None => Fault::at(500, Incident::BrokerOutage { for_ms: 10 }),
         };
         Plan {
             seed: Seed(0),
@@ -179,18 +169,18 @@ mod tests {
     fn what_was_to_befall_an_instance_that_is_gone_befalls_the_first() {
         let mut three = plan(1, &[None, Some(2)]);
         three.instances = BTreeMap::from([("relay".to_owned(), 3)]);
-        for (fault, host) in [(0, "relay-3"), (1, "relay-2")] {
-            three.schedule[fault].action = Action::Crash {
-                host: host.to_owned(),
-                down_ms: 1,
-            };
-        }
+        let crash = Incident::Crash {
+            host: "relay-3".to_owned(),
+            down_ms: 1,
+        };
+        three.schedule[0] = Fault::at(0, crash);
+        three.schedule[1] = Fault::strike(0, "relay-2", 1, PublishFault::AckLost);
         let two = with_instances(&three, "relay", 2);
         let hosts = |plan: &mut Plan| -> Vec<String> {
             let hosts = plan.schedule.iter_mut().flat_map(Fault::hosts_mut);
             hosts.map(|host| host.clone()).collect()
         };
-        assert_eq!(hosts(&mut two.clone()), ["relay", "relay-2", "relay"]);
+        assert_eq!(hosts(&mut two.clone()), ["relay", "relay-2"]);
         assert!(size(&two) < size(&three) && two.instances_of("relay") == 2);
     }
 
@@ -222,7 +212,7 @@ mod tests {
         assert_eq!(plans.len(), 9);
         assert!(plans.iter().map(size).is_sorted());
         for plan in plans {
-            let at: Vec<u64> = plan.schedule.iter().map(|own| own.trigger.at_ms).collect();
+            let at: Vec<u64> = plan.schedule.iter().map(|own| own.at_ms).collect();
             assert_eq!(at, [0, 500, 0]);
         }
     }

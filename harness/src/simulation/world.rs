@@ -14,7 +14,7 @@ use crate::broker;
 use crate::external::Ledgers;
 use crate::history::{CLIENT, History, What};
 use crate::nemesis::{Armed, Command, Injection};
-use crate::plan::{Action, Call, Side, Targets};
+use crate::plan::{CallFault, Incident, Side, Targets};
 use crate::simulation::RunError;
 
 use super::clock;
@@ -427,10 +427,10 @@ impl Gate {
         }
     }
 
-    /// Opens the gate for one call, counts it, and applies the faults that strike before it.
-    pub(crate) async fn enter(&self, call: Call) -> Injection {
+    /// Opens the gate for one call, counts it, and lets happen what happens before it.
+    pub(crate) async fn enter<F: CallFault>(&self) -> Injection<F> {
         self.open().await;
-        let injection = lock(&self.world.nemesis).strike(&self.host, call, self.world.now());
+        let injection = lock(&self.world.nemesis).strike(&self.host, self.world.now());
         self.apply(&injection, Side::Before);
         if self.is_dead() {
             std::future::pending::<()>().await;
@@ -438,27 +438,37 @@ impl Gate {
         injection
     }
 
-    /// The call has had its effect: applies the faults that strike after it.
-    pub(crate) async fn leave(&self, injection: &Injection) {
+    /// The call has had its effect: lets happen what happens after it.
+    pub(crate) async fn leave<F: CallFault>(&self, injection: &Injection<F>) {
         self.apply(injection, Side::After);
         self.open().await;
     }
 
-    fn apply(&self, injection: &Injection, side: Side) {
-        for (fault, action) in injection.of_side(side) {
-            match action {
-                Action::Crash { host, .. } if **host == *self.host => {
+    /// What befalls this host itself does so before the call goes on; the rest is the nemesis' to do.
+    fn apply<F: CallFault>(&self, injection: &Injection<F>, side: Side) {
+        for (fault, incident) in injection.of_side(side) {
+            match incident {
+                Incident::Crash { host, .. } if **host == *self.host => {
                     // Said before the death, because a dead host's port records nothing.
-                    self.bit(fault, action.to_string());
+                    self.bit(fault, incident.to_string());
                     self.world.kill(&self.host);
                     lock(&self.world.nemesis).push(Command::SetOff { fault });
                 }
-                Action::Pause { host, for_ms } if **host == *self.host => {
+                Incident::Pause { host, for_ms } if **host == *self.host => {
                     let until = self.world.now() + Duration::from_millis(*for_ms);
                     self.world.pause(&self.host, fault, until);
                 }
-                _ if action.is_for_the_port() => {}
-                _ => lock(&self.world.nemesis).push(Command::SetOff { fault }),
+                Incident::Crash { .. }
+                | Incident::Pause { .. }
+                | Incident::Partition { .. }
+                | Incident::OneWayPartition { .. }
+                | Incident::Latency { .. }
+                | Incident::BrokerOutage { .. }
+                | Incident::CapacityLimit { .. }
+                | Incident::Rebalance { .. }
+                | Incident::ExternalOutage { .. } => {
+                    lock(&self.world.nemesis).push(Command::SetOff { fault });
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use sqlx::Sqlite;
 use stormglass::checker::EffectOnce;
 use stormglass::database::{Database, Probe};
 use stormglass::history::{Answer, What};
-use stormglass::plan::{Action, Fault, Trigger};
+use stormglass::plan::{Fault, Incident};
 use stormglass::simulation::{Recording, Run, RunError, run};
 use stormglass::{Host, Seed, System};
 
@@ -114,16 +114,11 @@ fn an_operation_that_panics_has_failed() {
 fn a_plan_that_names_a_host_that_does_not_exist_is_refused() {
     let system = system(notes(), idle, nothing);
     let mut plan = system.plan(Seed(0)).unwrap();
-    plan.schedule = vec![Fault {
-        trigger: Trigger {
-            at_ms: 0,
-            call: None,
-        },
-        action: Action::Pause {
-            host: "ghost".to_owned(),
-            for_ms: Duration::from_secs(1).as_millis() as u64,
-        },
-    }];
+    let pause = Incident::Pause {
+        host: "ghost".to_owned(),
+        for_ms: Duration::from_secs(1).as_millis() as u64,
+    };
+    plan.schedule = vec![Fault::at(0, pause)];
     let error = run(&system, &plan, Recording::On).unwrap_err();
     assert!(matches!(error, RunError::Misfit(_)), "{error}");
 }

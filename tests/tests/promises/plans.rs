@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use scenarios::Scenario;
 use stormglass::checker::Verdict;
 use stormglass::history::What;
-use stormglass::plan::{Action, Fault, FaultKind, Plan, Trigger};
+use stormglass::plan::{Action, Fault, FaultKind, Incident, Plan};
 use stormglass::shrink::{breaks, shrink};
 use stormglass::simulation::{Recording, Run, run};
 use stormglass::{Profile, Seed, System};
@@ -72,13 +72,7 @@ fn every_kind_of_fault_is_planned() {
     let generator = everything.generator().unwrap();
     let mut kinds = BTreeSet::new();
     for seed in (0..300).map(Seed) {
-        kinds.extend(
-            generator
-                .plan(seed)
-                .schedule
-                .iter()
-                .map(|f| f.action.kind()),
-        );
+        kinds.extend(generator.plan(seed).schedule.iter().map(Fault::kind));
     }
     assert_eq!(kinds.len(), FaultKind::ALL.len(), "{kinds:?}");
 }
@@ -172,7 +166,7 @@ fn a_plan_runs_as_many_instances_as_it_says() {
         let number = plan.instances_of("ledger");
         numbers.insert(number);
         for fault in &plan.schedule {
-            let aimed = fault.trigger.call.as_ref().map(|aim| aim.host.clone());
+            let aimed = fault.call().map(|(host, ..)| host.to_owned());
             struck.extend(aimed.filter(|host| host != "client"));
         }
         let run = recorded(&system, &plan);
@@ -213,19 +207,41 @@ fn a_failure_is_shrunk_towards_one_instance() {
 /// same call of the same host, no later than it was. A fault at a time may wait for a call; a crash
 /// or a pause, for a call of the host that it strikes.
 fn is_aimed_anew(whole: &Fault, part: &Fault) -> bool {
-    let aim = |fault: &Fault| {
-        let aim = fault.trigger.call.clone();
-        aim.map(|aim| (aim.host, aim.call, aim.side))
+    let befalls = |incident: &Incident, host: &str| match incident {
+        Incident::Crash { host: own, .. } | Incident::Pause { host: own, .. } => own == host,
+        _ => true,
     };
-    let sooner = part.trigger.at_ms <= whole.trigger.at_ms;
-    let as_it_was = part.trigger.call.is_some() || part.trigger == whole.trigger;
-    let waits = aim(whole).is_none()
-        && match (&whole.action, aim(part)) {
-            (Action::Crash { host, .. } | Action::Pause { host, .. }, Some(aim)) => aim.0 == *host,
-            _ => true,
-        };
-    let same_call = aim(whole) == aim(part) || waits;
-    whole.action == part.action && same_call && sooner && as_it_was
+    let sooner = part.at_ms <= whole.at_ms;
+    let at_once = whole.call().is_none() && part.at_ms == whole.at_ms;
+    sooner
+        && match (&whole.action, &part.action) {
+            (
+                Action::Incident { incident, on },
+                Action::Incident {
+                    incident: own,
+                    on: left,
+                },
+            ) => {
+                let aimed = match (on, left) {
+                    (None, None) => at_once,
+                    (None, Some(aim)) => befalls(incident, &aim.host),
+                    (Some(_), None) => false,
+                    (Some(whole), Some(part)) => {
+                        (&whole.host, whole.call, whole.side) == (&part.host, part.call, part.side)
+                    }
+                };
+                incident == own && aimed
+            }
+            (
+                Action::Strike { host, strike, .. },
+                Action::Strike {
+                    host: own,
+                    strike: left,
+                    ..
+                },
+            ) => host == own && strike == left,
+            _ => false,
+        }
 }
 
 /// Whether every element of `part` has a partner in `whole`, in the same order.
@@ -264,24 +280,23 @@ fn a_shrunk_plan_is_a_part_of_the_original() {
 
 /// A fault shortly before the ledger enters its last posting, at a time that holds for this workload
 /// only.
-fn before_last_entry(system: &System, seed: Seed, action: Action) -> Plan {
+fn before_last_entry(system: &System, seed: Seed, incident: Incident) -> Plan {
     let mut plan = system.plan(seed).unwrap().without_faults();
     let calm = run(system, &plan, Recording::On).unwrap();
     let mut latest_first = calm.history.events.iter().rev();
     let entered = latest_first.find(|event| matches!(event.what, What::Committed { .. }));
     let at = entered.map(|event| event.at).unwrap_or_default();
     let at_ms = u64::try_from(at.as_millis()).unwrap() - 2;
-    let trigger = Trigger { at_ms, call: None };
-    plan.schedule.push(Fault { trigger, action });
+    plan.schedule.push(Fault::at(at_ms, incident));
     plan
 }
 
 /// Shows that one posting is enough wherever this fault makes the careless ledger enter one twice.
-fn one_posting_is_left(action: &Action) {
+fn one_posting_is_left(incident: &Incident) {
     let system = postings::system("careless postings", Care::Careless);
     let mut failures = 0;
     for seed in (0..20).map(Seed) {
-        let plan = before_last_entry(&system, seed, action.clone());
+        let plan = before_last_entry(&system, seed, incident.clone());
         if let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() {
             failures += 1;
             let left = &shrunk.run.plan;
@@ -295,7 +310,7 @@ fn one_posting_is_left(action: &Action) {
 #[test]
 fn a_pause_at_a_time_holds_no_operations_back() {
     // It is long enough for the session to end meanwhile.
-    one_posting_is_left(&Action::Pause {
+    one_posting_is_left(&Incident::Pause {
         host: "ledger".to_owned(),
         for_ms: 4_000,
     });
@@ -303,7 +318,7 @@ fn a_pause_at_a_time_holds_no_operations_back() {
 
 #[test]
 fn an_outage_at_a_time_holds_no_operations_back() {
-    one_posting_is_left(&Action::BrokerOutage { for_ms: 600 });
+    one_posting_is_left(&Incident::BrokerOutage { for_ms: 600 });
 }
 
 /// Every plan with one element less.

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use insta::assert_snapshot;
 use stormglass::artefact::Divergence;
 use stormglass::explore::{Exploration, Failure, Until, explore};
-use stormglass::plan::{Action, Aim, Call, Fault, Operation, Plan, Side, Trigger};
+use stormglass::plan::{Fault, Operation, Plan, SettleFault};
 use stormglass::simulation::{Recording, Run, run};
 use stormglass::{Seed, System, narrate};
 use stormglass_tests::postings::{self, Care};
@@ -23,18 +23,7 @@ fn delivered_twice() -> Plan {
             at_ms: 100,
             operation: serde_json::json!([7, "A", 250]),
         }],
-        schedule: vec![Fault {
-            trigger: Trigger {
-                at_ms: 0,
-                call: Some(Aim {
-                    host: "ledger".to_owned(),
-                    call: Call::Settle,
-                    nth: 1,
-                    side: Side::Before,
-                }),
-            },
-            action: Action::Duplicate,
-        }],
+        schedule: vec![Fault::strike(0, "ledger", 1, SettleFault::Duplicate)],
     }
 }
 

@@ -14,7 +14,7 @@ use crate::broker::protocol::{Request, Response};
 use crate::history::SettleOutcome;
 use crate::message::{Message, Position};
 use crate::nemesis::Injection;
-use crate::plan::{Action, Call};
+use crate::plan::SettleFault;
 use crate::simulation::world::lock;
 
 /// A message that was delivered to a consumer and that it has to settle.
@@ -76,7 +76,7 @@ impl Delivery {
     async fn settle(self, wish: Wish) -> Result<(), BrokerError> {
         let broker = self.broker.clone();
         let gate = &broker.inner.gate;
-        let injection = gate.enter(Call::Settle).await;
+        let injection = gate.enter().await;
         let faults = SettleFaults::of(&injection);
         let result = match &broker.inner.profile {
             Profile::Kafka(_) => self.commit(wish, faults).await,
@@ -198,15 +198,14 @@ struct SettleFaults {
 }
 
 impl SettleFaults {
-    fn of(injection: &Injection) -> Self {
+    fn of(injection: &Injection<SettleFault>) -> Self {
         let mut faults = SettleFaults::default();
-        for (fault, action) in injection.actions() {
-            match action {
-                Action::Duplicate => faults.duplicate = Some(fault),
-                Action::DelaySettle { delay_ms } => {
+        for (fault, strike) in injection.strikes() {
+            match strike {
+                SettleFault::Duplicate => faults.duplicate = Some(fault),
+                SettleFault::Delay { delay_ms } => {
                     faults.delay = Some((fault, Duration::from_millis(*delay_ms)));
                 }
-                _ => {}
             }
         }
         faults

@@ -19,7 +19,7 @@ use crate::broker::profile::Profile;
 use crate::broker::protocol::{Request, Response};
 use crate::message::Position;
 use crate::nemesis::Injection;
-use crate::plan::{Action, Call};
+use crate::plan::ReceiveFault;
 use crate::simulation::world::lock;
 
 /// How many messages are fetched at once.
@@ -66,7 +66,7 @@ struct Held {
     handout: Handout,
     until: Instant,
     fault: usize,
-    injection: Injection,
+    injection: Injection<ReceiveFault>,
 }
 
 struct Fetching {
@@ -155,7 +155,7 @@ impl Subscription {
                 continue;
             };
             let gate = &self.broker.inner.gate;
-            let injection = gate.enter(Call::Receive).await;
+            let injection = gate.enter().await;
             if let Some((fault, hold)) = reordering(&injection) {
                 self.hold_back(place, fault, hold, injection);
                 continue;
@@ -221,7 +221,13 @@ impl Subscription {
         self.buffer.iter().position(|handout| !blocked(handout))
     }
 
-    fn hold_back(&mut self, place: usize, fault: usize, hold: Duration, injection: Injection) {
+    fn hold_back(
+        &mut self,
+        place: usize,
+        fault: usize,
+        hold: Duration,
+        injection: Injection<ReceiveFault>,
+    ) {
         if let Some(handout) = self.buffer.remove(place) {
             self.held.push(Held {
                 handout,
@@ -341,11 +347,9 @@ async fn beat(broker: Broker, membership: Arc<Membership>, interval: Duration) {
 }
 
 /// The fault that holds this delivery back, and for how long.
-fn reordering(injection: &Injection) -> Option<(usize, Duration)> {
-    injection
-        .actions()
-        .find_map(|(fault, action)| match action {
-            Action::Reorder { hold_ms } => Some((fault, Duration::from_millis(*hold_ms))),
-            _ => None,
-        })
+fn reordering(injection: &Injection<ReceiveFault>) -> Option<(usize, Duration)> {
+    let mut strikes = injection.strikes();
+    strikes.next().map(|(fault, strike)| match strike {
+        ReceiveFault::Reorder { hold_ms } => (fault, Duration::from_millis(*hold_ms)),
+    })
 }

@@ -18,7 +18,7 @@ use crate::broker::HOST;
 use crate::broker::profile::{JetStreamSettings, Profile};
 use crate::history::What;
 use crate::message::{EVENT_ID, Message, POISON};
-use crate::plan::{Action, Call};
+use crate::plan::{PublishFault, ReceiveFault, SettleFault};
 use crate::simulation::world::lock;
 
 /// What consumers and producers of a test noted, in order.
@@ -180,7 +180,7 @@ fn lost_acknowledgement_leaves_the_outcome_unknown() {
     let notes = Notes::default();
     let own = notes.clone();
     let ran = Setting::new(kafka())
-        .fault("producer", Call::Publish, 1, Action::LoseAck)
+        .strike("producer", 1, PublishFault::AckLost)
         .host("producer", move |broker| {
             let notes = own.clone();
             async move {
@@ -206,7 +206,7 @@ fn lost_acknowledgement_leaves_the_outcome_unknown() {
 #[test]
 fn poisoned_payload_keeps_key_and_headers() {
     let ran = Setting::new(jetstream())
-        .fault("producer", Call::Publish, 2, Action::Poison)
+        .strike("producer", 2, PublishFault::Poison)
         .host("producer", |broker| produce(broker, "a", 3))
         .run();
     assert_eq!(ran.bitten, [0]);
@@ -230,7 +230,7 @@ fn duplicate_comes_again_within_the_profile() {
     for (profile, refused) in [(kafka(), true), (jetstream(), false)] {
         let notes = Notes::default();
         let ran = Setting::new(profile)
-            .fault("consumer", Call::Settle, 2, Action::Duplicate)
+            .strike("consumer", 2, SettleFault::Duplicate)
             .host("producer", |broker| produce(broker, "a", 4))
             .host("consumer", consumer(&notes))
             .run();
@@ -257,12 +257,7 @@ fn late_acknowledgement_is_too_late_or_counts() {
     let run = |delay_ms| {
         let notes = Notes::default();
         let ran = Setting::new(jetstream())
-            .fault(
-                "consumer",
-                Call::Settle,
-                1,
-                Action::DelaySettle { delay_ms },
-            )
+            .strike("consumer", 1, SettleFault::Delay { delay_ms })
             .host("producer", |broker| produce(broker, "a", 2))
             .host("consumer", consumer(&notes))
             .run();
@@ -280,12 +275,7 @@ fn held_back_delivery_is_overtaken_as_far_as_the_profile_allows() {
     let run = |profile| {
         let notes = Notes::default();
         let ran = Setting::new(profile)
-            .fault(
-                "consumer",
-                Call::Receive,
-                1,
-                Action::Reorder { hold_ms: 2_000 },
-            )
+            .strike("consumer", 1, ReceiveFault::Reorder { hold_ms: 2_000 })
             .host("producer", move |broker| async move {
                 for number in 0..3 {
                     for key in KEYS {

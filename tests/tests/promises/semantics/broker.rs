@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stormglass::checker::{DlqRouting, Property, Verdict};
 use stormglass::history::What;
-use stormglass::plan::{Action, Call};
+use stormglass::plan::{Incident, PublishFault};
 use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, POISON, PublishError};
 use tokio::time::sleep;
 
@@ -41,7 +41,7 @@ fn check(seen: &Seen, log: &[&str], said: &[&str]) {
 #[test]
 fn a_lost_acknowledgement_leaves_the_message_and_the_producer_in_doubt() {
     let seen = producing()
-        .before("producer", Call::Publish, 2, Action::LoseAck)
+        .strike("producer", 2, PublishFault::AckLost)
         .run();
     check(
         &seen,
@@ -53,7 +53,7 @@ fn a_lost_acknowledgement_leaves_the_message_and_the_producer_in_doubt() {
 #[test]
 fn a_broker_at_its_capacity_refuses_and_appends_nothing() {
     let seen = producing()
-        .at_ms(500, Action::CapacityLimit { for_ms: 1_000 })
+        .at_ms(500, Incident::CapacityLimit { for_ms: 1_000 })
         .run();
     check(
         &seen,
@@ -67,7 +67,7 @@ fn a_broker_at_its_capacity_refuses_and_appends_nothing() {
 }
 
 fn cut(from: &str, to: &str) -> Seen {
-    let cut = Action::OneWayPartition {
+    let cut = Incident::OneWayPartition {
         from: from.to_owned(),
         to: to.to_owned(),
         for_ms: 800,
@@ -96,7 +96,7 @@ fn a_partition_on_the_way_there_lets_nothing_arrive() {
 #[test]
 fn a_log_outlives_its_broker() {
     let seen = producing()
-        .at_ms(500, Action::BrokerOutage { for_ms: 300 })
+        .at_ms(500, Incident::BrokerOutage { for_ms: 300 })
         .run();
     assert_eq!(
         seen.log("notes"),
@@ -165,7 +165,7 @@ fn a_poison_payload_comes_again_until_it_is_parked() {
                     idle().await
                 })
         })
-        .before("producer", Call::Publish, 2, Action::Poison)
+        .strike("producer", 2, PublishFault::Poison)
         .run();
     let poison = String::from_utf8_lossy(POISON);
     assert_eq!(seen.log("readers.dlq"), [poison], "{}", seen.text());

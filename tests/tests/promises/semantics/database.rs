@@ -6,7 +6,7 @@ use sqlx::Sqlite;
 use stormglass::Host;
 use stormglass::database::{Database, Pool, Probe};
 use stormglass::history::What;
-use stormglass::plan::{Action, Call};
+use stormglass::plan::{CommitFault, Incident, PublishFault, StatementFault, Strike};
 use tokio::time::sleep;
 
 use super::stage::{Seen, Stage, idle};
@@ -61,8 +61,8 @@ const ADA: Writing = Writing {
     held_for: Duration::ZERO,
 };
 
-fn struck(call: Call, action: Action) -> Seen {
-    let seen = writers(&[ADA]).before("ada", call, 1, action).run();
+fn struck(strike: impl Into<Strike>) -> Seen {
+    let seen = writers(&[ADA]).strike("ada", 1, strike).run();
     assert_eq!(seen.run.bitten, [0], "{}", seen.text());
     seen
 }
@@ -71,14 +71,14 @@ const LOST: &str = "failed: error communicating with database: connection to the
 
 #[test]
 fn a_lost_commit_writes_nothing_and_fails() {
-    let seen = struck(Call::Commit, Action::CommitLost);
+    let seen = struck(CommitFault::Lost);
     assert!(seen.notes().is_empty());
     assert_eq!(seen.said("ada"), [LOST]);
 }
 
 #[test]
 fn a_commit_whose_answer_is_lost_stands_and_fails_all_the_same() {
-    let seen = struck(Call::Commit, Action::CommitAnswerLost);
+    let seen = struck(CommitFault::AnswerLost);
     assert_eq!(seen.notes(), ["ada"]);
     assert_eq!(seen.said("ada"), [LOST]);
 }
@@ -127,14 +127,14 @@ fn a_transaction_in_plain_sql_is_observed_when_it_commits() {
 
 #[test]
 fn a_transaction_in_plain_sql_is_struck_as_a_whole() {
-    let struck = |action| {
-        let seen = plain_sql().before("ada", Call::Commit, 1, action).run();
+    let struck = |strike: CommitFault| {
+        let seen = plain_sql().strike("ada", 1, strike).run();
         assert_eq!(seen.run.bitten, [0], "{}", seen.text());
         assert_eq!(seen.said("ada"), [LOST]);
         seen
     };
-    assert!(struck(Action::CommitLost).notes().is_empty());
-    let seen = struck(Action::CommitAnswerLost);
+    assert!(struck(CommitFault::Lost).notes().is_empty());
+    let seen = struck(CommitFault::AnswerLost);
     assert_eq!(seen.notes(), ["one", "two"]);
 }
 
@@ -180,15 +180,13 @@ fn a_nested_transaction_is_a_savepoint() {
     assert_eq!(seen.said("ada"), ["written"]);
     assert_eq!(seen.notes(), ["outer", "kept"]);
     // What a nested transaction kept goes with the outer one.
-    let seen = stage()
-        .before("ada", Call::Commit, 1, Action::CommitLost)
-        .run();
+    let seen = stage().strike("ada", 1, CommitFault::Lost).run();
     assert!(seen.notes().is_empty(), "{}", seen.text());
 }
 
 #[test]
 fn a_failed_statement_fails_its_transaction() {
-    let seen = struck(Call::Statement, Action::StatementError);
+    let seen = struck(StatementFault::Error);
     assert!(seen.notes().is_empty());
     assert_eq!(seen.said("ada"), [LOST]);
 }
@@ -196,7 +194,7 @@ fn a_failed_statement_fails_its_transaction() {
 #[test]
 fn a_slow_statement_is_slow_in_virtual_time() {
     let seen = writers(&[ADA])
-        .before("ada", Call::Statement, 2, Action::Slow { delay_ms: 700 })
+        .strike("ada", 2, StatementFault::Slow { delay_ms: 700 })
         .run();
     assert_eq!(seen.notes(), ["ada"]);
     let written = seen.said_at("ada", "written");
@@ -212,10 +210,8 @@ fn a_lock_is_waited_for_and_given_up_after_five_seconds() {
             "failed: error returned from database: database is locked",
         ),
     ] {
-        let locked = Action::Locked { for_ms };
-        let seen = writers(&[ADA])
-            .before("ada", Call::Statement, 2, locked)
-            .run();
+        let locked = StatementFault::Locked { for_ms };
+        let seen = writers(&[ADA]).strike("ada", 2, locked).run();
         assert_eq!(seen.said("ada"), [said]);
         let waited = seen.said_at("ada", said).as_millis();
         let expected = 100 + u128::from(for_ms.min(5_000));
@@ -254,11 +250,11 @@ fn two_writers_of_one_sqlite_file_wait_in_virtual_time() {
 #[test]
 fn a_fault_that_meets_no_call_has_not_bitten() {
     let seen = writers(&[ADA])
-        .before("ada", Call::Commit, 2, Action::CommitLost)
-        .before("ada", Call::Publish, 1, Action::LoseAck)
+        .strike("ada", 2, CommitFault::Lost)
+        .strike("ada", 1, PublishFault::AckLost)
         .at_ms(
             100,
-            Action::ExternalOutage {
+            Incident::ExternalOutage {
                 provider: "nobody".to_owned(),
                 for_ms: 100,
             },

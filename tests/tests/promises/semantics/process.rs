@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::Sqlite;
 use stormglass::database::{Database, Pool};
 use stormglass::history::{Event, SettleOutcome, What};
-use stormglass::plan::{Action, Call};
+use stormglass::plan::{Call, Incident};
 use stormglass::simulation::Settings;
 use stormglass::{Broker, Group, Host, Message, Profile};
 use tokio::time::sleep;
@@ -260,7 +260,7 @@ async fn slow_worker(host: Host) -> Result<(), String> {
 }
 
 fn paused_for_six_seconds(profile: Profile) -> super::stage::Seen {
-    let pause = Action::Pause {
+    let pause = Incident::Pause {
         host: "worker".to_owned(),
         for_ms: 6_000,
     };

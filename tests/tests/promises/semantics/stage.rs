@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stormglass::history::{Event, What};
-use stormglass::plan::{Action, Aim, Call, Fault, Operation, Plan, Side, Trigger};
+use stormglass::plan::{Aim, Call, Fault, Incident, Operation, Plan, Side, Strike};
 use stormglass::simulation::{Recording, Run, Settings, run};
 use stormglass::{Host, Profile, Seed, System};
 
@@ -48,33 +48,37 @@ impl Stage {
         self
     }
 
-    /// A fault at a time.
-    pub(super) fn at_ms(mut self, at_ms: u64, action: Action) -> Self {
-        let trigger = Trigger { at_ms, call: None };
-        self.faults.push(Fault { trigger, action });
+    /// An incident at a time.
+    pub(super) fn at_ms(mut self, at_ms: u64, incident: Incident) -> Self {
+        self.faults.push(Fault::at(at_ms, incident));
         self
     }
 
-    /// A fault before the nth call of a host.
-    pub(super) fn before(self, host: &str, call: Call, nth: u32, action: Action) -> Self {
-        self.aimed(host, call, nth, Side::Before, action)
+    /// A strike at the nth call of a host.
+    pub(super) fn strike(mut self, host: &str, nth: u32, strike: impl Into<Strike>) -> Self {
+        self.faults.push(Fault::strike(0, host, nth, strike));
+        self
     }
 
-    /// A fault after the nth call of a host.
-    pub(super) fn after(self, host: &str, call: Call, nth: u32, action: Action) -> Self {
-        self.aimed(host, call, nth, Side::After, action)
+    /// An incident before the nth call of a host.
+    pub(super) fn before(self, host: &str, call: Call, nth: u32, incident: Incident) -> Self {
+        self.aimed(host, call, nth, Side::Before, incident)
     }
 
-    fn aimed(mut self, host: &str, call: Call, nth: u32, side: Side, action: Action) -> Self {
+    /// An incident after the nth call of a host.
+    pub(super) fn after(self, host: &str, call: Call, nth: u32, incident: Incident) -> Self {
+        self.aimed(host, call, nth, Side::After, incident)
+    }
+
+    fn aimed(mut self, host: &str, call: Call, nth: u32, side: Side, incident: Incident) -> Self {
         let host = host.to_owned();
-        let call = Some(Aim {
+        let aim = Aim {
             host,
             call,
             nth,
             side,
-        });
-        let trigger = Trigger { at_ms: 0, call };
-        self.faults.push(Fault { trigger, action });
+        };
+        self.faults.push(Fault::on(0, aim, incident));
         self
     }
 
@@ -178,8 +182,8 @@ impl Seen {
 }
 
 /// A crash of a host.
-pub(super) fn crash(host: &str, down_ms: u64) -> Action {
-    Action::Crash {
+pub(super) fn crash(host: &str, down_ms: u64) -> Incident {
+    Incident::Crash {
         host: host.to_owned(),
         down_ms,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use stormglass::Host;
 use stormglass::history::{ExternalOutcome, What};
-use stormglass::plan::{Action, Call};
+use stormglass::plan::{ExternalFault, Incident};
 use tokio::time::sleep;
 
 use super::stage::{Seen, Stage, idle};
@@ -48,9 +48,7 @@ fn ledger(seen: &Seen) -> Vec<(ExternalOutcome, bool)> {
 
 #[test]
 fn a_lost_answer_leaves_its_entry_in_the_ledger() {
-    let seen = debt()
-        .before("debtor", Call::External, 1, Action::ExternalAnswerLost)
-        .run();
+    let seen = debt().strike("debtor", 1, ExternalFault::AnswerLost).run();
     let expected = [
         (ExternalOutcome::Booked, false),
         (ExternalOutcome::Repeated, true),
@@ -62,7 +60,7 @@ fn a_lost_answer_leaves_its_entry_in_the_ledger() {
 
 #[test]
 fn an_unreachable_third_party_books_nothing() {
-    let outage = Action::ExternalOutage {
+    let outage = Incident::ExternalOutage {
         provider: "bank".to_owned(),
         for_ms: 400,
     };

@@ -15,7 +15,7 @@ use crate::broker::profile::Profile;
 use crate::broker::{HOST, serve};
 use crate::history::{Description, GroupDescription, History, What};
 use crate::nemesis::Armed;
-use crate::plan::{Action, Aim, Call, Fault, Plan, Side, Trigger};
+use crate::plan::{Fault, Plan, Strike};
 use crate::seed::Seed;
 use crate::simulation::Recording;
 use crate::simulation::clock;
@@ -61,18 +61,8 @@ impl Setting {
         self
     }
 
-    pub(super) fn fault(mut self, host: &str, call: Call, nth: u32, action: Action) -> Self {
-        let aim = Aim {
-            host: host.to_owned(),
-            call,
-            nth,
-            side: Side::Before,
-        };
-        let trigger = Trigger {
-            at_ms: 0,
-            call: Some(aim),
-        };
-        self.schedule.push(Fault { trigger, action });
+    pub(super) fn strike(mut self, host: &str, nth: u32, strike: impl Into<Strike>) -> Self {
+        self.schedule.push(Fault::strike(0, host, nth, strike));
         self
     }
 

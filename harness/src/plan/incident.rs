@@ -1,0 +1,172 @@
+//! Incidents: what befalls machines, links, the broker or a third party.
+//!
+//! What hits a single port call is a strike.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::Told;
+use super::schedule::FaultKind;
+
+/// What befalls machines, links, the broker or a third party. Durations are virtual milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Incident {
+    /// The host loses its memory and its connections, and starts again after `down_ms`.
+    Crash {
+        /// The host.
+        host: String,
+        /// How long it stays down.
+        down_ms: u64,
+    },
+    /// The host stands still for `for_ms` and then goes on as if nothing had happened.
+    Pause {
+        /// The host.
+        host: String,
+        /// How long it lasts.
+        for_ms: u64,
+    },
+    /// No segment passes between two hosts.
+    Partition {
+        /// One end.
+        a: String,
+        /// The other end.
+        b: String,
+        /// How long it lasts.
+        for_ms: u64,
+    },
+    /// No segment passes from one host to another; the way back is open.
+    OneWayPartition {
+        /// The sending host.
+        from: String,
+        /// The receiving host.
+        to: String,
+        /// How long it lasts.
+        for_ms: u64,
+    },
+    /// Every segment between two hosts takes `latency_ms`.
+    Latency {
+        /// One end.
+        a: String,
+        /// The other end.
+        b: String,
+        /// How long every segment takes.
+        latency_ms: u64,
+        /// How long it lasts.
+        for_ms: u64,
+    },
+    /// The broker's process dies and starts again after `for_ms`.
+    BrokerOutage {
+        /// How long it lasts.
+        for_ms: u64,
+    },
+    /// The broker refuses every publish.
+    CapacityLimit {
+        /// How long it lasts.
+        for_ms: u64,
+    },
+    /// A consumer group gets a new generation. Kafka only: JetStream has no generations.
+    Rebalance {
+        /// The consumer group.
+        group: String,
+    },
+    /// A third party cannot be reached.
+    ExternalOutage {
+        /// The third party.
+        provider: String,
+        /// How long it lasts.
+        for_ms: u64,
+    },
+}
+
+impl Incident {
+    pub(super) fn told(&self) -> Told {
+        match self {
+            Incident::Crash { host, down_ms: ms } => {
+                let text = format!("crash {host}, down for {ms} ms");
+                (FaultKind::Crash, *ms, text)
+            }
+            Incident::Pause { host, for_ms: ms } => {
+                (FaultKind::Pause, *ms, format!("pause {host} for {ms} ms"))
+            }
+            Incident::Partition { a, b, for_ms: ms } => {
+                let text = format!("partition {a} <-/-> {b} for {ms} ms");
+                (FaultKind::Partition, *ms, text)
+            }
+            Incident::OneWayPartition {
+                from,
+                to,
+                for_ms: ms,
+            } => {
+                let text = format!("partition {from} -/-> {to} for {ms} ms");
+                (FaultKind::OneWayPartition, *ms, text)
+            }
+            Incident::Latency {
+                a,
+                b,
+                latency_ms,
+                for_ms: ms,
+            } => {
+                let text = format!("latency {a} <-> {b} of {latency_ms} ms for {ms} ms");
+                (FaultKind::Latency, *ms, text)
+            }
+            Incident::BrokerOutage { for_ms: ms } => (
+                FaultKind::BrokerOutage,
+                *ms,
+                format!("broker outage for {ms} ms"),
+            ),
+            Incident::CapacityLimit { for_ms: ms } => (
+                FaultKind::CapacityLimit,
+                *ms,
+                format!("capacity limit for {ms} ms"),
+            ),
+            Incident::Rebalance { group } => {
+                (FaultKind::Rebalance, 0, format!("rebalance {group}"))
+            }
+            Incident::ExternalOutage {
+                provider,
+                for_ms: ms,
+            } => {
+                let text = format!("{provider} unreachable for {ms} ms");
+                (FaultKind::ExternalOutage, *ms, text)
+            }
+        }
+    }
+
+    /// How long it lasts once it has begun, in virtual milliseconds.
+    pub(crate) fn duration_ms(&self) -> u64 {
+        self.told().1
+    }
+
+    /// The hosts that it befalls, where it befalls certain ones.
+    pub(crate) fn hosts(&self) -> Vec<&str> {
+        match self {
+            Incident::Crash { host, .. } | Incident::Pause { host, .. } => vec![host],
+            Incident::Partition { a, b, .. } | Incident::Latency { a, b, .. } => vec![a, b],
+            Incident::OneWayPartition { from, to, .. } => vec![from, to],
+            Incident::BrokerOutage { .. }
+            | Incident::CapacityLimit { .. }
+            | Incident::Rebalance { .. }
+            | Incident::ExternalOutage { .. } => Vec::new(),
+        }
+    }
+
+    pub(super) fn hosts_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Incident::Crash { host, .. } | Incident::Pause { host, .. } => vec![host],
+            Incident::Partition { a, b, .. } | Incident::Latency { a, b, .. } => vec![a, b],
+            Incident::OneWayPartition { from, to, .. } => vec![from, to],
+            Incident::BrokerOutage { .. }
+            | Incident::CapacityLimit { .. }
+            | Incident::Rebalance { .. }
+            | Incident::ExternalOutage { .. } => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told().2)
+    }
+}

@@ -1,0 +1,239 @@
+//! Strikes: what becomes of one port call, typed to the call.
+//!
+//! So a commit that is lost at a publish cannot be written. What befalls more than one call is an
+//! incident.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::Told;
+use super::schedule::FaultKind;
+
+/// What becomes of one publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishFault {
+    /// The broker appends the message, and the producer never hears of it.
+    AckLost,
+    /// The payload becomes bytes that nobody can decode.
+    Poison,
+}
+
+/// What becomes of one delivery on its way to the application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiveFault {
+    /// It is held back while others go on.
+    Reorder {
+        /// For how long.
+        hold_ms: u64,
+    },
+}
+
+/// What becomes of one settlement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettleFault {
+    /// It has no effect, and the message is delivered again.
+    Duplicate,
+    /// It arrives later.
+    Delay {
+        /// How much later.
+        delay_ms: u64,
+    },
+}
+
+/// What becomes of one statement, the beginning of a transaction included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatementFault {
+    /// It fails.
+    Error,
+    /// The database is locked by somebody else for so long.
+    Locked {
+        /// How long it lasts.
+        for_ms: u64,
+    },
+    /// It takes so much longer.
+    Slow {
+        /// How much longer.
+        delay_ms: u64,
+    },
+}
+
+/// What becomes of one commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitFault {
+    /// It fails, and nothing was written.
+    Lost,
+    /// It succeeds, and the caller is told that it failed.
+    AnswerLost,
+}
+
+/// What becomes of one call to a third party.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExternalFault {
+    /// The third party books the call, and the caller never hears of it.
+    AnswerLost,
+}
+
+/// The faults of one kind of call.
+pub(crate) trait CallFault: Clone {
+    /// The call.
+    const CALL: Call;
+
+    /// What a strike does to such a call, if it hits one.
+    fn of(strike: &Strike) -> Option<&Self>;
+}
+
+macro_rules! calls {
+    ($($call:ident $fault:ident $name:literal $doc:literal;)*) => {
+        /// The ports at which a fault can strike.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Call {
+            $(#[doc = $doc] $call,)*
+        }
+
+        /// What becomes of one port call, by the kind of call.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Strike {
+            $(#[doc = $doc] $call($fault),)*
+        }
+
+        impl Call {
+            fn name(self) -> &'static str {
+                match self { $(Call::$call => $name,)* }
+            }
+        }
+
+        impl Strike {
+            /// The call that it hits.
+            pub fn call(&self) -> Call {
+                match self { $(Strike::$call(_) => Call::$call,)* }
+            }
+
+            pub(super) fn told(&self) -> Told {
+                match self { $(Strike::$call(fault) => fault.told(),)* }
+            }
+        }
+
+        $(impl CallFault for $fault {
+            const CALL: Call = Call::$call;
+
+            fn of(strike: &Strike) -> Option<&Self> {
+                match strike {
+                    Strike::$call(fault) => Some(fault),
+                    _ => None,
+                }
+            }
+        }
+
+        impl fmt::Display for $fault {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.told().2)
+            }
+        }
+
+        impl From<$fault> for Strike {
+            fn from(fault: $fault) -> Self {
+                Strike::$call(fault)
+            }
+        })*
+    };
+}
+
+calls! {
+    Publish PublishFault "publish" "Publishing a message.";
+    Receive ReceiveFault "receive" "A delivery reaching the application.";
+    Settle SettleFault "settle" "Settling a delivery.";
+    Statement StatementFault "statement" "A statement on a database, the beginning of a transaction included.";
+    Commit CommitFault "commit" "The commit of a transaction.";
+    External ExternalFault "external call" "A call to a third party.";
+}
+
+impl PublishFault {
+    fn told(&self) -> Told {
+        match self {
+            PublishFault::AckLost => (FaultKind::LoseAck, 0, "lost ack".to_owned()),
+            PublishFault::Poison => (FaultKind::Poison, 0, "poison".to_owned()),
+        }
+    }
+}
+
+impl ReceiveFault {
+    fn told(&self) -> Told {
+        match self {
+            ReceiveFault::Reorder { hold_ms: ms } => {
+                let text = format!("reorder, held back for {ms} ms");
+                (FaultKind::Reorder, *ms, text)
+            }
+        }
+    }
+}
+
+impl SettleFault {
+    fn told(&self) -> Told {
+        match self {
+            SettleFault::Duplicate => (FaultKind::Duplicate, 0, "duplicate".to_owned()),
+            SettleFault::Delay { delay_ms: ms } => (
+                FaultKind::DelaySettle,
+                *ms,
+                format!("settlement delayed by {ms} ms"),
+            ),
+        }
+    }
+}
+
+impl StatementFault {
+    fn told(&self) -> Told {
+        match self {
+            StatementFault::Error => (FaultKind::StatementError, 0, "statement error".to_owned()),
+            StatementFault::Locked { for_ms: ms } => (
+                FaultKind::Locked,
+                *ms,
+                format!("database locked for {ms} ms"),
+            ),
+            StatementFault::Slow { delay_ms: ms } => (
+                FaultKind::Slow,
+                *ms,
+                format!("slow statement, {ms} ms longer"),
+            ),
+        }
+    }
+}
+
+impl CommitFault {
+    fn told(&self) -> Told {
+        match self {
+            CommitFault::Lost => (FaultKind::CommitLost, 0, "commit lost".to_owned()),
+            CommitFault::AnswerLost => (
+                FaultKind::CommitAnswerLost,
+                0,
+                "commit answer lost".to_owned(),
+            ),
+        }
+    }
+}
+
+impl ExternalFault {
+    fn told(&self) -> Told {
+        match self {
+            ExternalFault::AnswerLost => (
+                FaultKind::ExternalAnswerLost,
+                0,
+                "external answer lost".to_owned(),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
