@@ -60,6 +60,7 @@ impl System {
         if many == Some(0) {
             return Err(say(&"STORMGLASS_SEEDS is 0: explore at least one seed"));
         }
+        self.refuse_untestable().map_err(|error| say(&error))?;
         let begun = Instant::now();
         let kept = match one {
             None => self.check_kept()?,

@@ -12,6 +12,7 @@ mod entity_order;
 mod log;
 mod no_ghost_event;
 mod no_lost_event;
+mod operations;
 mod placements;
 #[cfg(test)]
 mod test_history;
@@ -29,6 +30,8 @@ pub use entity_order::EntityOrder;
 pub use log::Log;
 pub use no_ghost_event::NoGhostEvent;
 pub use no_lost_event::NoLostEvent;
+pub(crate) use operations::OPERATIONS;
+pub use operations::Operations;
 
 use crate::history::History;
 

@@ -36,6 +36,7 @@ use crate::simulation::settings::Recording;
 use crate::simulation::world::{Gate, World, lock};
 use driver::complete;
 use probe::Watch;
+use statement::{Effect, has_changed, writes_only};
 
 /// One database of a system under test.
 #[derive(Clone, Debug)]
@@ -44,6 +45,7 @@ pub struct Database {
     pub(crate) schema: Schema,
     pub(crate) probes: Vec<Probe>,
     pub(crate) views: Vec<View>,
+    pub(crate) background: Vec<String>,
 }
 
 impl Database {
@@ -54,6 +56,7 @@ impl Database {
             schema: schema.into(),
             probes: Vec::new(),
             views: Vec::new(),
+            background: Vec::new(),
         }
     }
 
@@ -71,6 +74,14 @@ impl Database {
     #[must_use]
     pub fn probe(mut self, probe: Probe) -> Self {
         self.probes.push(probe);
+        self
+    }
+
+    /// A table that is written in the background, such as leases that are renewed: a commit that wrote
+    /// nothing else does not keep a healed run alive. See [`System::background`](crate::System::background).
+    #[must_use]
+    pub fn background(mut self, table: &str) -> Self {
+        self.background.push(table.to_owned());
         self
     }
 
@@ -117,6 +128,7 @@ struct Observer {
     connection: AnyConnection,
     watches: Vec<Watch>,
     views: Vec<View>,
+    background: Vec<String>,
 }
 
 impl Databases {
@@ -142,6 +154,7 @@ impl Databases {
                 connection,
                 watches: database.probes.iter().cloned().map(Watch::new).collect(),
                 views: database.views.clone(),
+                background: database.background.clone(),
             };
             observers.insert(database.name.clone(), observer);
         }
@@ -175,9 +188,26 @@ impl Databases {
             .join(", ")
     }
 
+    /// What a statement that touched this many rows has changed.
+    fn effect(&self, name: &Arc<str>, sql: &str, rows: u64) -> Effect {
+        if !has_changed(sql, rows) {
+            return Effect::None;
+        }
+        let observers = lock(&self.observers);
+        let background = observers.get(name).map_or(&[][..], |own| &own.background);
+        match writes_only(sql, background) {
+            true => Effect::Background,
+            false => Effect::Change,
+        }
+    }
+
     /// A transaction that wrote something was committed: the probes look. A probe that cannot be read
     /// is no business of the service's; it ends the run.
-    fn committed(&self, gate: &Gate, name: &Arc<str>) {
+    fn committed(&self, gate: &Gate, name: &Arc<str>, effect: Effect) {
+        if effect != Effect::None && !gate.is_dead() {
+            let is_background = effect == Effect::Background;
+            gate.world().changed(gate.host(), name, is_background);
+        }
         if gate.world().recording() != Recording::On {
             return;
         }

@@ -218,6 +218,10 @@ impl Tally {
 /// The lowest seed whose run came to no result, and why; not if the exploration ended before it.
 pub fn explore(system: &System, exploration: &Exploration<'_>) -> Result<Tally, ExploreError> {
     let first = exploration.first;
+    system.refuse_untestable().map_err(|error| ExploreError {
+        seed: first,
+        error: error.into(),
+    })?;
     let generator = system
         .generator()
         .map_err(|error| ExploreError { seed: first, error })?;

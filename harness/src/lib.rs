@@ -90,4 +90,4 @@ pub use external::{External, ExternalError};
 pub use message::{CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Message, POISON, Position};
 pub use seed::{Seed, SeedParseError};
 pub use simulation::Host;
-pub use system::{Group, System};
+pub use system::{Group, Misuse, System};

@@ -139,7 +139,7 @@ fn kind(what: &What) -> RowKind {
         What::HostStarted { .. }
         | What::HostExited { .. }
         | What::HealBegan
-        | What::Quiet
+        | What::Quiet { .. }
         | What::LivenessBoundReached { .. } => RowKind::Run,
         What::Committed { .. }
         | What::RolledBack { .. }

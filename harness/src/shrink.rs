@@ -159,7 +159,7 @@ impl Search<'_> {
         let run = match run(self.system, &candidate, Recording::On) {
             Ok(run) => run,
             // A smaller plan may bring out another mistake of the system's, which is not this one.
-            Err(RunError::Panicked(_)) => {
+            Err(RunError::Panicked(_) | RunError::Hang(_)) => {
                 self.rejected.insert(print);
                 return Ok(false);
             }

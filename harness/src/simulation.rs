@@ -2,9 +2,10 @@
 //!
 //! Reading order: `host` what a service is handed, `world` what all hosts share, `hermetic`
 //! and `clock` what makes a run repeatable, `net` and `http` the simulated network, `logs`
-//! what becomes of log lines, `panics` of panics. Only this folder and the broker's two ends name turmoil.
+//! what becomes of log lines, `panics` of panics, `quiescence` and `obligations` when a run is over, `watch` that it goes on, `cores` where. Only this folder and the broker's two ends name turmoil.
 
 pub(crate) mod clock;
+mod cores;
 mod error;
 pub(crate) mod hermetic;
 mod host;
@@ -14,11 +15,13 @@ mod logs;
 mod net;
 mod obligations;
 mod panics;
+mod quiescence;
 pub(crate) mod settings;
+mod watch;
 pub(crate) mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures::FutureExt;
@@ -29,20 +32,27 @@ pub use http::{HttpError, Request, Response};
 pub use io::{Arguments, Io, IoCall};
 pub use net::{TcpListener, TcpStream};
 pub use settings::{Recording, Settings};
+pub use watch::Hang;
 
 use crate::broker;
-use crate::database::{Databases, Engine, Store};
+use crate::database::{Databases, Engine, Store, StoreError};
 use crate::history::{Answer, CLIENT, Digest, History, What};
 use crate::nemesis::{Armed, Command, Intervention, Nemesis};
 use crate::plan::{Plan, Targets};
 use crate::system::{Handler, System, panic_text};
+use cores::Core;
 use hermetic::Hermetic;
+use quiescence::Quiescence;
+use watch::{OnHost, Pulse};
 use world::{Gate, World, lock};
 
 /// How long a fault that waits for a call is given before the run heals.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a supervisor waits before it starts a service again that ended by itself.
 const SUPERVISOR_DELAY: Duration = Duration::from_secs(1);
+
+/// How often a service may fail to start in a run without faults before that is all that is said.
+const STARTS_IN_VAIN_MAX: u64 = 3;
 
 /// What one run left behind.
 #[derive(Clone, Debug)]
@@ -89,17 +99,31 @@ fn on_fresh_thread(
 ) -> Result<(Run, Targets), RunError> {
     warn_without_tokio_unstable();
     logs::keep_listening();
+    system.refuse_misuse()?;
     let engine = Engine::from_environment()?;
+    engine.prepare();
     system.fits(plan)?;
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name(format!("run {}", plan.seed));
-        let spawned = thread.spawn_scoped(scope, || simulate(system, plan, recording, &engine));
-        match spawned.map(|run| run.join()) {
-            Ok(Ok(run)) => run,
-            Ok(Err(panic)) => Err(RunError::Panicked(panic_text(&*panic).to_owned())),
-            Err(error) => Err(RunError::Store(error.into())),
+    let pulse = Arc::new(Pulse::default());
+    let (tell, told) = mpsc::sync_channel(1);
+    let run = {
+        let (system, plan, pulse) = (system.clone(), plan.clone(), pulse.clone());
+        move || {
+            let _core = Core::claim();
+            let _told = Pulse::of_this_thread(&pulse);
+            let _ = tell.send(simulate(&system, &plan, recording, &engine));
         }
-    })
+    };
+    let thread = std::thread::Builder::new().name(format!("run {}", plan.seed));
+    let thread = thread.spawn(run).map_err(StoreError::from)?;
+    let result = pulse.watch(&told, system.settings.patience)?;
+    // Nothing of a run may still be at work when the next one begins.
+    match (thread.join(), result) {
+        (Ok(()), Some(result)) => result,
+        (Err(panic), _) => Err(RunError::Panicked(panic_text(&*panic).to_owned())),
+        (Ok(()), None) => Err(RunError::Panicked(
+            "the run ended without a result".to_owned(),
+        )),
+    }
 }
 
 fn warn_without_tokio_unstable() {
@@ -142,6 +166,7 @@ fn simulate(
         Armed::new(plan),
         recording,
     ));
+    world.quiescence(|seen| seen.set_background(system.background_hosts_of(plan)));
     let _logs = (recording == Recording::On).then(|| logs::capture(world.clone()));
 
     let mut machines = Machines::new(system, plan, &world, &databases);
@@ -219,28 +244,37 @@ impl Course<'_> {
             if world.has_failed() {
                 return;
             }
-            let Some(waiting_for) = self.waiting_for(machines, world) else {
-                return world.record(&harness, What::Quiet);
-            };
+            if self.is_quiet(machines, world) {
+                let background = world.quiescence(|seen| seen.background());
+                return world.record(&harness, What::Quiet { background });
+            }
             if machines.now() >= bound {
+                let waiting_for = self.waiting_for(machines, world);
                 return world.record(&harness, What::LivenessBoundReached { waiting_for });
             }
         }
     }
 
-    /// What keeps the system from being quiet, or `None` if it is.
-    fn waiting_for(&self, machines: &Machines<'_>, world: &World) -> Option<String> {
-        let still = machines.now().saturating_sub(world.last_activity());
-        if still < self.settings.quiet {
-            return Some("something still happens all the time".to_owned());
-        }
+    fn is_quiet(&self, machines: &Machines<'_>, world: &World) -> bool {
+        let now = machines.now();
+        world.quiescence(|seen| seen.is_still(now, self.settings) && seen.obligations().are_met())
+            && *lock(&self.unanswered) == 0
+            && lock(&world.broker).is_idle()
+    }
+
+    /// What keeps the system from being quiet.
+    fn waiting_for(&self, machines: &Machines<'_>, world: &World) -> String {
+        let now = machines.now();
         let unanswered = *lock(&self.unanswered);
-        if unanswered > 0 {
-            return Some(format!("{unanswered} operations without an answer"));
-        }
-        world
-            .unpublished()
-            .or_else(|| lock(&world.broker).backlog())
+        let reasons = [
+            world.quiescence(|seen| seen.failing(now)),
+            (unanswered > 0).then(|| format!("{unanswered} operations without an answer")),
+            world.quiescence(|seen| seen.obligations().outstanding()),
+            lock(&world.broker).backlog(),
+            world.quiescence(|seen| seen.unending(now)),
+        ];
+        let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+        reasons.join("; ")
     }
 }
 
@@ -250,6 +284,8 @@ struct Machines<'a> {
     nemesis: Nemesis,
     world: Arc<World>,
     usual_latency: Duration,
+    /// Whether the plan has no faults.
+    is_calm: bool,
     restarts: Vec<(Duration, String)>,
 }
 
@@ -289,12 +325,12 @@ impl<'a> Machines<'a> {
                 logs::this_host(&name);
                 let own = Host::new(gate.clone(), service, &instances, databases.clone());
                 let software = factory(own);
-                async move {
+                OnHost::new(name.clone(), async move {
                     let error = software.await.err();
                     gate.record(What::HostExited { error });
                     gate.exited();
                     Ok(())
-                }
+                })
             });
         }
         Machines {
@@ -302,6 +338,7 @@ impl<'a> Machines<'a> {
             nemesis: Nemesis::new(plan, broker::HOST),
             world: world.clone(),
             usual_latency: settings.latency_max,
+            is_calm: plan.schedule.is_empty(),
             restarts: Vec::new(),
         }
     }
@@ -328,7 +365,8 @@ impl<'a> Machines<'a> {
                 let carry_out = handler.clone();
                 let value = planned.operation.clone();
                 let (gate, unanswered) = (gate.clone(), own.clone());
-                tokio::task::spawn_local(async move {
+                let client = gate.host().clone();
+                tokio::task::spawn_local(OnHost::new(client, async move {
                     tokio::time::sleep(at).await;
                     gate.record(What::OperationInvoked { operation, text });
                     let carried = AssertUnwindSafe(async { carry_out(host, value).await });
@@ -336,9 +374,7 @@ impl<'a> Machines<'a> {
                     let (answer, text) = match answer {
                         Ok(Ok(Ok(text))) => (Answer::Done, text),
                         Ok(Ok(Err(error))) => (Answer::Failed, error),
-                        Ok(Err(panic)) => {
-                            (Answer::Failed, format!("panicked: {}", panic_text(&*panic)))
-                        }
+                        Ok(Err(panic)) => (Answer::Panicked, panic_text(&*panic).to_owned()),
                         Err(_) => (Answer::Failed, "no answer in time".to_owned()),
                     };
                     gate.record(What::OperationAnswered {
@@ -347,7 +383,7 @@ impl<'a> Machines<'a> {
                         text,
                     });
                     *lock(&unanswered) -= 1;
-                });
+                }));
             }
             std::future::pending()
         });
@@ -361,6 +397,7 @@ impl<'a> Machines<'a> {
     /// One tick: what the nemesis has on its agenda, then every host in turn.
     fn step(&mut self) {
         clock::set_between_ticks(self.sim.elapsed());
+        watch::step(self.sim.elapsed());
         let interventions = self.nemesis.due(&self.world);
         self.carry_out(interventions);
         let now = self.now();
@@ -387,10 +424,29 @@ impl<'a> Machines<'a> {
                     self.carry_out(interventions);
                 }
                 Command::Exited { host } => {
+                    self.refuse_if_in_vain(&host);
                     self.carry_out(vec![Intervention::Kill(host.clone())]);
                     self.restarts.push((self.now() + SUPERVISOR_DELAY, host));
                 }
             }
+        }
+    }
+
+    /// A service that no fault keeps from starting, and that never gets past its start, is no system
+    /// that could be tested.
+    fn refuse_if_in_vain(&self, host: &str) {
+        if !self.is_calm {
+            return;
+        }
+        let in_vain = |seen: &mut Quiescence| {
+            let (times, error) = seen.in_vain(host)?;
+            Some((times, error.to_owned()))
+        };
+        if let Some((times, error)) = self.world.quiescence(in_vain)
+            && times >= STARTS_IN_VAIN_MAX
+        {
+            let host = host.to_owned();
+            self.world.fail(RunError::NeverUp { host, times, error });
         }
     }
 

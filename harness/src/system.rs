@@ -2,6 +2,8 @@
 //!
 //! A system is described once and then run as often as there are seeds. Nothing here runs it.
 
+mod misuse;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
 use std::ops::RangeInclusive;
@@ -15,16 +17,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::broker::{self, Profile};
-use crate::checker::{Property, Verdict};
+use crate::broker::Profile;
+use crate::checker::{Operations, Property, Verdict};
 use crate::database::{Database, Probe};
-use crate::history::{CLIENT, Description, GroupDescription, History};
-use crate::plan::topology::{instance_name, instance_names, service_of};
+use crate::history::{Description, GroupDescription, History};
+use crate::plan::topology::{instance_names, service_of};
 use crate::plan::{
     Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Plan, Services, Targets,
 };
 use crate::seed::Seed;
 use crate::simulation::{Host, Settings};
+
+pub use misuse::Misuse;
 
 /// A future of the system, on the simulation's thread.
 pub(crate) type Software = LocalBoxFuture<'static, Result<(), String>>;
@@ -87,6 +91,10 @@ pub struct System {
     budget: Budget,
     attempts_max: u32,
     struck: Option<Vec<String>>,
+    /// What the builder's methods were given that cannot be meant.
+    mistakes: Vec<String>,
+    /// Hosts whose work keeps no run alive.
+    background: BTreeSet<String>,
     /// What faults can aim at, once it is known; forgotten when hosts or operations change.
     targets: Arc<OnceLock<Targets>>,
 }
@@ -113,12 +121,14 @@ impl System {
             handler: None,
             settings: Settings::default(),
             operation: Arc::new(|| Just(Value::Null).boxed()),
-            properties: Vec::new(),
+            properties: vec![Arc::new(Operations)],
             faults: None,
             load: Load::default(),
             budget: Budget::default(),
             attempts_max: 5,
             struck: None,
+            mistakes: Vec::new(),
+            background: BTreeSet::new(),
             targets: Arc::default(),
         }
     }
@@ -130,28 +140,30 @@ impl System {
         self
     }
 
-    /// A topic. A group's dead-letter topic does not have to be declared.
-    ///
-    /// # Panics
-    ///
-    /// If `partitions` is zero.
+    /// A topic, with at least one partition. A group's dead-letter topic does not have to be declared.
     #[must_use]
     pub fn topic(mut self, name: &str, partitions: u32) -> Self {
-        assert!(
-            partitions > 0,
-            "topic `{name}` needs at least one partition"
-        );
-        self.topics.insert(name.to_owned(), partitions);
+        if partitions == 0 {
+            self.mistakes
+                .push(format!("topic `{name}` needs at least one partition"));
+        }
+        if self.topics.insert(name.to_owned(), partitions).is_some() {
+            self.declared_twice("topic", name);
+        }
         self
     }
 
     /// A consumer group, known to the checkers from the start.
     #[must_use]
     pub fn group(mut self, group: Group) -> Self {
-        if let Some(topic) = &group.description.dead_letters {
-            self.topics.entry(topic.clone()).or_insert(1);
+        let name = group.name;
+        if self
+            .groups
+            .insert(name.clone(), group.description)
+            .is_some()
+        {
+            self.declared_twice("group", &name);
         }
-        self.groups.insert(group.name, group.description);
         self
     }
 
@@ -165,16 +177,16 @@ impl System {
     /// A database of the system.
     #[must_use]
     pub fn database(mut self, database: Database) -> Self {
+        if self.databases.iter().any(|own| own.name == database.name) {
+            self.declared_twice("database", database.name());
+        }
         self.databases.push(database);
         self
     }
 
     /// A host and the service that runs on it. The service starts again, with a new [`Host`],
-    /// after every crash, and one second after it ended by itself.
-    ///
-    /// # Panics
-    ///
-    /// If the name is taken; `broker` and `client` are the harness' own.
+    /// after every crash, and one second after it ended by itself. The names `broker` and `client` are
+    /// the harness' own.
     #[must_use]
     pub fn host<F, Fut, E>(mut self, name: &str, service: F) -> Self
     where
@@ -182,9 +194,12 @@ impl System {
         Fut: Future<Output = Result<(), E>> + 'static,
         E: Display,
     {
-        self.assert_is_free(name);
+        self.note_host(name);
+        let service = Arc::new(service);
         let factory = move |host: Host| {
-            let service = AssertUnwindSafe(service(host)).catch_unwind();
+            let service = service.clone();
+            // What the function does before its future is part of the service, a panic included.
+            let service = AssertUnwindSafe(async move { service(host).await }).catch_unwind();
             async move {
                 match service.await {
                     Ok(end) => end.map_err(|error| error.to_string()),
@@ -194,7 +209,7 @@ impl System {
             .boxed_local()
         };
         self.hosts.push((name.into(), Arc::new(factory)));
-        self.services.insert(name.to_owned(), 1..=1);
+        self.services.entry(name.to_owned()).or_insert(1..=1);
         self.targets = Arc::default();
         self
     }
@@ -203,35 +218,11 @@ impl System {
     /// stream of its own, and a failure is shrunk towards the fewest. All of them run the service
     /// that [`System::host`] was given, each with a [`Host`] of its own, and share its databases
     /// and groups. The first keeps the service's name, the others are `order-2`, `order-3`.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such service yet, the range is empty or begins with zero, or the name of an
-    /// instance is taken.
     #[must_use]
     pub fn instances(mut self, service: &str, range: RangeInclusive<u32>) -> Self {
-        let known = self.services.remove(service);
-        assert!(
-            known.is_some(),
-            "there is no host `{service}` to run more of"
-        );
-        let (least, most) = (*range.start(), *range.end());
-        assert!(
-            1 <= least && least <= most,
-            "`{service}` cannot run {least} to {most} times: give a range such as 1..=3"
-        );
-        for number in 2..=most {
-            self.assert_is_free(&instance_name(service, number));
-        }
         self.services.insert(service.to_owned(), range);
         self.targets = Arc::default();
         self
-    }
-
-    fn assert_is_free(&self, name: &str) {
-        let taken =
-            [broker::HOST, CLIENT].contains(&name) || service_of(&self.services, name).is_some();
-        assert!(!taken, "the host name `{name}` is taken");
     }
 
     /// The operations of the workload: a function that makes the strategy for one of them, and how
@@ -275,7 +266,20 @@ impl System {
     /// A property that every run is judged by.
     #[must_use]
     pub fn property(mut self, property: impl Property + 'static) -> Self {
+        let id = property.id();
+        if self.properties.iter().any(|own| own.id() == id) {
+            let id = id.to_owned();
+            self.declared_twice("property", &id);
+        }
         self.properties.push(Arc::new(property));
+        self
+    }
+
+    /// Operations may panic. Unless this is called every system has the property
+    /// [`Operations`], so that an assertion in an operation that fails is a test that fails.
+    #[must_use]
+    pub fn operations_may_panic(mut self) -> Self {
+        self.properties.retain(|own| own.id() != misuse::IMPLIED);
         self
     }
 
@@ -293,6 +297,16 @@ impl System {
     #[must_use]
     pub fn strike(mut self, hosts: &[&str]) -> Self {
         self.struck = Some(hosts.iter().map(|&host| host.to_owned()).collect());
+        self
+    }
+
+    /// A host that does nothing which anybody waits for: a heartbeat, a purge, a report of metrics. What
+    /// it commits and publishes does not keep a healed run alive. Without this a run that still changes
+    /// rows ends [`Settings::background_max`] after the last thing that was owed. For a host that does
+    /// both, name the tables instead: [`Database::background`].
+    #[must_use]
+    pub fn background(mut self, host: &str) -> Self {
+        self.background.insert(host.into());
         self
     }
 
@@ -346,6 +360,19 @@ impl System {
         kinds
     }
 
+    /// The topics that are declared, and those of dead letters that are not.
+    fn all_topics(&self) -> BTreeMap<String, u32> {
+        let mut topics = self.topics.clone();
+        let parked = self
+            .groups
+            .values()
+            .filter_map(|own| own.dead_letters.as_ref());
+        for topic in parked {
+            topics.entry(topic.clone()).or_insert(1);
+        }
+        topics
+    }
+
     /// What the history says about the system.
     pub(crate) fn description(&self) -> Description {
         let probes = self.databases.iter().flat_map(|database| &database.probes);
@@ -356,7 +383,7 @@ impl System {
         }
         Description {
             profile: self.profile.clone(),
-            topics: self.topics.clone(),
+            topics: self.all_topics(),
             groups,
             attempts_max: self.attempts_max,
         }
@@ -379,6 +406,13 @@ impl System {
     /// The fewest instances of a service that a plan may have.
     pub(crate) fn fewest_instances_of(&self, service: &str) -> u32 {
         self.services.get(service).map_or(1, |range| *range.start())
+    }
+
+    /// The hosts of a plan that do background work.
+    pub(crate) fn background_hosts_of(&self, plan: &Plan) -> BTreeSet<Arc<str>> {
+        let hosts = self.hosts_of(plan).into_iter();
+        let background = hosts.filter(|(_, service, _)| self.background.contains(&***service));
+        background.map(|(name, _, _)| name).collect()
     }
 
     /// The hosts of a plan, each with the service that runs on it.

@@ -172,7 +172,7 @@ impl From<VerdictWord> for Outcome {
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         match error {
-            RunError::Store(StoreError::Address(_)) | RunError::Misfit(_) => {
+            RunError::Store(StoreError::Address(_)) | RunError::Misfit(_) | RunError::Misuse(_) => {
                 CliError::Usage(error.to_string())
             }
             _ => CliError::Harness(error.to_string()),
@@ -182,7 +182,10 @@ impl From<RunError> for CliError {
 
 impl From<ExploreError> for CliError {
     fn from(error: ExploreError) -> Self {
-        CliError::Harness(error.to_string())
+        match error.error {
+            RunError::Misuse(misuse) => CliError::Usage(misuse.to_string()),
+            _ => CliError::Harness(error.to_string()),
+        }
     }
 }
 

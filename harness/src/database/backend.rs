@@ -3,9 +3,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::any::{Any, AnyArguments, AnyConnectOptions};
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, Postgres};
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::any::{Any, AnyArguments, AnyConnectOptions, AnyQueryResult};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgQueryResult, Postgres};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteQueryResult, SqliteSynchronous,
+};
 use sqlx::{AnyConnection, ConnectOptions, Connection as _, Database, Executor, Sqlite};
 
 use super::store::Engine;
@@ -28,7 +30,11 @@ pub trait Backend:
     #[doc(hidden)]
     fn copy(arguments: &Self::Arguments) -> Self::Arguments;
 
-    /// The same for a record of the run's calls, where the type keeps them in a form that others can
+    /// How many rows a statement touched.
+    #[doc(hidden)]
+    fn rows_affected(result: &Self::QueryResult) -> u64;
+
+    /// A copy for a record of the run's calls, where the type keeps them in a form that others can
     /// bind.
     #[doc(hidden)]
     fn noted(_: &Self::Arguments) -> Option<Arguments> {
@@ -87,6 +93,10 @@ impl Backend for Sqlite {
     fn copy(arguments: &SqliteArguments) -> SqliteArguments {
         arguments.clone()
     }
+
+    fn rows_affected(result: &SqliteQueryResult) -> u64 {
+        result.rows_affected()
+    }
 }
 
 impl Backend for Postgres {
@@ -105,6 +115,10 @@ impl Backend for Postgres {
 
     fn copy(arguments: &PgArguments) -> PgArguments {
         arguments.clone()
+    }
+
+    fn rows_affected(result: &PgQueryResult) -> u64 {
+        result.rows_affected()
     }
 }
 
@@ -129,6 +143,10 @@ impl Backend for Any {
         let mut copy = AnyArguments::default();
         copy.values.0.clone_from(&arguments.values.0);
         copy
+    }
+
+    fn rows_affected(result: &AnyQueryResult) -> u64 {
+        result.rows_affected()
     }
 
     fn noted(arguments: &AnyArguments) -> Option<Arguments> {

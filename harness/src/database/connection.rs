@@ -19,7 +19,7 @@ use super::backend::{Backend, IntoExecutor, LockState, lock_state};
 use super::driver::complete;
 use super::fault::{Interrupted, broken_connection, locked};
 use super::pool::{Lease, Shared};
-use super::statement::{Control, is_write};
+use super::statement::{Control, Effect, is_write};
 use crate::history::What;
 use crate::plan::StatementFault;
 use crate::simulation::IoCall;
@@ -58,6 +58,8 @@ pub(super) struct Slot<DB: Backend> {
 struct OpenTransaction {
     /// Whether it has written something.
     wrote: bool,
+    /// What that has changed.
+    effect: Effect,
     /// How many nested transactions are open in it.
     depth: u32,
 }
@@ -82,6 +84,13 @@ impl<DB: Backend> Slot<DB> {
     fn wrote(&self) {
         if let Some(open) = &mut *lock(&self.open) {
             open.wrote = true;
+        }
+    }
+
+    /// Notes what a statement in the open transaction has changed.
+    fn affected(&self, effect: Effect) {
+        if let Some(open) = &mut *lock(&self.open) {
+            open.effect = open.effect.max(effect);
         }
     }
 
@@ -155,8 +164,9 @@ impl<DB: Backend> Connection<DB> {
             return Err(broken_connection());
         }
         let steps = self.control(sql).await?;
-        if self.lease.slot().ended().is_some_and(|open| open.wrote) {
-            shared.databases.committed(&shared.gate, &shared.name);
+        if let Some(open) = self.lease.slot().ended().filter(|open| open.wrote) {
+            let databases = &shared.databases;
+            databases.committed(&shared.gate, &shared.name, open.effect);
         }
         shared.gate.leave(&injection).await;
         if interrupted == Interrupted::AfterCommit {
@@ -274,7 +284,11 @@ impl<DB: Backend> Connection<DB> {
             (true, false) => self.autocommit(&request).await,
             (true, true) => {
                 self.lease.slot().wrote();
-                self.attempt(&request).await
+                let steps = self.attempt(&request).await;
+                if let Ok(steps) = &steps {
+                    self.lease.slot().affected(self.effect(&request, steps));
+                }
+                steps
             }
             (false, _) => self.attempt(&request).await,
         };
@@ -292,13 +306,25 @@ impl<DB: Backend> Connection<DB> {
             return Err(broken_connection());
         }
         let steps = self.attempt(request).await?;
-        shared.databases.committed(&shared.gate, &shared.name);
+        let effect = self.effect(request, &steps);
+        shared
+            .databases
+            .committed(&shared.gate, &shared.name, effect);
         shared.gate.leave(&injection).await;
         if interrupted == Interrupted::AfterCommit {
             self.lease.slot().sever();
             return Err(broken_connection());
         }
         Ok(steps)
+    }
+
+    /// What a statement has changed, by the rows that it says it touched.
+    fn effect(&self, request: &Request<DB>, steps: &[Step<DB>]) -> Effect {
+        let results = steps.iter().filter_map(|step| step.as_ref().left());
+        let rows = results.map(DB::rows_affected).sum();
+        let shared = self.shared();
+        let sql = request.sql.as_str();
+        shared.databases.effect(&shared.name, sql, rows)
     }
 
     async fn strike(&mut self, fault: usize, strike: &StatementFault) -> Result<(), Error> {

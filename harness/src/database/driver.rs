@@ -22,6 +22,12 @@ static REAL_IO: LazyLock<Runtime> = LazyLock::new(|| {
         .expect("a thread for real sockets can be started")
 });
 
+/// Starts the thread that carries real sockets. It belongs to all runs, so none of them may be the one
+/// that starts it, on a core of its own.
+pub(super) fn start() {
+    LazyLock::force(&REAL_IO);
+}
+
 /// How often a call is looked at before the thread goes to sleep over it. Most statements are answered
 /// within microseconds, sooner than a sleeping thread wakes up.
 const LOOKS: u32 = 40;

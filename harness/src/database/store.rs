@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, Connection as _, Executor};
 
 use super::backend::Backend;
-use super::driver::complete;
+use super::driver::{self, complete};
 use super::scratch::Scratch;
 
 /// The environment variable that names a PostgreSQL server.
@@ -43,6 +43,13 @@ impl Engine {
             Ok(url) if is_postgres(&url) => Ok(Engine::Postgres { url }),
             Ok(other) if !other.is_empty() => Err(StoreError::Address(other)),
             _ => Ok(Engine::Sqlite),
+        }
+    }
+
+    /// Starts what all runs on this engine share, before the first of them does.
+    pub(crate) fn prepare(&self) {
+        if let Engine::Postgres { .. } = self {
+            driver::start();
         }
     }
 

@@ -97,6 +97,8 @@ pub enum Answer {
     Done,
     /// The system refused, timed out or broke off; the operation may or may not have happened.
     Failed,
+    /// The operation panicked at the client, as an assertion does that fails.
+    Panicked,
 }
 
 /// What a third party answered, from its own ledger's point of view.
@@ -165,7 +167,10 @@ pub enum What {
     /// All faults are lifted and every host is up: the heal phase begins.
     HealBegan,
     /// The system came to rest in the heal phase.
-    Quiet,
+    Quiet {
+        /// Work that went on although nothing owed was left, in words for a person.
+        background: Vec<String>,
+    },
     /// The system had not come to rest at the liveness bound.
     LivenessBoundReached {
         /// What it was still waiting for.

@@ -20,6 +20,7 @@ impl fmt::Display for What {
                 Answer::Done if text == "null" => write!(f, "operation {operation} done"),
                 Answer::Done => write!(f, "operation {operation} done: {text}"),
                 Answer::Failed => write!(f, "operation {operation} failed: {text}"),
+                Answer::Panicked => write!(f, "operation {operation} panicked: {text}"),
             },
             What::HostStarted { incarnation: 1 } => write!(f, "started"),
             What::HostStarted { incarnation } => write!(f, "restarted, incarnation {incarnation}"),
@@ -30,7 +31,14 @@ impl fmt::Display for What {
             What::FaultBit { fault, text } => write!(f, "fault {fault}: {text}"),
             What::FaultLifted { fault } => write!(f, "fault {fault} lifted"),
             What::HealBegan => write!(f, "all faults lifted, every host up"),
-            What::Quiet => write!(f, "quiet"),
+            What::Quiet { background } if background.is_empty() => write!(f, "quiet"),
+            What::Quiet { background } => {
+                write!(
+                    f,
+                    "quiet, but for background work: {}",
+                    background.join(", ")
+                )
+            }
             What::LivenessBoundReached { waiting_for } => {
                 write!(f, "not quiet at the liveness bound: {waiting_for}")
             }

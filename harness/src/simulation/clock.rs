@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use super::watch;
+
 thread_local! {
     static BETWEEN_TICKS: Cell<Option<Duration>> = const { Cell::new(Some(Duration::ZERO)) };
 }
@@ -10,6 +12,7 @@ thread_local! {
 /// Virtual time since the start of the run: the running host's own, which advances within a tick,
 /// or that of the last tick while no host is running.
 pub(crate) fn now() -> Duration {
+    watch::asked_for_the_time();
     BETWEEN_TICKS
         .get()
         .or_else(turmoil::sim_elapsed)

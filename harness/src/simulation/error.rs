@@ -1,8 +1,10 @@
 //! Why a run came to no result: the harness, what it runs on, or how it is used. No such error is a
 //! verdict on the system.
 
+use super::watch::Hang;
 use crate::database::StoreError;
 use crate::plan::Misfit;
+use crate::system::Misuse;
 
 /// Why a run came to no result. None of these is a verdict on the system.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,25 @@ pub enum RunError {
     /// The system has operations but nothing carries them out, or the other way round.
     #[error("system `{0}` has no operations: call `System::operations`")]
     NoOperations(String),
+    /// The system's description cannot be meant.
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
+    /// A host came to an end by itself as often as it was started, without any fault.
+    #[error(
+        "host `{host}` cannot be tested: without any fault it ended {times} times as soon as it was \
+         started, the last time with: {error}"
+    )]
+    NeverUp {
+        /// The host.
+        host: String,
+        /// How often it was started.
+        times: u64,
+        /// The last error.
+        error: String,
+    },
+    /// The run does not go on.
+    #[error(transparent)]
+    Hang(#[from] Hang),
     /// A task that the system spawned panicked, or the harness did.
     #[error("a task panicked: {0}")]
     Panicked(String),

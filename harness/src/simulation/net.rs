@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -75,10 +75,7 @@ impl TcpStream {
     /// Connects to `host:port`.
     pub(crate) async fn connect(gate: Gate, address: &str) -> io::Result<Self> {
         gate.open().await;
-        let peer: Arc<str> = address
-            .rsplit_once(':')
-            .map_or(address, |(host, _)| host)
-            .into();
+        let peer = peer(&gate, address)?;
         gate.world().sent(gate.host(), &peer);
         let inner = turmoil::net::TcpStream::connect(address).await?;
         Ok(TcpStream::new(inner, gate, peer))
@@ -91,6 +88,20 @@ impl TcpStream {
                 .expect("a stream is taken only when it is dropped"),
         )
     }
+}
+
+/// The host that an address is about, by name or by the number that the network gave it.
+fn peer(gate: &Gate, address: &str) -> io::Result<Arc<str>> {
+    let (host, _) = address.rsplit_once(':').unwrap_or((address, ""));
+    let peer: Option<Arc<str>> = match host.parse::<IpAddr>() {
+        Ok(own) if own.is_loopback() => Some(gate.host().clone()),
+        Ok(other) => turmoil::reverse_lookup(other).map(Into::into),
+        Err(_) => gate.world().has_host(host).then(|| host.into()),
+    };
+    peer.ok_or_else(|| {
+        let outside = "is no host of the system, and nothing outside of it can be reached";
+        io::Error::new(io::ErrorKind::NotFound, format!("{host} {outside}"))
+    })
 }
 
 impl Drop for TcpStream {

@@ -15,8 +15,8 @@ pub(crate) struct Obligations {
 }
 
 impl Obligations {
-    /// Takes one more event into account.
-    pub(crate) fn observe(&mut self, what: &What) {
+    /// Takes one more event into account, and says whether it is a publication that was owed.
+    pub(crate) fn observe(&mut self, what: &What) -> bool {
         match what {
             What::Observed {
                 fact: Fact::Announced(announcement),
@@ -26,15 +26,22 @@ impl Obligations {
                     event_id, entity, ..
                 } = announcement;
                 self.owed.insert(event_id.clone(), entity.clone());
+                false
             }
             What::Published { message, .. } => {
-                if let Some(id) = message.event_id() {
-                    self.owed.remove(id);
-                    self.published.insert(id.to_owned());
-                }
+                let Some(id) = message.event_id() else {
+                    return false;
+                };
+                self.published.insert(id.to_owned());
+                self.owed.remove(id).is_some()
             }
-            _ => {}
+            _ => false,
         }
+    }
+
+    /// Whether nothing is owed.
+    pub(crate) fn are_met(&self) -> bool {
+        self.owed.is_empty()
     }
 
     /// Describes what is owed, or `None` if nothing is.

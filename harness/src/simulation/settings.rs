@@ -15,8 +15,15 @@ pub struct Settings {
     pub database_latency: Duration,
     /// For how long nothing may happen before a healed system counts as quiet.
     pub quiet: Duration,
+    /// For how long rows may go on changing after the last thing that was owed, before a healed system
+    /// counts as quiet all the same. Work that is named as background
+    /// ([`System::background`](crate::System::background)) is not waited for at all.
+    pub background_max: Duration,
     /// How long after healing a system may take to become quiet.
     pub liveness_bound: Duration,
+    /// How long one step of a run may take, in *real* time. Steps take microseconds; one that takes this
+    /// long is blocked, and the run ends with the host that blocks it.
+    pub patience: Duration,
     /// How long the workload waits for an answer to one operation.
     pub operation_timeout: Duration,
 }
@@ -29,7 +36,9 @@ impl Default for Settings {
             latency_max: Duration::from_millis(10),
             database_latency: Duration::from_millis(1),
             quiet: Duration::from_millis(1_500),
+            background_max: Duration::from_secs(10),
             liveness_bound: Duration::from_secs(60),
+            patience: Duration::from_secs(10),
             operation_timeout: Duration::from_secs(10),
         }
     }

@@ -20,8 +20,9 @@ use crate::simulation::RunError;
 use super::clock;
 use super::io::{Io, IoCall};
 use super::net::Graveyard;
-use super::obligations::Obligations;
+use super::quiescence::Quiescence;
 use super::settings::Recording;
+use super::watch;
 
 /// What all hosts of one run share.
 pub(crate) struct World {
@@ -47,8 +48,7 @@ pub(crate) struct World {
 /// The history, and what is derived from it while it grows.
 struct Record {
     history: History,
-    obligations: Obligations,
-    last_activity: Duration,
+    quiescence: Quiescence,
     bitten: BTreeMap<usize, u64>,
 }
 
@@ -95,6 +95,7 @@ impl World {
         armed: Armed,
         recording: Recording,
     ) -> Self {
+        let quiescence = Quiescence::new(&history.description);
         World {
             broker: Mutex::new(core),
             broker_changed: Notify::new(),
@@ -109,8 +110,7 @@ impl World {
             failure: Mutex::default(),
             record: Mutex::new(Record {
                 history,
-                obligations: Obligations::default(),
-                last_activity: Duration::ZERO,
+                quiescence,
                 bitten: BTreeMap::new(),
             }),
             recording,
@@ -168,8 +168,7 @@ impl World {
     pub(crate) fn record(&self, host: &Arc<str>, what: What) {
         let now = self.now();
         let mut record = lock(&self.record);
-        record.last_activity = record.last_activity.max(now);
-        record.obligations.observe(&what);
+        record.quiescence.observe(now, host, &what);
         if self.recording == Recording::On {
             record.history.record(now, host, what);
         }
@@ -197,14 +196,15 @@ impl World {
         lock(&self.record).bitten.keys().copied().collect()
     }
 
-    /// When something was last recorded.
-    pub(crate) fn last_activity(&self) -> Duration {
-        lock(&self.record).last_activity
+    /// A transaction of a host changed rows of a database.
+    pub(crate) fn changed(&self, host: &Arc<str>, database: &Arc<str>, is_background: bool) {
+        let now = self.now();
+        self.quiescence(|seen| seen.changed(now, host, database, is_background));
     }
 
-    /// What was committed and still has to be published, described for a person; `None` if nothing.
-    pub(crate) fn unpublished(&self) -> Option<String> {
-        lock(&self.record).obligations.outstanding()
+    /// A look at what still happens, or a word about it.
+    pub(crate) fn quiescence<T>(&self, look: impl FnOnce(&mut Quiescence) -> T) -> T {
+        look(&mut lock(&self.record).quiescence)
     }
 
     /// Takes the history out, at the end of the run.
@@ -281,6 +281,11 @@ impl World {
                 paused.until = Duration::ZERO;
             }
         }
+    }
+
+    /// Whether the system, or the harness, has a host of this name.
+    pub(crate) fn has_host(&self, host: &str) -> bool {
+        lock(&self.hosts).contains_key(host)
     }
 
     /// Replaces the links that network faults affect.
@@ -430,6 +435,7 @@ impl Gate {
     /// Opens the gate for one call, counts it, and lets happen what happens before it.
     pub(crate) async fn enter<F: CallFault>(&self) -> Injection<F> {
         self.open().await;
+        watch::call(&self.host, F::CALL, self.world.now());
         let injection = lock(&self.world.nemesis).strike(&self.host, self.world.now());
         self.apply(&injection, Side::Before);
         if self.is_dead() {

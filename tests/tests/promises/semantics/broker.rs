@@ -176,5 +176,8 @@ fn a_poison_payload_comes_again_until_it_is_parked() {
         Verdict::Holds
     );
     let judged = seen.system.judge(&seen.run.history);
-    assert_eq!(judged, [("dlq-routing".to_owned(), Verdict::Holds)]);
+    assert_eq!(
+        judged.last(),
+        Some(&("dlq-routing".to_owned(), Verdict::Holds))
+    );
 }

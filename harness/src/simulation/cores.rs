@@ -1,0 +1,71 @@
+//! Cores: a run and the threads of its databases stay on one, because they only ever wait for each
+//! other, and waking a thread on another core costs more than a statement does.
+//!
+//! Nothing of a run depends on where it runs. Where the operating system has no such call or refuses
+//! it, and where more runs than cores are under way, the scheduler decides as it would have.
+
+use std::sync::{LazyLock, Mutex};
+
+use super::world::lock;
+
+/// The cores of this process, each with the number of runs that stay on it.
+static CORES: LazyLock<Mutex<Vec<(usize, u32)>>> = LazyLock::new(|| {
+    let own = system::allowed().into_iter().map(|core| (core, 0));
+    Mutex::new(own.collect())
+});
+
+/// The core of one run, until it is dropped.
+pub(super) struct Core(usize);
+
+impl Core {
+    /// Keeps the current thread, and those that it will start, on a core of its own; `None` if none is
+    /// free.
+    pub(super) fn claim() -> Option<Core> {
+        let mut cores = lock(&CORES);
+        let (core, runs) = cores.iter_mut().find(|(_, runs)| *runs == 0)?;
+        system::stay_on(*core)?;
+        *runs += 1;
+        Some(Core(*core))
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        for (core, runs) in &mut *lock(&CORES) {
+            if *core == self.0 {
+                *runs = runs.saturating_sub(1);
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    /// The cores that the current thread may run on.
+    pub(super) fn allowed() -> Vec<usize> {
+        let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
+        (0..CpuSet::MAX_CPU)
+            .filter(|core| set.is_set(*core))
+            .collect()
+    }
+
+    /// `None` if the operating system refuses.
+    pub(super) fn stay_on(core: usize) -> Option<()> {
+        let mut only = CpuSet::new();
+        only.set(core);
+        sched_setaffinity(None, &only).ok()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    pub(super) fn allowed() -> Vec<usize> {
+        Vec::new()
+    }
+
+    pub(super) fn stay_on(_: usize) -> Option<()> {
+        None
+    }
+}

@@ -1,0 +1,233 @@
+//! Misuse: descriptions of a system that cannot be meant, refused in one line before anything runs.
+//!
+//! The builder's methods note what is wrong with what they are given; what only shows when the system
+//! is complete is found here. A name that does not exist is told with the nearest one that does.
+
+use std::collections::BTreeSet;
+
+use super::System;
+use crate::broker;
+use crate::database::Probe;
+use crate::history::CLIENT;
+use crate::plan::topology::instance_name;
+
+/// The most instances of a service; more than these are a slip of the pen, and every one is a host.
+const INSTANCES_MAX: u32 = 64;
+
+/// What is wrong with the description of a system, all of it in one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(String);
+
+impl System {
+    /// Whether the system can be run at all.
+    pub(crate) fn refuse_misuse(&self) -> Result<(), Misuse> {
+        let mut wrong = self.mistakes.clone();
+        wrong.extend(self.wrong_names());
+        wrong.extend(self.unknown_names());
+        wrong.extend(self.wrong_instances());
+        wrong.extend(self.wrong_settings());
+        refuse(wrong)
+    }
+
+    /// Whether exploring it can show anything.
+    pub(crate) fn refuse_untestable(&self) -> Result<(), Misuse> {
+        self.refuse_misuse()?;
+        let mut wrong = Vec::new();
+        if self.hosts.is_empty() {
+            wrong.push("it has no host to test: call `System::host`".to_owned());
+        }
+        if self.properties.iter().all(|own| own.id() == IMPLIED) {
+            wrong.push("it promises nothing: call `System::property`".to_owned());
+        }
+        refuse(wrong)
+    }
+
+    fn wrong_names(&self) -> Vec<String> {
+        let hosts = self.hosts.iter().map(|(name, _)| ("host", &**name));
+        let databases = self.databases.iter().map(|own| ("database", own.name()));
+        let strict = hosts.chain(databases).filter_map(|(kind, name)| {
+            let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+            let is_good = !name.is_empty() && name.chars().all(is_plain);
+            let rule = "a name has letters, digits, `-`, `_` and `.`";
+            (!is_good).then(|| format!("{kind} {name:?} cannot be named so: {rule}"))
+        });
+        let topics = self.topics.keys().map(|name| ("topic", name));
+        let groups = self.groups.keys().map(|name| ("group", name));
+        let loose = topics.chain(groups).filter_map(|(kind, name)| {
+            let is_good = !name.trim().is_empty() && !name.contains(char::is_control);
+            let rule = "a name is not empty and has no control characters";
+            (!is_good).then(|| format!("{kind} {name:?} cannot be named so: {rule}"))
+        });
+        strict.chain(loose).collect()
+    }
+
+    fn unknown_names(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let hosts: Vec<&str> = self.hosts.iter().map(|(name, _)| &**name).collect();
+        let topics = self.all_topics();
+        let topics: Vec<&str> = topics.keys().map(String::as_str).collect();
+        for (name, group) in &self.groups {
+            if group.topics.is_empty() {
+                wrong.push(format!("group `{name}` subscribes to no topic"));
+            }
+            for topic in &group.topics {
+                let what = format!("group `{name}` subscribes to topic `{topic}`");
+                wrong.extend(unknown(&what, topic, &topics));
+            }
+        }
+        let with_client: Vec<&str> = hosts.iter().copied().chain([CLIENT]).collect();
+        for host in self.struck.iter().flatten() {
+            wrong.extend(unknown(
+                &format!("`strike` names host `{host}`"),
+                host,
+                &with_client,
+            ));
+        }
+        for host in &self.background {
+            wrong.extend(unknown(
+                &format!("`background` names host `{host}`"),
+                host,
+                &hosts,
+            ));
+        }
+        let consumers: BTreeSet<&str> = self.groups.keys().map(String::as_str).collect();
+        let consumers: Vec<&str> = consumers.into_iter().chain(hosts).collect();
+        for database in &self.databases {
+            for consumer in database.probes.iter().filter_map(Probe::shows) {
+                let name = database.name();
+                let what = format!("a probe of database `{name}` shows effects by `{consumer}`");
+                wrong.extend(unknown(&what, consumer, &consumers));
+            }
+        }
+        wrong
+    }
+
+    fn wrong_instances(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let hosts: Vec<&str> = self.hosts.iter().map(|(name, _)| &**name).collect();
+        for (service, range) in &self.services {
+            let what = format!("`instances` names host `{service}`");
+            wrong.extend(unknown(&what, service, &hosts));
+            let (least, most) = (*range.start(), *range.end());
+            if least == 0 || most < least || most > INSTANCES_MAX {
+                wrong.push(format!(
+                    "host `{service}` cannot run {least} to {most} times: give a range such as 1..=3"
+                ));
+            }
+            let names = (2..=most).map(|number| instance_name(service, number));
+            let taken = names.filter(|name| hosts.contains(&&**name));
+            wrong.extend(
+                taken.map(|name| {
+                    format!("host `{name}` has the name of an instance of `{service}`")
+                }),
+            );
+        }
+        wrong
+    }
+
+    fn wrong_settings(&self) -> Vec<String> {
+        let settings = &self.settings;
+        let not_zero = [
+            ("tick", settings.tick),
+            ("quiet", settings.quiet),
+            ("liveness_bound", settings.liveness_bound),
+            ("operation_timeout", settings.operation_timeout),
+            ("patience", settings.patience),
+        ];
+        let zero = not_zero.into_iter().filter(|(_, value)| value.is_zero());
+        let mut wrong: Vec<String> = zero
+            .map(|(name, _)| format!("the setting `{name}` is zero"))
+            .collect();
+        if settings.latency_min > settings.latency_max {
+            let (least, most) = (settings.latency_min, settings.latency_max);
+            wrong.push(format!(
+                "the setting `latency_min` ({least:?}) is above `latency_max` ({most:?})"
+            ));
+        }
+        wrong
+    }
+
+    /// Whether a new host can have this name; notes it otherwise.
+    pub(super) fn note_host(&mut self, name: &str) {
+        if [broker::HOST, CLIENT].contains(&name) {
+            self.mistakes.push(format!(
+                "host `{name}` has the name of one of the harness' own"
+            ));
+        } else if self.hosts.iter().any(|(other, _)| **other == *name) {
+            self.declared_twice("host", name);
+        }
+    }
+
+    pub(super) fn declared_twice(&mut self, kind: &str, name: &str) {
+        self.mistakes
+            .push(format!("{kind} `{name}` is declared twice"));
+    }
+}
+
+/// The property that every system has unless it says otherwise.
+pub(super) const IMPLIED: &str = crate::checker::OPERATIONS;
+
+fn refuse(wrong: Vec<String>) -> Result<(), Misuse> {
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Misuse(wrong.join("; "))),
+    }
+}
+
+/// What to say of a name that is none of those that exist.
+fn unknown(what: &str, name: &str, known: &[&str]) -> Option<String> {
+    if known.contains(&name) {
+        return None;
+    }
+    Some(match nearest(name, known.iter().copied()) {
+        Some(near) => format!("{what}, which does not exist; is `{near}` meant?"),
+        None => format!(
+            "{what}, which does not exist; there is: {}",
+            known.join(", ")
+        ),
+    })
+}
+
+/// The known name that a misspelt one is most likely meant to be: at most every third letter is wrong.
+fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let distances = known.map(|own| (distance(name, own), own));
+    let (wrong, near) = distances.min_by_key(|(wrong, _)| *wrong)?;
+    (wrong * 3 <= name.chars().count()).then_some(near)
+}
+
+/// How many letters have to be inserted, left out or replaced to make one name of another
+/// (Levenshtein's distance), by its usual table, one row at a time.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (index, letter) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
+        for (column, other) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_misspelt_name_finds_the_one_that_is_meant() {
+        let known = ["orders", "payments", "orders.dlq", "x"];
+        for (name, near) in [
+            ("ordres", Some("orders")),
+            ("payment", Some("payments")),
+            ("order.dlq", Some("orders.dlq")),
+            ("shipments", None),
+            ("y", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, known.into_iter()), near, "{name}");
+        }
+    }
+}
