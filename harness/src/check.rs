@@ -2,32 +2,29 @@
 //!
 //! What was kept under `tests/regressions/` of the package is run first.
 //! `STORMGLASS_SEEDS` sets how many seeds are explored, `STORMGLASS_SEED` explores one,
-//! `STORMGLASS_REPLAY` replays an artefact.
+//! `STORMGLASS_REPLAY` replays an artefact, `STORMGLASS_SHRINK_SECONDS` bounds a shrink.
+
+mod error;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stormglass_reports::{FailureReport, GreenReport};
+
+pub use error::{CheckError, NoResult};
 
 use crate::artefact::{Artefact, ArtefactError, Replay};
 use crate::explore::{Exploration, Failure, Tally, Until, explore};
 use crate::narrate;
 use crate::regressions::{self, Regressions};
 use crate::seed::Seed;
-use crate::shrink::{Shrunk, shrink};
+use crate::shrink::{self, Limits, shrink};
 use crate::simulation::{Recording, RunError, run};
 use crate::system::System;
 
 /// How many seeds a test explores unless `STORMGLASS_SEEDS` says otherwise.
 pub const SEEDS: u64 = 200;
-/// How many runs a shrink takes at most.
-pub const SHRINK_RUNS_MAX: usize = 600;
-
-/// What a failed check says, in words for a person.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CheckError(pub String);
 
 impl System {
     /// Explores seeds and panics with a minimal story if one of them breaks a property, or if no
@@ -51,14 +48,14 @@ impl System {
     ///
     /// Everything that [`System::check`] panics for.
     pub fn try_check(&self) -> Result<GreenReport, CheckError> {
-        let say = |error: &dyn std::fmt::Display| CheckError(format!("{}: {error}", self.name()));
         if let Some(path) = variable("STORMGLASS_REPLAY") {
             return self.check_replay(Path::new(&path));
         }
-        let one: Option<Seed> = number("STORMGLASS_SEED").map_err(|error| say(&error))?;
-        let many: Option<u64> = number("STORMGLASS_SEEDS").map_err(|error| say(&error))?;
+        let one: Option<Seed> = number("STORMGLASS_SEED").map_err(|what| self.misuse(what))?;
+        let many: Option<u64> = number("STORMGLASS_SEEDS").map_err(|what| self.misuse(what))?;
+        shrink_time_max().map_err(|what| self.misuse(what))?;
         if many == Some(0) {
-            return Err(say(&"STORMGLASS_SEEDS is 0: explore at least one seed"));
+            return Err(self.misuse("STORMGLASS_SEEDS is 0: explore at least one seed"));
         }
         self.refuse_untestable().map_err(|error| say(&error))?;
         let begun = Instant::now();
@@ -78,10 +75,9 @@ impl System {
             interrupted: &AtomicBool::new(false),
             progress: &|| {},
         };
-        let tally = explore(self, &exploration).map_err(|error| say(&error))?;
+        let tally = explore(self, &exploration).map_err(|error| self.no_result(error))?;
         if let Some(failure) = tally.first_failure() {
-            let report = self.report(failure).map_err(|error| say(&error))?;
-            return Err(CheckError(format!("\n\n{report}")));
+            return Err(CheckError::Broken(self.checked_report(failure)?));
         }
         self.refuse_vacuous(&tally)?;
         Ok(GreenReport {
@@ -97,34 +93,48 @@ impl System {
 
     /// Runs the kept failures of the package again, and says how many.
     fn check_kept(&self) -> Result<u64, CheckError> {
-        let say = |error: &dyn std::fmt::Display| CheckError(format!("{}: {error}", self.name()));
         let package = variable("CARGO_MANIFEST_DIR").unwrap_or_default();
         let folder = Path::new(&package).join(regressions::FOLDER);
-        match regressions::run_again(self, &folder).map_err(|error| say(&error))? {
+        match regressions::run_again(self, &folder).map_err(|error| self.no_result(error))? {
             Regressions::Hold(count) => Ok(count),
             Regressions::Back { path, failure } => {
-                let report = self.report(&failure).map_err(|error| say(&error))?;
-                let path = path.display();
-                Err(CheckError(format!(
-                    "\n\nthe kept failure {path} is back\n\n{report}"
-                )))
+                let report = self.checked_report(&failure)?;
+                Err(CheckError::Back { path, report })
             }
         }
     }
 
+    fn misuse(&self, what: impl Into<String>) -> CheckError {
+        CheckError::Misuse {
+            system: self.name().to_owned(),
+            what: what.into(),
+        }
+    }
+
+    fn no_result(&self, why: impl Into<NoResult>) -> CheckError {
+        CheckError::NoResult {
+            system: self.name().to_owned(),
+            why: Box::new(why.into()),
+        }
+    }
+
+    /// The report of a failure that a test found.
+    fn checked_report(&self, failure: &Failure) -> Result<Box<FailureReport>, CheckError> {
+        let report = self.report(failure);
+        report.map(Box::new).map_err(|error| self.no_result(error))
+    }
+
     fn refuse_vacuous(&self, tally: &Tally) -> Result<(), CheckError> {
-        let told = |(property, reason)| format!("{property} ({reason})");
-        let vacuous: Vec<String> = tally.vacuous().map(told).collect();
-        if vacuous.is_empty() {
+        let told = |(property, why): (&str, &str)| (property.to_owned(), why.to_owned());
+        let untested: Vec<(String, String)> = tally.vacuous().map(told).collect();
+        if untested.is_empty() {
             return Ok(());
         }
-        Err(CheckError(format!(
-            "{}: {} seeds never put to the test: {}. If that is not how the system is described, explore \
-             more seeds (STORMGLASS_SEEDS), allow more kinds of fault, or drop the property.",
-            self.name(),
-            tally.seeds,
-            vacuous.join(", ")
-        )))
+        Err(CheckError::Vacuous {
+            system: self.name().to_owned(),
+            seeds: tally.seeds,
+            untested,
+        })
     }
 
     /// Shrinks a failure, saves it as an artefact, and tells its story.
@@ -134,12 +144,18 @@ impl System {
     /// If a run comes to no result. An artefact that cannot be written is said in the report.
     pub fn report(&self, failure: &Failure) -> Result<FailureReport, RunError> {
         let folder = target_folder().join("stormglass");
-        self.report_into(failure, &folder, &|path| {
+        let limits = Limits {
+            time_max: shrink_time_max().unwrap_or(Limits::default().time_max),
+            progress: &shrink::to_standard_error(failure.property.clone()),
+            ..Limits::default()
+        };
+        self.report_into(failure, &folder, &limits, &|path| {
             format!("STORMGLASS_REPLAY={} {}", path.display(), test_command())
         })
     }
 
-    /// As [`System::report`], with the artefact in `folder` and the replay command of the caller's.
+    /// As [`System::report`], with the artefact in `folder`, and with limits and a replay command of the
+    /// caller's.
     ///
     /// # Errors
     ///
@@ -148,28 +164,21 @@ impl System {
         &self,
         failure: &Failure,
         folder: &Path,
+        limits: &Limits<'_>,
         replay_command: &dyn Fn(&Path) -> String,
     ) -> Result<FailureReport, RunError> {
-        let begun = Instant::now();
-        let shrunk = shrink(self, &failure.plan, &failure.property, SHRINK_RUNS_MAX)?;
-        let Shrunk {
-            run,
-            runs,
-            one_minimal,
-        } = match shrunk {
-            Some(shrunk) => shrunk,
-            None => Shrunk {
-                run: run(self, &failure.plan, Recording::On)?,
-                runs: 1,
-                one_minimal: false,
-            },
+        let (original, property) = (&failure.plan, &failure.property);
+        let (run, witness, mut report) = match shrink(self, original, property, limits)? {
+            Some(shrunk) => {
+                let report = narrate::shrunk(self, original, &shrunk, property);
+                (shrunk.run, shrunk.witness, report)
+            }
+            None => {
+                let run = run(self, original, Recording::On)?;
+                let report = narrate::failure(self, original, &run, property, &failure.witness);
+                (run, failure.witness.clone(), report)
+            }
         };
-        let verdicts = self.judge(&run.history);
-        let witness = verdicts
-            .iter()
-            .find(|(property, _)| *property == failure.property)
-            .and_then(|(_, verdict)| verdict.witness())
-            .unwrap_or(&failure.witness);
         let name = format!(
             "{}-{}-{}.json",
             file_name(self.name()),
@@ -177,12 +186,8 @@ impl System {
             hexadecimal(run.plan.seed)
         );
         let path = folder.join(&name);
-        let artefact = Artefact::of(self, &run, &failure.property, witness);
+        let artefact = Artefact::of(self, &run, property, &witness);
         let written = artefact.write(&path);
-        let mut report = narrate::failure(self, &failure.plan, &run, &failure.property, witness);
-        report.shrink_runs = runs as u64;
-        report.shrink_ms = begun.elapsed().as_millis() as u64;
-        report.one_minimal = one_minimal;
         report.others.clone_from(&failure.others);
         report.replay_command = match &written {
             Ok(()) => replay_command(&path),
@@ -199,42 +204,51 @@ impl System {
     }
 
     fn check_replay(&self, path: &Path) -> Result<GreenReport, CheckError> {
-        let say = |error: &dyn std::fmt::Display| CheckError(format!("{}: {error}", self.name()));
-        let artefact = Artefact::read(path).map_err(|error| say(&error))?;
+        let artefact = Artefact::read(path).map_err(|error| self.no_result(error))?;
+        let system = self.name().to_owned();
         let run = match artefact.replay(self) {
             Ok(Replay::Same(run)) => run,
-            Ok(Replay::Diverged(divergence)) => return Err(say(&divergence)),
+            Ok(Replay::Diverged(divergence)) => {
+                let divergence = Box::new(divergence);
+                return Err(CheckError::Diverged { system, divergence });
+            }
             // Other tests of the same command are not what the replay is about.
             Err(error @ ArtefactError::OtherSystem { .. }) => {
-                println!("{}: not replayed: {error}", self.name());
+                println!("{system}: not replayed: {error}");
                 return Ok(GreenReport {
-                    test: self.name().to_owned(),
+                    test: system,
                     ..GreenReport::default()
                 });
             }
-            Err(error) => return Err(say(&error)),
+            Err(error) => return Err(self.no_result(error)),
         };
         let verdicts = self.judge(&run.history);
         println!("{}", narrate::timeline(self, &run, &verdicts));
-        let broken = verdicts.iter().find_map(|(property, verdict)| {
-            verdict
-                .witness()
-                .map(|witness| format!("{property} broken: {witness}"))
-        });
-        match broken {
-            Some(broken) => Err(say(&format!(
-                "replayed {}, same digest {}; {broken}",
-                path.display(),
-                artefact.digest
-            ))),
+        let mut broken = verdicts
+            .iter()
+            .filter_map(|(property, verdict)| Some((property, verdict.witness()?)));
+        match broken.next() {
+            Some((property, witness)) => Err(CheckError::Replayed {
+                system,
+                path: path.to_owned(),
+                digest: artefact.digest,
+                property: property.clone(),
+                witness: Box::new(witness.clone()),
+            }),
             None => Ok(GreenReport {
-                test: self.name().to_owned(),
+                test: system,
                 seeds: 1,
                 virtual_ms: run.elapsed.as_millis() as u64,
                 ..GreenReport::default()
             }),
         }
     }
+}
+
+/// How long a shrink may take: a minute, or `STORMGLASS_SHRINK_SECONDS`.
+fn shrink_time_max() -> Result<Duration, String> {
+    let seconds: Option<u64> = number("STORMGLASS_SHRINK_SECONDS")?;
+    Ok(seconds.map_or(Limits::default().time_max, Duration::from_secs))
 }
 
 /// How many runs at once: as many as the machine has cores.

@@ -43,8 +43,23 @@ pub trait Property: Send + Sync {
     /// The promise in one sentence.
     fn promise(&self) -> &str;
 
+    /// What sort of promise it is; safety unless said otherwise.
+    fn kind(&self) -> PropertyKind {
+        PropertyKind::Safety
+    }
+
     /// Judges one finished run.
     fn check(&self, history: &History) -> Verdict;
+}
+
+/// The two sorts of promises (Lamport, Proving the correctness of multiprocess programs, 1977).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PropertyKind {
+    /// Something bad never happens. One event breaks it.
+    Safety,
+    /// Something good happens in the end. That it does not often follows from what else is broken, so
+    /// it is told last.
+    Liveness,
 }
 
 /// What a checker found.
@@ -78,15 +93,19 @@ impl Verdict {
 }
 
 /// The proof that a promise was broken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {
+    /// Which rule of the property was broken, such as `parked-again`; empty where it has only one.
+    /// A shrunk failure breaks the rule that the whole one broke.
+    #[serde(default)]
+    pub rule: String,
     /// One sentence: who, what, which entity.
     pub summary: String,
     /// The event of the history with which the promise is broken.
     pub index: u64,
     /// The event from which on nothing could have saved it, where the checker knows.
     pub inevitable_from: Option<u64>,
-    /// The events that tell the story, in order, by index.
+    /// The events that tell the story, in order, by index. A report may leave out some of many.
     pub chain: Vec<u64>,
 }
 

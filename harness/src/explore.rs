@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use stormglass_reports::{FaultCount, PropertyCount};
 
-use crate::checker::{Convergence, Property as _, Verdict, Witness};
+use crate::checker::{Verdict, Witness};
 use crate::plan::{Generator, Plan};
 use crate::seed::Seed;
 use crate::simulation::world::lock;
@@ -56,7 +56,7 @@ pub struct Tally {
     pub properties: BTreeMap<String, PropertyCount>,
     /// For every broken property, the failure with the lowest seed.
     pub failures: BTreeMap<String, Failure>,
-    /// The properties in the order in which the system names them.
+    /// The properties in the order in which the system judges them.
     order: Vec<String>,
     /// Why a property was vacuous, the first time it was.
     reasons: BTreeMap<String, String>,
@@ -173,13 +173,11 @@ impl Tally {
     }
 
     /// The failure to tell about first: of the lowest seed, and of its broken properties the one that
-    /// the system names first. That something is stuck often follows from what else is broken, so
-    /// `convergence` comes last.
+    /// the system judges first.
     pub fn first_failure(&self) -> Option<&Failure> {
         let rank = |failure: &&Failure| {
-            let follows = failure.property == Convergence.id();
             let place = self.order.iter().position(|own| *own == failure.property);
-            (failure.plan.seed, follows, place)
+            (failure.plan.seed, place)
         };
         self.failures.values().min_by_key(rank)
     }

@@ -7,10 +7,28 @@ use stormglass_reports::{
 use crate::checker::{Verdict, Witness};
 use crate::history::{Event, History, What};
 use crate::plan::Plan;
+use crate::shrink::Shrunk;
 use crate::simulation::Run;
 use crate::system::System;
 
-/// A failure as a report, with what is known before it is shrunk and saved.
+/// A shrunk failure as a report, with what is known before it is saved.
+pub fn shrunk(system: &System, original: &Plan, shrunk: &Shrunk, property: &str) -> FailureReport {
+    let mut report = failure(system, original, &shrunk.run, property, &shrunk.witness);
+    report.shrink_runs = shrunk.runs as u64;
+    report.shrink_ms = shrunk.elapsed.as_millis() as u64;
+    report.one_minimal = shrunk.one_minimal;
+    for (cause, without) in [
+        (&mut report.faults, &shrunk.without_fault),
+        (&mut report.operations, &shrunk.without_operation),
+    ] {
+        for (line, without) in cause.iter_mut().zip(without) {
+            line.without = without.as_ref().map(ToString::to_string);
+        }
+    }
+    report
+}
+
+/// A failure that was not shrunk as a report.
 pub fn failure(
     system: &System,
     original: &Plan,

@@ -1,41 +1,78 @@
-//! Shrinking: the smallest plan that still breaks the property.
+//! Shrinking: the smallest plan that still breaks the same rule of the property.
 //!
-//! A plan is data, so one shrinker serves tests, the command line and saved artefacts. Faults that
-//! did not bite go first, then instances, then faults, then operations that the witness is not
-//! about, then operations (delta debugging, Zeller and Hildebrandt, TSE 2002), then faults are aimed
-//! anew so that fewer operations lead up to them. A fault at a time meets what it has to meet only
-//! as long as everything before it takes as long, so one that holds operations back is aimed at a
-//! call instead.
+//! A plan is data, so one shrinker serves tests, the command line and saved artefacts. Of many
+//! operations most go at once. Then faults that did not bite go, then instances, then faults, then
+//! operations that the witness is not about, then operations (delta debugging, Zeller and Hildebrandt,
+//! TSE 2002), then faults are aimed anew so that fewer operations lead up to them. A fault at a time
+//! meets what it has to meet only as long as everything before it takes as long, so one that holds
+//! operations back is aimed at a call instead.
 //!
-//! Reading order: `smaller` which plans are smaller, `clues` which of them to try first. No dice:
-//! the result is a function of the plan.
+//! Reading order: `limits` how long it may take, `smaller` which plans are smaller, `clues` which of
+//! them to try first. No dice: within the time limit the result is a function of the plan.
 
 mod clues;
+mod limits;
 mod smaller;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
 
 use crate::checker::{Verdict, Witness};
 use crate::plan::{Plan, Side};
 use crate::simulation::{Recording, Run, RunError, run};
 use crate::system::System;
 
+pub use limits::{Limits, Progress, to_standard_error};
+
 /// The result of a shrink.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
     /// The smallest failing run that was found.
     pub run: Run,
+    /// How it breaks the property.
+    pub witness: Witness,
     /// How many runs it took.
     pub runs: usize,
-    /// Whether every single fault and operation that is left was tried without, and the property
+    /// How long it took on the wall clock.
+    pub elapsed: Duration,
+    /// Whether every single fault and operation that is left was tried without, and the same rule
     /// was not broken then.
     pub one_minimal: bool,
+    /// What came of the run without each of the faults that are left, as far as it was tried.
+    pub without_fault: Vec<Option<Without>>,
+    /// The same for each of the operations that are left.
+    pub without_operation: Vec<Option<Without>>,
+}
+
+/// What came of a run without one fault or operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Without {
+    /// The property held.
+    Holds,
+    /// Nothing put it to the test.
+    Vacuous,
+    /// Another rule of it was broken.
+    BrokenOtherwise,
+    /// The system panicked.
+    Panicked,
+}
+
+impl fmt::Display for Without {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Without::Holds => "holds",
+            Without::Vacuous => "never put to the test",
+            Without::BrokenOtherwise => "broken in another way",
+            Without::Panicked => "a host panics",
+        })
+    }
 }
 
 /// Shrinks a plan that breaks `property`.
 ///
-/// Returns `None` if the plan does not break it. Stops after `runs_max` runs with the best plan
-/// known by then.
+/// Returns `None` if the plan does not break it. At its limits it stops with the best plan known by
+/// then.
 ///
 /// # Errors
 ///
@@ -44,24 +81,31 @@ pub fn shrink(
     system: &System,
     plan: &Plan,
     property: &str,
-    runs_max: usize,
+    limits: &Limits<'_>,
 ) -> Result<Option<Shrunk>, RunError> {
+    let begun = Instant::now();
     let first = run(system, plan, Recording::On)?;
-    if !breaks(system, &first, property) {
+    let Some(found) = witness(system, &first, property) else {
         return Ok(None);
-    }
+    };
     let mut search = Search {
         system,
         property,
         best: first,
+        witness: found,
         runs: 1,
-        runs_max,
-        rejected: BTreeSet::new(),
+        begun,
+        limits,
+        rejected: BTreeMap::new(),
     };
     let one_minimal = search.minimal()?;
     Ok(Some(Shrunk {
+        without_fault: search.without(Part::Schedule),
+        without_operation: search.without(Part::Workload),
         run: search.best,
+        witness: search.witness,
         runs: search.runs,
+        elapsed: begun.elapsed(),
         one_minimal,
     }))
 }
@@ -71,17 +115,20 @@ pub fn breaks(system: &System, run: &Run, property: &str) -> bool {
     witness(system, run, property).is_some()
 }
 
-fn witness(system: &System, run: &Run, property: &str) -> Option<Witness> {
-    let own = system
-        .properties()
-        .iter()
-        .filter(|own| own.id() == property);
+fn verdict(system: &System, run: &Run, property: &str) -> Option<Verdict> {
+    let own = system.properties().iter().find(|own| own.id() == property);
     own.map(|own| own.check(&run.history))
-        .find_map(|verdict| match verdict {
-            Verdict::Broken(witness) => Some(witness),
-            Verdict::Holds | Verdict::Vacuous(_) => None,
-        })
 }
+
+fn witness(system: &System, run: &Run, property: &str) -> Option<Witness> {
+    match verdict(system, run, property)? {
+        Verdict::Broken(witness) => Some(witness),
+        Verdict::Holds | Verdict::Vacuous(_) => None,
+    }
+}
+
+/// How many operations are many.
+const MANY: usize = 32;
 
 /// The two parts of a plan that can get shorter.
 #[derive(Clone, Copy)]
@@ -112,11 +159,14 @@ struct Search<'a> {
     system: &'a System,
     property: &'a str,
     best: Run,
+    /// How the best run breaks the property. The rule stays the same.
+    witness: Witness,
     runs: usize,
-    runs_max: usize,
-    /// Plans that do not break the property. A run is a function of its plan, so none of them is
-    /// tried again.
-    rejected: BTreeSet<[u8; 32]>,
+    begun: Instant,
+    limits: &'a Limits<'a>,
+    /// Plans that do not break the rule, and what they do instead. A run is a function of its plan, so
+    /// none of them is tried again.
+    rejected: BTreeMap<[u8; 32], Without>,
 }
 
 /// Tells one plan from another.
@@ -130,13 +180,14 @@ impl Search<'_> {
     fn minimal(&mut self) -> Result<bool, RunError> {
         loop {
             let before = self.best.plan.clone();
+            self.thin_out()?;
             self.drop_idle_faults()?;
             self.run_fewer_instances()?;
             self.cut(Part::Schedule)?;
             self.keep_what_the_witness_is_about()?;
             self.cut(Part::Workload)?;
             self.aim_anew()?;
-            if self.runs >= self.runs_max {
+            if self.is_at_its_limits() {
                 return Ok(false);
             }
             if self.best.plan == before {
@@ -147,12 +198,11 @@ impl Search<'_> {
 
     /// Accepts a candidate if it is smaller and still breaks the property.
     fn accept(&mut self, candidate: Plan) -> Result<bool, RunError> {
-        if self.runs >= self.runs_max || smaller::size(&candidate) >= smaller::size(&self.best.plan)
-        {
+        if self.is_at_its_limits() || smaller::size(&candidate) >= smaller::size(&self.best.plan) {
             return Ok(false);
         }
         let print = fingerprint(&candidate);
-        if self.rejected.contains(&print) {
+        if self.rejected.contains_key(&print) {
             return Ok(false);
         }
         self.runs += 1;
@@ -160,18 +210,56 @@ impl Search<'_> {
             Ok(run) => run,
             // A smaller plan may bring out another mistake of the system's, which is not this one.
             Err(RunError::Panicked(_) | RunError::Hang(_)) => {
-                self.rejected.insert(print);
+                self.rejected.insert(print, Without::Panicked);
                 return Ok(false);
             }
             Err(error) => return Err(error),
         };
-        let accepted = breaks(self.system, &run, self.property);
-        if accepted {
-            self.best = run;
-        } else {
-            self.rejected.insert(print);
+        let otherwise = match verdict(self.system, &run, self.property) {
+            Some(Verdict::Broken(witness)) if witness.rule == self.witness.rule => {
+                (self.best, self.witness) = (run, witness);
+                None
+            }
+            Some(Verdict::Broken(_)) => Some(Without::BrokenOtherwise),
+            Some(Verdict::Vacuous(_)) => Some(Without::Vacuous),
+            Some(Verdict::Holds) | None => Some(Without::Holds),
+        };
+        let accepted = otherwise.is_none();
+        if let Some(otherwise) = otherwise {
+            self.rejected.insert(print, otherwise);
         }
+        self.limits.report(&self.best.plan, self.runs, self.begun);
         Ok(accepted)
+    }
+
+    fn is_at_its_limits(&self) -> bool {
+        self.runs >= self.limits.runs_max || self.begun.elapsed() >= self.limits.time_max
+    }
+
+    /// What came of the run without each element of a part, as far as it was tried.
+    fn without(&self, part: Part) -> Vec<Option<Without>> {
+        let plan = &self.best.plan;
+        let less = (0..part.len(plan)).map(|index| part.without(plan, index, index + 1));
+        less.map(|less| self.rejected.get(&fingerprint(&less)).copied())
+            .collect()
+    }
+
+    /// Of many operations, keeps ever more of the most promising until they are enough: runs with few
+    /// are quick, and those with all of them are what takes the time.
+    fn thin_out(&mut self) -> Result<(), RunError> {
+        let promising = match self.best.plan.workload.len() {
+            0..MANY => return Ok(()),
+            _ => self.promising(),
+        };
+        let mut keep = 1;
+        while keep < promising.len() {
+            let fewer = smaller::with_operations(&self.best.plan, &promising[..keep]);
+            if self.accept(fewer)? {
+                break;
+            }
+            keep *= 2;
+        }
+        Ok(())
     }
 
     fn drop_idle_faults(&mut self) -> Result<(), RunError> {
@@ -244,8 +332,7 @@ impl Search<'_> {
 
     /// The operations that are worth keeping first.
     fn promising(&self) -> Vec<usize> {
-        let witness = witness(self.system, &self.best, self.property);
-        witness.map_or_else(Vec::new, |witness| clues::operations(&self.best, &witness))
+        clues::operations(&self.best, &self.witness)
     }
 
     /// Keeps the one, two or three most promising operations.
@@ -264,7 +351,8 @@ impl Search<'_> {
 
     /// Whether there are runs to spare: the rest is needed to show that the result is one-minimal.
     fn has_runs_to_spare(&self) -> bool {
-        self.runs < self.runs_max - self.runs_max / 5
+        let runs_max = self.limits.runs_max;
+        self.runs < runs_max - runs_max / 5
     }
 
     /// Tries few operations and lets the faults meet them at their early calls. Says whether that
@@ -290,10 +378,8 @@ impl Search<'_> {
     /// Lets a fault at a time wait for a call instead, if fewer operations will do then.
     fn aim_timed_faults(&mut self) -> Result<(), RunError> {
         let plan = self.best.plan.clone();
-        let Some(witness) = witness(self.system, &self.best, self.property) else {
-            return Ok(());
-        };
-        let promising = clues::operations(&self.best, &witness);
+        let witness = self.witness.clone();
+        let promising = self.promising();
         for (index, fault) in plan.schedule.iter().enumerate() {
             if fault.call().is_some() {
                 continue;

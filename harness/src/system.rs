@@ -389,10 +389,13 @@ impl System {
         }
     }
 
-    /// Judges a history by every property, in the order in which they were added.
+    /// Judges a history by every property: those of safety in the order in which they were added, then
+    /// those of liveness.
     pub fn judge(&self, history: &History) -> Vec<(String, Verdict)> {
-        self.properties
-            .iter()
+        let mut properties: Vec<&Arc<dyn Property>> = self.properties.iter().collect();
+        properties.sort_by_key(|property| property.kind());
+        properties
+            .into_iter()
             .map(|property| (property.id().to_owned(), property.check(history)))
             .collect()
     }

@@ -71,6 +71,9 @@ pub struct CauseLine {
     pub what: String,
     /// Where exactly, if that needs saying: `after it read the outbox, before it marked rows as sent`.
     pub detail: Option<String>,
+    /// What came of the run without it, if that was tried: `holds`.
+    #[serde(default)]
+    pub without: Option<String>,
 }
 
 impl CauseLine {
@@ -80,7 +83,7 @@ impl CauseLine {
         Self {
             at_ms: Some(at_ms),
             what: what.into(),
-            detail: None,
+            ..Self::default()
         }
     }
 
@@ -88,9 +91,8 @@ impl CauseLine {
     #[must_use]
     pub fn untimed(what: impl Into<String>) -> Self {
         Self {
-            at_ms: None,
             what: what.into(),
-            detail: None,
+            ..Self::default()
         }
     }
 
@@ -99,6 +101,15 @@ impl CauseLine {
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
         Self {
             detail: Some(detail.into()),
+            ..self
+        }
+    }
+
+    /// The same with what came of the run without it.
+    #[must_use]
+    pub fn and_without(self, without: Option<&str>) -> Self {
+        Self {
+            without: without.map(str::to_owned),
             ..self
         }
     }
@@ -189,7 +200,12 @@ impl FailureReport {
             with.extend(listed(several.iter().map(String::as_str)));
             lines.extend(hang("    ", &with, WIDTH));
         }
-        lines.extend(self.minimality(left).map(|claim| format!("    {claim}")));
+        lines.extend(
+            self.minimality()
+                .map(|claim| hang("    ", &claim, WIDTH))
+                .into_iter()
+                .flatten(),
+        );
         lines
     }
 
@@ -214,15 +230,20 @@ impl FailureReport {
         }
     }
 
-    /// What was tried of the `left` faults and operations.
-    fn minimality(&self, left: usize) -> Option<&'static str> {
-        match (self.one_minimal, left) {
-            (false, _) => None,
-            (true, 0) => Some("it takes no fault and no operation"),
-            (true, 1) => Some("without it: not broken"),
-            (true, 2) => Some("without either one: not broken"),
-            (true, _) => Some("without any one of them: not broken"),
+    /// What the removal of each fault and of each operation does, equal ones together.
+    fn minimality(&self) -> Option<Vec<String>> {
+        if !self.one_minimal {
+            return None;
         }
+        if self.faults.is_empty() && self.operations.is_empty() {
+            return Some(words("it takes no fault and no operation"));
+        }
+        let faults = removals(&self.faults, "fault");
+        let parts: Vec<String> = faults
+            .into_iter()
+            .chain(removals(&self.operations, "operation"))
+            .collect();
+        (!parts.is_empty()).then(|| words(&parts.join("; ")))
     }
 
     /// The lines that begin with what they are.
@@ -318,6 +339,33 @@ impl Columns {
         lines.extend(hang(&below, &words(detail), WIDTH));
         lines
     }
+}
+
+/// `without the fault: holds`, for every outcome that is known.
+fn removals(causes: &[CauseLine], noun: &str) -> Vec<String> {
+    let known = causes.iter().filter_map(|own| own.without.as_deref());
+    let mut outcomes: Vec<&str> = Vec::new();
+    for outcome in known {
+        if !outcomes.contains(&outcome) {
+            outcomes.push(outcome);
+        }
+    }
+    let removal = |outcome: &&str| {
+        let same = |own: &&CauseLine| own.without.as_deref() == Some(outcome);
+        let with_outcome: Vec<&CauseLine> = causes.iter().filter(same).collect();
+        let which = match (causes.len(), with_outcome.len()) {
+            (1, _) => format!("the {noun}"),
+            (2, 2) => format!("either {noun}"),
+            (all, some) if all == some => format!("any one of the {noun}s"),
+            _ => {
+                let times = with_outcome.iter().filter_map(|own| own.at_ms.map(instant));
+                let times: Vec<String> = times.collect();
+                format!("the {noun} at {}", times.join(" or "))
+            }
+        };
+        format!("without {which}: {outcome}")
+    };
+    outcomes.iter().map(removal).collect()
 }
 
 /// `2 of 37 faults`, `none of 37 faults`, `no faults planned`.

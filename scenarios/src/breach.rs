@@ -49,8 +49,8 @@ impl Breach {
         Witness {
             summary: self.summary,
             index: self.index,
-            inevitable_from: None,
             chain,
+            ..Witness::default()
         }
     }
 }

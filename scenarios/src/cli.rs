@@ -1,7 +1,7 @@
 //! The command line: what the user asks for, and what the exit code says.
 //!
 //! Reading order: `selection` which scenarios and seeds, `sweep` the main job, `run`,
-//! `replay`, `shrink`, `audit` with `digests` as its other process, `list`; `output` is
+//! `replay`, `shrink`, `audit` with `digests` as its other process, `list`; `patience` bounds a shrink; `output` is
 //! how anything is printed. Every error is one line on stderr; nothing here panics for what a user
 //! can cause.
 
@@ -9,6 +9,7 @@ mod audit;
 mod digests;
 mod list;
 mod output;
+mod patience;
 mod replay;
 mod run;
 mod selection;

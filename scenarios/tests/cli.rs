@@ -50,9 +50,8 @@ fn artefact(folder: &Path, change: impl Fn(&mut serde_json::Value)) -> PathBuf {
     let run = stormglass::audit::recorded(&system, Seed(3)).expect("the run comes to a result");
     let witness = Witness {
         summary: "made up".to_owned(),
-        index: 0,
-        inevitable_from: None,
         chain: vec![0],
+        ..Witness::default()
     };
     let mut value = serde_json::to_value(Artefact::of(&system, &run, "no-lost-event", &witness))
         .expect("an artefact can be written as JSON");

@@ -18,6 +18,8 @@ const STORY_BEGINNING: usize = 5;
 /// One broken promise.
 #[derive(Clone, Debug)]
 pub(super) struct Breach<'h> {
+    /// The rule of the property that was broken; empty where it has only one.
+    pub(super) rule: &'static str,
     /// The event of the history with which the promise is broken.
     pub(super) index: u64,
     /// From where on nothing could have saved it.
@@ -48,12 +50,19 @@ impl<'h> Breach<'h> {
     /// A breach that no business event explains.
     pub(super) fn at(index: u64, summary: String) -> Self {
         Breach {
+            rule: "",
             index,
             inevitable_from: None,
             about: Vec::new(),
             group: None,
             summary,
         }
+    }
+
+    /// The same breach, of a property that has several rules.
+    pub(super) fn by_rule(mut self, rule: &'static str) -> Self {
+        self.rule = rule;
+        self
     }
 
     /// The same breach, known to be inevitable from an event on.
@@ -73,6 +82,7 @@ impl<'h> Breach<'h> {
         let must = [Some(self.index), self.inevitable_from];
         let chain = Storyteller::new(&self).tell(history);
         Witness {
+            rule: self.rule.to_owned(),
             chain: shorten(chain, must.into_iter().flatten()),
             summary: self.summary,
             index: self.index,

@@ -2,7 +2,7 @@
 //!
 //! That replicas of a fact agree is known only to the system under test; its own properties say so.
 
-use super::{Property, Verdict, Witness};
+use super::{Property, PropertyKind, Verdict, Witness};
 use crate::history::{History, What};
 
 /// After healing the system is quiet before the liveness bound, and every group has settled all that
@@ -19,6 +19,10 @@ impl Property for Convergence {
         "after healing the system comes to rest within the liveness bound"
     }
 
+    fn kind(&self) -> PropertyKind {
+        PropertyKind::Liveness
+    }
+
     fn check(&self, history: &History) -> Verdict {
         let mut milestones = Milestones::default();
         for event in &history.events {
@@ -26,10 +30,10 @@ impl Property for Convergence {
         }
         if let Some((index, waiting_for)) = milestones.bound {
             let summary = format!("not quiet at the liveness bound: {waiting_for}");
-            return Verdict::Broken(milestones.witness(index, summary));
+            return Verdict::Broken(milestones.witness("not-quiet", index, summary));
         }
         if let Some((index, backlog)) = milestones.backlog() {
-            return Verdict::Broken(milestones.witness(index, backlog));
+            return Verdict::Broken(milestones.witness("unsettled", index, backlog));
         }
         if milestones.last_commit.is_none() && milestones.last_publish.is_none() {
             return Verdict::Vacuous("nothing was committed and nothing published".to_owned());
@@ -37,7 +41,7 @@ impl Property for Convergence {
         match (milestones.quiet, history.events.last()) {
             (None, Some(last)) => {
                 let summary = "the run ended before the system came to rest".to_owned();
-                Verdict::Broken(milestones.witness(last.index, summary))
+                Verdict::Broken(milestones.witness("ended-early", last.index, summary))
             }
             _ => Verdict::Holds,
         }
@@ -92,7 +96,7 @@ impl<'h> Milestones<'h> {
     }
 
     /// The story of a system that does not come to rest: its last movements.
-    fn witness(&self, index: u64, summary: String) -> Witness {
+    fn witness(&self, rule: &str, index: u64, summary: String) -> Witness {
         let movements = [
             self.healed,
             self.last_commit,
@@ -105,6 +109,7 @@ impl<'h> Milestones<'h> {
         chain.sort_unstable();
         chain.dedup();
         Witness {
+            rule: rule.to_owned(),
             summary,
             index,
             inevitable_from: None,

@@ -171,33 +171,40 @@ impl<'h> Progress<'_, 'h> {
             }
         }
         let (own, consumer) = (&self.trails.trails[step.trail], step.consumer);
-        let tell = |other: usize, text: &dyn Fn(&Trail<'h>) -> String| {
+        let tell = |rule, other: usize, text: &dyn Fn(&Trail<'h>) -> String| {
             let other = &self.trails.trails[other];
             Breach::of(own.event_id, Some(consumer), step.index, text(other))
+                .by_rule(rule)
                 .and_about([other.event_id])
         };
         match (step.outcome, younger, older_parked) {
-            (Outcome::Applied, Some((_, younger)), _) => Some(tell(younger, &|younger| {
-                format!(
-                    "{consumer} applied {} after the younger {}",
-                    own.name(),
-                    younger.name()
-                )
-            })),
-            (Outcome::Parked, Some((_, younger)), _) => Some(tell(younger, &|younger| {
-                format!(
-                    "{consumer} parked {} when the younger {} was applied already",
-                    own.name(),
-                    younger.name()
-                )
-            })),
-            (Outcome::Applied, None, Some(older)) => Some(tell(older, &|older| {
-                format!(
-                    "{consumer} applied {} although {} before it is parked",
-                    own.name(),
-                    older.name()
-                )
-            })),
+            (Outcome::Applied, Some((_, younger)), _) => {
+                Some(tell("applied-late", younger, &|younger| {
+                    format!(
+                        "{consumer} applied {} after the younger {}",
+                        own.name(),
+                        younger.name()
+                    )
+                }))
+            }
+            (Outcome::Parked, Some((_, younger)), _) => {
+                Some(tell("parked-late", younger, &|younger| {
+                    format!(
+                        "{consumer} parked {} when the younger {} was applied already",
+                        own.name(),
+                        younger.name()
+                    )
+                }))
+            }
+            (Outcome::Applied, None, Some(older)) => {
+                Some(tell("overtook-parked", older, &|older| {
+                    format!(
+                        "{consumer} applied {} although {} before it is parked",
+                        own.name(),
+                        older.name()
+                    )
+                }))
+            }
             _ => None,
         }
     }

@@ -99,7 +99,7 @@ fn nameless<'h>(
             let (host, key) = (&event.host, short(&message.key));
             let summary =
                 format!("{host} published a message of {key} to {topic} without an event id");
-            Breach::at(event.index, summary)
+            Breach::at(event.index, summary).by_rule("without-id")
         })
     })
 }

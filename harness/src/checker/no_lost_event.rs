@@ -82,7 +82,8 @@ fn unpublished<'h>(trail: &Trail<'h>, announced: &Announced<'h>) -> Option<Breac
         "" => format!("{name} was committed but never published"),
         _ => format!("{name} was committed but never published to {topic}"),
     };
-    Some(Breach::of(trail.event_id, None, announced.index, summary))
+    let breach = Breach::of(trail.event_id, None, announced.index, summary);
+    Some(breach.by_rule("never-published"))
 }
 
 /// Events that clients published, each with its topic.
@@ -149,12 +150,9 @@ fn contradiction<'h>(trail: &Trail<'h>, group: &'h str) -> Option<Breach<'h>> {
     let name = trail.name();
     if let Some((parked, applied)) = trail.parked_and_applied(group) {
         let summary = format!("{group} both parked and applied {name}");
-        return Some(Breach::of(
-            trail.event_id,
-            Some(group),
-            parked.max(applied),
-            summary,
-        ));
+        let index = parked.max(applied);
+        let breach = Breach::of(trail.event_id, Some(group), index, summary);
+        return Some(breach.by_rule("two-ends"));
     }
     let discarded = trail.discarded_by(group)?;
     let applied = trail.applied_by(group)?;
@@ -164,7 +162,7 @@ fn contradiction<'h>(trail: &Trail<'h>, group: &'h str) -> Option<Breach<'h>> {
         .any(|copy| copy.index > discarded.index);
     (discarded.index < applied.index && !published_since).then(|| {
         let summary = format!("{group} discarded {name} and applied it all the same");
-        Breach::of(trail.event_id, Some(group), applied.index, summary)
+        Breach::of(trail.event_id, Some(group), applied.index, summary).by_rule("two-ends")
     })
 }
 
@@ -205,12 +203,13 @@ fn lost<'h>(
         last_delivered,
     ) {
         (Some(ack), delivered) => {
-            let how = match delivered {
-                Some(_) => "acknowledged it without effect",
-                None => "settled past it without ever getting it",
+            let (rule, how) = match delivered {
+                Some(_) => ("no-effect", "acknowledged it without effect"),
+                None => ("settled-past", "settled past it without ever getting it"),
             };
             let summary = format!("{name} was published, but {group} {how}");
-            Breach::of(trail.event_id, Some(group), ack, summary).inevitable_from(ack)
+            let breach = Breach::of(trail.event_id, Some(group), ack, summary);
+            breach.by_rule(rule).inevitable_from(ack)
         }
         (None, Some(delivered)) => {
             let times = if deliveries == 1 {
@@ -219,11 +218,12 @@ fn lost<'h>(
                 format!("{deliveries} times")
             };
             let summary = format!("{group} was handed {name} {times} and never finished it");
-            Breach::of(trail.event_id, Some(group), delivered, summary)
+            Breach::of(trail.event_id, Some(group), delivered, summary).by_rule("unfinished")
         }
         (None, None) => {
             let summary = format!("{name} was published, but {group} never got it");
-            Breach::of(trail.event_id, Some(group), last_published, summary)
+            let breach = Breach::of(trail.event_id, Some(group), last_published, summary);
+            breach.by_rule("never-delivered")
         }
     }
 }

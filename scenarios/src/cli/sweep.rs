@@ -13,12 +13,14 @@ use stormglass::artefact::Artefact;
 use stormglass::database::Engine;
 use stormglass::explore::{Exploration, Failure, Tally, Until, explore};
 use stormglass::narrate;
+use stormglass::shrink::Progress;
 use stormglass::simulation::{Recording, run};
 use stormglass_reports::{
     Database, FailureReport, PropertyCount, ScenarioReport, SweepReport, json, markdown, terminal,
 };
 
 use super::output::{prepare, replay_command, say, width, write};
+use super::patience::Patience;
 use super::selection::Selection;
 use super::{CliError, Outcome, engine};
 use crate::catalogue::Scenario;
@@ -39,6 +41,8 @@ pub(super) struct Arguments {
     /// A folder for report.md, report.json and the artefacts of failures
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -61,6 +65,7 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
     let seeds = arguments.selection.seeds_or(SEEDS)?;
     let sweep = Sweep {
         arguments: &arguments.selection,
+        patience: &arguments.patience,
         seeds,
         folder,
         interrupted: interrupt::on_request(),
@@ -83,6 +88,7 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
 
 struct Sweep<'a> {
     arguments: &'a Selection,
+    patience: &'a Patience,
     /// Seeds of each scenario.
     seeds: u64,
     folder: &'a Path,
@@ -162,9 +168,13 @@ impl Sweep<'_> {
         if self.is_interrupted() {
             return as_found(system, failure, self.folder);
         }
-        self.bar
-            .set_message(format!("{}: shrinking {}", system.name(), failure.property));
-        Ok(system.report_into(failure, self.folder, &|path| replay_command(path))?)
+        let (name, property) = (system.name(), &failure.property);
+        let progress = |progress: &Progress| {
+            self.bar
+                .set_message(format!("{name}: shrinking {property}, {progress}"));
+        };
+        let limits = self.patience.limits(&progress);
+        Ok(system.report_into(failure, self.folder, &limits, &|path| replay_command(path))?)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use stormglass::artefact::{Artefact, Replay};
 use stormglass::checker::Verdict;
-use stormglass::shrink::{breaks, shrink};
+use stormglass::shrink::{Limits, breaks, shrink};
 use stormglass::simulation::{Recording, Run, run};
 use stormglass::{Seed, System};
 use stormglass_tests::defects::{DEFECTS, Defect};
@@ -13,7 +13,6 @@ const SEEDS: u64 = 200;
 /// How many of the failing seeds are shrunk.
 const SHRUNK_SEEDS: usize = 2;
 /// How many runs a shrink may take.
-const SHRINK_RUNS_MAX: usize = 600;
 /// The greatest number of faults, and of operations, that a shrunk plan may have.
 const LEFT_MAX: usize = 3;
 /// How many seeds are run without faults even where the defect is found sooner.
@@ -81,7 +80,7 @@ fn replays_to_the_same_digest(defect: &Defect, system: &System, run: &Run) {
 /// Shrinks a failure to a handful of faults and operations, and replays what is left.
 fn shrinks_and_replays(defect: &Defect, system: &System, found: &Run) {
     let seed = found.plan.seed;
-    let shrunk = shrink(system, &found.plan, defect.breaks, SHRINK_RUNS_MAX)
+    let shrunk = shrink(system, &found.plan, defect.breaks, &Limits::of_runs(600))
         .unwrap()
         .expect("the same plan breaks the same property");
     let plan = &shrunk.run.plan;

@@ -1,7 +1,7 @@
 //! The promises of the whole, one module each.
 //!
-//! Reading order: [`plans`] and [`determinism`] hold for any system, [`semantics`] says what a
-//! fault does to a service, [`quiet`] when a run is over, [`defects`] shows that the properties bite, [`regressions`] that what was
+//! Reading order: [`plans`], [`shrinking`] and [`determinism`] hold for any system, [`semantics`] says what a
+//! fault does to a service, [`defects`] shows that the properties bite, [`regressions`] that what was
 //! found stays fixed, [`misuse`] what a test that is wrong is told, [`stories`] what a person reads,
 //! [`structure`] who may name whom. All of it runs on SQLite and needs no environment.
 
@@ -13,5 +13,6 @@ mod quiet;
 mod regressions;
 mod right_systems;
 mod semantics;
+mod shrinking;
 mod stories;
 mod structure;

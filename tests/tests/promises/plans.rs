@@ -11,7 +11,7 @@ use scenarios::Scenario;
 use stormglass::checker::Verdict;
 use stormglass::history::What;
 use stormglass::plan::{Action, Fault, FaultKind, Incident, Plan};
-use stormglass::shrink::{breaks, shrink};
+use stormglass::shrink::{Limits, breaks, shrink};
 use stormglass::simulation::{Recording, Run, run};
 use stormglass::{Profile, Seed, System};
 use stormglass_tests::postings::{self, Care};
@@ -191,7 +191,8 @@ fn a_failure_is_shrunk_towards_one_instance() {
     let plans = (0..60).map(|seed| system.plan(Seed(seed)).unwrap());
     let mut failures = 0;
     for plan in plans.filter(|plan| plan.instances_of("ledger") > 1) {
-        if let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() {
+        if let Some(shrunk) = shrink(&system, &plan, "effect-once", &Limits::of_runs(200)).unwrap()
+        {
             failures += 1;
             let left = &shrunk.run.plan;
             assert!(
@@ -255,7 +256,8 @@ fn a_shrunk_plan_is_a_part_of_the_original() {
     let system = postings::system("careless postings", Care::Careless);
     let failures = std::cell::Cell::new(0);
     for_all(12, &system.generator().unwrap().strategy(), |plan| {
-        let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() else {
+        let Some(shrunk) = shrink(&system, &plan, "effect-once", &Limits::of_runs(200)).unwrap()
+        else {
             return Ok(());
         };
         failures.set(failures.get() + 1);
@@ -297,7 +299,7 @@ fn one_posting_is_left(incident: &Incident) {
     let mut failures = 0;
     for seed in (0..20).map(Seed) {
         let plan = before_last_entry(&system, seed, incident.clone());
-        if let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() {
+        if let Some(shrunk) = shrink(&system, &plan, "effect-once", &Limits::of_runs(200)).unwrap() {
             failures += 1;
             let left = &shrunk.run.plan;
             assert_eq!(left.workload.len(), 1, "{left}");
@@ -341,7 +343,8 @@ fn nothing_can_go_from_a_one_minimal_plan() {
     let system = postings::system("careless postings", Care::Careless);
     let mut minimal = 0;
     for plan in (0..12).map(|seed| system.plan(Seed(seed)).unwrap()) {
-        let Some(shrunk) = shrink(&system, &plan, "effect-once", 200).unwrap() else {
+        let Some(shrunk) = shrink(&system, &plan, "effect-once", &Limits::of_runs(200)).unwrap()
+        else {
             continue;
         };
         if shrunk.one_minimal {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use stormglass::artefact::ArtefactError;
 use stormglass::explore::{Exploration, Until, explore};
 use stormglass::regressions::{Regressions, run_again};
+use stormglass::shrink::Limits;
 use stormglass::{Seed, System};
 use stormglass_tests::postings::{self, Care};
 
@@ -28,7 +29,7 @@ fn keep_a_failure(folder: &Path) -> PathBuf {
     };
     let tally = explore(&system, &exploration).unwrap();
     let failure = tally.first_failure().expect("a failure");
-    let report = system.report_into(failure, folder, &|_| String::new());
+    let report = system.report_into(failure, folder, &Limits::default(), &|_| String::new());
     report.unwrap().artefact.expect("a file").into()
 }
 

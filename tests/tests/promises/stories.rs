@@ -10,6 +10,7 @@ use insta::assert_snapshot;
 use stormglass::artefact::Divergence;
 use stormglass::explore::{Exploration, Failure, Until, explore};
 use stormglass::plan::{Fault, Operation, Plan, SettleFault};
+use stormglass::shrink::Limits;
 use stormglass::simulation::{Recording, Run, run};
 use stormglass::{Seed, System, narrate};
 use stormglass_tests::postings::{self, Care};
@@ -70,9 +71,12 @@ fn failure_of_a_careless_ledger() {
     let system = postings::system("careless postings", Care::Careless);
     let folder = tempfile::tempdir().unwrap();
     let mut report = system
-        .report_into(&first_failure(&system), folder.path(), &|path| {
-            format!("STORMGLASS_REPLAY={} cargo test postings", path.display())
-        })
+        .report_into(
+            &first_failure(&system),
+            folder.path(),
+            &Limits::default(),
+            &|path| format!("STORMGLASS_REPLAY={} cargo test postings", path.display()),
+        )
         .unwrap();
     report.shrink_ms = 1_900;
     let text = report.to_string();

@@ -39,5 +39,5 @@ fn told<'h>(trail: &Trail<'h>, index: u64, kind: &str, entity: &str) -> Breach<'
         short(entity),
         trail.name()
     );
-    Breach::of(trail.event_id, None, index, summary)
+    Breach::of(trail.event_id, None, index, summary).by_rule("shared-id")
 }
