@@ -14,6 +14,7 @@ mod no_ghost_event;
 mod no_lost_event;
 mod operations;
 mod placements;
+mod story;
 #[cfg(test)]
 mod test_history;
 mod trail;

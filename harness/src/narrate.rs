@@ -1,15 +1,21 @@
 //! From runs to reports: failures and timelines as the data that `stormglass-reports` renders.
+//!
+//! Reading order: `chain` the lines of a story, `names` what ids are called in it.
+
+mod chain;
+mod names;
 
 use stormglass_reports::{
     CauseLine, FailureReport, RowKind, Timeline, TimelineRow, VerdictLine, VerdictWord,
 };
 
 use crate::checker::{Verdict, Witness};
-use crate::history::{Event, History, What};
+use crate::history::{Event, What};
 use crate::plan::Plan;
 use crate::shrink::Shrunk;
 use crate::simulation::Run;
 use crate::system::System;
+use names::Names;
 
 /// A shrunk failure as a report, with what is known before it is saved.
 pub fn shrunk(system: &System, original: &Plan, shrunk: &Shrunk, property: &str) -> FailureReport {
@@ -37,22 +43,26 @@ pub fn failure(
     witness: &Witness,
 ) -> FailureReport {
     let event = run.history.events.get(witness.index as usize);
+    let mut names = Names::of(&run.history);
+    let promise_broken = names.tell(&witness.summary);
+    let operations = run.plan.workload.iter().map(|operation| {
+        let text = operation.operation.to_string();
+        CauseLine::at(operation.at_ms, names.tell(&text))
+    });
+    let operations = operations.collect();
+    let chain = chain::lines(&run.history, witness);
+    let chain = chain.iter().map(|line| names.tell(line)).collect();
     FailureReport {
         test: system.name().to_owned(),
         property: property.to_owned(),
         seed: run.plan.seed.0,
-        promise_broken: witness.summary.clone(),
+        promise_broken,
         at_ms: event.map(|event| event.at.as_millis() as u64),
         index: Some(witness.index),
         inevitable_from: witness.inevitable_from,
         faults: causes(run),
         faults_planned: original.schedule.len() as u64,
-        operations: run
-            .plan
-            .workload
-            .iter()
-            .map(|operation| CauseLine::at(operation.at_ms, operation.operation.to_string()))
-            .collect(),
+        operations,
         operations_planned: original.workload.len() as u64,
         instances: run
             .plan
@@ -60,24 +70,10 @@ pub fn failure(
             .iter()
             .map(|(service, instances)| (service.clone(), u64::from(*instances)))
             .collect(),
-        chain: witness
-            .chain
-            .iter()
-            .filter_map(|&index| link(&run.history, index))
-            .collect(),
+        chain,
+        names: names.legend(),
         digest: run.digest().to_string(),
         ..FailureReport::default()
-    }
-}
-
-fn link(history: &History, index: u64) -> Option<String> {
-    let event = history.events.get(index as usize)?;
-    let text = event.what.to_string();
-    let host = &*event.host;
-    // A group usually has its host's name; once is enough.
-    match text.starts_with(host) {
-        true => Some(format!("#{} {text}", event.index)),
-        false => Some(format!("#{} {host} {text}", event.index)),
     }
 }
 
@@ -115,29 +111,35 @@ pub fn timeline(system: &System, run: &Run, verdicts: &[(String, Verdict)]) -> T
             hosts.push(event.host.to_string());
         }
     }
+    let mut names = Names::of(&run.history);
     let row = |event: &Event| TimelineRow {
         index: event.index,
         at_ns: event.at.as_nanos() as u64,
         host: event.host.to_string(),
         kind: kind(&event.what),
-        text: event.what.to_string(),
+        text: names.tell(&event.what.to_string()),
         emphasis: emphasised.contains(&event.index),
     };
+    let rows = run.history.events.iter().map(row).collect();
     Timeline {
         title: format!("one run of {}", system.name()),
         scenario: system.name().to_owned(),
         seed: run.plan.seed.0,
         digest: run.digest().to_string(),
         hosts,
-        rows: run.history.events.iter().map(row).collect(),
-        verdicts: verdicts.iter().map(verdict_line).collect(),
+        rows,
+        verdicts: verdicts
+            .iter()
+            .map(|verdict| verdict_line(verdict, &mut names))
+            .collect(),
+        names: names.legend(),
     }
 }
 
-fn verdict_line((property, verdict): &(String, Verdict)) -> VerdictLine {
+fn verdict_line((property, verdict): &(String, Verdict), names: &mut Names<'_>) -> VerdictLine {
     let (word, detail) = match verdict {
         Verdict::Holds => (VerdictWord::Holds, String::new()),
-        Verdict::Broken(witness) => (VerdictWord::Broken, witness.to_string()),
+        Verdict::Broken(witness) => (VerdictWord::Broken, names.tell(&witness.to_string())),
         Verdict::Vacuous(why) => (VerdictWord::Vacuous, why.clone()),
     };
     VerdictLine {

@@ -48,6 +48,9 @@ pub struct FailureReport {
     pub one_minimal: bool,
     /// The witness as a chain of what led to what, each link a few words.
     pub chain: Vec<String>,
+    /// What the names in the texts stand for.
+    #[serde(default)]
+    pub names: Vec<NameLine>,
     /// The digest of the shrunk run's history, in hexadecimal.
     pub digest: String,
     /// Where the artefact was written, if it was.
@@ -113,6 +116,15 @@ impl CauseLine {
             ..self
         }
     }
+}
+
+/// A readable name that stands for an id in the texts of a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameLine {
+    /// The name: `order-1`.
+    pub name: String,
+    /// The id in full.
+    pub id: String,
 }
 
 /// More lines of a cause than this are left to the artefact: an unshrunk plan would bury the sentence that matters.
@@ -252,6 +264,7 @@ impl FailureReport {
         if !self.chain.is_empty() {
             lines.extend(chain_lines(&self.chain));
         }
+        lines.extend(name_lines("  names   ", &self.names));
         if !self.others.is_empty() {
             let mut also = words("the same run broke");
             also.extend(listed(self.others.iter().map(String::as_str)));
@@ -375,6 +388,19 @@ fn share(left: usize, planned: u64, noun: &str) -> String {
         (0, planned) => format!("none of {planned}"),
         (left, planned) => format!("{left} of {planned}"),
     }
+}
+
+/// What the names stand for, a line for each.
+pub(crate) fn name_lines(lead: &str, names: &[NameLine]) -> Vec<String> {
+    let columns = names.iter().map(|own| width(&one_line(&own.name))).max();
+    let columns = columns.unwrap_or_default();
+    let blank = " ".repeat(width(lead));
+    let leads = std::iter::once(lead).chain(std::iter::repeat(&*blank));
+    let line = |(lead, own): (&str, &NameLine)| {
+        let (name, id) = (one_line(&own.name), one_line(&own.id));
+        format!("{lead}{name:<columns$}  {id}")
+    };
+    leads.zip(names).map(line).collect()
 }
 
 /// The chain on one line where it fits, and otherwise a line for each link, so that it reads as a story.

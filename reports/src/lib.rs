@@ -25,7 +25,7 @@ mod timeline;
 mod totals;
 mod verdict;
 
-pub use failure::{CauseLine, FailureReport};
+pub use failure::{CauseLine, FailureReport, NameLine};
 pub use failure_rate::FailureRate;
 pub use green::GreenReport;
 pub use sweep::{Database, FaultCount, PropertyCount, ScenarioReport, SweepReport};

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::{NameLine, name_lines};
 use crate::figures::instant;
 use crate::paragraph::{WIDTH, hang, listed, one_line, width, words};
 use crate::verdict::VerdictWord;
@@ -30,6 +31,9 @@ pub struct Timeline {
     pub rows: Vec<TimelineRow>,
     /// What became of each property.
     pub verdicts: Vec<VerdictLine>,
+    /// What the names in the rows stand for.
+    #[serde(default)]
+    pub names: Vec<NameLine>,
 }
 
 /// One event of a history.
@@ -120,6 +124,10 @@ impl Timeline {
             lines.push(String::new());
         }
         lines.extend(self.verdict_lines());
+        if !self.names.is_empty() {
+            lines.push(String::new());
+            lines.extend(name_lines("  ", &self.names));
+        }
         lines.join("\n").trim_end().to_owned()
     }
 

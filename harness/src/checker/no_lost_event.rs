@@ -52,7 +52,7 @@ impl Property for NoLostEvent {
         let acknowledgements = Acknowledgements::of(history);
         let announced = trails.announced.iter().flat_map(|(trail, announced)| {
             let trail = &trails.trails[*trail];
-            if let Some(breach) = unpublished(trail, announced) {
+            if let Some(breach) = unpublished(&trails, trail, announced) {
                 return vec![breach];
             }
             let topic = trail.topic_of(announced);
@@ -70,7 +70,11 @@ impl Property for NoLostEvent {
 }
 
 /// The breach of an event that never reached its topic.
-fn unpublished<'h>(trail: &Trail<'h>, announced: &Announced<'h>) -> Option<Breach<'h>> {
+fn unpublished<'h>(
+    trails: &Trails<'h>,
+    trail: &Trail<'h>,
+    announced: &Announced<'h>,
+) -> Option<Breach<'h>> {
     let topic = trail.topic_of(announced);
     let parked = trail.parked.iter().map(|parked| parked.published);
     let mut copies = trail.published.iter().copied().chain(parked);
@@ -82,8 +86,34 @@ fn unpublished<'h>(trail: &Trail<'h>, announced: &Announced<'h>) -> Option<Breac
         "" => format!("{name} was committed but never published"),
         _ => format!("{name} was committed but never published to {topic}"),
     };
+    let Some(stranger) = under_another_id(trails, trail, topic) else {
+        let breach = Breach::of(trail.event_id, None, announced.index, summary);
+        return Some(breach.by_rule("never-published"));
+    };
+    let summary = format!(
+        "{summary}, unless under another id, as {}",
+        stranger.event_id
+    );
     let breach = Breach::of(trail.event_id, None, announced.index, summary);
-    Some(breach.by_rule("never-published"))
+    Some(breach.by_rule("another-id").and_about([stranger.event_id]))
+}
+
+/// An event that nobody announced and that is what a lost one should have been but for its id.
+fn under_another_id<'t, 'h>(
+    trails: &'t Trails<'h>,
+    trail: &Trail<'h>,
+    topic: &str,
+) -> Option<&'t Trail<'h>> {
+    let mut strangers = trails
+        .trails
+        .iter()
+        .filter(|other| other.announced.is_empty());
+    strangers.find(|other| {
+        let mut copies = other.published.iter();
+        copies.any(|copy| *copy.position.topic == *topic && copy.host != CLIENT)
+            && other.entity() == trail.entity()
+            && other.event_type() == trail.event_type()
+    })
 }
 
 /// Events that clients published, each with its topic.

@@ -264,11 +264,7 @@ impl fmt::Display for Detail<'_> {
     }
 }
 
-/// The part of an id that tells it from others: the last eight characters of a long one, because
-/// time-ordered ids share their beginning.
+/// The id itself: a report gives long ones readable names.
 pub fn short(id: &str) -> &str {
-    match id.char_indices().rev().nth(7) {
-        Some((start, _)) if id.len() > 24 => &id[start..],
-        _ => id,
-    }
+    id
 }

@@ -41,9 +41,10 @@ fn a_cause_is_called_minimal_only_if_each_removal_was_tried() {
 
 #[test]
 fn what_was_removed_and_tried_is_worded_for_how_much_is_left() {
-    let check = |faults: u64, expected: &str| {
-        let faults = (0..faults)
-            .map(|n| CauseLine::at(n, "crash relay"))
+    let check = |outcomes: &[&str], expected: &str| {
+        let faults = outcomes.iter().zip(0..);
+        let faults = faults
+            .map(|(outcome, n)| CauseLine::at(n, "crash relay").and_without(Some(outcome)))
             .collect();
         let report = FailureReport {
             faults,
@@ -56,10 +57,14 @@ fn what_was_removed_and_tried_is_worded_for_how_much_is_left() {
             "no line `{expected}` in\n{text}"
         );
     };
-    check(0, "it takes no fault and no operation");
-    check(1, "without it: not broken");
-    check(2, "without either one: not broken");
-    check(3, "without any one of them: not broken");
+    check(&[], "it takes no fault and no operation");
+    check(&["holds"], "without the fault: holds");
+    check(&["holds", "holds"], "without either fault: holds");
+    check(&["holds"; 3], "without any one of the faults: holds");
+    check(
+        &["holds", "never tested", "holds"],
+        "without the fault at 0.000 s or 0.002 s: holds; without the fault at 0.001 s: never tested",
+    );
 }
 
 #[test]

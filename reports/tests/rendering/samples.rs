@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use stormglass_reports::{
-    CauseLine, Database, FailureReport, FaultCount, PropertyCount, RowKind, ScenarioReport,
-    SweepReport, Timeline, TimelineRow, VerdictLine, VerdictWord,
+    CauseLine, Database, FailureReport, FaultCount, NameLine, PropertyCount, RowKind,
+    ScenarioReport, SweepReport, Timeline, TimelineRow, VerdictLine, VerdictWord,
 };
 
 /// A shrunk failure with everything that one can say.
@@ -46,6 +46,10 @@ pub(crate) fn lost_order() -> FailureReport {
         ]
         .map(str::to_owned)
         .to_vec(),
+        names: vec![NameLine {
+            name: "order-17".to_owned(),
+            id: "0199a1b2-7c3d-7000-8000-00000000beef".to_owned(),
+        }],
         digest: "9f2c41d07ab3e6580c1d2e3f4a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d".to_owned(),
         artefact: Some("target/stormglass/no_lost_orders-5eed04d2.json".to_owned()),
         keep_as: Some("tests/regressions/no_lost_orders-5eed04d2.json".to_owned()),
@@ -332,6 +336,7 @@ pub(crate) fn timeline() -> Timeline {
                 "no-lost-event broken",
             ),
         ],
+        names: Vec::new(),
         verdicts: vec![
             VerdictLine {
                 property: "no-lost-event".to_owned(),
