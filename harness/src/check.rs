@@ -17,7 +17,7 @@ pub use error::{CheckError, NoResult};
 use crate::artefact::{Artefact, ArtefactError, Replay};
 use crate::explore::{Exploration, Failure, Tally, Until, explore};
 use crate::narrate;
-use crate::regressions::{self, Regressions};
+use crate::regressions::{self, Kept, Regressions};
 use crate::seed::Seed;
 use crate::shrink::{self, Limits, shrink};
 use crate::simulation::{Recording, RunError, run};
@@ -57,11 +57,12 @@ impl System {
         if many == Some(0) {
             return Err(self.misuse("STORMGLASS_SEEDS is 0: explore at least one seed"));
         }
-        self.refuse_untestable().map_err(|error| say(&error))?;
+        self.refuse_untestable()
+            .map_err(|error| self.misuse(error.to_string()))?;
         let begun = Instant::now();
         let kept = match one {
             None => self.check_kept()?,
-            Some(_) => 0,
+            Some(_) => Kept::default(),
         };
         let exploration = Exploration {
             first: one.unwrap_or(Seed(0)),
@@ -85,18 +86,20 @@ impl System {
             seeds: tally.seeds,
             elapsed_ms: begun.elapsed().as_millis() as u64,
             virtual_ms: tally.virtual_time.as_millis() as u64,
-            tested_least: tally.tested_least(),
+            properties: tally.properties,
             faults: tally.faults,
-            kept,
+            kept: kept.held,
+            kept_of_another_engine: kept.of_another_engine,
+            kept_of_other_systems: kept.of_other_systems,
         })
     }
 
-    /// Runs the kept failures of the package again, and says how many.
-    fn check_kept(&self) -> Result<u64, CheckError> {
+    /// Runs the kept failures of the package again.
+    fn check_kept(&self) -> Result<Kept, CheckError> {
         let package = variable("CARGO_MANIFEST_DIR").unwrap_or_default();
         let folder = Path::new(&package).join(regressions::FOLDER);
         match regressions::run_again(self, &folder).map_err(|error| self.no_result(error))? {
-            Regressions::Hold(count) => Ok(count),
+            Regressions::Hold(kept) => Ok(kept),
             Regressions::Back { path, failure } => {
                 let report = self.checked_report(&failure)?;
                 Err(CheckError::Back { path, report })

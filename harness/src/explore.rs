@@ -182,15 +182,6 @@ impl Tally {
         self.failures.values().min_by_key(rank)
     }
 
-    /// How many seeds put the property to the test that the fewest did.
-    pub fn tested_least(&self) -> u64 {
-        let tested = self
-            .properties
-            .values()
-            .map(|count| count.holds + count.broken);
-        tested.min().unwrap_or_default()
-    }
-
     fn note_vacuous(&mut self, property: &str, reason: &str) {
         let known = self.reasons.entry(property.to_owned());
         known.or_insert_with(|| reason.to_owned());

@@ -54,7 +54,7 @@ pub enum Without {
     Vacuous,
     /// Another rule of it was broken.
     BrokenOtherwise,
-    /// The system panicked.
+    /// The system panicked, or came to no end.
     Panicked,
 }
 

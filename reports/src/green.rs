@@ -2,7 +2,7 @@
 //!
 //! It does not judge whether the evidence is enough.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure_rate::FailureRate;
 use crate::figures::{count, virtual_time, wall_time};
 use crate::paragraph::one_line;
-use crate::sweep::FaultCount;
+use crate::sweep::{FaultCount, PropertyCount};
 
 /// The evidence of a test in which no property broke. `Display` gives one line, without a line break.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,11 +25,17 @@ pub struct GreenReport {
     pub virtual_ms: u64,
     /// By kind of fault: how many were planned, and how many made a difference.
     pub faults: BTreeMap<String, FaultCount>,
-    /// How many of the seeds put the property to the test that the fewest did; the others exclude nothing.
-    pub tested_least: u64,
+    /// By property: how many seeds gave each verdict. Seeds in which nothing could have broken it exclude nothing.
+    pub properties: BTreeMap<String, PropertyCount>,
     /// How many kept failures were run again before the seeds, all of them green.
     #[serde(default)]
     pub kept: u64,
+    /// How many kept failures of this test were not run, because they were recorded on another database.
+    #[serde(default)]
+    pub kept_of_another_engine: u64,
+    /// The other systems that kept failures are of. Where a system was renamed, nobody runs those any more.
+    #[serde(default)]
+    pub kept_of_other_systems: BTreeSet<String>,
 }
 
 impl fmt::Display for GreenReport {
@@ -48,13 +54,67 @@ impl fmt::Display for GreenReport {
             virtual_time(self.virtual_ms),
             mattered(kinds),
         )?;
-        if let Some(rate) = FailureRate::after_green(self.tested_least) {
-            write!(formatter, "; failure rate at most {rate}")?;
+        let idle = idle(&self.faults);
+        if !idle.is_empty() {
+            write!(formatter, "; never bit: {}", idle.join(", "))?;
+        }
+        if let Some(rates) = rates(&self.properties) {
+            write!(formatter, "; failure rate at most {rates}")?;
         }
         match self.kept {
-            0 => Ok(()),
-            1 => write!(formatter, "; 1 kept failure holds"),
-            many => write!(formatter, "; {many} kept failures hold"),
+            0 => {}
+            1 => write!(formatter, "; 1 kept failure holds")?,
+            many => write!(formatter, "; {many} kept failures hold")?,
+        }
+        if self.kept_of_another_engine > 0 {
+            let failures = count(self.kept_of_another_engine, "kept failure");
+            write!(formatter, "; {failures} of another database not run")?;
+        }
+        if !self.kept_of_other_systems.is_empty() {
+            let systems: Vec<String> = self
+                .kept_of_other_systems
+                .iter()
+                .map(|system| format!("`{}`", one_line(system)))
+                .collect();
+            let systems = systems.join(", ");
+            write!(
+                formatter,
+                "; kept failures of {systems} are for other tests"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The kinds of fault that were planned to no effect.
+pub(crate) fn idle(faults: &BTreeMap<String, FaultCount>) -> Vec<&str> {
+    let idle = faults
+        .iter()
+        .filter(|(_, count)| count.planned > 0 && count.bitten == 0);
+    idle.map(|(kind, _)| kind.as_str()).collect()
+}
+
+/// `0.75%`, or `0.75% (effect-once, log), 3% (dlq-routing)` where properties were not put to the test equally often.
+fn rates(properties: &BTreeMap<String, PropertyCount>) -> Option<String> {
+    let mut by_rate: Vec<(FailureRate, Vec<&str>)> = Vec::new();
+    for (property, count) in properties {
+        let Some(rate) = FailureRate::of(*count) else {
+            continue;
+        };
+        match by_rate.iter_mut().find(|(own, _)| *own == rate) {
+            Some((_, names)) => names.push(property),
+            None => by_rate.push((rate, vec![property])),
+        }
+    }
+    by_rate.sort_by(|(one, _), (other, _)| one.percent_max().total_cmp(&other.percent_max()));
+    match &*by_rate {
+        [] => None,
+        [(rate, _)] => Some(rate.to_string()),
+        several => {
+            let told = several
+                .iter()
+                .map(|(rate, names)| format!("{rate} ({})", names.join(", ")));
+            Some(told.collect::<Vec<_>>().join(", "))
         }
     }
 }
@@ -71,7 +131,16 @@ pub(crate) fn mattered(kinds: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::GreenReport;
-    use crate::sweep::FaultCount;
+    use crate::sweep::{FaultCount, PropertyCount};
+
+    fn held(property: &str, holds: u64, vacuous: u64) -> (String, PropertyCount) {
+        let count = PropertyCount {
+            holds,
+            broken: 0,
+            vacuous,
+        };
+        (property.to_owned(), count)
+    }
 
     #[test]
     fn a_green_test_states_its_evidence_in_one_line() {
@@ -99,13 +168,22 @@ mod tests {
             elapsed_ms: 6_690,
             virtual_ms: 354_240_000,
             faults: kinds.into_iter().collect(),
-            tested_least: 400,
+            properties: [
+                held("effect-once", 400, 0),
+                held("dlq-routing", 100, 300),
+                held("log", 400, 0),
+            ]
+            .into(),
             kept: 2,
+            kept_of_another_engine: 1,
+            kept_of_other_systems: ["old name".to_owned()].into(),
         };
         assert_eq!(
             green.to_string(),
             "no_lost_orders holds   400 seeds in 6.7 s, 4.1 virtual days; 9 kinds of fault mattered; \
-             failure rate at most 0.75%; 2 kept failures hold"
+             never bit: never-bit; failure rate at most 0.75% (effect-once, log), 3% (dlq-routing); \
+             2 kept failures hold; 1 kept failure of another database not run; \
+             kept failures of `old name` are for other tests"
         );
     }
 
@@ -115,7 +193,7 @@ mod tests {
             test: "calm".to_owned(),
             seeds: 1,
             elapsed_ms: 40,
-            tested_least: 1,
+            properties: [held("log", 1, 0)].into(),
             ..GreenReport::default()
         };
         assert_eq!(

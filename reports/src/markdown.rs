@@ -2,6 +2,7 @@
 //!
 //! It keeps to what GitHub's dialect renders, and names nothing that could not be in a public log.
 
+use crate::failure_rate::FailureRate;
 use crate::paragraph::one_line;
 use crate::sweep::{PropertyCount, ScenarioReport, SweepReport};
 use crate::totals;
@@ -37,7 +38,7 @@ fn facts(report: &SweepReport) -> String {
 /// A row for each scenario.
 fn table(report: &SweepReport) -> String {
     let mut lines = vec![
-        "| scenario | promise | seeds | verdict | faults planned/bitten | properties holds/broken/vacuous |".to_owned(),
+        "| scenario | promise | seeds | verdict | faults planned/bitten | properties holds/broken/vacuous ≤failure rate |".to_owned(),
         "|---|---|---:|---|---|---|".to_owned(),
     ];
     lines.extend(report.scenarios.iter().map(row));
@@ -55,7 +56,9 @@ fn row(scenario: &ScenarioReport) -> String {
             broken,
             vacuous,
         } = count;
-        let figures = format!("{property} {holds}/{broken}/{vacuous}");
+        let rate = FailureRate::of(*count).map(|rate| format!(" ≤{rate}"));
+        let rate = rate.unwrap_or_default();
+        let figures = format!("{property} {holds}/{broken}/{vacuous}{rate}");
         // There is no other way to find the broken one at a glance in a long cell.
         if *broken > 0 {
             format!("**{}**", escaped(&figures))

@@ -67,6 +67,9 @@ pub struct ScenarioReport {
     pub properties: BTreeMap<String, PropertyCount>,
     /// What broke, in the order in which it is to be shown. Not necessarily one for every broken seed.
     pub failures: Vec<FailureReport>,
+    /// How many kept failures were run again before the seeds and hold.
+    #[serde(default)]
+    pub kept: u64,
 }
 
 /// How many faults of a kind were planned, and how many of them made a difference to their run.

@@ -5,6 +5,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+use crate::failure_rate::FailureRate;
 use crate::paragraph::{fill, hang, listed, one_line, width as columns_of, words};
 use crate::sweep::{FaultCount, PropertyCount, ScenarioReport, SweepReport};
 use crate::totals;
@@ -132,7 +133,11 @@ impl Cells {
     }
 
     fn properties_heading(&self) -> String {
-        fill(&words("properties holds/broken/vacuous"), self.properties).join("\n")
+        fill(
+            &words("properties holds/broken/vacuous ≤failure rate"),
+            self.properties,
+        )
+        .join("\n")
     }
 }
 
@@ -144,7 +149,7 @@ fn fault_items(scenario: &ScenarioReport) -> Vec<String> {
     scenario.faults.iter().map(item).collect()
 }
 
-/// `effect-once 50/0/0`, for each property; those that do not hold come first, with the word.
+/// `effect-once 50/0/0 ≤6%`, for each property; those that do not hold come first, with the word.
 fn property_items(scenario: &ScenarioReport) -> Vec<String> {
     let (hold, rest): (Vec<_>, Vec<_>) = scenario
         .properties
@@ -156,7 +161,11 @@ fn property_items(scenario: &ScenarioReport) -> Vec<String> {
             broken,
             vacuous,
         } = count;
-        format!("{property} {holds}/{broken}/{vacuous}")
+        let rate = FailureRate::of(*count).map(|rate| format!(" ≤{rate}"));
+        format!(
+            "{property} {holds}/{broken}/{vacuous}{}",
+            rate.unwrap_or_default()
+        )
     };
     let rest = rest
         .into_iter()

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::figures::{count, virtual_time, wall_time};
-use crate::green::mattered;
+use crate::green::{idle, mattered};
 use crate::sweep::{FaultCount, ScenarioReport, SweepReport};
 use crate::verdict::VerdictWord;
 
@@ -29,6 +29,14 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<Sentence> {
             text: faults(report),
         },
     ];
+    let kept: u64 = report.scenarios.iter().map(|scenario| scenario.kept).sum();
+    if kept > 0 {
+        let verb = if kept == 1 { "holds" } else { "hold" };
+        sentences.push(Sentence {
+            label: "kept",
+            text: format!("{} {verb}", count(kept, "kept failure")),
+        });
+    }
     if report.interrupted {
         let text = "the sweep was interrupted: only the runs that had ended are counted".to_owned();
         sentences.push(Sentence {
@@ -66,14 +74,9 @@ fn total(report: &SweepReport) -> String {
 fn faults(report: &SweepReport) -> String {
     let FaultCount { planned, bitten } = report.faults_total();
     let kinds_bitten = report.fault_kinds_bitten();
-    let kinds = report
-        .scenarios
-        .iter()
-        .flat_map(|scenario| &scenario.faults);
-    let planned_kinds = kinds
-        .filter(|(_, count)| count.planned > 0)
-        .map(|(kind, _)| kind.as_str());
-    let idle: BTreeSet<&str> = planned_kinds
+    let scenarios = report.scenarios.iter();
+    let idle: BTreeSet<&str> = scenarios
+        .flat_map(|scenario| idle(&scenario.faults))
         .filter(|kind| !kinds_bitten.contains(kind))
         .collect();
     let mut text = format!(

@@ -8,9 +8,6 @@ use stormglass::CORRELATION_ID;
 use stormglass::checker::{Verdict, Witness};
 use stormglass::history::{Fact, History, What};
 
-/// How many events the story of an order has at most.
-const STORY_LENGTH_MAX: usize = 12;
-
 /// One promise that was not kept.
 pub(crate) struct Breach {
     /// The event of the history that broke it.
@@ -41,7 +38,7 @@ impl Breach {
 
     fn witness(self, history: &History) -> Witness {
         let mut chain = match self.about {
-            About::Orders(orders) => shortened(story(history, &orders), self.index),
+            About::Orders(orders) => story(history, &orders),
             About::Events(events) => events,
         };
         chain.retain(|&index| index < self.index);
@@ -62,15 +59,6 @@ pub(crate) fn judge(
 ) -> Option<Verdict> {
     let first = breaches.into_iter().min_by_key(|breach| breach.index)?;
     Some(Verdict::Broken(first.witness(history)))
-}
-
-/// The beginning says which order it is, the end how it broke; the middle can go.
-fn shortened(mut story: Vec<u64>, end: u64) -> Vec<u64> {
-    story.retain(|&index| index < end);
-    while story.len() >= STORY_LENGTH_MAX {
-        story.remove(STORY_LENGTH_MAX / 2);
-    }
-    story
 }
 
 /// Everything that names one of these orders: what clients asked and were told, what was committed,

@@ -46,8 +46,8 @@ impl Property for Operations {
                 return Verdict::Broken(Witness {
                     summary: format!("operation {operation} panicked: {text}"),
                     index: event.index,
-                    inevitable_from: None,
                     chain: chain.collect(),
+                    ..Witness::default()
                 });
             }
         }

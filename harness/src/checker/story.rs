@@ -135,18 +135,18 @@ impl<'b> Story<'b, '_> {
                 }
                 self.hand(host).idle_since = index;
             }
-            What::LeaseExpired { group, position } => {
-                if self.is_group(group) && self.positions.contains(position) {
-                    self.told.insert(index);
-                }
+            What::LeaseExpired { group, position }
+                if self.is_group(group) && self.positions.contains(position) =>
+            {
+                self.told.insert(index);
             }
             What::Committed { database } => self.commits(host, database, index),
             What::HostCrashed | What::HostExited { .. } => self.lets_go(host, index),
             What::HostStarted { .. } => self.hand(host).idle_since = index,
-            What::Logged { level, message, .. } if level == "WARN" || level == "ERROR" => {
-                if self.breach.about.iter().any(|id| message.contains(*id)) {
-                    self.told.insert(index);
-                }
+            What::Logged { level, message, .. }
+                if ["WARN", "ERROR"].contains(&&**level) && self.is_named_in(message) =>
+            {
+                self.told.insert(index);
             }
             _ => {}
         }
@@ -278,6 +278,10 @@ impl<'b> Story<'b, '_> {
         event_id.is_some_and(|id| self.breach.about.contains(&id))
     }
 
+    fn is_named_in(&self, text: &str) -> bool {
+        self.breach.about.iter().any(|id| text.contains(*id))
+    }
+
     fn is_group(&self, group: &str) -> bool {
         self.breach.group.is_none_or(|own| own == group)
     }
@@ -315,5 +319,204 @@ impl Tenure<'_> {
             | What::ExternalCalled { .. } => *event.host == *self.host,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::test_history::{Tale, at};
+    use crate::history::{Application, SettleOutcome, Settlement};
+
+    /// The story of `e1`, at every group or at one, as lines.
+    fn told(tale: &Tale, group: Option<&str>) -> Vec<String> {
+        let last = tale.history.events.len() as u64 - 1;
+        let breach = Breach::of("e1", group, last, String::new());
+        let told = tell(&breach, &tale.history).into_iter();
+        let what = told.map(|index| tale.history.events[index as usize].what.to_string());
+        what.collect()
+    }
+
+    fn is_told(tale: &Tale, group: Option<&str>, line: &str) {
+        let told = told(tale, group);
+        assert!(
+            told.iter().any(|own| own == line),
+            "no `{line}` in {told:#?}"
+        );
+    }
+
+    fn is_not_told(tale: &Tale, line: &str) {
+        let told = told(tale, Some("billing"));
+        assert!(told.iter().all(|own| own != line), "`{line}` in {told:#?}");
+    }
+
+    fn fault(text: &str) -> What {
+        What::FaultBit {
+            fault: 0,
+            text: text.to_owned(),
+        }
+    }
+
+    fn end(tale: &mut Tale) {
+        tale.happens("harness", What::HealBegan);
+    }
+
+    #[test]
+    fn the_broker_recognises_what_is_published_again() {
+        let mut tale = Tale::on_kafka();
+        tale.commits("e1", "order-1");
+        tale.publishes("e1", "order-1");
+        let deduplicated = What::PublishDeduplicated {
+            position: at("orders", 0),
+            event_id: Some("e1".to_owned()),
+        };
+        tale.happens("orders", deduplicated);
+        end(&mut tale);
+        is_told(&tale, None, "publish of e1 recognised as orders/0@0");
+    }
+
+    #[test]
+    fn what_fails_while_a_host_has_the_event_in_hand_is_told_and_nothing_else() {
+        let mut tale = Tale::on_kafka();
+        tale.happens("billing", fault("too early"));
+        tale.brings("e1", "order-1");
+        tale.happens("billing", fault("statement error"));
+        tale.fails_a_statement("billing");
+        let rolled_back = What::RolledBack {
+            database: "billing".into(),
+            why: "by its owner".to_owned(),
+        };
+        tale.happens("billing", rolled_back);
+        tale.happens("stranger", fault("elsewhere"));
+        tale.applies("e1");
+        tale.acks("e1");
+        tale.happens("billing", fault("too late"));
+        end(&mut tale);
+        let group = Some("billing");
+        is_told(&tale, group, "fault 0: statement error");
+        is_told(&tale, group, "rolled back in billing: by its owner");
+        let failed = told(&tale, group);
+        assert!(failed.iter().any(|own| own.starts_with("statement failed")));
+        for line in ["too early", "elsewhere", "too late"] {
+            is_not_told(&tale, &format!("fault 0: {line}"));
+        }
+    }
+
+    #[test]
+    fn what_struck_the_work_that_led_to_a_commit_is_told() {
+        let mut tale = Tale::on_kafka();
+        tale.happens("orders", fault("statement error"));
+        tale.commits("e1", "order-1");
+        end(&mut tale);
+        is_told(&tale, None, "fault 0: statement error");
+    }
+
+    #[test]
+    fn a_group_that_changes_while_it_has_the_event_in_hand_is_told() {
+        let mut tale = Tale::on_kafka();
+        tale.rebalances();
+        tale.brings("e1", "order-1");
+        tale.happens("nemesis", fault("rebalance billing"));
+        tale.rebalances();
+        tale.settles(at("orders", 0), Settlement::Ack, SettleOutcome::Fenced);
+        tale.rebalances();
+        end(&mut tale);
+        let group = Some("billing");
+        let line =
+            |generation| format!("group billing rebalanced, generation {generation}, 0 members");
+        is_told(&tale, group, &line(3));
+        is_told(&tale, group, "fault 0: rebalance billing");
+        is_not_told(&tale, &line(2));
+        is_not_told(&tale, &line(4));
+    }
+
+    #[test]
+    fn a_crash_and_the_restart_after_it_are_told() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        tale.happens("nemesis", fault("crash billing"));
+        tale.crashes("billing");
+        tale.happens("billing", What::HostStarted { incarnation: 2 });
+        end(&mut tale);
+        let group = Some("billing");
+        for line in [
+            "fault 0: crash billing",
+            "crashed",
+            "restarted, incarnation 2",
+        ] {
+            is_told(&tale, group, line);
+        }
+    }
+
+    #[test]
+    fn the_relays_marking_commit_is_told() {
+        let commit = |tale: &mut Tale| {
+            let database = "orders".into();
+            tale.happens("relay", What::Committed { database })
+        };
+        let mut tale = Tale::on_kafka();
+        tale.commits("e1", "order-1");
+        commit(&mut tale);
+        tale.sends(
+            "relay",
+            crate::checker::test_history::order_event("e1", "order-1"),
+        );
+        let acknowledged = What::PublishAcknowledged {
+            position: at("orders", 0),
+            event_id: Some("e1".to_owned()),
+        };
+        tale.happens("relay", acknowledged);
+        tale.happens("relay", fault("slow"));
+        let marking = commit(&mut tale);
+        commit(&mut tale);
+        end(&mut tale);
+        let breach = Breach::of("e1", None, marking + 2, String::new());
+        let story = tell(&breach, &tale.history);
+        assert!(
+            story.ends_with(&[marking - 2, marking - 1, marking, marking + 2]),
+            "{story:?}"
+        );
+    }
+
+    #[test]
+    fn warnings_that_name_the_event_are_told() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        for (level, message) in [
+            ("WARN", "e1 fails"),
+            ("INFO", "e1 comes"),
+            ("ERROR", "e2 fails"),
+        ] {
+            let logged = What::Logged {
+                level: level.to_owned(),
+                message: message.to_owned(),
+                correlation_id: None,
+            };
+            tale.happens("stranger", logged);
+        }
+        end(&mut tale);
+        is_told(&tale, Some("billing"), "WARN e1 fails");
+        is_not_told(&tale, "INFO e1 comes");
+        is_not_told(&tale, "ERROR e2 fails");
+    }
+
+    #[test]
+    fn how_the_event_ended_at_other_groups_is_told() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        let applied = Application {
+            consumer: "shipping".to_owned(),
+            event_id: "e1".to_owned(),
+            entity: "order-1".to_owned(),
+            effect: String::new(),
+            correlation_id: String::new(),
+        };
+        let shipped = What::Observed {
+            database: "shipping".into(),
+            fact: Fact::Applied(applied),
+        };
+        tale.happens("shipping", shipped);
+        end(&mut tale);
+        is_told(&tale, Some("billing"), "shipping applied e1 to order-1");
     }
 }

@@ -147,3 +147,114 @@ fn error_of(message: &Message) -> String {
     });
     error.map_or_else(String::new, |(name, error)| format!(", {name}: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::broker::Profile;
+    use crate::history::{Description, GroupDescription};
+    use crate::message::EVENT_ID;
+
+    fn history(events: impl IntoIterator<Item = What>) -> History {
+        let billing = GroupDescription {
+            dead_letters: Some("billing.dead".to_owned()),
+            ..GroupDescription::default()
+        };
+        let mut history = History::new(Description {
+            profile: Profile::kafka(),
+            topics: BTreeMap::new(),
+            groups: [("billing".to_owned(), billing)].into(),
+            attempts_max: 1,
+        });
+        for what in events {
+            history.record(Duration::ZERO, &Arc::from("billing"), what);
+        }
+        history
+    }
+
+    fn all(history: &History, index: u64) -> Witness {
+        Witness {
+            index,
+            chain: (0..history.events.len() as u64).collect(),
+            ..Witness::default()
+        }
+    }
+
+    fn published(topic: &str, id: &str) -> What {
+        let message = Message::new(topic, "order-1", "").header(EVENT_ID, id);
+        What::Published {
+            position: at(topic),
+            message: Arc::new(message.header("x-error", "no such card")),
+        }
+    }
+
+    fn at(topic: &str) -> Position {
+        Position {
+            topic: topic.into(),
+            partition: 0,
+            offset: 0,
+        }
+    }
+
+    #[test]
+    fn a_long_chain_says_where_it_is_cut_and_keeps_what_matters() {
+        let mut events = vec![What::HealBegan; 60];
+        events[30] = What::HostCrashed;
+        let history = history(events);
+        let lines = lines(&history, &all(&history, 20));
+        let left_out: Vec<&String> = lines
+            .iter()
+            .filter(|line| line.contains("left out"))
+            .collect();
+        assert_eq!(
+            left_out,
+            [
+                "... 13 events left out (#7 to #19)",
+                "... 9 events left out (#21 to #29)",
+                "... 14 events left out (#31 to #44)"
+            ]
+        );
+        assert_eq!(lines.len() - left_out.len(), LENGTH_MAX);
+        assert!(
+            lines.iter().any(|line| line.starts_with("#20 ")),
+            "{lines:?}"
+        );
+        assert!(
+            lines.iter().any(|line| line == "#30 billing crashed"),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn a_parked_message_says_why() {
+        let history = history([published("billing.dead", "e1")]);
+        let lines = lines(&history, &all(&history, 0));
+        let line = "#0 billing published billing.dead/0@0 e1 (parked, x-error: no such card)";
+        assert_eq!(lines, [line]);
+    }
+
+    #[test]
+    fn a_position_says_its_event_where_there_are_several() {
+        let delivered = What::Delivered {
+            group: "billing".into(),
+            position: at("orders"),
+            attempt: 1,
+            generation: 0,
+        };
+        let one = history([published("orders", "e1"), delivered.clone()]);
+        assert_eq!(
+            lines(&one, &all(&one, 0))[1],
+            "#1 billing got orders/0@0 for billing, attempt 1"
+        );
+        let two = history([
+            published("orders", "e1"),
+            published("stock", "e2"),
+            delivered,
+        ]);
+        let line = "#2 billing got orders/0@0 for billing, attempt 1 (e1)";
+        assert_eq!(lines(&two, &all(&two, 0))[2], line);
+    }
+}

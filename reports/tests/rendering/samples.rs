@@ -156,6 +156,7 @@ fn calm() -> ScenarioReport {
         faults: BTreeMap::new(),
         properties: properties(&["no-lost-event", "effect-once", "entity-order"], 50),
         failures: Vec::new(),
+        kept: 2,
     }
 }
 
@@ -179,6 +180,7 @@ fn relay_crashes() -> ScenarioReport {
             200,
         ),
         failures: Vec::new(),
+        kept: 0,
     }
 }
 
@@ -228,6 +230,7 @@ fn everything() -> ScenarioReport {
         faults: faults(&kinds),
         properties,
         failures: Vec::new(),
+        kept: 0,
     }
 }
 

@@ -63,8 +63,8 @@ fn the_table_keeps_to_its_width_and_parts_no_name_from_its_figures() {
         // Below a hundred columns there is no room for two such items side by side.
         let wide = [
             "commit-answer-lost 97/61,",
-            "dlq-routing 38/0/212,",
-            "money-and-stock 250/0/0,",
+            "dlq-routing 38/0/212 ≤7.9%,",
+            "money-and-stock 250/0/0 ≤1.2%,",
         ];
         for item in narrow.iter().chain(wide.iter().filter(|_| width >= 100)) {
             assert!(text.contains(item), "{width}: {item} in\n{text}");

@@ -13,17 +13,18 @@ use stormglass::artefact::Artefact;
 use stormglass::database::Engine;
 use stormglass::explore::{Exploration, Failure, Tally, Until, explore};
 use stormglass::narrate;
+use stormglass::regressions::{self, Kept, Regressions};
 use stormglass::shrink::Progress;
 use stormglass::simulation::{Recording, run};
 use stormglass_reports::{
     Database, FailureReport, PropertyCount, ScenarioReport, SweepReport, json, markdown, terminal,
 };
 
-use super::output::{prepare, replay_command, say, width, write};
+use super::output::{complain, prepare, replay_command, say, width, write};
 use super::patience::Patience;
 use super::selection::Selection;
 use super::{CliError, Outcome, engine};
-use crate::catalogue::Scenario;
+use crate::catalogue::{CATALOGUE, Scenario};
 
 /// Seeds of each scenario unless told otherwise. All scenarios together have at least 500.
 pub(super) const SEEDS: u64 = 40;
@@ -62,6 +63,7 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
         prepare(folder)?;
     }
     let folder = arguments.out.as_deref().unwrap_or(Path::new(FOLDER));
+    name_unclaimed()?;
     let seeds = arguments.selection.seeds_or(SEEDS)?;
     let sweep = Sweep {
         arguments: &arguments.selection,
@@ -84,6 +86,18 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
         None => Ok(report.verdict().into()),
         Some(error) => Err(error),
     }
+}
+
+/// Names the kept failures that are of no scenario: one that was renamed left them behind.
+fn name_unclaimed() -> Result<(), CliError> {
+    let scenarios: Vec<&str> = CATALOGUE.iter().map(|scenario| scenario.name).collect();
+    for (path, system) in regressions::unclaimed(Path::new(regressions::FOLDER), &scenarios)? {
+        let path = path.display();
+        complain(&format!(
+            "stormglass: the kept failure {path} is of `{system}`, which no scenario is called: nobody runs it"
+        ));
+    }
+    Ok(())
 }
 
 struct Sweep<'a> {
@@ -138,6 +152,7 @@ impl Sweep<'_> {
     fn scenario(&self, scenario: &Scenario) -> Result<ScenarioReport, CliError> {
         let system = scenario.system();
         self.bar.set_message(scenario.name);
+        let kept = regressions::run_again(&system, Path::new(regressions::FOLDER))?;
         let exploration = Exploration {
             first: self.arguments.first_seed,
             seeds: self.seeds,
@@ -147,10 +162,12 @@ impl Sweep<'_> {
             progress: &|| self.bar.inc(1),
         };
         let tally = explore(&system, &exploration)?;
-        let failures = tally
-            .failures
-            .values()
-            .map(|failure| self.failure(&system, failure));
+        let (kept, back) = match kept {
+            Regressions::Hold(kept) => (kept, None),
+            Regressions::Back { failure, .. } => (Kept::default(), Some(failure)),
+        };
+        let failures = back.as_deref().into_iter().chain(tally.failures.values());
+        let failures = failures.map(|failure| self.failure(&system, failure));
         let failures = failures.collect::<Result<Vec<_>, _>>()?;
         Ok(ScenarioReport {
             name: scenario.name.to_owned(),
@@ -160,6 +177,7 @@ impl Sweep<'_> {
             properties: properties(&system, &tally),
             faults: tally.faults,
             failures,
+            kept: kept.held,
         })
     }
 
@@ -232,8 +250,7 @@ fn milliseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::SEEDS;
-    use crate::catalogue::CATALOGUE;
+    use super::{CATALOGUE, SEEDS};
 
     #[test]
     fn the_default_sweep_has_at_least_500_runs() {

@@ -12,7 +12,6 @@ use stormglass_tests::defects::{DEFECTS, Defect};
 const SEEDS: u64 = 200;
 /// How many of the failing seeds are shrunk.
 const SHRUNK_SEEDS: usize = 2;
-/// How many runs a shrink may take.
 /// The greatest number of faults, and of operations, that a shrunk plan may have.
 const LEFT_MAX: usize = 3;
 /// How many seeds are run without faults even where the defect is found sooner.

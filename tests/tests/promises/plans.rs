@@ -299,7 +299,8 @@ fn one_posting_is_left(incident: &Incident) {
     let mut failures = 0;
     for seed in (0..20).map(Seed) {
         let plan = before_last_entry(&system, seed, incident.clone());
-        if let Some(shrunk) = shrink(&system, &plan, "effect-once", &Limits::of_runs(200)).unwrap() {
+        if let Some(shrunk) = shrink(&system, &plan, "effect-once", &Limits::of_runs(200)).unwrap()
+        {
             failures += 1;
             let left = &shrunk.run.plan;
             assert_eq!(left.workload.len(), 1, "{left}");

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use stormglass::artefact::ArtefactError;
+use stormglass::artefact::{Artefact, ArtefactError};
 use stormglass::explore::{Exploration, Until, explore};
-use stormglass::regressions::{Regressions, run_again};
+use stormglass::regressions::{Kept, Regressions, run_again, unclaimed};
 use stormglass::shrink::Limits;
 use stormglass::{Seed, System};
 use stormglass_tests::postings::{self, Care};
@@ -14,6 +14,13 @@ const NAME: &str = "postings";
 
 fn careless() -> System {
     postings::system(NAME, Care::Careless)
+}
+
+fn held(regressions: Result<Regressions, ArtefactError>) -> Kept {
+    match regressions.unwrap() {
+        Regressions::Hold(kept) => kept,
+        Regressions::Back { failure, .. } => panic!("{failure:?}"),
+    }
 }
 
 /// Writes a failure of the careless ledger into `folder`, as a failing test does.
@@ -42,10 +49,10 @@ fn a_kept_failure_fails_until_it_is_fixed() {
             assert_eq!(path, kept);
             assert_eq!(failure.property, "effect-once");
         }
-        Regressions::Hold(count) => panic!("{count} kept failures hold"),
+        Regressions::Hold(kept) => panic!("{kept:?}"),
     }
     let fixed = run_again(&postings::system(NAME, Care::Careful), folder.path());
-    assert!(matches!(fixed.unwrap(), Regressions::Hold(1)));
+    assert_eq!(held(fixed).held, 1);
 }
 
 #[test]
@@ -53,8 +60,40 @@ fn a_kept_failure_of_another_system_is_not_this_ones() {
     let folder = tempfile::tempdir().unwrap();
     keep_a_failure(folder.path());
     let other = postings::system("other postings", Care::Careless);
-    let regressions = run_again(&other, folder.path()).unwrap();
-    assert!(matches!(regressions, Regressions::Hold(0)));
+    let kept = held(run_again(&other, folder.path()));
+    assert_eq!(
+        (kept.held, kept.of_other_systems),
+        (0, [NAME.to_owned()].into())
+    );
+}
+
+#[test]
+fn a_kept_failure_that_nobody_claims_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = keep_a_failure(folder.path());
+    assert_eq!(unclaimed(folder.path(), &[NAME]).unwrap(), []);
+    let renamed = unclaimed(folder.path(), &["entries"]).unwrap();
+    assert_eq!(renamed, [(kept, NAME.to_owned())]);
+}
+
+#[test]
+fn a_kept_failure_of_another_engine_is_not_run_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = keep_a_failure(folder.path());
+    let mut artefact = Artefact::read(&kept).unwrap();
+    artefact.engine = "postgres".to_owned();
+    artefact.write(&kept).unwrap();
+    let kept = held(run_again(&careless(), folder.path()));
+    assert_eq!((kept.held, kept.of_another_engine), (0, 1));
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_no_empty_one() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    match run_again(&careless(), file.path()) {
+        Err(ArtefactError::Unreadable { path, .. }) => assert_eq!(path, file.path()),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -72,5 +111,5 @@ fn a_damaged_kept_failure_is_named_and_not_passed_over() {
 #[test]
 fn without_the_folder_nothing_is_kept() {
     let nowhere = run_again(&careless(), Path::new("/nonexistent/regressions"));
-    assert!(matches!(nowhere.unwrap(), Regressions::Hold(0)));
+    assert_eq!(held(nowhere), Kept::default());
 }

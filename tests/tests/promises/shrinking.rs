@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use stormglass::checker::{Property, Verdict, Witness};
 use stormglass::history::{Fact, History, What};
-use stormglass::plan::{Action, Aim, Call, Fault, Load, Operation, Plan, Side, Trigger};
+use stormglass::plan::{CommitFault, Fault, Load, Operation, Plan};
 use stormglass::shrink::{Limits, Progress, Without, shrink};
 use stormglass::{Seed, System};
 use stormglass_tests::postings::{self, Care};
@@ -22,18 +22,7 @@ fn entered_twice(postings: u64) -> Plan {
         seed: Seed(7),
         instances: BTreeMap::new(),
         workload: (0..postings).map(posting).collect(),
-        schedule: vec![Fault {
-            trigger: Trigger {
-                at_ms: 0,
-                call: Some(Aim {
-                    host: "ledger".to_owned(),
-                    call: Call::Commit,
-                    nth: 1,
-                    side: Side::Before,
-                }),
-            },
-            action: Action::CommitAnswerLost,
-        }],
+        schedule: vec![Fault::strike(0, "ledger", 1, CommitFault::AnswerLost)],
     }
 }
 

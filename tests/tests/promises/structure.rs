@@ -5,7 +5,6 @@
 mod source;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use source::{Source, root, sources};
 
@@ -18,11 +17,33 @@ const PACKAGES: [&str; 5] = [
     "tests",
 ];
 
+/// Each package: its folder, its name, and the packages of the house that it may build upon.
+const HOUSE: [(&str, &str, &[&str]); 5] = [
+    ("reports", "stormglass-reports", &[]),
+    ("harness", "stormglass", &["stormglass-reports"]),
+    ("reference-system", "reference-system", &[]),
+    (
+        "scenarios",
+        "scenarios",
+        &["stormglass", "stormglass-reports", "reference-system"],
+    ),
+    (
+        "tests",
+        "stormglass-tests",
+        &[
+            "stormglass",
+            "stormglass-reports",
+            "reference-system",
+            "scenarios",
+        ],
+    ),
+];
+
 /// The most lines that a source file has.
 const LINES_MAX: usize = 600;
 
 /// What has to be at the top of the repository.
-const TOP: [&str; 14] = [
+const TOP: [&str; 15] = [
     ".cargo",
     ".gitignore",
     "ARCHITECTURE.md",
@@ -36,11 +57,12 @@ const TOP: [&str; 14] = [
     "harness",
     "reference-system",
     "reports",
+    "rust-toolchain.toml",
     "scenarios",
 ];
 
 /// What may be there as well: the usual configuration, and what Git and Cargo put there.
-const TOP_TOO: [&str; 12] = [
+const TOP_TOO: [&str; 11] = [
     ".ci",
     ".config",
     ".editorconfig",
@@ -49,7 +71,6 @@ const TOP_TOO: [&str; 12] = [
     ".github",
     "clippy.toml",
     "deny.toml",
-    "rust-toolchain.toml",
     "rustfmt.toml",
     "target",
     "typos.toml",
@@ -227,15 +248,59 @@ fn the_top_of_the_repository_is_tidy() {
 
 #[test]
 fn every_package_is_where_it_belongs() {
-    for package in PACKAGES {
-        let manifest = Path::new(&root()).join(package).join("Cargo.toml");
-        let text = std::fs::read_to_string(manifest).unwrap();
-        assert!(text.contains("[lints]\nworkspace = true"), "{package}");
+    for (folder, name, below) in HOUSE {
+        let text = manifest(folder);
+        assert_eq!(wrong_manifest(&text, name, below), None, "{folder}");
     }
+    let workspace = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let members = workspace.lines().find(|line| line.starts_with("members"));
+    let members = members.expect("the workspace names its members");
+    for folder in PACKAGES {
+        assert!(members.contains(&format!("\"{folder}\"")), "{folder}");
+    }
+    assert_eq!(
+        members.matches('"').count(),
+        2 * PACKAGES.len(),
+        "{members}"
+    );
+}
+
+fn manifest(folder: &str) -> String {
+    std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap()
+}
+
+/// What is wrong with a package's manifest: its name, its lints, where its version comes from, or a
+/// package of the house that it must not build upon.
+fn wrong_manifest(text: &str, name: &str, below: &[&str]) -> Option<String> {
+    let inherited = ["version", "edition", "rust-version", "license", "publish"];
+    let mut wanted = vec![
+        format!("name = \"{name}\""),
+        "[lints]\nworkspace = true".to_owned(),
+    ];
+    wanted.extend(inherited.map(|own| format!("{own}.workspace = true")));
+    if let Some(missing) = wanted.iter().find(|own| !text.contains(&**own)) {
+        return Some(format!("lacks `{missing}`"));
+    }
+    let houses = HOUSE.iter().map(|(_, house, _)| *house);
+    let depends = |house: &str| {
+        let mut lines = text.lines();
+        lines.any(|line| line.split(['.', ' ', '=']).next() == Some(house))
+    };
+    let mut foreign = houses.filter(|house| !below.contains(house) && depends(house));
+    foreign.next().map(|house| format!("builds upon `{house}`"))
 }
 
 #[test]
 fn the_rules_can_be_broken() {
+    let reports = manifest("reports");
+    let upside_down = reports.replace(
+        "[dependencies]",
+        "[dependencies]\nstormglass.workspace = true",
+    );
+    let wrong = wrong_manifest(&upside_down, "stormglass-reports", &[]);
+    assert_eq!(wrong, Some("builds upon `stormglass`".to_owned()));
+    let unlinted = reports.replace("[lints]\nworkspace = true", "");
+    assert!(wrong_manifest(&unlinted, "stormglass-reports", &[]).is_some());
     let source = |text: &str| Source {
         path: "harness/src/common.rs".to_owned(),
         text: text.to_owned(),
