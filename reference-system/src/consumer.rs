@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use crate::correlation::Correlation;
-use crate::dead_letter::{GiveUp, Refused};
+use crate::dead_letter::{self, GiveUp, Refused};
 use crate::dependencies::Environment;
 use crate::discarded;
 use crate::event::Event;
@@ -24,6 +24,7 @@ use crate::journal;
 use crate::ports::broker::{Broker, BrokerError, Delivery, Subscription};
 use crate::ports::{Database, Message, Transaction};
 use crate::publishing::PublishPattern;
+use crate::retention;
 
 use attempts::Progress;
 pub use handler::{Effect, Failure, Handler};
@@ -31,9 +32,19 @@ use received::Received;
 
 /// Why a successor of a parked event is parked.
 const BEHIND_PARKED: &str = "an earlier event of this entity is parked";
+/// Why an event is parked that may have been handled and forgotten.
+const TOO_OLD: &str = "older than the deduplication window: whether it was handled cannot be told";
 
-/// Consumes for ever: subscribes, handles what is delivered, and subscribes again when the broker is lost.
+/// Consumes for ever, and forgets in time what it has handled.
 pub async fn run<E: Environment, H: Handler>(environment: E, handler: H) -> Infallible {
+    let (database, settings) = (environment.database().clone(), *environment.settings());
+    let forgetting = retention::run(database, settings);
+    let (never, _) = tokio::join!(consume(environment, handler), forgetting);
+    never
+}
+
+/// Subscribes, handles what is delivered, and subscribes again when the broker is lost.
+async fn consume<E: Environment, H: Handler>(environment: E, handler: H) -> Infallible {
     let consumer = Consumer {
         environment,
         handler,
@@ -133,6 +144,13 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
             } if attempts >= self.environment.settings().attempts_max => {
                 self.give_up(received, attempts, &last_error).await
             }
+            Progress::Replayed => match self.attempt(received).await {
+                Err(Failure::Permanent(error)) => {
+                    tracing::error!(error, "replayed in vain, stays parked");
+                    Ok(Settle::Ack)
+                }
+                attempted => attempted.map(|()| Settle::Ack),
+            },
             Progress::Attempted { .. } => match self.attempt(received).await {
                 Ok(()) => Ok(Settle::Ack),
                 Err(Failure::Permanent(error)) => self.refuse(received, &error).await,
@@ -159,17 +177,29 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
             Ok(event) => event,
             Err(error) => return Err(Failure::Permanent(error.to_string())),
         };
+        let retention = &self.environment.settings().retention;
+        if !received.is_replay() && retention::is_too_old(event, retention) {
+            return Err(Failure::Permanent(TOO_OLD.to_owned()));
+        }
         let database = self.environment.database();
         let prepared = self.handler.prepare(database, event).await?;
-        let announced = self.apply(event, prepared).await?;
+        let announced = self.apply(received, event, prepared).await?;
         let publishing = self.environment.publishing();
         publishing.after_commit(announced.as_slice()).await;
         Ok(())
     }
 
     /// Inbox, effect, journal and outbox in one transaction; gives the event that announces the effect.
-    async fn apply(&self, event: &Event, prepared: H::Prepared) -> Result<Option<Event>, Failure> {
+    async fn apply(
+        &self,
+        received: &Received,
+        event: &Event,
+        prepared: H::Prepared,
+    ) -> Result<Option<Event>, Failure> {
         let mut tx = self.environment.database().begin().await?;
+        if received.is_replay() {
+            dead_letter::take_up(&mut tx, self.name(), &received.event_id).await?;
+        }
         let inbox = self.environment.inbox();
         if !inbox.first_time(&mut tx, self.name(), event).await? {
             tx.rollback().await?;

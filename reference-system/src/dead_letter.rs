@@ -1,6 +1,7 @@
 //! The dead letter queue: what a consumer cannot handle is parked there, whole, and remembered as parked.
 //!
-//! Later events of a parked entity are parked behind it, so that none overtakes. Nothing here replays parked events.
+//! Later events of a parked entity are parked behind it, so that none overtakes. A parked event stays there until it
+//! is replayed ([`crate::replay`]) and taken up again.
 
 use std::future::Future;
 
@@ -99,15 +100,33 @@ fn dead_letter(refused: &Refused<'_>) -> Message {
 async fn record<D: Database>(database: &D, refused: &Refused<'_>) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     sqlx::query(
-        "INSERT INTO parked (consumer, entity, event_id, attempts, error) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        "INSERT INTO parked (consumer, entity, event_id, topic, attempts, error) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
     )
     .bind(refused.consumer)
     .bind(refused.entity)
     .bind(refused.event_id)
+    .bind(&refused.message.topic)
     .bind(i64::from(refused.attempts))
     .bind(refused.error)
     .execute(tx.executor())
     .await?;
     tx.commit().await
+}
+
+/// Takes a parked event up again, in the transaction of its effect.
+///
+/// # Errors
+/// When the statement fails; the caller rolls back, and the event stays parked.
+pub async fn take_up<T: Transaction>(
+    tx: &mut T,
+    consumer: &str,
+    event_id: &str,
+) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM parked WHERE consumer = $1 AND event_id = $2")
+        .bind(consumer)
+        .bind(event_id)
+        .execute(tx.executor())
+        .await?;
+    Ok(())
 }

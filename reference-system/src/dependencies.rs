@@ -6,6 +6,7 @@ use crate::dead_letter::{GiveUp, Park};
 use crate::inbox::{Inbox, ProcessedEvents};
 use crate::ports::{Broker, Database, Identifiers};
 use crate::publishing::{Outbox, PublishPattern};
+use crate::retention::Retention;
 use crate::retry::Backoff;
 
 /// Everything a service needs, by associated types, so that a service names one parameter.
@@ -50,6 +51,10 @@ pub struct Settings {
     pub relay_poll: Duration,
     /// How many outbox rows the relay reads at once.
     pub relay_page: u32,
+    /// How long a relay that is gone keeps an outbox from the others.
+    pub relay_lease: Duration,
+    /// What a service forgets, and when.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -59,6 +64,8 @@ impl Default for Settings {
             backoff: Backoff::default(),
             relay_poll: Duration::from_millis(100),
             relay_page: 100,
+            relay_lease: Duration::from_secs(2),
+            retention: Retention::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::ports::Transaction;
+use crate::ports::clock::now_ms;
 
 /// Records in `processed_events` that `consumer` discarded `event`, and why.
 ///
@@ -16,8 +17,8 @@ pub async fn record<T: Transaction>(
     tracing::warn!(event_id = %event.id, reason, "event discarded");
     sqlx::query(
         "INSERT INTO processed_events \
-         (consumer, event_id, event_type, entity, correlation_id, outcome, reason) \
-         VALUES ($1, $2, $3, $4, $5, 'discarded', $6) \
+         (consumer, event_id, event_type, entity, correlation_id, outcome, reason, handled_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, 'discarded', $6, $7) \
          ON CONFLICT (consumer, event_id) DO UPDATE SET outcome = 'discarded', reason = excluded.reason",
     )
     .bind(consumer)
@@ -26,6 +27,7 @@ pub async fn record<T: Transaction>(
     .bind(&event.entity)
     .bind(&event.correlation_id)
     .bind(reason)
+    .bind(now_ms())
     .execute(tx.executor())
     .await?;
     Ok(())

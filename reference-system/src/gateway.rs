@@ -1,12 +1,14 @@
-//! The HTTP gateway: `POST /orders` and `GET /orders/{id}`, on a listener that it is handed.
+//! The HTTP gateway, on a listener that it is handed:
+//! `POST /orders`, `GET /orders/{id}`, `GET /orders?customer={address}`, `POST /orders/{id}/cancel`,
+//! `POST /orders/{id}/address`.
 //!
 //! It is the ingress: here every flow gets its correlation id. It knows no database and no broker.
 
 use std::fmt::Debug;
 use std::io;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,7 +18,7 @@ use serde_json::json;
 use tracing::Instrument;
 
 use crate::correlation::Correlation;
-use crate::order::{Orders, OrdersError, PlaceOrder};
+use crate::order::{Orders, OrdersError, PlaceOrder, Readdress};
 use crate::ports::Identifiers;
 
 /// The header with the caller's correlation id; also on every answer.
@@ -45,8 +47,10 @@ where
 /// The routes.
 pub fn router<O: Orders, I: Identifiers>(orders: O, identifiers: I) -> Router {
     Router::new()
-        .route("/orders", post(place::<O, I>))
+        .route("/orders", post(place::<O, I>).get(of_customer::<O, I>))
         .route("/orders/{id}", get(find::<O, I>))
+        .route("/orders/{id}/cancel", post(cancel::<O, I>))
+        .route("/orders/{id}/address", post(readdress::<O, I>))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "no such route".to_owned()))
         .method_not_allowed_fallback(async || {
             let problem = "method not allowed here".to_owned();
@@ -70,9 +74,25 @@ struct Gateway<O, I> {
 struct OrderRequest {
     customer: String,
     card: String,
+    address: String,
     sku: String,
     quantity: i64,
     unit_price_cents: i64,
+}
+
+/// The body of `POST /orders/{id}/address`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddressRequest {
+    address: String,
+    version: i64,
+}
+
+/// The query of `GET /orders`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OrdersQuery {
+    customer: String,
 }
 
 /// An answer that says what went wrong.
@@ -88,7 +108,8 @@ impl From<OrdersError> for Problem {
     fn from(error: OrdersError) -> Self {
         let status = match error {
             OrdersError::Invalid(_) => StatusCode::BAD_REQUEST,
-            OrdersError::KeyReused => StatusCode::CONFLICT,
+            OrdersError::Unknown(_) => StatusCode::NOT_FOUND,
+            OrdersError::KeyReused | OrdersError::TooLate { .. } => StatusCode::CONFLICT,
             OrdersError::Database(_) => {
                 tracing::error!(%error, "request failed");
                 // The cause is for the log: what a database says is not for a caller's eyes.
@@ -105,17 +126,50 @@ async fn place<O: Orders, I: Identifiers>(
     headers: HeaderMap,
     body: Result<Json<OrderRequest>, JsonRejection>,
 ) -> Response {
-    let correlation = gateway.correlation(&headers);
-    let correlation_id = correlation.correlation_id.clone();
-    let span = tracing::info_span!("POST /orders", correlation_id);
-    let answer = async {
+    let place = async |correlation| {
         let order = order(&headers, body)?;
         let order_id = gateway.orders.place(order, correlation).await?;
-        let body = Json(json!({ "order_id": order_id }));
-        Ok::<_, Problem>((StatusCode::ACCEPTED, body))
+        Ok((StatusCode::ACCEPTED, Json(json!({ "order_id": order_id }))))
     };
-    let answer = answer.instrument(span).await;
-    ([(CORRELATION_HEADER, correlation_id)], answer).into_response()
+    gateway.answer("POST /orders", &headers, place).await
+}
+
+async fn cancel<O: Orders, I: Identifiers>(
+    State(gateway): State<Gateway<O, I>>,
+    headers: HeaderMap,
+    Path(order_id): Path<String>,
+) -> Response {
+    let cancel = async |correlation| {
+        gateway.orders.cancel(&order_id, correlation).await?;
+        Ok(Json(json!({ "order_id": order_id })))
+    };
+    gateway
+        .answer("POST /orders/{id}/cancel", &headers, cancel)
+        .await
+}
+
+async fn readdress<O: Orders, I: Identifiers>(
+    State(gateway): State<Gateway<O, I>>,
+    headers: HeaderMap,
+    Path(order_id): Path<String>,
+    body: Result<Json<AddressRequest>, JsonRejection>,
+) -> Response {
+    let readdress = async |correlation| {
+        let Json(request) = body.map_err(|rejection| bad(rejection.body_text()))?;
+        let change = Readdress {
+            address: request.address,
+            version: request.version,
+            idempotency_key: idempotency_key(&headers)?,
+        };
+        gateway
+            .orders
+            .readdress(&order_id, change, correlation)
+            .await?;
+        Ok(Json(json!({ "order_id": order_id })))
+    };
+    gateway
+        .answer("POST /orders/{id}/address", &headers, readdress)
+        .await
 }
 
 async fn find<O: Orders, I: Identifiers>(
@@ -123,51 +177,70 @@ async fn find<O: Orders, I: Identifiers>(
     headers: HeaderMap,
     Path(order_id): Path<String>,
 ) -> Response {
-    let correlation_id = gateway.correlation(&headers).correlation_id;
-    let span = tracing::info_span!("GET /orders", correlation_id);
-    let answer = async {
+    let find = async |_| {
         let order = gateway.orders.find(&order_id).await?;
-        let missing = || {
-            Problem(
-                StatusCode::NOT_FOUND,
-                format!("there is no order {order_id}"),
-            )
-        };
-        order.map(Json).ok_or_else(missing)
+        Ok(Json(order.ok_or(OrdersError::Unknown(order_id))?))
     };
-    let answer = answer.instrument(span).await;
-    ([(CORRELATION_HEADER, correlation_id)], answer).into_response()
+    gateway.answer("GET /orders/{id}", &headers, find).await
+}
+
+async fn of_customer<O: Orders, I: Identifiers>(
+    State(gateway): State<Gateway<O, I>>,
+    headers: HeaderMap,
+    query: Result<Query<OrdersQuery>, QueryRejection>,
+) -> Response {
+    let of_customer = async |_| {
+        let Query(query) = query.map_err(|rejection| bad(rejection.body_text()))?;
+        let orders = gateway.orders.of_customer(&query.customer).await?;
+        Ok(Json(json!({ "orders": orders })))
+    };
+    gateway.answer("GET /orders", &headers, of_customer).await
 }
 
 impl<O, I: Identifiers> Gateway<O, I> {
-    fn correlation(&self, headers: &HeaderMap) -> Correlation {
+    /// Answers a request within its flow.
+    async fn answer<A: IntoResponse>(
+        &self,
+        route: &'static str,
+        headers: &HeaderMap,
+        carry_out: impl AsyncFnOnce(Correlation) -> Result<A, Problem>,
+    ) -> Response {
         let given = headers.get(CORRELATION_HEADER);
         let given = given.and_then(|value| value.to_str().ok());
-        Correlation::at_ingress(given, &self.identifiers)
+        let correlation = Correlation::at_ingress(given, &self.identifiers);
+        let correlation_id = correlation.correlation_id.clone();
+        let span = tracing::info_span!("request", route, correlation_id);
+        let answer = carry_out(correlation).instrument(span).await;
+        ([(CORRELATION_HEADER, correlation_id)], answer).into_response()
     }
+}
+
+fn bad(problem: String) -> Problem {
+    Problem(StatusCode::BAD_REQUEST, problem)
 }
 
 fn order(
     headers: &HeaderMap,
     body: Result<Json<OrderRequest>, JsonRejection>,
 ) -> Result<PlaceOrder, Problem> {
-    let bad = |problem: String| Problem(StatusCode::BAD_REQUEST, problem);
     let Json(request) = body.map_err(|rejection| bad(rejection.body_text()))?;
-    let key = match headers.get(IDEMPOTENCY_HEADER) {
-        None => None,
-        Some(value) => {
-            let key = value.to_str().ok();
-            let usable = key.filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()));
-            let problem = || bad("idempotency-key must be 1 to 255 ASCII characters".to_owned());
-            Some(usable.ok_or_else(problem)?.to_owned())
-        }
-    };
     Ok(PlaceOrder {
         customer: request.customer,
         card: request.card,
+        address: request.address,
         sku: request.sku,
         quantity: request.quantity,
         unit_price_cents: request.unit_price_cents,
-        idempotency_key: key,
+        idempotency_key: idempotency_key(headers)?,
     })
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_HEADER) else {
+        return Ok(None);
+    };
+    let key = value.to_str().ok();
+    let usable = key.filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()));
+    let problem = || bad("idempotency-key must be 1 to 255 ASCII characters".to_owned());
+    Ok(Some(usable.ok_or_else(problem)?.to_owned()))
 }

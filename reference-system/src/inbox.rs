@@ -6,6 +6,7 @@ use std::future::Future;
 
 use crate::event::Event;
 use crate::ports::Transaction;
+use crate::ports::clock::now_ms;
 
 /// What a consumer remembers of the events it has handled.
 pub trait Inbox: Clone + Send + Sync + 'static {
@@ -65,14 +66,15 @@ impl Inbox for ProcessedEvents {
     ) -> sqlx::Result<bool> {
         let inserted = sqlx::query(
             "INSERT INTO processed_events \
-             (consumer, event_id, event_type, entity, correlation_id, outcome) \
-             VALUES ($1, $2, $3, $4, $5, 'applied') ON CONFLICT DO NOTHING",
+             (consumer, event_id, event_type, entity, correlation_id, outcome, handled_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, 'applied', $6) ON CONFLICT DO NOTHING",
         )
         .bind(consumer)
         .bind(event.id.to_string())
         .bind(&event.event_type)
         .bind(&event.entity)
         .bind(&event.correlation_id)
+        .bind(now_ms())
         .execute(tx.executor())
         .await?;
         Ok(inserted.rows_affected() == 1)

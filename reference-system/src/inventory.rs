@@ -1,4 +1,5 @@
-//! The inventory service: reserves stock for an order, gives it back when the order is not paid, writes it off when shipped.
+//! The inventory service: reserves stock for an order, gives it back when the order is cancelled, writes
+//! off what is shipped.
 //!
 //! Free, reserved and shipped stock of an article add up to what was ever received; none of them is ever negative.
 
@@ -7,7 +8,7 @@ use std::convert::Infallible;
 use crate::consumer::{self, Effect, Failure, Handler};
 use crate::dependencies::Environment;
 use crate::event::contract::{
-    OrderPlaced, PaymentDeclined, ShipmentDispatched, StockRejected, StockReleased, StockReserved,
+    OrderCancelled, OrderPlaced, ShipmentDispatched, StockRejected, StockReleased, StockReserved,
     event_type, topic,
 };
 use crate::event::{Event, NewEvent};
@@ -60,13 +61,6 @@ pub async fn restock<D: Database>(
 #[derive(Clone, Copy, Debug)]
 pub struct Stockkeeping;
 
-/// The state that ends a reservation.
-#[derive(Clone, Copy)]
-enum End {
-    Released,
-    Shipped,
-}
-
 impl Handler for Stockkeeping {
     type Prepared = ();
 
@@ -75,13 +69,13 @@ impl Handler for Stockkeeping {
     }
 
     fn topics(&self) -> &'static [&'static str] {
-        &[topic::ORDERS, topic::PAYMENTS, topic::SHIPMENTS]
+        &[topic::ORDERS, topic::SHIPMENTS]
     }
 
     fn handles(&self) -> &'static [&'static str] {
         &[
             event_type::ORDER_PLACED,
-            event_type::PAYMENT_DECLINED,
+            event_type::ORDER_CANCELLED,
             event_type::SHIPMENT_DISPATCHED,
         ]
     }
@@ -98,7 +92,7 @@ impl Handler for Stockkeeping {
     ) -> Result<Effect, Failure> {
         match event.event_type.as_str() {
             event_type::ORDER_PLACED => reserve(tx, event).await,
-            event_type::PAYMENT_DECLINED => release(tx, event).await,
+            event_type::ORDER_CANCELLED => release(tx, event).await,
             event_type::SHIPMENT_DISPATCHED => ship(tx, event).await,
             other => Err(Failure::Permanent(format!("`{other}` is not handled here"))),
         }
@@ -158,13 +152,20 @@ fn reject(event: &Event, order: OrderPlaced) -> Effect {
     }
 }
 
-/// The compensation: what was reserved for an order that is not paid is free again.
+/// The compensation: what was reserved for a cancelled order is free again.
 async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
-    let _: PaymentDeclined = event.data()?;
-    let (sku, quantity, state) = reservation(tx, event).await?;
-    if !end(tx, event, End::Released).await? {
-        return Ok(too_late(&state));
-    }
+    let _: OrderCancelled = event.data()?;
+    let released: Option<(String, i64)> = sqlx::query_as(
+        "UPDATE reservations SET state = 'released' WHERE order_id = $1 AND state = 'held' \
+         RETURNING sku, quantity",
+    )
+    .bind(&event.entity)
+    .fetch_optional(tx.executor())
+    .await?;
+    let Some((sku, quantity)) = released else {
+        let reason = "nothing is held for the order".to_owned();
+        return Ok(Effect::Discarded { reason });
+    };
     sqlx::query("UPDATE stock SET free = free + $1, reserved = reserved - $1 WHERE sku = $2")
         .bind(quantity)
         .bind(&sku)
@@ -177,54 +178,29 @@ async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Fa
     })
 }
 
+/// Writes one parcel off.
 async fn ship<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
-    let _: ShipmentDispatched = event.data()?;
-    let (sku, quantity, state) = reservation(tx, event).await?;
-    if !end(tx, event, End::Shipped).await? {
-        return Ok(too_late(&state));
+    let parcel: ShipmentDispatched = event.data()?;
+    let noted = sqlx::query(
+        "UPDATE reservations SET dispatched = quantity - $1, \
+         state = CASE WHEN $1 = 0 THEN 'shipped' ELSE state END \
+         WHERE order_id = $2 AND state = 'held' AND dispatched < quantity - $1",
+    )
+    .bind(parcel.left)
+    .bind(&event.entity)
+    .execute(tx.executor())
+    .await?;
+    if noted.rows_affected() == 0 {
+        let reason = "the parcel is written off already".to_owned();
+        return Ok(Effect::Discarded { reason });
     }
     sqlx::query("UPDATE stock SET reserved = reserved - $1, shipped = shipped + $1 WHERE sku = $2")
-        .bind(quantity)
-        .bind(&sku)
+        .bind(parcel.quantity)
+        .bind(&parcel.sku)
         .execute(tx.executor())
         .await?;
     Ok(Effect::Applied {
         effect: "stock shipped",
         announces: None,
     })
-}
-
-/// The order's reservation: article, quantity and state.
-async fn reservation<T: Transaction>(
-    tx: &mut T,
-    event: &Event,
-) -> Result<(String, i64, String), Failure> {
-    let reservation: Option<(String, i64, String)> =
-        sqlx::query_as("SELECT sku, quantity, state FROM reservations WHERE order_id = $1")
-            .bind(&event.entity)
-            .fetch_optional(tx.executor())
-            .await?;
-    let nothing = || Failure::Permanent(format!("nothing is reserved for order {}", event.entity));
-    reservation.ok_or_else(nothing)
-}
-
-/// Ends the order's reservation, and tells whether it was still held.
-async fn end<T: Transaction>(tx: &mut T, event: &Event, end: End) -> sqlx::Result<bool> {
-    let state = match end {
-        End::Released => "released",
-        End::Shipped => "shipped",
-    };
-    let ended =
-        sqlx::query("UPDATE reservations SET state = $1 WHERE order_id = $2 AND state = 'held'")
-            .bind(state)
-            .bind(&event.entity)
-            .execute(tx.executor())
-            .await?;
-    Ok(ended.rows_affected() > 0)
-}
-
-fn too_late(state: &str) -> Effect {
-    Effect::Discarded {
-        reason: format!("reservation is {state} already"),
-    }
 }

@@ -3,6 +3,7 @@
 //! Read it in this order. The patterns:
 //! - [`event`], [`correlation`], [`partition_key`]: what is published, in which chain, in which order;
 //! - [`publishing`] and [`relay`]: how an event gets from a transaction to the broker;
+//! - [`replay`] and [`operations`]: how it gets there again, when somebody asks; [`retention`]: when it is forgotten;
 //! - [`consumer`], [`inbox`], [`discarded`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
 //! - [`journal`]: what changed, and why.
 //!
@@ -23,12 +24,15 @@ pub mod inbox;
 pub mod inventory;
 pub mod journal;
 pub mod notification;
+pub mod operations;
 pub mod order;
 pub mod partition_key;
 pub mod payment;
 pub mod ports;
 pub mod publishing;
 pub mod relay;
+pub mod replay;
+pub mod retention;
 pub mod retry;
 pub mod schema;
 pub mod shipping;

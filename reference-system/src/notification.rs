@@ -1,8 +1,7 @@
 //! The notification service: tells the customer how the order stands, once for each stage.
 //!
 //! A confirmation and a dispatch come from different topics and may arrive in the wrong order. Nobody is told an older
-//! stage after a newer one: that event is discarded, with an audit entry. The receipt is the exception: the customer is
-//! owed it whatever else was told, and the order's key keeps it ahead of the confirmation.
+//! stage after a newer one: that event is discarded, with an audit entry.
 
 use std::convert::Infallible;
 
@@ -10,7 +9,8 @@ use crate::consumer::{self, Effect, Failure, Handler};
 use crate::dependencies::Environment;
 use crate::event::Event;
 use crate::event::contract::{
-    OrderCancelled, OrderConfirmed, OrderPlaced, ShipmentDispatched, event_type, topic,
+    OrderCancelled, OrderConfirmed, OrderPlaced, PaymentRefunded, ShipmentDispatched, event_type,
+    topic,
 };
 use crate::ports::mailer::{Mail, Mailer};
 use crate::ports::{Database, Transaction};
@@ -40,9 +40,6 @@ impl<M: Mailer> Notifying<M> {
     }
 }
 
-/// The stage of the receipt.
-const RECEIVED: i64 = 0;
-
 /// What is left to do once the mail is out.
 #[derive(Clone, Debug)]
 pub enum Notified {
@@ -71,7 +68,7 @@ impl<M: Mailer> Handler for Notifying<M> {
     }
 
     fn topics(&self) -> &'static [&'static str] {
-        &[topic::ORDERS, topic::SHIPMENTS]
+        &[topic::ORDERS, topic::PAYMENTS, topic::SHIPMENTS]
     }
 
     fn handles(&self) -> &'static [&'static str] {
@@ -79,13 +76,14 @@ impl<M: Mailer> Handler for Notifying<M> {
             event_type::ORDER_PLACED,
             event_type::ORDER_CONFIRMED,
             event_type::ORDER_CANCELLED,
+            event_type::PAYMENT_REFUNDED,
             event_type::SHIPMENT_DISPATCHED,
         ]
     }
 
     async fn prepare<D: Database>(&self, database: &D, event: &Event) -> Result<Notified, Failure> {
         let notice = notice(event)?;
-        if notice.stage > RECEIVED && latest_stage(database, event).await? > notice.stage {
+        if latest_stage(database, event).await? >= notice.stage {
             return Ok(Notified::TooLate);
         }
         // The event's id is the same on every redelivery, so a crash before the commit cannot send a second mail.
@@ -101,16 +99,27 @@ impl<M: Mailer> Handler for Notifying<M> {
         event: &Event,
         notified: Notified,
     ) -> Result<Effect, Failure> {
-        let Notified::Told(notice) = notified else {
-            let reason = "the customer was told a later stage already".to_owned();
-            return Ok(Effect::Discarded { reason });
+        let too_late = || {
+            let reason = "the customer was told as much already".to_owned();
+            Ok(Effect::Discarded { reason })
         };
-        sqlx::query("INSERT INTO notifications (order_id, stage, subject) VALUES ($1, $2, $3)")
-            .bind(&event.entity)
-            .bind(notice.stage)
-            .bind(&notice.mail.subject)
-            .execute(tx.executor())
-            .await?;
+        let Notified::Told(notice) = notified else {
+            return too_late();
+        };
+        // Another instance may have told a later stage while this mail was on its way.
+        let told = sqlx::query(
+            "INSERT INTO notifications (order_id, stage, subject) \
+             SELECT $1, CAST($2 AS BIGINT), $3 WHERE NOT EXISTS \
+             (SELECT 1 FROM notifications WHERE order_id = $1 AND stage >= CAST($2 AS BIGINT))",
+        )
+        .bind(&event.entity)
+        .bind(notice.stage)
+        .bind(&notice.mail.subject)
+        .execute(tx.executor())
+        .await?;
+        if told.rows_affected() == 0 {
+            return too_late();
+        }
         Ok(Effect::Applied {
             effect: notice.effect,
             announces: None,
@@ -118,11 +127,11 @@ impl<M: Mailer> Handler for Notifying<M> {
     }
 }
 
-/// The latest stage that the customer was told; 0 before the first.
+/// The latest stage that the customer was told; -1 before the first.
 async fn latest_stage<D: Database>(database: &D, event: &Event) -> sqlx::Result<i64> {
     let mut tx = database.begin().await?;
     let stage: i64 = sqlx::query_scalar(
-        "SELECT CAST(COALESCE(MAX(stage), 0) AS BIGINT) FROM notifications WHERE order_id = $1",
+        "SELECT CAST(COALESCE(MAX(stage), -1) AS BIGINT) FROM notifications WHERE order_id = $1",
     )
     .bind(&event.entity)
     .fetch_one(tx.executor())
@@ -136,7 +145,7 @@ fn notice(event: &Event) -> Result<Notice, Failure> {
         event_type::ORDER_PLACED => {
             let order: OrderPlaced = event.data()?;
             let body = format!("We got your order of {} x {}.", order.quantity, order.sku);
-            (RECEIVED, "receipt mailed", order.customer, "received", body)
+            (0, "receipt mailed", order.customer, "received", body)
         }
         event_type::ORDER_CONFIRMED => {
             let order: OrderConfirmed = event.data()?;
@@ -145,13 +154,27 @@ fn notice(event: &Event) -> Result<Notice, Failure> {
         }
         event_type::ORDER_CANCELLED => {
             let order: OrderCancelled = event.data()?;
-            let body = format!("We are sorry: {}.", order.reason);
+            let body = format!("It will not be carried out: {}.", order.reason);
             (1, "cancellation mailed", order.customer, "cancelled", body)
         }
+        event_type::PAYMENT_REFUNDED => {
+            let refund: PaymentRefunded = event.data()?;
+            let body = format!("It is cancelled; {} cents go back.", refund.amount_cents);
+            (2, "refund mailed", refund.customer, "refunded", body)
+        }
         event_type::SHIPMENT_DISPATCHED => {
-            let order: ShipmentDispatched = event.data()?;
-            let body = format!("{} x {} is on its way.", order.quantity, order.sku);
-            (2, "dispatch mailed", order.customer, "dispatched", body)
+            let parcel: ShipmentDispatched = event.data()?;
+            let body = format!(
+                "{} x {} is on its way in parcel {}.",
+                parcel.quantity, parcel.sku, parcel.parcel
+            );
+            (
+                1 + parcel.parcel,
+                "dispatch mailed",
+                parcel.customer,
+                "dispatched",
+                body,
+            )
         }
         other => {
             return Err(Failure::Permanent(format!("`{other}` is not handled here")));
@@ -159,9 +182,9 @@ fn notice(event: &Event) -> Result<Notice, Failure> {
     };
     let mail = Mail {
         order_id: event.entity.clone(),
+        subject: format!("Your order {} is {occasion}", event.entity),
         occasion,
         to,
-        subject: format!("Your order {} is {occasion}", event.entity),
         body,
     };
     Ok(Notice {

@@ -1,9 +1,11 @@
-//! The order service: takes orders, and follows each through stock, payment and shipment, as a saga by choreography.
+//! The order service: takes and changes orders, and follows each through stock, payment and shipment, as a saga by choreography.
 //!
 //! It never asks another service anything; it learns from their events.
 
+mod desk;
 mod lifecycle;
 mod orders;
+mod requests;
 
 use std::convert::Infallible;
 
@@ -11,8 +13,9 @@ use crate::consumer;
 use crate::dependencies::Environment;
 use crate::schema::{Engine, script};
 
+pub use desk::OrderDesk;
 pub use lifecycle::OrderLifecycle;
-pub use orders::{OrderDesk, OrderView, Orders, OrdersError, PlaceOrder};
+pub use orders::{OrderView, Orders, OrdersError, PlaceOrder, Readdress};
 
 /// The script that creates the service's tables.
 #[must_use]

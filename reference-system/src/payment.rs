@@ -1,6 +1,6 @@
-//! The payment service: charges the card for an order whose stock is reserved.
+//! The payment service: charges the card for an order whose stock is reserved, and gives the money back when asked to.
 //!
-//! The idempotency key of a charge is made from the order's id. A key from the event would stop a redelivery as well;
+//! The idempotency keys of a charge and of a refund are made from the order's id. A key from the event would stop a redelivery as well;
 //! one from the order also stops a second event for the same order, so that no crash or repetition anywhere upstream
 //! charges twice.
 
@@ -8,7 +8,10 @@ use std::convert::Infallible;
 
 use crate::consumer::{self, Effect, Failure, Handler};
 use crate::dependencies::Environment;
-use crate::event::contract::{PaymentCaptured, PaymentDeclined, StockReserved, event_type, topic};
+use crate::event::contract::{
+    PaymentCaptured, PaymentDeclined, PaymentRefunded, RefundRequested, StockReserved, event_type,
+    topic,
+};
 use crate::event::{Event, NewEvent};
 use crate::ports::card_processor::{CardProcessor, Charge, ChargeOutcome};
 use crate::ports::{Database, Transaction};
@@ -31,6 +34,12 @@ pub fn idempotency_key(order_id: &str) -> String {
     format!("charge-{order_id}")
 }
 
+/// The key under which the order of this id is given its money back.
+#[must_use]
+pub fn refund_key(order_id: &str) -> String {
+    format!("refund-{order_id}")
+}
+
 /// The payment service's consumer.
 #[derive(Clone, Debug)]
 pub struct Charging<C> {
@@ -44,29 +53,58 @@ impl<C: CardProcessor> Charging<C> {
     }
 }
 
-/// A charge that was asked for, and the answer.
+/// What the card processor did.
 #[derive(Clone, Debug)]
-pub struct Charged {
-    amount_cents: i64,
-    outcome: ChargeOutcome,
+pub enum Called {
+    /// It was asked to charge, and answered.
+    Charged {
+        /// What was asked for.
+        charge: Charge,
+        /// The answer.
+        outcome: ChargeOutcome,
+    },
+    /// It has given the money back.
+    Refunded(RefundRequested),
 }
 
 impl<C: CardProcessor> Handler for Charging<C> {
-    type Prepared = Charged;
+    type Prepared = Called;
 
     fn consumer(&self) -> &'static str {
         "payment"
     }
 
     fn topics(&self) -> &'static [&'static str] {
-        &[topic::INVENTORY]
+        &[topic::INVENTORY, topic::ORDERS]
     }
 
     fn handles(&self) -> &'static [&'static str] {
-        &[event_type::STOCK_RESERVED]
+        &[event_type::STOCK_RESERVED, event_type::REFUND_REQUESTED]
     }
 
-    async fn prepare<D: Database>(&self, _: &D, event: &Event) -> Result<Charged, Failure> {
+    async fn prepare<D: Database>(&self, database: &D, event: &Event) -> Result<Called, Failure> {
+        match event.event_type.as_str() {
+            event_type::STOCK_RESERVED => self.charge(event).await,
+            event_type::REFUND_REQUESTED => self.refund(database, event).await,
+            other => Err(Failure::Permanent(format!("`{other}` is not handled here"))),
+        }
+    }
+
+    async fn apply<T: Transaction>(
+        &self,
+        tx: &mut T,
+        event: &Event,
+        called: Called,
+    ) -> Result<Effect, Failure> {
+        match called {
+            Called::Charged { charge, outcome } => record(tx, event, charge, outcome).await,
+            Called::Refunded(refund) => record_refund(tx, event, refund).await,
+        }
+    }
+}
+
+impl<C: CardProcessor> Charging<C> {
+    async fn charge(&self, event: &Event) -> Result<Called, Failure> {
         let reserved: StockReserved = event.data()?;
         let amount_cents = reserved.amount_cents;
         if amount_cents < 1 {
@@ -79,48 +117,98 @@ impl<C: CardProcessor> Handler for Charging<C> {
             amount_cents,
         };
         let key = idempotency_key(&event.entity);
-        let answer = self.processor.charge(&key, charge).await;
+        let answer = self.processor.charge(&key, charge.clone()).await;
         let outcome = answer.map_err(|error| Failure::Transient(error.to_string()))?;
-        Ok(Charged {
-            amount_cents,
-            outcome,
-        })
+        Ok(Called::Charged { charge, outcome })
     }
 
-    async fn apply<T: Transaction>(
-        &self,
-        tx: &mut T,
-        event: &Event,
-        charged: Charged,
-    ) -> Result<Effect, Failure> {
-        let amount_cents = charged.amount_cents;
-        let (state, effect, announces) = match charged.outcome {
-            ChargeOutcome::Captured => (
-                "captured",
-                "payment captured",
-                NewEvent::new(&event.entity, PaymentCaptured { amount_cents }),
-            ),
-            ChargeOutcome::Declined { reason } => {
-                let data = PaymentDeclined {
-                    amount_cents,
-                    reason,
-                };
-                let announces = NewEvent::new(&event.entity, data);
-                ("declined", "payment declined", announces)
-            }
-        };
-        sqlx::query(
-            "INSERT INTO payments (order_id, amount_cents, state) VALUES ($1, $2, $3) \
-             ON CONFLICT (order_id) DO UPDATE SET state = excluded.state",
+    /// Gives back what the payment on record says, whatever the event says.
+    async fn refund<D: Database>(&self, database: &D, event: &Event) -> Result<Called, Failure> {
+        let request: RefundRequested = event.data()?;
+        let mut tx = database.begin().await?;
+        let paid: Option<(String, i64)> = sqlx::query_as(
+            "SELECT card, amount_cents FROM payments WHERE order_id = $1 AND state <> 'declined'",
         )
         .bind(&event.entity)
-        .bind(amount_cents)
-        .bind(state)
-        .execute(tx.executor())
+        .fetch_optional(tx.executor())
         .await?;
-        Ok(Effect::Applied {
-            effect,
-            announces: Some(announces),
-        })
+        tx.rollback().await?;
+        let unpaid = || Failure::Permanent(format!("order {} is not paid", event.entity));
+        let (card, amount_cents) = paid.ok_or_else(unpaid)?;
+        let refund = Charge {
+            order_id: event.entity.clone(),
+            card,
+            amount_cents,
+        };
+        let key = refund_key(&event.entity);
+        let answer = self.processor.refund(&key, refund).await;
+        answer.map_err(|error| Failure::Transient(error.to_string()))?;
+        Ok(Called::Refunded(RefundRequested {
+            amount_cents,
+            ..request
+        }))
     }
+}
+
+async fn record<T: Transaction>(
+    tx: &mut T,
+    event: &Event,
+    charge: Charge,
+    outcome: ChargeOutcome,
+) -> Result<Effect, Failure> {
+    let amount_cents = charge.amount_cents;
+    let (state, effect, announces) = match outcome {
+        ChargeOutcome::Captured => (
+            "captured",
+            "payment captured",
+            NewEvent::new(&event.entity, PaymentCaptured { amount_cents }),
+        ),
+        ChargeOutcome::Declined { reason } => {
+            let data = PaymentDeclined {
+                amount_cents,
+                reason,
+            };
+            let announces = NewEvent::new(&event.entity, data);
+            ("declined", "payment declined", announces)
+        }
+    };
+    sqlx::query(
+        "INSERT INTO payments (order_id, card, amount_cents, state) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (order_id) DO UPDATE SET state = excluded.state",
+    )
+    .bind(&event.entity)
+    .bind(&charge.card)
+    .bind(amount_cents)
+    .bind(state)
+    .execute(tx.executor())
+    .await?;
+    Ok(Effect::Applied {
+        effect,
+        announces: Some(announces),
+    })
+}
+
+async fn record_refund<T: Transaction>(
+    tx: &mut T,
+    event: &Event,
+    refund: RefundRequested,
+) -> Result<Effect, Failure> {
+    let refunded = sqlx::query(
+        "UPDATE payments SET state = 'refunded' WHERE order_id = $1 AND state = 'captured'",
+    )
+    .bind(&event.entity)
+    .execute(tx.executor())
+    .await?;
+    if refunded.rows_affected() == 0 {
+        let reason = "the money went back already".to_owned();
+        return Ok(Effect::Discarded { reason });
+    }
+    let data = PaymentRefunded {
+        customer: refund.customer,
+        amount_cents: refund.amount_cents,
+    };
+    Ok(Effect::Applied {
+        effect: "payment refunded",
+        announces: Some(NewEvent::new(&event.entity, data)),
+    })
 }

@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod card_processor;
+pub mod clock;
 pub mod database;
 pub mod identifiers;
 pub mod mailer;

@@ -4,8 +4,10 @@
 //! again under the same event id. It selects unsent rows instead of reading behind a cursor, because a transaction may
 //! commit after another with a higher position. Rows of one entity are in their true order: a transaction changes the
 //! entity's row, or holds its inbox entry, before it writes to the outbox, so two of one entity cannot overlap.
+//! Several relays may run: each outbox is served by the one that holds its lease.
 
 mod hand_off;
+mod lease;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -18,18 +20,21 @@ use tracing::Instrument;
 use crate::dependencies::Settings;
 use crate::ports::{Broker, Database, Transaction};
 
+use lease::Lease;
+
 pub use hand_off::{HandOff, HandOffError, MarkAfterAck, OutboxRow, mark_sent};
 
 /// Different keys in a row that may fail before a pass ends: then the broker is in trouble, not a row.
 const FAILURES_IN_A_ROW_MAX: u32 = 3;
 
-/// Relays the outboxes of `databases` for ever.
+/// Relays the outboxes of `databases` for ever. Each relay has a `name` of its own, and keeps it over a restart.
 pub async fn run<D: Database, B: Broker>(
+    name: &str,
     databases: Vec<D>,
     broker: B,
     settings: Settings,
 ) -> Infallible {
-    run_with(databases, broker, settings, MarkAfterAck).await
+    run_with(name, databases, broker, settings, MarkAfterAck).await
 }
 
 /// The same with another way of handing a row over.
@@ -37,6 +42,7 @@ pub async fn run<D: Database, B: Broker>(
 /// # Panics
 /// When the relay of one database panicked: half a relay must not go on unnoticed.
 pub async fn run_with<D: Database, B: Broker, H: HandOff>(
+    name: &str,
     databases: Vec<D>,
     broker: B,
     settings: Settings,
@@ -49,6 +55,7 @@ pub async fn run_with<D: Database, B: Broker, H: HandOff>(
             broker: broker.clone(),
             settings,
             hand_off: hand_off.clone(),
+            lease: Lease::new(name.to_owned(), settings.relay_lease),
             held: BTreeMap::new(),
         };
         relays.spawn(relay.run());
@@ -67,6 +74,8 @@ struct Relay<D, B, H> {
     broker: B,
     settings: Settings,
     hand_off: H,
+    /// Whose turn it is.
+    lease: Lease,
     /// Keys whose first unsent row failed, and when they may be tried again.
     held: BTreeMap<String, Held>,
 }
@@ -98,7 +107,8 @@ impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
 
     /// Goes once through all unsent rows, page by page.
     ///
-    /// A key that failed or is held back is skipped to the end of the pass, so that none of its rows overtakes.
+    /// A key that failed or is held back is skipped to the end of the pass, so that none of its rows overtakes. The pass
+    /// ends where another relay has the lease.
     async fn pass(&mut self) -> sqlx::Result<()> {
         let mut skipped = BTreeSet::new();
         let mut failures_in_a_row = 0;
@@ -108,9 +118,19 @@ impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
             let Some(last) = rows.last() else {
                 return Ok(());
             };
+            if !self.lease.is_held() {
+                if !self.lease.take(&self.database).await? {
+                    return Ok(());
+                }
+                // What was read before may have been sent by the last holder.
+                continue;
+            }
             after = last.position;
             let is_last_page = rows.len() < self.settings.relay_page as usize;
             for row in rows {
+                if !self.lease.is_held() && !self.lease.take(&self.database).await? {
+                    return Ok(());
+                }
                 if skipped.contains(&row.partition_key) {
                     continue;
                 }
@@ -137,7 +157,7 @@ impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
     async fn unsent(&self, after: i64) -> sqlx::Result<Vec<OutboxRow>> {
         let mut tx = self.database.begin().await?;
         let rows: Vec<hand_off::Columns> = sqlx::query_as(
-            "SELECT position, event_id, topic, partition_key, headers, payload FROM outbox \
+            "SELECT position, event_id, topic, partition_key, headers, payload, replays FROM outbox \
              WHERE sent = 0 AND position > $1 ORDER BY position LIMIT $2",
         )
         .bind(after)

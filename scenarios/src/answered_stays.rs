@@ -17,7 +17,7 @@ use crate::deploy::view;
 use crate::told::Told;
 
 /// Every order that a client was told is placed exists and can be read from then on; requests under one
-/// idempotency key place one order, and are all told that one.
+/// idempotency key place one order, and are all told that one. One that was answered as cancelled stays so.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnsweredStays;
 
@@ -43,6 +43,7 @@ impl Property for AnsweredStays {
             unreadable(&answers),
             two_answers(&answers),
             unasked(&answers, &last),
+            revived(&answers, &last),
         ];
         judge(history, breaches.into_iter().flatten()).unwrap_or(Verdict::Holds)
     }
@@ -53,6 +54,7 @@ struct Last<'h> {
     /// The event that shows the orders.
     index: u64,
     orders: BTreeSet<&'h str>,
+    cancelled: BTreeSet<&'h str>,
     /// The orders that an idempotency key is bound to.
     bound: BTreeSet<&'h str>,
 }
@@ -64,6 +66,11 @@ impl<'h> Last<'h> {
         Some(Last {
             index,
             orders: column(orders, "id"),
+            cancelled: orders
+                .iter()
+                .filter(|row| row.get("state").is_some_and(|state| state == "cancelled"))
+                .filter_map(|row| row.get("id")?.as_str())
+                .collect(),
             bound: column(requests, "order_id"),
         })
     }
@@ -109,6 +116,7 @@ fn unreadable(answers: &[(u64, Told)]) -> Vec<Breach> {
             None
         }
         Told::Missing { order_id } => known.contains(order_id).then_some((*index, order_id)),
+        _ => None,
     });
     missing
         .map(|(index, order)| {
@@ -157,6 +165,41 @@ fn unasked(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
         .collect()
 }
 
+/// Orders that a client was told are cancelled, and that went on all the same.
+fn revived(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
+    let mut cancelled = BTreeMap::new();
+    let mut breaches = Vec::new();
+    for (index, told) in answers {
+        match told {
+            Told::Cancelled { order_id } => {
+                cancelled.insert(order_id, index);
+            }
+            // Only the client that cancelled the order is known to have looked at it afterwards.
+            Told::Found {
+                order_id, state, ..
+            } if state != "cancelled" && cancelled.get(order_id) == Some(&index) => {
+                let summary = format!(
+                    "order {} was answered as cancelled, and its client was told then that it is {state}",
+                    short(order_id)
+                );
+                breaches.push(Breach::of(order_id, *index, summary));
+            }
+            _ => {}
+        }
+    }
+    let gone_on = cancelled
+        .into_keys()
+        .filter(|id| last.orders.contains(id.as_str()) && !last.cancelled.contains(id.as_str()));
+    breaches.extend(gone_on.map(|id| {
+        let summary = format!(
+            "a client was told that order {} is cancelled, and it is not",
+            short(id)
+        );
+        Breach::of(id, last.index, summary)
+    }));
+    breaches
+}
+
 /// The orders that clients were told are placed: the event, the key and the order.
 fn placed(answers: &[(u64, Told)]) -> impl Iterator<Item = (u64, &str, &str)> {
     answers.iter().filter_map(|(index, told)| match told {
@@ -164,6 +207,6 @@ fn placed(answers: &[(u64, Told)]) -> impl Iterator<Item = (u64, &str, &str)> {
             idempotency_key,
             order_id,
         } => Some((*index, &**idempotency_key, &**order_id)),
-        Told::Missing { .. } => None,
+        _ => None,
     })
 }

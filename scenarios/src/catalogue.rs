@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use reference_system::ports::broker::header::MESSAGE_ID;
+use stormglass::System;
 use stormglass::broker::{JetStreamSettings, Profile};
 use stormglass::checker::{
     Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Log, NoGhostEvent, NoLostEvent,
 };
 use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
-use stormglass::{EVENT_ID, System};
 
 use crate::answered_stays::AnsweredStays;
 use crate::deploy::{Deployment, deploy};
@@ -34,6 +35,17 @@ pub struct Scenario {
     pub broker: Model,
     /// The hosts that faults strike; all of them if empty.
     pub struck: &'static [&'static str],
+    /// Who asks for things.
+    pub clients: Clients,
+}
+
+/// Who asks for things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Customers.
+    Customers,
+    /// Customers, and operators who replay what is parked.
+    CustomersAndOperators,
 }
 
 /// A property that only some faults put to the test.
@@ -65,6 +77,12 @@ impl Scenario {
         let system = under_test(deploy(Deployment::new(self.name)))
             .broker(self.broker.profile())
             .faults(self.faults);
+        let system = match self.clients {
+            Clients::Customers => system,
+            Clients::CustomersAndOperators => {
+                system.operations(workload::operation_with_operators, workload::carry_out)
+            }
+        };
         let system = if self.struck.is_empty() {
             system
         } else {
@@ -88,9 +106,9 @@ impl Model {
     fn profile(self) -> Profile {
         match self {
             Model::Kafka => Profile::kafka(),
-            // The relay's adapter sends the event's id as the message's, as NATS recommends.
+            // The relay's adapter sends this header's value as the message's id.
             Model::JetStream => Profile::JetStream(JetStreamSettings {
-                message_id_header: EVENT_ID.to_owned(),
+                message_id_header: MESSAGE_ID.to_owned(),
                 ..JetStreamSettings::default()
             }),
         }
@@ -101,6 +119,8 @@ impl Model {
 pub fn under_test(system: System) -> System {
     let settings = Settings {
         liveness_bound: Duration::from_secs(30),
+        // A client asks three times, twice over where it asks again late.
+        operation_timeout: Duration::from_secs(20),
         ..Settings::default()
     };
     system
@@ -136,6 +156,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[],
         broker: Model::Kafka,
         struck: &[],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "duplicates",
@@ -149,6 +170,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "duplicates-jetstream",
@@ -161,6 +183,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         broker: Model::JetStream,
         struck: &[],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "reordering",
@@ -173,6 +196,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[],
         broker: Model::Kafka,
         struck: &[],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "broker-outage",
@@ -185,6 +209,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "consumer-crashes",
@@ -193,6 +218,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &["order", "inventory", "payment", "shipping", "notification"],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "relay-crashes",
@@ -201,6 +227,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &["relay"],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "partitions",
@@ -213,6 +240,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "database-faults",
@@ -227,6 +255,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "third-parties",
@@ -235,6 +264,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "poison",
@@ -247,6 +277,30 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::DlqRouting],
         broker: Model::Kafka,
         struck: &[],
+        clients: Clients::Customers,
+    },
+    Scenario {
+        name: "replay",
+        promise: "what an operator replays while orders come in takes effect once and in its order",
+        faults: &[
+            FaultKind::Poison,
+            FaultKind::LoseAck,
+            FaultKind::Crash,
+            FaultKind::CommitAnswerLost,
+        ],
+        beside: &[Beside::EffectOnce, Beside::DlqRouting],
+        broker: Model::Kafka,
+        struck: &[],
+        clients: Clients::CustomersAndOperators,
+    },
+    Scenario {
+        name: "crashes-jetstream",
+        promise: "a service that dies or stands still while its lease runs out goes on where it was",
+        faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::DelaySettle],
+        beside: &[Beside::EffectOnce],
+        broker: Model::JetStream,
+        struck: &[],
+        clients: Clients::Customers,
     },
     Scenario {
         name: "everything",
@@ -255,6 +309,7 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::Kafka,
         struck: &[],
+        clients: Clients::CustomersAndOperators,
     },
     Scenario {
         name: "everything-jetstream",
@@ -263,5 +318,6 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::JetStream,
         struck: &[],
+        clients: Clients::CustomersAndOperators,
     },
 ];

@@ -22,6 +22,7 @@ use reference_system::event::contract::topic;
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use reference_system::inventory::Stockkeeping;
 use reference_system::notification::Notifying;
+use reference_system::operations::{self, Services};
 use reference_system::order::OrderLifecycle;
 use reference_system::partition_key::PartitionKey;
 use reference_system::payment::Charging;
@@ -30,6 +31,7 @@ use reference_system::ports::identifiers::UuidV7;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::{Outbox, PublishPattern};
 use reference_system::relay::{HandOff, MarkAfterAck};
+use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
 use reference_system::{Dependencies, Environment, Settings, gateway};
 use stormglass::database::OpenError;
@@ -45,12 +47,20 @@ pub use schema::{ARTICLES, view};
 
 /// The port that the gateway listens on.
 const HTTP_PORT: u16 = 80;
-/// Where clients reach the gateway.
-pub(crate) const GATEWAY: &str = "gateway:80";
 /// Partitions of each topic.
 const PARTITIONS: u32 = 4;
 /// Services whose effects are announced, by the name of host and database alike.
 const PUBLISHERS: [&str; 4] = ["order", "inventory", "payment", "shipping"];
+/// What runs once or twice, as a plan draws it.
+const SERVICES: [&str; 7] = [
+    "gateway",
+    "order",
+    "inventory",
+    "payment",
+    "shipping",
+    "notification",
+    "relay",
+];
 const TOPICS: [&str; 4] = [
     topic::ORDERS,
     topic::INVENTORY,
@@ -315,9 +325,12 @@ pub fn deploy(deployment: impl Deployable) -> System {
     for database in schema::databases() {
         system = system.database(database);
     }
-    services(system, &deployment)
+    let system = services(system, &deployment)
         .host("gateway", with(&deployment, serve_gateway))
-        .host("relay", with(&deployment, run_relay))
+        .host("relay", with(&deployment, run_relay));
+    SERVICES
+        .iter()
+        .fold(system, |system, service| system.instances(service, 1..=2))
 }
 
 fn services<D: Deployable>(system: System, deployment: &D) -> System {
@@ -387,8 +400,8 @@ async fn serve_gateway<D: Deployable>(host: Host, deployment: D) -> Result<(), S
     Ok(gateway::serve(listener, desk, UuidV7).await?)
 }
 
-/// One relay process serves every outbox that is ever written to, as one does where services share a
-/// platform.
+/// A relay process serves every outbox that is ever written to, and the operators, as one does where
+/// services share a platform.
 async fn run_relay<D: Deployable>(host: Host, deployment: D) -> Result<(), StartError> {
     let databases = PUBLISHERS
         .iter()
@@ -399,7 +412,28 @@ async fn run_relay<D: Deployable>(host: Host, deployment: D) -> Result<(), Start
         deployment.hand_off_of_relay(),
     );
     let (broker, processes) = (SimulatedBroker::of(&host), deployment.what_runs());
-    never(processes.relay(databases, broker, settings, hand_off).await)
+    let listener = SimulatedListener(host.listen(HTTP_PORT).await?);
+    let operations = operations::serve(listener, service_databases(&host)?);
+    let relay = processes.relay(host.name(), databases, broker, settings, hand_off);
+    tokio::select! {
+        never_ends = relay => never(never_ends),
+        served = operations => Ok(served?),
+    }
+}
+
+/// The databases as operators reach them.
+fn service_databases(host: &Host) -> Result<Services<SimulatedDatabase>, OpenError> {
+    let database = |name| SimulatedDatabase::of(host, name);
+    let consumers = PUBLISHERS.iter().copied().chain(["notification"]);
+    let consumers = consumers.map(|name| Ok((name, database(name)?)));
+    let origins = TOPICS.iter().zip(PUBLISHERS).map(|(&topic, name)| {
+        let database = database(name)?;
+        Ok(Origin { topic, database })
+    });
+    Ok(Services {
+        consumers: consumers.collect::<Result<_, OpenError>>()?,
+        origins: origins.collect::<Result<_, OpenError>>()?,
+    })
 }
 
 /// Why a service could not start.
@@ -414,6 +448,21 @@ enum StartError {
 /// A service that runs for ever never says how it ended.
 fn never(end: Infallible) -> Result<(), StartError> {
     match end {}
+}
+
+/// Where clients reach the instances of the gateway.
+pub(crate) fn gateways(client: &Host) -> Vec<String> {
+    addresses(client, "gateway")
+}
+
+/// Where operators reach the instances of the relay.
+pub(crate) fn relays(client: &Host) -> Vec<String> {
+    addresses(client, "relay")
+}
+
+fn addresses(client: &Host, service: &str) -> Vec<String> {
+    let hosts = client.instances_of(service).into_iter();
+    hosts.map(|host| format!("{host}:{HTTP_PORT}")).collect()
 }
 
 /// Every consumer group, as its handler describes itself.

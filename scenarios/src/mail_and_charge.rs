@@ -66,6 +66,12 @@ const DEEDS: &[Deed] = &[
         claim: Claim::Effect("dispatch mailed"),
     },
     Deed {
+        provider: MAILER,
+        kind: "refunded",
+        reason: event_type::PAYMENT_REFUNDED,
+        claim: Claim::Effect("refund mailed"),
+    },
+    Deed {
         provider: CARD_PROCESSOR,
         kind: "charge",
         reason: event_type::STOCK_RESERVED,
@@ -74,8 +80,8 @@ const DEEDS: &[Deed] = &[
     Deed {
         provider: CARD_PROCESSOR,
         kind: "refund",
-        reason: event_type::ORDER_CANCELLED,
-        claim: Claim::Event("payment.refunded"),
+        reason: event_type::REFUND_REQUESTED,
+        claim: Claim::Event(event_type::PAYMENT_REFUNDED),
     },
 ];
 

@@ -170,7 +170,7 @@ impl Shop {
 
     pub(crate) fn ships(&mut self, order: &'static str) -> u64 {
         *self.shipments.entry(order).or_default() += PIECES;
-        self.applies("shipping", order, "shipment dispatched")
+        self.applies("shipping", order, "parcel dispatched")
     }
 
     pub(crate) fn parks_an_event_of(&mut self, order: &str) -> u64 {

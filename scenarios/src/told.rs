@@ -1,6 +1,6 @@
 //! What a client of the shop was told: the answers of an operation, as the history keeps them.
 //!
-//! An answer is a promise; whether it was kept is judged in `answered_stays`.
+//! An answer is a promise; whether it was kept is for the properties to judge.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +15,42 @@ pub enum Told {
         /// The order.
         order_id: String,
     },
+    /// The order is cancelled.
+    Cancelled {
+        /// The order.
+        order_id: String,
+    },
+    /// What is not on its way yet goes to another address.
+    Readdressed {
+        /// The order.
+        order_id: String,
+        /// Where it goes.
+        address: String,
+    },
+    /// The order is too far on its way for what was asked, or somebody else changed it.
+    TooLate {
+        /// The order.
+        order_id: String,
+    },
+    /// How the order stands.
+    Found {
+        /// The order.
+        order_id: String,
+        /// Its state.
+        state: String,
+        /// Where it goes.
+        address: String,
+    },
     /// There is no such order.
     Missing {
         /// The order.
         order_id: String,
+    },
+    /// What a consumer had parked is published again.
+    Replayed {
+        /// The consumer.
+        consumer: String,
+        /// How many events.
+        events: u64,
     },
 }

@@ -1,28 +1,20 @@
-//! The workload: what clients ask of the shop, and how a careful client asks.
+//! The workload: what customers, and operators, ask of the shop.
 //!
-//! A client repeats a request that has no answer under the same idempotency key, as it should; a
-//! client that makes a new order of every repetition is not modelled.
+//! Reading order: [`Operation`] is what a customer wants, `client` how it is asked for; what the
+//! customer was told is in [`told`](crate::told). A few customers do most of it, so that several requests about one
+//! order are under way at once.
 
-use std::time::Duration;
+mod client;
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use stormglass::Host;
-use stormglass::simulation::{HttpError, Request};
 
-use crate::deploy::{ARTICLES, GATEWAY};
-use crate::told::Told;
+use crate::deploy::ARTICLES;
 
-/// How often a client asks before it gives up.
-const ATTEMPTS_MAX: u32 = 3;
-/// How long a client waits before it asks again.
-const PAUSE: Duration = Duration::from_millis(300);
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub use client::{OperationError, carry_out};
 
-/// One thing that a client wants.
+/// One thing that a customer wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "operation", rename_all = "snake_case")]
 pub enum Operation {
@@ -32,6 +24,8 @@ pub enum Operation {
         customer: String,
         /// The card's token.
         card: String,
+        /// Where it is to be sent.
+        address: String,
         /// The article.
         sku: String,
         /// How many.
@@ -40,108 +34,145 @@ pub enum Operation {
         unit_price_cents: i64,
         /// What makes a repeated request harmless.
         idempotency_key: String,
+        /// How often it is asked for.
+        manner: Manner,
+        /// The instance of the gateway that is asked first.
+        gateway: u32,
+    },
+    /// Cancel an order that is not paid yet.
+    Cancel {
+        /// The customer's mail address.
+        customer: String,
+        /// Which of the customer's open orders, the latest first.
+        which: usize,
+        /// The instance of the gateway that is asked first.
+        gateway: u32,
+    },
+    /// Send an order that is not on its way yet to another address.
+    Readdress {
+        /// The customer's mail address.
+        customer: String,
+        /// Which of the customer's open orders, the latest first.
+        which: usize,
+        /// Where to.
+        address: String,
+        /// What makes a repeated request harmless.
+        idempotency_key: String,
+        /// The instance of the gateway that is asked first.
+        gateway: u32,
+    },
+    /// Publish again what a consumer has parked; an operator asks for it.
+    Replay {
+        /// The consumer.
+        consumer: String,
+        /// How long the operator waits before asking, in milliseconds: what is parked is found late.
+        after_ms: u64,
+        /// The instance of the relay that is asked first.
+        relay: u32,
     },
 }
 
-/// Why an operation failed, as its client sees it.
-#[derive(Debug, thiserror::Error)]
-pub enum OperationError {
-    /// The gateway refused the request; asking again is no use.
-    #[error("refused with status {0}")]
-    Refused(u16),
-    /// The gateway asked to come again later, until the client gave up.
-    #[error("unavailable, status {0}")]
-    Unavailable(u16),
-    /// No answer; the order may have been placed.
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    /// No answer in time; the order may have been placed.
-    #[error("no answer in time")]
-    TimedOut,
+/// How often a customer asks for one thing, always under the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Manner {
+    /// Once, and again only while there is no answer.
+    Once,
+    /// Twice at the same moment, at two instances, as a double click does.
+    AtOnce,
+    /// Once more after the answer, as a request does that was held up on its way.
+    Late {
+        /// So long after the answer, in milliseconds.
+        after_ms: u64,
+    },
 }
 
-/// The operations of a workload.
+/// What customers ask for.
 pub fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![6 => place(), 2 => cancel(), 2 => readdress()]
+}
+
+/// The same with operators among the customers.
+pub fn operation_with_operators() -> impl Strategy<Value = Operation> {
+    prop_oneof![4 => operation(), 1 => replay()]
+}
+
+fn replay() -> impl Strategy<Value = Operation> {
+    let consumers = ["order", "inventory", "payment", "shipping", "notification"];
+    (select(consumers.to_vec()), 500..=6_000_u64, gateway()).prop_map(
+        |(consumer, after_ms, relay)| Operation::Replay {
+            consumer: consumer.to_owned(),
+            after_ms,
+            relay,
+        },
+    )
+}
+
+fn place() -> impl Strategy<Value = Operation> {
     let articles: Vec<&str> = ARTICLES.iter().map(|(sku, _)| *sku).collect();
     let card = prop_oneof![3 => Just("visa"), 1 => Just("declined")];
-    let customer = select(&["ada", "ben", "cyd"][..]);
-    (
-        customer,
-        card,
-        select(articles),
-        1..=3_i64,
-        100..=2_000_i64,
-        any::<u64>(),
-    )
-        .prop_map(
-            |(customer, card, sku, quantity, unit_price_cents, key)| Operation::Place {
-                customer: format!("{customer}@example.org"),
+    let manner = prop_oneof![
+        4 => Just(Manner::Once),
+        1 => Just(Manner::AtOnce),
+        1 => (100..=3_000_u64).prop_map(|after_ms| Manner::Late { after_ms }),
+    ];
+    let what = (select(articles), 1..=4_i64, 100..=2_000_i64);
+    (customer(), card, address(), what, key(), manner, gateway()).prop_map(
+        |(customer, card, address, what, idempotency_key, manner, gateway)| {
+            let (sku, quantity, unit_price_cents) = what;
+            Operation::Place {
+                customer,
                 card: card.to_owned(),
+                address,
                 sku: sku.to_owned(),
                 quantity,
                 unit_price_cents,
-                idempotency_key: format!("{key:016x}"),
-            },
-        )
+                idempotency_key,
+                manner,
+                gateway,
+            }
+        },
+    )
 }
 
-/// Carries an operation out, and gives what its client was told.
-///
-/// # Errors
-///
-/// What the last attempt met.
-pub async fn carry_out(client: Host, operation: Operation) -> Result<Vec<Told>, OperationError> {
-    let Operation::Place {
+fn cancel() -> impl Strategy<Value = Operation> {
+    (customer(), which(), gateway()).prop_map(|(customer, which, gateway)| Operation::Cancel {
         customer,
-        card,
-        sku,
-        quantity,
-        unit_price_cents,
-        idempotency_key,
-    } = operation;
-    let body = json!({
-        "customer": customer,
-        "card": card,
-        "sku": sku,
-        "quantity": quantity,
-        "unit_price_cents": unit_price_cents,
-    });
-    let request = Request::post("/orders", &body).header("idempotency-key", &idempotency_key);
-    let mut attempt = 1;
-    loop {
-        match ask(&client, request.clone()).await {
-            Err(error) if attempt < ATTEMPTS_MAX && error.is_passing() => {
-                tokio::time::sleep(PAUSE).await;
-                attempt += 1;
-            }
-            settled => {
-                return settled.map(|order_id| {
-                    vec![Told::Placed {
-                        idempotency_key,
-                        order_id,
-                    }]
-                });
-            }
-        }
-    }
+        which,
+        gateway,
+    })
 }
 
-async fn ask(client: &Host, request: Request) -> Result<String, OperationError> {
-    let answer = tokio::time::timeout(PATIENCE, client.http(GATEWAY, request)).await;
-    let response = answer.map_err(|_| OperationError::TimedOut)??;
-    match response.status {
-        202 => Ok(response.body["order_id"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()),
-        status @ 500.. => Err(OperationError::Unavailable(status)),
-        status => Err(OperationError::Refused(status)),
-    }
+fn readdress() -> impl Strategy<Value = Operation> {
+    (customer(), which(), address(), key(), gateway()).prop_map(
+        |(customer, which, address, idempotency_key, gateway)| Operation::Readdress {
+            customer,
+            which,
+            address,
+            idempotency_key,
+            gateway,
+        },
+    )
 }
 
-impl OperationError {
-    /// Whether the same request may succeed later.
-    fn is_passing(&self) -> bool {
-        !matches!(self, OperationError::Refused(_))
-    }
+/// One customer is busy, the others are quiet.
+fn customer() -> impl Strategy<Value = String> {
+    let name = prop_oneof![4 => Just("ada"), 1 => Just("ben"), 1 => Just("cyd")];
+    name.prop_map(|name| format!("{name}@example.org"))
+}
+
+fn address() -> impl Strategy<Value = String> {
+    (1..=40_u32).prop_map(|number| format!("Mill Lane {number}"))
+}
+
+fn key() -> impl Strategy<Value = String> {
+    any::<u64>().prop_map(|key| format!("{key:016x}"))
+}
+
+fn which() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0), 1 => Just(1)]
+}
+
+fn gateway() -> impl Strategy<Value = u32> {
+    0..6_u32
 }

@@ -26,6 +26,8 @@ mod no_compensation;
 mod no_dedup;
 mod outbox;
 mod oversell;
+mod parallel_publish;
+mod poison_row_skipped;
 mod prefetch_blame;
 mod publish_before_commit;
 mod random_partition_key;
@@ -33,6 +35,7 @@ mod retry_burn;
 mod rewired;
 mod swallow_parking_error;
 mod swallow_publish_error;
+mod two_relays_skip_locked;
 mod zombie_consumer;
 
 use reference_system::Settings;
@@ -66,13 +69,16 @@ use new_mail_key::NewMailKey;
 use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
 use oversell::Oversell;
+use parallel_publish::ParallelPublish;
+use poison_row_skipped::PoisonRowSkipped;
 use prefetch_blame::PrefetchBlame;
 use publish_before_commit::PublishBeforeCommit;
 use random_partition_key::ByEventId;
 use retry_burn::RetryBurn;
 use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
-use zombie_consumer::{ZombieConsumer, with_second_payment};
+use two_relays_skip_locked::TwoRelaysSkipLocked;
+use zombie_consumer::ZombieConsumer;
 
 /// A mistake, the kinds of fault that expose it, and the property that it breaks.
 #[derive(Clone, Copy, Debug)]
@@ -272,9 +278,9 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::Pause],
         breaks: "effect-once",
         plant: |name| {
-            let deployment = Deployment::new(name).processes(ZombieConsumer);
-            with_second_payment(judged(deployment.clone()), deployment)
-                .strike(&["payment", "payment-2"])
+            judged(Deployment::new(name).processes(ZombieConsumer))
+                .instances("payment", 2..=2)
+                .strike(&["payment"])
         },
     },
     Defect {
@@ -334,5 +340,31 @@ pub const DEFECTS: &[Defect] = &[
                 .instances("inventory", 2..=2)
                 .strike(&["inventory"])
         },
+    },
+    Defect {
+        id: "two-relays-skip-locked",
+        exposed_by: &[FaultKind::Latency, FaultKind::Pause, FaultKind::Slow],
+        breaks: "entity-order",
+        plant: |name| {
+            judged(Deployment::new(name).processes(TwoRelaysSkipLocked))
+                .instances("relay", 2..=2)
+                .strike(&["relay"])
+        },
+    },
+    Defect {
+        id: "parallel-publish",
+        exposed_by: &[
+            FaultKind::CapacityLimit,
+            FaultKind::BrokerOutage,
+            FaultKind::Latency,
+        ],
+        breaks: "entity-order",
+        plant: |name| judged(Deployment::new(name).processes(ParallelPublish)),
+    },
+    Defect {
+        id: "poison-row-skipped",
+        exposed_by: &[FaultKind::CapacityLimit, FaultKind::BrokerOutage],
+        breaks: "entity-order",
+        plant: |name| judged(Deployment::new(name).hand_off(PoisonRowSkipped::default())),
     },
 ];

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS reservations (
     order_id TEXT NOT NULL,
     sku TEXT NOT NULL,
     quantity BIGINT NOT NULL CHECK (quantity > 0),
+    dispatched BIGINT NOT NULL DEFAULT 0 CHECK (dispatched BETWEEN 0 AND quantity),
     state TEXT NOT NULL CHECK (state IN ('held', 'released', 'shipped')),
     PRIMARY KEY (order_id, sku)
 );

@@ -16,10 +16,20 @@ CREATE TABLE IF NOT EXISTS outbox (
     partition_key TEXT NOT NULL,
     headers TEXT NOT NULL,
     payload TEXT NOT NULL,
-    sent BIGINT NOT NULL DEFAULT 0
+    sent BIGINT NOT NULL DEFAULT 0,
+    sent_at_ms BIGINT,
+    replays BIGINT NOT NULL DEFAULT 0
 );
 
+CREATE INDEX IF NOT EXISTS outbox_sent ON outbox (sent_at_ms) WHERE sent = 1;
+
 CREATE INDEX IF NOT EXISTS outbox_unsent ON outbox (position) WHERE sent = 0;
+
+CREATE TABLE IF NOT EXISTS relay_leases (
+    name TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    until_ms BIGINT NOT NULL
+);
 
 CREATE TABLE IF NOT EXISTS processed_events (
     consumer TEXT NOT NULL,
@@ -29,8 +39,11 @@ CREATE TABLE IF NOT EXISTS processed_events (
     correlation_id TEXT NOT NULL,
     outcome TEXT NOT NULL CHECK (outcome IN ('applied', 'discarded')),
     reason TEXT,
+    handled_at_ms BIGINT NOT NULL,
     PRIMARY KEY (consumer, event_id)
 );
+
+CREATE INDEX IF NOT EXISTS processed_events_age ON processed_events (handled_at_ms);
 
 CREATE TABLE IF NOT EXISTS attempts (
     consumer TEXT NOT NULL,
@@ -41,12 +54,14 @@ CREATE TABLE IF NOT EXISTS attempts (
 );
 
 CREATE TABLE IF NOT EXISTS parked (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
     consumer TEXT NOT NULL,
     entity TEXT NOT NULL,
     event_id TEXT NOT NULL,
+    topic TEXT NOT NULL,
     attempts BIGINT NOT NULL,
     error TEXT NOT NULL,
-    PRIMARY KEY (consumer, event_id)
+    UNIQUE (consumer, event_id)
 );
 
 CREATE INDEX IF NOT EXISTS parked_entity ON parked (consumer, entity);

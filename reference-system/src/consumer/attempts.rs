@@ -12,6 +12,8 @@ pub(super) enum Progress {
     Settled,
     /// An earlier event of its entity is parked.
     BehindParked,
+    /// Parked ahead of all others of its entity, and published again to be taken up.
+    Replayed,
     /// To be handled.
     Attempted {
         /// Failed attempts that were the message's own fault.
@@ -27,12 +29,16 @@ pub(super) async fn look_up<T: Transaction>(
     consumer: &str,
     received: &Received,
 ) -> sqlx::Result<Progress> {
-    let parked: Vec<String> =
-        sqlx::query_scalar("SELECT event_id FROM parked WHERE consumer = $1 AND entity = $2")
-            .bind(consumer)
-            .bind(&received.entity)
-            .fetch_all(tx.executor())
-            .await?;
+    let parked: Vec<String> = sqlx::query_scalar(
+        "SELECT event_id FROM parked WHERE consumer = $1 AND entity = $2 ORDER BY position",
+    )
+    .bind(consumer)
+    .bind(&received.entity)
+    .fetch_all(tx.executor())
+    .await?;
+    if received.is_replay() && parked.first() == Some(&received.event_id) {
+        return Ok(Progress::Replayed);
+    }
     if parked.contains(&received.event_id) {
         return Ok(Progress::Settled);
     }

@@ -42,6 +42,11 @@ impl Received {
         event_type.is_some_and(|event_type| !handles.contains(&event_type.as_str()))
     }
 
+    /// Whether an operator asked for this copy.
+    pub(super) fn is_replay(&self) -> bool {
+        self.message.headers.contains_key(header::REPLAY)
+    }
+
     /// The span within which the message is handled.
     pub(super) fn span(&self, consumer: &'static str) -> Span {
         let header = |name| self.message.headers.get(name).map_or("", String::as_str);

@@ -23,6 +23,10 @@ pub mod event_type {
     pub const ORDER_PLACED: &str = "order.placed";
     /// The order is paid and will be shipped.
     pub const ORDER_CONFIRMED: &str = "order.confirmed";
+    /// The order goes to another address.
+    pub const ORDER_READDRESSED: &str = "order.readdressed";
+    /// A cancelled order turned out to be paid: the money has to go back.
+    pub const REFUND_REQUESTED: &str = "refund.requested";
     /// The order will not be carried out.
     pub const ORDER_CANCELLED: &str = "order.cancelled";
     /// Stock is set aside for the order.
@@ -35,7 +39,9 @@ pub mod event_type {
     pub const PAYMENT_CAPTURED: &str = "payment.captured";
     /// The card was declined.
     pub const PAYMENT_DECLINED: &str = "payment.declined";
-    /// The order left the warehouse.
+    /// The customer has the money back.
+    pub const PAYMENT_REFUNDED: &str = "payment.refunded";
+    /// A parcel of the order left the warehouse.
     pub const SHIPMENT_DISPATCHED: &str = "shipment.dispatched";
 }
 
@@ -81,6 +87,8 @@ contract!(ORDER_PLACED on ORDERS,
         customer: String,
         /// The card's token.
         card: String,
+        /// Where it is to be sent.
+        address: String,
         /// The article.
         sku: String,
         /// How many.
@@ -95,12 +103,36 @@ contract!(ORDER_CONFIRMED on ORDERS,
     OrderConfirmed {
         /// The customer's mail address.
         customer: String,
+        /// Where it is to be sent.
+        address: String,
+        /// The version of the order that has this address.
+        version: i64,
         /// The article.
         sku: String,
         /// How many.
         quantity: i64,
         /// What was paid, in cents.
         total_cents: i64,
+    }
+);
+
+contract!(ORDER_READDRESSED on ORDERS,
+    /// Where what is not on its way yet is to be sent.
+    OrderReaddressed {
+        /// The new address.
+        address: String,
+        /// The version of the order that has this address.
+        version: i64,
+    }
+);
+
+contract!(REFUND_REQUESTED on ORDERS,
+    /// What was paid for an order that is cancelled.
+    RefundRequested {
+        /// The customer's mail address.
+        customer: String,
+        /// The amount, in cents.
+        amount_cents: i64,
     }
 );
 
@@ -168,14 +200,28 @@ contract!(PAYMENT_DECLINED on PAYMENTS,
     }
 );
 
+contract!(PAYMENT_REFUNDED on PAYMENTS,
+    /// What was given back, to whom.
+    PaymentRefunded {
+        /// The customer's mail address.
+        customer: String,
+        /// The amount, in cents.
+        amount_cents: i64,
+    }
+);
+
 contract!(SHIPMENT_DISPATCHED on SHIPMENTS,
-    /// What left the warehouse, for whom.
+    /// What left the warehouse in one parcel, for whom, and what is left of the order.
     ShipmentDispatched {
         /// The customer's mail address.
         customer: String,
         /// The article.
         sku: String,
-        /// How many.
+        /// Which of the order's parcels it is, counted from 1.
+        parcel: i64,
+        /// How many pieces are in it.
         quantity: i64,
+        /// How many pieces of the order are still to be sent.
+        left: i64,
     }
 );

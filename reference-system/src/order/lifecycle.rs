@@ -1,11 +1,14 @@
 //! An order's way from `placed` to `shipped` or `cancelled`, as the events of the other services drive it.
 //!
+//! The customer may cancel while the card is being charged. Then the charge comes too late for the order, and its money
+//! is asked back: that is decided here, where both are known, and nowhere else.
+//!
 //! Every step is one conditional update: it locks the order's row, and refuses to put an older state over a newer one.
 
 use crate::consumer::{Effect, Failure, Handler};
 use crate::event::contract::{
-    OrderCancelled, OrderConfirmed, PaymentCaptured, PaymentDeclined, ShipmentDispatched,
-    StockRejected, event_type, topic,
+    OrderCancelled, OrderConfirmed, PaymentCaptured, PaymentDeclined, RefundRequested,
+    ShipmentDispatched, StockRejected, event_type, topic,
 };
 use crate::event::{Event, NewEvent};
 use crate::ports::{Database, Transaction};
@@ -14,31 +17,15 @@ use crate::ports::{Database, Transaction};
 #[derive(Clone, Copy, Debug)]
 pub struct OrderLifecycle;
 
-/// A change of an order's state.
-struct Step {
-    from: &'static str,
-    to: &'static str,
-}
-
-const CONFIRM: Step = Step {
-    from: "placed",
-    to: "confirmed",
-};
-const CANCEL: Step = Step {
-    from: "placed",
-    to: "cancelled",
-};
-const SHIP: Step = Step {
-    from: "confirmed",
-    to: "shipped",
-};
-
-/// What the events say about an order.
+/// An order's row, as the steps look at it.
 struct Row {
     customer: String,
+    address: String,
     sku: String,
     quantity: i64,
     unit_price_cents: i64,
+    state: String,
+    version: i64,
 }
 
 impl Handler for OrderLifecycle {
@@ -89,23 +76,38 @@ impl Handler for OrderLifecycle {
 
 async fn confirm<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
     let PaymentCaptured { amount_cents } = event.data()?;
-    let (too_late, order) = step(tx, event, CONFIRM).await?;
+    let confirmed = leave_placed(tx, event, "confirmed").await?;
+    let order = find(tx, event).await?;
     let total_cents = order.quantity * order.unit_price_cents;
     if amount_cents != total_cents {
         let problem = format!("{amount_cents} cents were paid, the order costs {total_cents}");
         return Err(Failure::Permanent(problem));
     }
-    let data = OrderConfirmed {
+    if confirmed {
+        let data = OrderConfirmed {
+            customer: order.customer,
+            address: order.address,
+            version: order.version,
+            sku: order.sku,
+            quantity: order.quantity,
+            total_cents,
+        };
+        return Ok(Effect::Applied {
+            effect: "order confirmed",
+            announces: Some(NewEvent::new(&event.entity, data)),
+        });
+    }
+    if order.state != "cancelled" {
+        return Ok(too_late(&order));
+    }
+    let data = RefundRequested {
         customer: order.customer,
-        sku: order.sku,
-        quantity: order.quantity,
-        total_cents,
+        amount_cents,
     };
-    let announces = Some(NewEvent::new(&event.entity, data));
-    Ok(too_late.unwrap_or(Effect::Applied {
-        effect: "order confirmed",
-        announces,
-    }))
+    Ok(Effect::Applied {
+        effect: "refund requested",
+        announces: Some(NewEvent::new(&event.entity, data)),
+    })
 }
 
 async fn cancel<T: Transaction>(
@@ -113,55 +115,85 @@ async fn cancel<T: Transaction>(
     event: &Event,
     reason: String,
 ) -> Result<Effect, Failure> {
-    let (too_late, order) = step(tx, event, CANCEL).await?;
+    let cancelled = leave_placed(tx, event, "cancelled").await?;
+    let order = find(tx, event).await?;
+    if !cancelled {
+        return Ok(too_late(&order));
+    }
     let customer = order.customer;
     let data = OrderCancelled { customer, reason };
-    let announces = Some(NewEvent::new(&event.entity, data));
-    Ok(too_late.unwrap_or(Effect::Applied {
+    Ok(Effect::Applied {
         effect: "order cancelled",
-        announces,
-    }))
+        announces: Some(NewEvent::new(&event.entity, data)),
+    })
 }
 
+/// Counts a parcel; the last one ends the order.
 async fn ship<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
-    let _: ShipmentDispatched = event.data()?;
-    let (too_late, _) = step(tx, event, SHIP).await?;
-    Ok(too_late.unwrap_or(Effect::Applied {
-        effect: "order shipped",
+    let parcel: ShipmentDispatched = event.data()?;
+    let counted = sqlx::query(
+        "UPDATE orders SET dispatched = quantity - $1, version = version + 1, \
+         state = CASE WHEN $1 = 0 THEN 'shipped' ELSE state END \
+         WHERE id = $2 AND state = 'confirmed' AND dispatched < quantity - $1",
+    )
+    .bind(parcel.left)
+    .bind(&event.entity)
+    .execute(tx.executor())
+    .await?;
+    let order = find(tx, event).await?;
+    if counted.rows_affected() == 0 {
+        return Ok(too_late(&order));
+    }
+    let effect = match parcel.left {
+        0 => "order shipped",
+        _ => "parcel counted",
+    };
+    Ok(Effect::Applied {
+        effect,
         announces: None,
-    }))
+    })
 }
 
-/// Takes the step if the order is where it starts; otherwise says why the event is too late.
-async fn step<T: Transaction>(
+/// Takes the order from `placed` to `state`, and tells whether it was `placed`.
+async fn leave_placed<T: Transaction>(
     tx: &mut T,
     event: &Event,
-    step: Step,
-) -> Result<(Option<Effect>, Row), Failure> {
-    let updated = sqlx::query("UPDATE orders SET state = $1 WHERE id = $2 AND state = $3")
-        .bind(step.to)
-        .bind(&event.entity)
-        .bind(step.from)
-        .execute(tx.executor())
-        .await?;
-    let columns: Option<(String, String, i64, i64, String)> = sqlx::query_as(
-        "SELECT customer, sku, quantity, unit_price_cents, state FROM orders WHERE id = $1",
+    state: &'static str,
+) -> sqlx::Result<bool> {
+    let updated = sqlx::query(
+        "UPDATE orders SET state = $1, version = version + 1 WHERE id = $2 AND state = 'placed'",
+    )
+    .bind(state)
+    .bind(&event.entity)
+    .execute(tx.executor())
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+async fn find<T: Transaction>(tx: &mut T, event: &Event) -> Result<Row, Failure> {
+    let columns: Option<(String, String, String, i64, i64, String, i64)> = sqlx::query_as(
+        "SELECT customer, address, sku, quantity, unit_price_cents, state, version \
+         FROM orders WHERE id = $1",
     )
     .bind(&event.entity)
     .fetch_optional(tx.executor())
     .await?;
-    let Some((customer, sku, quantity, unit_price_cents, state)) = columns else {
-        let problem = format!("there is no order {}", event.entity);
-        return Err(Failure::Permanent(problem));
-    };
-    let too_late = (updated.rows_affected() == 0).then(|| Effect::Discarded {
-        reason: format!("order is {state} already"),
-    });
-    let order = Row {
+    let unknown = || Failure::Permanent(format!("there is no order {}", event.entity));
+    let (customer, address, sku, quantity, unit_price_cents, state, version) =
+        columns.ok_or_else(unknown)?;
+    Ok(Row {
         customer,
+        address,
         sku,
         quantity,
         unit_price_cents,
-    };
-    Ok((too_late, order))
+        state,
+        version,
+    })
+}
+
+fn too_late(order: &Row) -> Effect {
+    Effect::Discarded {
+        reason: format!("order is {} already", order.state),
+    }
 }

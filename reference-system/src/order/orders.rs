@@ -1,17 +1,10 @@
-//! Placing an order and looking one up.
+//! What customers ask of the order service, as the gateway hands it on: words only, no storage.
 
 use std::future::Future;
 
 use serde::Serialize;
 
 use crate::correlation::Correlation;
-use crate::dependencies::Environment;
-use crate::event::contract::OrderPlaced;
-use crate::event::{Event, NewEvent};
-use crate::fingerprint::fingerprint;
-use crate::journal;
-use crate::ports::{Database, Identifiers, Transaction};
-use crate::publishing::PublishPattern;
 
 /// An order to be placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +13,8 @@ pub struct PlaceOrder {
     pub customer: String,
     /// The card's token.
     pub card: String,
+    /// Where it is to be sent.
+    pub address: String,
     /// The article.
     pub sku: String,
     /// How many; at least 1.
@@ -27,6 +22,17 @@ pub struct PlaceOrder {
     /// The price of one, in cents; at least 1.
     pub unit_price_cents: i64,
     /// Requests with one key place one order.
+    pub idempotency_key: Option<String>,
+}
+
+/// Another address for an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readdress {
+    /// Where it is to be sent instead.
+    pub address: String,
+    /// The version of the order that the customer saw: what was changed since is not overwritten.
+    pub version: i64,
+    /// Requests with one key change the order once.
     pub idempotency_key: Option<String>,
 }
 
@@ -39,24 +45,41 @@ pub struct OrderView {
     pub state: String,
     /// The customer's mail address.
     pub customer: String,
+    /// Where it is sent.
+    pub address: String,
     /// The article.
     pub sku: String,
     /// How many.
     pub quantity: i64,
+    /// How many of them are on their way.
+    pub dispatched: i64,
     /// The price of one, in cents.
     pub unit_price_cents: i64,
+    /// Raised by every change.
+    pub version: i64,
 }
 
-/// Why an order was not placed or found.
+/// Why a customer's request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum OrdersError {
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
     /// The idempotency key was used for another request.
-    #[error("this idempotency key was used for a different order")]
+    #[error("this idempotency key was used for a different request")]
     KeyReused,
-    /// The database failed; the order may stand if its commit's answer was lost.
+    /// There is no such order.
+    #[error("there is no order {0}")]
+    Unknown(String),
+    /// The order is too far on its way, or was changed meanwhile.
+    #[error("order is {state} in version {version}")]
+    TooLate {
+        /// The order's state.
+        state: String,
+        /// The order's version.
+        version: i64,
+    },
+    /// The database failed; the change may stand if its commit's answer was lost.
     #[error("database unavailable: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -73,6 +96,29 @@ pub trait Orders: Clone + Send + Sync + 'static {
         correlation: Correlation,
     ) -> impl Future<Output = Result<String, OrdersError>> + Send;
 
+    /// Cancels an order that is not paid yet; one that is cancelled stays so.
+    ///
+    /// A charge that is under way is given back.
+    ///
+    /// # Errors
+    /// See [`OrdersError`].
+    fn cancel(
+        &self,
+        order_id: &str,
+        correlation: Correlation,
+    ) -> impl Future<Output = Result<(), OrdersError>> + Send;
+
+    /// Sends what is not on its way yet to another address.
+    ///
+    /// # Errors
+    /// See [`OrdersError`].
+    fn readdress(
+        &self,
+        order_id: &str,
+        change: Readdress,
+        correlation: Correlation,
+    ) -> impl Future<Output = Result<(), OrdersError>> + Send;
+
     /// The order of this id, if there is one.
     ///
     /// # Errors
@@ -81,165 +127,13 @@ pub trait Orders: Clone + Send + Sync + 'static {
         &self,
         order_id: &str,
     ) -> impl Future<Output = Result<Option<OrderView>, OrdersError>> + Send;
-}
 
-/// [`Orders`] on the service's own database.
-#[derive(Clone, Debug)]
-pub struct OrderDesk<E> {
-    environment: E,
-}
-
-impl<E: Environment> OrderDesk<E> {
-    /// A desk in this environment.
-    pub fn new(environment: E) -> Self {
-        Self { environment }
-    }
-
-    async fn insert<T: Transaction>(
+    /// A customer's orders, the latest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn of_customer(
         &self,
-        tx: &mut T,
-        event: &Event,
-        order: &PlaceOrder,
-    ) -> sqlx::Result<()> {
-        sqlx::query(
-            "INSERT INTO orders (id, customer, sku, quantity, unit_price_cents, state) \
-             VALUES ($1, $2, $3, $4, $5, 'placed')",
-        )
-        .bind(&event.entity)
-        .bind(&order.customer)
-        .bind(&order.sku)
-        .bind(order.quantity)
-        .bind(order.unit_price_cents)
-        .execute(tx.executor())
-        .await?;
-        let entry = journal::Entry {
-            effect: "order placed",
-            entity: &event.entity,
-            correlation_id: &event.correlation_id,
-            cause_id: None,
-            announced_by: Some(event),
-        };
-        journal::append(tx, entry).await?;
-        let publishing = self.environment.publishing();
-        publishing.record(tx, std::slice::from_ref(event)).await
-    }
-}
-
-impl<E: Environment> Orders for OrderDesk<E> {
-    async fn place(
-        &self,
-        order: PlaceOrder,
-        correlation: Correlation,
-    ) -> Result<String, OrdersError> {
-        validate(&order)?;
-        let identifiers = self.environment.identifiers();
-        let order_id = identifiers.next().to_string();
-        let mut tx = self.environment.database().begin().await?;
-        if let Some(placed) = claim_key(&mut tx, &order, &order_id).await? {
-            tx.rollback().await?;
-            return Ok(placed);
-        }
-        let event = correlation.event(identifiers, announcement(&order_id, &order));
-        self.insert(&mut tx, &event, &order).await?;
-        tx.commit().await?;
-        tracing::info!(order_id, event_id = %event.id, "order placed");
-        let publishing = self.environment.publishing();
-        publishing.after_commit(std::slice::from_ref(&event)).await;
-        Ok(order_id)
-    }
-
-    async fn find(&self, order_id: &str) -> Result<Option<OrderView>, OrdersError> {
-        let mut tx = self.environment.database().begin().await?;
-        let columns: Option<(String, String, String, String, i64, i64)> = sqlx::query_as(
-            "SELECT id, state, customer, sku, quantity, unit_price_cents \
-             FROM orders WHERE id = $1",
-        )
-        .bind(order_id)
-        .fetch_optional(tx.executor())
-        .await?;
-        tx.rollback().await?;
-        Ok(columns.map(
-            |(order_id, state, customer, sku, quantity, unit_price_cents)| OrderView {
-                order_id,
-                state,
-                customer,
-                sku,
-                quantity,
-                unit_price_cents,
-            },
-        ))
-    }
-}
-
-fn validate(order: &PlaceOrder) -> Result<(), OrdersError> {
-    let texts = [&order.customer, &order.card, &order.sku];
-    let problem = if texts.iter().any(|text| text.trim().is_empty()) {
-        "customer, card and sku must not be empty"
-    } else if order.quantity < 1 {
-        "quantity must be at least 1"
-    } else if order.unit_price_cents < 1 {
-        "unit_price_cents must be at least 1"
-    } else if order.quantity.checked_mul(order.unit_price_cents).is_none() {
-        "the order's total is too large"
-    } else {
-        return Ok(());
-    };
-    Err(OrdersError::Invalid(problem))
-}
-
-fn announcement(order_id: &str, order: &PlaceOrder) -> NewEvent {
-    let data = OrderPlaced {
-        customer: order.customer.clone(),
-        card: order.card.clone(),
-        sku: order.sku.clone(),
-        quantity: order.quantity,
-        unit_price_cents: order.unit_price_cents,
-    };
-    NewEvent::new(order_id, data)
-}
-
-/// Binds the request's idempotency key to `order_id`, or gives the order that it is bound to already.
-///
-/// On PostgreSQL the insert waits for another transaction with the same key, so that the look-up then sees its order.
-async fn claim_key<T: Transaction>(
-    tx: &mut T,
-    order: &PlaceOrder,
-    order_id: &str,
-) -> Result<Option<String>, OrdersError> {
-    let Some(key) = &order.idempotency_key else {
-        return Ok(None);
-    };
-    let claimed = sqlx::query(
-        "INSERT INTO requests (idempotency_key, fingerprint, order_id) VALUES ($1, $2, $3) \
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(key)
-    .bind(request_fingerprint(order))
-    .bind(order_id)
-    .execute(tx.executor())
-    .await?;
-    if claimed.rows_affected() == 1 {
-        return Ok(None);
-    }
-    let (fingerprint, placed): (String, String) =
-        sqlx::query_as("SELECT fingerprint, order_id FROM requests WHERE idempotency_key = $1")
-            .bind(key)
-            .fetch_one(tx.executor())
-            .await?;
-    if fingerprint != request_fingerprint(order) {
-        return Err(OrdersError::KeyReused);
-    }
-    Ok(Some(placed))
-}
-
-fn request_fingerprint(order: &PlaceOrder) -> String {
-    let numbers = [order.quantity, order.unit_price_cents].map(i64::to_le_bytes);
-    let parts = [
-        order.customer.as_bytes(),
-        order.card.as_bytes(),
-        order.sku.as_bytes(),
-        &numbers[0],
-        &numbers[1],
-    ];
-    format!("{:016x}", fingerprint(parts))
+        customer: &str,
+    ) -> impl Future<Output = Result<Vec<OrderView>, OrdersError>> + Send;
 }

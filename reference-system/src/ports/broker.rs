@@ -23,6 +23,10 @@ pub mod header {
     pub const CORRELATION_ID: &str = "correlation-id";
     /// The id of the event that caused this one; absent at the ingress.
     pub const CAUSATION_ID: &str = "causation-id";
+    /// How often the event was published again because an operator asked for it; absent at first.
+    pub const REPLAY: &str = "replay";
+    /// What a broker that drops repeated publishes tells them apart by: the event's id, and another one for each replay.
+    pub const MESSAGE_ID: &str = "message-id";
 }
 
 /// A message as the broker carries it.

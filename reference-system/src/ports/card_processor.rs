@@ -81,6 +81,13 @@ impl SandboxCardProcessor {
         let captured = captured.filter(|(_, outcome)| *outcome == ChargeOutcome::Captured);
         captured.map(|(charge, _)| charge.clone()).collect()
     }
+
+    /// What was given back, in the order of the idempotency keys.
+    #[must_use]
+    pub fn refunded(&self) -> Vec<Charge> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.refunds.values().cloned().collect()
+    }
 }
 
 impl CardProcessor for SandboxCardProcessor {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use crate::ports::broker::{Broker, Message, PublishError, header};
+use crate::ports::clock::now_ms;
 use crate::ports::{Database, Transaction};
 
 /// An unsent row of the outbox.
@@ -21,14 +22,16 @@ pub struct OutboxRow {
     pub headers: String,
     /// The message's body.
     pub payload: String,
+    /// How often it was sent again because an operator asked for it.
+    pub replays: i64,
 }
 
 /// The columns of an [`OutboxRow`], in the order of its fields.
-pub(super) type Columns = (i64, String, String, String, String, String);
+pub(super) type Columns = (i64, String, String, String, String, String, i64);
 
 impl From<Columns> for OutboxRow {
     fn from(columns: Columns) -> Self {
-        let (position, event_id, topic, partition_key, headers, payload) = columns;
+        let (position, event_id, topic, partition_key, headers, payload, replays) = columns;
         Self {
             position,
             event_id,
@@ -36,6 +39,7 @@ impl From<Columns> for OutboxRow {
             partition_key,
             headers,
             payload,
+            replays,
         }
     }
 }
@@ -54,7 +58,13 @@ impl OutboxRow {
     /// # Errors
     /// When the headers are not a JSON object of strings.
     pub fn message(&self) -> Result<Message, serde_json::Error> {
-        let headers: BTreeMap<String, String> = serde_json::from_str(&self.headers)?;
+        let mut headers: BTreeMap<String, String> = serde_json::from_str(&self.headers)?;
+        let mut message_id = self.event_id.clone();
+        if self.replays > 0 {
+            message_id += &format!("/{}", self.replays);
+            headers.insert(header::REPLAY.to_owned(), self.replays.to_string());
+        }
+        headers.insert(header::MESSAGE_ID.to_owned(), message_id);
         Ok(Message {
             topic: self.topic.clone(),
             key: self.partition_key.clone(),
@@ -115,8 +125,10 @@ impl HandOff for MarkAfterAck {
 /// When the database fails; the row may be marked or not.
 pub async fn mark_sent<D: Database>(database: &D, row: &OutboxRow) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
-    sqlx::query("UPDATE outbox SET sent = 1 WHERE position = $1")
-        .bind(row.position)
+    sqlx::query("UPDATE outbox SET sent = 1, sent_at_ms = $1 WHERE event_id = $2 AND replays = $3")
+        .bind(now_ms())
+        .bind(&row.event_id)
+        .bind(row.replays)
         .execute(tx.executor())
         .await?;
     tx.commit().await

@@ -22,13 +22,14 @@ use system::faulty::{AlwaysNew, FaultyBroker, LosingAnswers, Unreachable};
 use system::{Http, Patience, System, database, event, fast, rows, spawn, stock};
 
 fn body(sku: &str, card: &str) -> serde_json::Value {
-    json!({ "customer": "ada@example.org", "card": card, "sku": sku, "quantity": 2, "unit_price_cents": 450 })
+    json!({ "customer": "ada@example.org", "card": card, "address": "Mill Lane 1", "sku": sku, "quantity": 2, "unit_price_cents": 450 })
 }
 
 fn placed() -> OrderPlaced {
     OrderPlaced {
         customer: "ada@example.org".to_owned(),
         card: "visa".to_owned(),
+        address: "Mill Lane 1".to_owned(),
         sku: "tea".to_owned(),
         quantity: 2,
         unit_price_cents: 450,
@@ -39,6 +40,7 @@ fn order_for_one() -> PlaceOrder {
     PlaceOrder {
         customer: "ada@example.org".to_owned(),
         card: "visa".to_owned(),
+        address: "Mill Lane 1".to_owned(),
         sku: "tea".to_owned(),
         quantity: 1,
         unit_price_cents: 100,
@@ -83,7 +85,10 @@ async fn a_paid_order_is_shipped_charged_once_and_mailed_at_each_stage() {
         ),
         (&system.inventory, vec!["stock reserved", "stock shipped"]),
         (&system.payments, vec!["payment captured"]),
-        (&system.shipments, vec!["shipment dispatched"]),
+        (
+            &system.shipments,
+            vec!["parcel dispatched", "shipment closed"],
+        ),
         (
             &system.notifications,
             vec!["receipt mailed", "confirmation mailed", "dispatch mailed"],
@@ -125,6 +130,82 @@ async fn a_declined_order_is_cancelled_and_its_stock_is_free_again() {
     assert_eq!(cancellations.count(), 1);
     assert!(system.processor.captured().is_empty());
     assert!(system.broker.published("shipments").is_empty());
+}
+
+#[tokio::test]
+async fn a_cancelled_order_is_refunded_if_it_was_charged_meanwhile_and_its_stock_is_free_again() {
+    // The card processor answers late: the customer cancels while the card is being charged.
+    let system = System::start_with_processor_failing(20).await;
+    let id = system.place(&body("tea", "visa")).await;
+    let reserved = async || stock(&system.inventory, "tea").await == (8, 2, 0);
+    Patience::until("stock is reserved", reserved).await;
+    let cancel = format!("/orders/{id}/cancel");
+    for _ in 0..2 {
+        let cancelled = system.http.post(&cancel, &[], &json!({})).await;
+        assert_eq!(cancelled.status, 200, "{}", cancelled.json);
+    }
+    assert_eq!(system.state(&id).await, "cancelled");
+    let refunded = async || system.processor.refunded().len() == 1;
+    Patience::until("the money goes back", refunded).await;
+    assert_eq!(system.processor.refunded(), system.processor.captured());
+    let free = async || stock(&system.inventory, "tea").await == (10, 0, 0);
+    Patience::until("stock is released", free).await;
+    Patience::until("the customer knows", async || {
+        let mails = system.mailer.sent();
+        mails.iter().any(|mail| mail.occasion == "refunded")
+    })
+    .await;
+    assert!(system.broker.published("shipments").is_empty());
+    let paid = system.place(&body("tea", "visa")).await;
+    system.order_in_state(&paid, "shipped").await;
+    let too_late = format!("/orders/{paid}/cancel");
+    let answer = system.http.post(&too_late, &[], &json!({})).await;
+    assert_eq!(answer.status, 409);
+}
+
+#[tokio::test]
+async fn an_order_of_several_parcels_can_get_another_address_until_all_have_left() {
+    let system = System::start().await;
+    let mut five = body("tea", "visa");
+    five["quantity"] = json!(5);
+    let id = system.place(&five).await;
+    let route = format!("/orders/{id}/address");
+    let key = [("idempotency-key", "move-1")];
+    let moved = json!({ "address": "Mill Lane 2", "version": 1 });
+    // Asked for twice under one key; meanwhile the order may have been confirmed.
+    let first = system.http.post(&route, &key, &moved).await;
+    let again = system.http.post(&route, &key, &moved).await;
+    assert_eq!(first.status, again.status);
+    let order = system.order_in_state(&id, "shipped").await;
+    assert_eq!(order["dispatched"], 5);
+    let parcels = "SELECT parcel || '', pieces || '', address FROM parcels ORDER BY parcel";
+    let parcels = rows(&system.shipments, parcels).await;
+    let pieces: Vec<&str> = parcels.iter().map(|parcel| parcel[1].as_str()).collect();
+    assert_eq!(pieces, ["2", "2", "1"]);
+    if first.status == 200 {
+        assert_eq!(parcels[2][2], "Mill Lane 2");
+    }
+    let written_off = async || stock(&system.inventory, "tea").await == (5, 0, 5);
+    Patience::until("stock is written off", written_off).await;
+    let stale = json!({ "address": "Mill Lane 3", "version": 1 });
+    assert_eq!(system.http.post(&route, &[], &stale).await.status, 409);
+    let unknown = system.http.post("/orders/none/address", &[], &stale);
+    assert_eq!(unknown.await.status, 404);
+}
+
+#[tokio::test]
+async fn a_customer_finds_the_latest_order_first() {
+    let system = System::start().await;
+    let first = system.place(&body("tea", "visa")).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let second = system.place(&body("tea", "visa")).await;
+    let found = system.http.get("/orders?customer=ada@example.org").await;
+    let orders = found.json["orders"].as_array().unwrap().iter();
+    let ids: Vec<&str> = orders
+        .map(|order| order["order_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, [second, first]);
+    assert_eq!(system.http.get("/orders").await.status, 400);
 }
 
 #[tokio::test]
@@ -343,13 +424,17 @@ async fn a_confirmation_that_comes_after_the_dispatch_is_discarded_and_written_d
     let dispatched = ShipmentDispatched {
         customer: "ada@example.org".to_owned(),
         sku: "tea".to_owned(),
+        parcel: 1,
         quantity: 1,
+        left: 0,
     };
     let dispatched = event("order-1", dispatched).encode("order-1".to_owned());
     broker.publish(dispatched).await.unwrap();
     Patience::until("the dispatch is mailed", async || mailer.sent().len() == 1).await;
     let confirmed = OrderConfirmed {
         customer: "ada@example.org".to_owned(),
+        address: "Mill Lane 1".to_owned(),
+        version: 2,
         sku: "tea".to_owned(),
         quantity: 1,
         total_cents: 450,
@@ -380,7 +465,12 @@ async fn the_relay_loses_nothing_while_the_broker_refuses() {
     let broker = FaultyBroker::rejecting("orders", 7);
     let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone(), UuidV7));
     let ids = placed_orders(&desk, 5).await;
-    spawn(relay::run(vec![database.clone()], broker.clone(), fast()));
+    spawn(relay::run(
+        "relay",
+        vec![database.clone()],
+        broker.clone(),
+        fast(),
+    ));
     let sent = "SELECT position || '' FROM outbox WHERE sent = 1";
     Patience::until("all are sent", async || {
         rows(&database, sent).await.len() == 5
@@ -398,7 +488,12 @@ async fn the_relay_marks_only_what_was_acknowledged_and_repeats_what_may_be_writ
     let broker = FaultyBroker::losing_acks("orders", 3);
     let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone(), UuidV7));
     placed_orders(&desk, 1).await;
-    spawn(relay::run(vec![database.clone()], broker.clone(), fast()));
+    spawn(relay::run(
+        "relay",
+        vec![database.clone()],
+        broker.clone(),
+        fast(),
+    ));
     let sent = "SELECT position || '' FROM outbox WHERE sent = 1";
     Patience::until("it is sent", async || {
         rows(&database, sent).await.len() == 1
@@ -422,7 +517,12 @@ async fn a_row_that_cannot_be_published_holds_its_own_key_back_and_no_other() {
     system::execute(&database, "UPDATE outbox SET headers = 'broken'").await;
     system::copy_outbox_row_with_new_id(&database).await;
     placed_orders(&desk, 3).await;
-    spawn(relay::run(vec![database.clone()], broker.clone(), fast()));
+    spawn(relay::run(
+        "relay",
+        vec![database.clone()],
+        broker.clone(),
+        fast(),
+    ));
     let sent = "SELECT partition_key FROM outbox WHERE sent = 1";
     Patience::until("the others are sent", async || {
         rows(&database, sent).await.len() == 3
@@ -442,7 +542,12 @@ async fn one_relay_serves_several_databases() {
         let dependencies = Dependencies::new(database.clone(), broker.clone(), UuidV7);
         placed_orders(&OrderDesk::new(dependencies), 2).await;
     }
-    spawn(relay::run(databases.to_vec(), broker.clone(), fast()));
+    spawn(relay::run(
+        "relay",
+        databases.to_vec(),
+        broker.clone(),
+        fast(),
+    ));
     Patience::until("all are sent", async || {
         broker.published("orders").len() == 4
     })

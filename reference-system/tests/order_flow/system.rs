@@ -84,7 +84,7 @@ impl System {
             &system.shipments,
         ];
         let outboxes = outboxes.map(Clone::clone).to_vec();
-        spawn(relay::run(outboxes, broker, fast()));
+        spawn(relay::run("relay", outboxes, broker, fast()));
         system
     }
 

@@ -109,3 +109,32 @@ fn refuses_a_read_that_misses_an_answered_order() {
     let missed = shop.tells(&[placed("a", "a"), missing("a")]);
     shop.must_break_at(&AnsweredStays, missed, "was told that there is none");
 }
+
+#[test]
+fn refuses_a_cancelled_order_that_goes_on() {
+    let cancelled = || Told::Cancelled {
+        order_id: "a".to_owned(),
+    };
+    let found = |state: &str| Told::Found {
+        order_id: "a".to_owned(),
+        state: state.to_owned(),
+        address: String::new(),
+    };
+    let mut shop = Shop::open();
+    shop.places("a");
+    shop.tells(&[placed("a", "a"), found("placed")]);
+    shop.tells(&[cancelled(), found("cancelled")]);
+    shop.ends("a", "shipped");
+    shop.must_break_in(&AnsweredStays, view::ORDERS, "is cancelled, and it is not");
+
+    let mut shop = Shop::open();
+    shop.places("a");
+    shop.tells(&[placed("a", "a")]);
+    let told = shop.tells(&[cancelled(), found("confirmed")]);
+    shop.ends("a", "cancelled");
+    shop.must_break_at(
+        &AnsweredStays,
+        told,
+        "its client was told then that it is confirmed",
+    );
+}

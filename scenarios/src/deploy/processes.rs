@@ -25,15 +25,16 @@ pub trait Processes: Clone + Send + Sync + 'static {
         consumer::run(environment, handler)
     }
 
-    /// Relays the outboxes of `databases`, for ever.
+    /// Relays the outboxes of `databases`, for ever, as the relay of this name.
     fn relay<D: Database, B: Broker>(
         &self,
+        name: &str,
         databases: Vec<D>,
         broker: B,
         settings: Settings,
         hand_off: impl HandOff,
     ) -> impl Future<Output = Infallible> {
-        relay::run_with(databases, broker, settings, hand_off)
+        relay::run_with(name, databases, broker, settings, hand_off)
     }
 
     /// The card processor as `host` calls it.

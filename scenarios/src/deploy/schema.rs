@@ -12,7 +12,8 @@ pub const ARTICLES: [(&str, i64); 4] = [("tea", 40), ("cup", 12), ("kettle", 5),
 
 /// Names of the views of the final state. Each is a table of the service, or a part of it.
 pub mod view {
-    /// `orders`: `id`, `sku`, `quantity`, `unit_price_cents`, `state`.
+    /// `orders`: `id`, `customer`, `address`, `sku`, `quantity`, `dispatched`, `unit_price_cents`,
+    /// `state`.
     pub const ORDERS: &str = "orders";
     /// `requests`: `idempotency_key`, `order_id`.
     pub const REQUESTS: &str = "requests";
@@ -22,8 +23,10 @@ pub mod view {
     pub const RESERVATIONS: &str = "reservations";
     /// `payments`: `order_id`, `amount_cents`, `state`.
     pub const PAYMENTS: &str = "payments";
-    /// `shipments`: `order_id`, `sku`, `quantity`.
+    /// `shipments`: `order_id`, `sku`, `quantity` as far as it was dispatched.
     pub const SHIPMENTS: &str = "shipments";
+    /// `parcels`: `order_id`, `parcel`, `pieces`, `address`.
+    pub const PARCELS: &str = "parcels";
     /// `notifications`: `order_id`, `stage`, `subject`.
     pub const NOTIFICATIONS: &str = "notifications";
 }
@@ -46,7 +49,8 @@ pub(super) fn databases() -> [Database; 5] {
         database("order", order::schema, "")
             .view(
                 view::ORDERS,
-                "SELECT id, sku, quantity, unit_price_cents, state FROM orders ORDER BY id",
+                "SELECT id, customer, address, sku, quantity, dispatched, unit_price_cents, state \
+                 FROM orders ORDER BY id",
             )
             .view(
                 view::REQUESTS,
@@ -65,10 +69,15 @@ pub(super) fn databases() -> [Database; 5] {
             view::PAYMENTS,
             "SELECT order_id, amount_cents, state FROM payments ORDER BY order_id",
         ),
-        database("shipping", shipping::schema, "").view(
-            view::SHIPMENTS,
-            "SELECT order_id, sku, quantity FROM shipments ORDER BY order_id",
-        ),
+        database("shipping", shipping::schema, "")
+            .view(
+                view::SHIPMENTS,
+                "SELECT order_id, sku, dispatched AS quantity FROM shipments ORDER BY order_id",
+            )
+            .view(
+                view::PARCELS,
+                "SELECT order_id, parcel, pieces, address FROM parcels ORDER BY order_id, parcel",
+            ),
         database("notification", notification::schema, "").view(
             view::NOTIFICATIONS,
             "SELECT order_id, stage, subject FROM notifications ORDER BY position",

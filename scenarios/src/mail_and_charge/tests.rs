@@ -48,6 +48,7 @@ fn accepts_a_refund_of_a_cancelled_order_and_a_mail_ahead_of_its_commit() {
     let mut shop = paid();
     shop.mails("a", "cancelled");
     shop.announces("order", "a", "order.cancelled");
+    shop.announces("order", "a", "refund.requested");
     shop.books("refund", "a", PRICE, ExternalOutcome::Booked);
     shop.announces("payment", "a", "payment.refunded");
     assert_eq!(shop.judged_by(&MailAndCharge), Verdict::Holds);
@@ -129,7 +130,7 @@ fn refuses_a_refund_without_a_reason_or_a_second_one() {
     shop.must_break_at(&MailAndCharge, refund, "refund for order a has no reason");
 
     let mut shop = paid();
-    shop.announces("order", "a", "order.cancelled");
+    shop.announces("order", "a", "refund.requested");
     shop.books("refund", "a", PRICE, ExternalOutcome::Booked);
     let second = shop.books("refund", "a", PRICE, ExternalOutcome::Booked);
     shop.must_break_at(&MailAndCharge, second, "done 2 times");
@@ -138,7 +139,7 @@ fn refuses_a_refund_without_a_reason_or_a_second_one() {
 #[test]
 fn refuses_a_refund_of_what_was_not_paid() {
     let mut shop = paid();
-    shop.announces("order", "a", "order.cancelled");
+    shop.announces("order", "a", "refund.requested");
     let refund = shop.books("refund", "a", PRICE + 1, ExternalOutcome::Booked);
     shop.must_break_at(&MailAndCharge, refund, "more than was paid");
 }

@@ -128,7 +128,7 @@ impl<'h> Books<'h> {
             return;
         };
         match database {
-            "shipping" => order.shipments.push(index),
+            "shipping" if applied.effect == "parcel dispatched" => order.shipments.push(index),
             "inventory" => self.moves.push(Move {
                 index,
                 order: &applied.entity,

@@ -16,6 +16,7 @@ pub(super) struct ClearOutboxOnStart;
 impl Processes for ClearOutboxOnStart {
     async fn relay<D: Database, B: Broker>(
         &self,
+        name: &str,
         databases: Vec<D>,
         broker: B,
         settings: Settings,
@@ -26,7 +27,7 @@ impl Processes for ClearOutboxOnStart {
                 tracing::warn!(%error, "outbox is not cleared");
             }
         }
-        relay::run_with(databases, broker, settings, ClaimFirst).await
+        relay::run_with(name, databases, broker, settings, ClaimFirst).await
     }
 }
 

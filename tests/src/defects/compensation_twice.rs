@@ -1,10 +1,10 @@
-//! `compensation-twice`: stock is given back as often as the decline arrives.
+//! `compensation-twice`: stock is given back as often as the cancellation arrives.
 
 use std::convert::Infallible;
 
 use reference_system::Environment;
 use reference_system::consumer::{self, Effect, Failure, Handler};
-use reference_system::event::contract::{PaymentDeclined, StockReleased, event_type};
+use reference_system::event::contract::{OrderCancelled, StockReleased, event_type};
 use reference_system::event::{Event, NewEvent};
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use reference_system::inventory::Stockkeeping;
@@ -45,7 +45,7 @@ impl Inbox for ForwardOnly {
         event: &Event,
     ) -> sqlx::Result<bool> {
         match event.event_type.as_str() {
-            event_type::PAYMENT_DECLINED => Ok(true),
+            event_type::ORDER_CANCELLED => Ok(true),
             _ => ProcessedEvents.first_time(tx, consumer, event).await,
         }
     }
@@ -85,14 +85,14 @@ impl<H: Handler> Handler for GivingBack<H> {
     ) -> Result<Effect, Failure> {
         let is_stock = self.consumer() == Stockkeeping.consumer();
         match event.event_type.as_str() {
-            event_type::PAYMENT_DECLINED if is_stock => release(tx, event).await,
+            event_type::ORDER_CANCELLED if is_stock => release(tx, event).await,
             _ => self.0.apply(tx, event, prepared).await,
         }
     }
 }
 
 async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
-    let _: PaymentDeclined = event.data()?;
+    let _: OrderCancelled = event.data()?;
     let (sku, quantity): (String, i64) = sqlx::query_as(
         "UPDATE reservations SET state = 'released' WHERE order_id = $1 RETURNING sku, quantity",
     )

@@ -16,6 +16,7 @@ pub(super) struct FlushIgnoresFailure;
 impl Processes for FlushIgnoresFailure {
     async fn relay<D: Database, B: Broker>(
         &self,
+        _: &str,
         databases: Vec<D>,
         broker: B,
         settings: Settings,

@@ -2,7 +2,7 @@
 
 use reference_system::Environment;
 use reference_system::correlation::Correlation;
-use reference_system::order::{OrderDesk, OrderView, Orders, OrdersError, PlaceOrder};
+use reference_system::order::{OrderDesk, OrderView, Orders, OrdersError, PlaceOrder, Readdress};
 use reference_system::ports::{Database, Transaction};
 use scenarios::deploy::Processes;
 use stormglass::Host;
@@ -45,6 +45,23 @@ impl<O: Orders, D: Database> Orders for Remembering<O, D> {
         let placed = self.desk.place(unkeyed, correlation).await?;
         self.remember(&key, &placed).await?;
         Ok(placed)
+    }
+
+    async fn cancel(&self, order_id: &str, correlation: Correlation) -> Result<(), OrdersError> {
+        self.desk.cancel(order_id, correlation).await
+    }
+
+    async fn readdress(
+        &self,
+        order_id: &str,
+        change: Readdress,
+        correlation: Correlation,
+    ) -> Result<(), OrdersError> {
+        self.desk.readdress(order_id, change, correlation).await
+    }
+
+    async fn of_customer(&self, customer: &str) -> Result<Vec<OrderView>, OrdersError> {
+        self.desk.of_customer(customer).await
     }
 
     async fn find(&self, order_id: &str) -> Result<Option<OrderView>, OrdersError> {

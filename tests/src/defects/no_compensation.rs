@@ -22,7 +22,7 @@ impl Routine for NoCompensation {
         delivery: impl Delivery,
     ) -> Result<(), BrokerError> {
         let is_stock = consumer.handler.consumer() == Stockkeeping.consumer();
-        let compensates = is_stock && event.event_type == event_type::PAYMENT_DECLINED;
+        let compensates = is_stock && event.event_type == event_type::ORDER_CANCELLED;
         match consumer.once(event, &Correlation::caused_by(event)).await {
             Ok(()) => delivery.ack().await,
             Err(error) if compensates => {

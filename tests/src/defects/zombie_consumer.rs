@@ -6,11 +6,8 @@ use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
 use reference_system::event::Event;
 use reference_system::inbox::{Inbox, ProcessedEvents};
-use reference_system::payment::Charging;
 use reference_system::ports::Transaction;
-use scenarios::deploy::{Deployable, Processes};
-use stormglass::System;
-use stormglass::database::OpenError;
+use scenarios::deploy::Processes;
 
 use super::rewired::Rewired;
 
@@ -48,19 +45,4 @@ impl Inbox for SoleOwner {
         ProcessedEvents.first_time(tx, consumer, event).await?;
         Ok(true)
     }
-}
-
-/// The same system with a second instance of the payment service.
-pub(super) fn with_second_payment(system: System, deployment: impl Deployable) -> System {
-    system.host("payment-2", move |host| {
-        let deployment = deployment.clone();
-        async move {
-            let environment = deployment.environment(&host, "payment")?;
-            let processes = deployment.what_runs();
-            let charging = Charging::new(processes.card_processor(&host));
-            match processes.consume(environment, charging).await {}
-            #[expect(unreachable_code, reason = "it names the error of the start")]
-            Ok::<(), OpenError>(())
-        }
-    })
 }

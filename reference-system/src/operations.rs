@@ -1,0 +1,60 @@
+//! What operators do, on a listener of its own: `POST /parked/{consumer}/replay`.
+//!
+//! It is for people who run the system and is not to be reached by customers: it checks nobody's identity.
+
+use std::fmt::Debug;
+use std::io;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::ports::Database;
+use crate::replay::{Origin, replay};
+
+/// The databases of the services, as operators see them.
+#[derive(Clone, Debug)]
+pub struct Services<D> {
+    /// Consumers, each with its database.
+    pub consumers: Vec<(&'static str, D)>,
+    /// Topics, each with the database that its events come from.
+    pub origins: Vec<Origin<D>>,
+}
+
+/// Serves operators from `listener`, for ever.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve<L, D>(listener: L, services: Services<D>) -> io::Result<()>
+where
+    L: axum::serve::Listener,
+    L::Addr: Debug,
+    D: Database,
+{
+    let routes = Router::new()
+        .route("/parked/{consumer}/replay", post(replay_parked::<D>))
+        .with_state(services);
+    axum::serve(listener, routes).await
+}
+
+async fn replay_parked<D: Database>(
+    State(services): State<Services<D>>,
+    Path(consumer): Path<String>,
+) -> Response {
+    let mut consumers = services.consumers.iter();
+    let Some((_, database)) = consumers.find(|(name, _)| *name == consumer) else {
+        let problem = json!({ "error": format!("there is no consumer {consumer}") });
+        return (StatusCode::NOT_FOUND, Json(problem)).into_response();
+    };
+    match replay(&consumer, database, &services.origins).await {
+        Ok(replayed) => (StatusCode::ACCEPTED, Json(replayed)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, consumer, "not replayed");
+            let problem = json!({ "error": "database unavailable, try again" });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(problem)).into_response()
+        }
+    }
+}

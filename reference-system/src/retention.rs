@@ -1,0 +1,94 @@
+//! Retention: what a service need not remember any longer is deleted.
+//!
+//! An outbox row goes once it was sent long ago. What is known of a handled event goes when the deduplication window
+//! has passed; from then on a copy of it could not be told from an event that was never handled, so that a consumer
+//! parks what is older than the window instead of guessing ([`is_too_old`]). Parked events are kept until they are replayed.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::dependencies::Settings;
+use crate::event::Event;
+use crate::ports::clock::now_ms;
+use crate::ports::{Database, Transaction};
+
+/// How long is remembered what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How long a sent row stays in the outbox, so that it can be replayed.
+    pub sent: Duration,
+    /// How long a consumer knows the events that it has handled: longer than the broker may take to deliver one again.
+    pub handled: Duration,
+    /// How often a service looks for what can go.
+    pub every: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 60 * 60);
+        Self {
+            sent: 7 * day,
+            handled: 7 * day,
+            every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How much sooner than the row of a handled event its copies count as too old, because clocks differ.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Whether a handled event of this age may have been forgotten.
+#[must_use]
+pub fn is_too_old(event: &Event, retention: &Retention) -> bool {
+    let Some(timestamp) = event.id.get_timestamp() else {
+        return false;
+    };
+    let (seconds, _) = timestamp.to_unix();
+    let age_ms = now_ms().saturating_sub(
+        i64::try_from(seconds)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1000),
+    );
+    age_ms > millis(retention.handled.saturating_sub(MARGIN))
+}
+
+/// Deletes what has had its time, for ever.
+pub async fn run<D: Database>(database: D, settings: Settings) -> Infallible {
+    let retention = settings.retention;
+    loop {
+        sleep(retention.every).await;
+        if let Err(error) = purge(&database, &retention).await {
+            tracing::warn!(%error, "nothing is purged");
+        }
+    }
+}
+
+/// Deletes what has had its time.
+///
+/// # Errors
+/// When the database fails; nothing is deleted then, or all of it if the commit's answer was lost.
+pub async fn purge<D: Database>(database: &D, retention: &Retention) -> sqlx::Result<()> {
+    let mut tx = database.begin().await?;
+    let now = now_ms();
+    let sent = sqlx::query("DELETE FROM outbox WHERE sent = 1 AND sent_at_ms < $1")
+        .bind(now - millis(retention.sent))
+        .execute(tx.executor())
+        .await?;
+    let handled = sqlx::query("DELETE FROM processed_events WHERE handled_at_ms < $1")
+        .bind(now - millis(retention.handled))
+        .execute(tx.executor())
+        .await?;
+    if sent.rows_affected() + handled.rows_affected() == 0 {
+        return tx.rollback().await;
+    }
+    tx.commit().await?;
+    let (sent, handled) = (sent.rows_affected(), handled.rows_affected());
+    tracing::info!(sent, handled, "purged");
+    Ok(())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
