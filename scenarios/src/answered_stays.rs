@@ -102,7 +102,7 @@ fn gone(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
                 "a client was told that order {} is placed, and there is no such order",
                 short(order)
             );
-            Breach::of(order, last.index, summary)
+            Breach::of("gone", order, last.index, summary)
         })
         .collect()
 }
@@ -124,7 +124,7 @@ fn unreadable(answers: &[(u64, Told)]) -> Vec<Breach> {
                 "order {} was answered, and a client that asked for it was told that there is none",
                 short(order)
             );
-            Breach::of(order, index, summary)
+            Breach::of("unreadable", order, index, summary)
         })
         .collect()
 }
@@ -138,6 +138,7 @@ fn two_answers(answers: &[(u64, Told)]) -> Vec<Breach> {
     });
     different
         .map(|(index, key, known, order)| Breach {
+            rule: "two-answers",
             index,
             about: About::Orders(vec![known.to_owned(), order.to_owned()]),
             summary: format!(
@@ -160,7 +161,7 @@ fn unasked(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
                 "order {} exists, but no idempotency key leads to it, and no client was told of it",
                 short(order)
             );
-            Breach::of(order, last.index, summary)
+            Breach::of("unasked", order, last.index, summary)
         })
         .collect()
 }
@@ -182,7 +183,7 @@ fn revived(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
                     "order {} was answered as cancelled, and its client was told then that it is {state}",
                     short(order_id)
                 );
-                breaches.push(Breach::of(order_id, *index, summary));
+                breaches.push(Breach::of("seen-alive", order_id, *index, summary));
             }
             _ => {}
         }
@@ -195,7 +196,7 @@ fn revived(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
             "a client was told that order {} is cancelled, and it is not",
             short(id)
         );
-        Breach::of(id, last.index, summary)
+        Breach::of("not-cancelled", id, last.index, summary)
     }));
     breaches
 }

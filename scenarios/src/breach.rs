@@ -10,6 +10,8 @@ use stormglass::history::{Fact, History, What};
 
 /// One promise that was not kept.
 pub(crate) struct Breach {
+    /// The rule of the property that was broken.
+    pub(crate) rule: &'static str,
     /// The event of the history that broke it.
     pub(crate) index: u64,
     /// Whose story tells how it came to that.
@@ -28,8 +30,9 @@ pub(crate) enum About {
 
 impl Breach {
     /// A breach about one order.
-    pub(crate) fn of(order: &str, index: u64, summary: String) -> Self {
+    pub(crate) fn of(rule: &'static str, order: &str, index: u64, summary: String) -> Self {
         Breach {
+            rule,
             index,
             about: About::Orders(vec![order.to_owned()]),
             summary,
@@ -44,6 +47,7 @@ impl Breach {
         chain.retain(|&index| index < self.index);
         chain.push(self.index);
         Witness {
+            rule: self.rule.to_owned(),
             summary: self.summary,
             index: self.index,
             chain,

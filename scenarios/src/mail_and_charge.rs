@@ -179,6 +179,10 @@ impl Account {
         let reasons = self.reasons.len();
         let &first_too_many = self.done.get(reasons)?;
         let (done, what, id) = (self.done.len(), deed.words(), short(order));
+        let rule = match reasons {
+            0 => "without-reason",
+            _ => "too-many",
+        };
         let summary = match reasons {
             0 => format!(
                 "{what} for order {id} has no reason: no {} of it was committed",
@@ -193,7 +197,7 @@ impl Account {
                 deed.reason
             ),
         };
-        Some(Breach::of(order, first_too_many, summary))
+        Some(Breach::of(rule, order, first_too_many, summary))
     }
 
     /// A claim that the deed was done before it was, or that it was done more often than it was.
@@ -206,7 +210,7 @@ impl Account {
         let (provider, what, id) = (deed.provider, deed.words(), short(order));
         let summary =
             format!("{what} for order {id} is said to be done, and the {provider} knows of none");
-        Some(Breach::of(order, index, summary))
+        Some(Breach::of("empty-claim", order, index, summary))
     }
 }
 
@@ -218,7 +222,7 @@ fn of_unknown_kind(history: &History) -> Vec<Breach> {
             let is_known = |deed: &Deed| deed.provider == provider && deed.kind == kind(request);
             if !DEEDS.iter().any(is_known) {
                 let summary = format!("the {provider} was asked for something unknown: {request}");
-                strange.push(Breach::of(order(request), index, summary));
+                strange.push(Breach::of("unknown-kind", order(request), index, summary));
             }
         }
     }
@@ -240,7 +244,12 @@ fn refunds_of_nothing(history: &History) -> Vec<Breach> {
             let id = short(order(request));
             let summary =
                 format!("{cents} cents for order {id} went back, which is more than was paid");
-            breaches.push(Breach::of(order(request), index, summary));
+            breaches.push(Breach::of(
+                "refund-of-nothing",
+                order(request),
+                index,
+                summary,
+            ));
         }
     }
     breaches

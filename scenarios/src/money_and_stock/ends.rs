@@ -14,7 +14,7 @@ pub(super) fn breaches(books: &Books<'_>, last: &Last<'_>) -> Vec<Breach> {
         .filter_map(|(&id, order)| {
             let (index, problem) = wrong_end(id, order, last)?;
             let summary = format!("order {} {problem}", short(id));
-            Some(Breach::of(id, index, summary))
+            Some(Breach::of("wrong-end", id, index, summary))
         })
         .collect()
 }

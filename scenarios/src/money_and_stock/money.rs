@@ -13,6 +13,7 @@ use crate::breach::Breach;
 pub(super) fn breaches(books: &Books<'_>, last: &Last<'_>) -> Vec<Breach> {
     let strange = books.strange_charges.iter().map(|&(index, id)| {
         Breach::of(
+            "strange-charge",
             id,
             index,
             format!(
@@ -47,6 +48,7 @@ fn wrong_charge(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option<Breach> 
         ""
     };
     Some(Breach::of(
+        "wrong-charge",
         id,
         wrong.index,
         format!(
@@ -61,6 +63,7 @@ fn charged_again(id: &str, order: &Order<'_>) -> Option<Breach> {
     let mut charges = order.entries.iter().filter(|entry| entry.cents > 0);
     let second = charges.nth(1)?;
     Some(Breach::of(
+        "charged-again",
         id,
         second.index,
         format!(
@@ -77,6 +80,7 @@ fn shipped_yet_cancelled(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option
     let has_left = last.shipments.contains_key(id) || !order.shipments.is_empty();
     (is_cancelled && has_left).then(|| {
         Breach::of(
+            "shipped-yet-cancelled",
             id,
             last.orders_index,
             format!(
@@ -102,6 +106,7 @@ fn unpaid_shipment(id: &str, order: &Order<'_>) -> Option<Breach> {
         .copied()
         .find(|&shipment| paid_before(shipment) <= 0)?;
     Some(Breach::of(
+        "unpaid-shipment",
         id,
         unpaid,
         format!("order {} was shipped before it was paid", short(id)),
@@ -114,6 +119,7 @@ fn wrong_shipment(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option<Breach
     let is_wrong = shipped > ordered || (shipped < ordered && !order.is_parked);
     is_wrong.then(|| {
         Breach::of(
+            "wrong-shipment",
             id,
             order.shipments.last().copied().unwrap_or(last.orders_index),
             format!(

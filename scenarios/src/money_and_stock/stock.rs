@@ -91,6 +91,7 @@ impl<'b, 'h> Warehouse<'b, 'h> {
         *held += if to == 1 { pieces } else { -pieces };
         shelf.moves.push(step.index);
         wrong.map(|summary| Breach {
+            rule: "wrong-move",
             index: step.index,
             about: About::Events(shelf.moves.clone()),
             summary,
@@ -102,6 +103,7 @@ impl<'b, 'h> Warehouse<'b, 'h> {
         self.shelves.iter().filter_map(|(sku, shelf)| {
             let counted = self.last.stock.get(sku).copied().unwrap_or_default();
             (counted != shelf.places).then(|| Breach {
+                rule: "wrong-stock",
                 index: self.last.stock_index,
                 about: About::Events(shelf.moves.clone()),
                 summary: format!(
