@@ -12,7 +12,8 @@ use std::time::Duration;
 use stormglass_reports::{FaultCount, PropertyCount};
 
 use crate::checker::{Verdict, Witness};
-use crate::plan::{Generator, Plan};
+use crate::history::What;
+use crate::plan::{Call, Fault, Generator, Plan};
 use crate::seed::Seed;
 use crate::simulation::world::lock;
 use crate::simulation::{Recording, Run, RunError, run};
@@ -129,6 +130,7 @@ impl Tally {
             let sum = self.faults.entry(kind).or_default();
             sum.planned += count.planned;
             sum.bitten += count.bitten;
+            sum.never_called += count.never_called;
         }
         for (property, count) in later.properties {
             let sum = self.properties.entry(property).or_default();
@@ -153,7 +155,9 @@ impl Tally {
                 .entry(fault.kind().name().to_owned())
                 .or_default();
             count.planned += 1;
-            count.bitten += u64::from(run.bitten.contains(&index));
+            let bitten = run.bitten.contains(&index);
+            count.bitten += u64::from(bitten);
+            count.never_called += u64::from(!bitten && !was_called(run, fault));
         }
         for (property, verdict) in verdicts {
             let count = self.properties.entry(property.clone()).or_default();
@@ -198,6 +202,31 @@ impl Tally {
             (property.as_str(), reason)
         })
     }
+}
+
+/// Whether the call came that a fault waits for, as far as the history tells: a statement leaves no
+/// event of its own. A fault at a time waits for none.
+fn was_called(run: &Run, fault: &Fault) -> bool {
+    let Some((host, call, nth)) = fault.call() else {
+        return true;
+    };
+    let from = Duration::from_millis(fault.at_ms);
+    let own = run.history.events.iter();
+    let own = own.filter(|event| *event.host == *host && event.at >= from);
+    let calls = own.filter(|event| match (&event.what, call) {
+        (
+            What::Published { .. }
+            | What::PublishDeduplicated { .. }
+            | What::PublishRejected { .. },
+            Call::Publish,
+        )
+        | (What::Delivered { .. }, Call::Receive)
+        | (What::Settled { .. }, Call::Settle)
+        | (What::Committed { .. }, Call::Commit)
+        | (What::ExternalCalled { .. }, Call::External) => true,
+        (_, call) => call == Call::Statement,
+    });
+    calls.count() >= nth as usize
 }
 
 /// Runs the seeds of an exploration.

@@ -86,12 +86,29 @@ impl fmt::Display for GreenReport {
     }
 }
 
-/// The kinds of fault that were planned to no effect.
-pub(crate) fn idle(faults: &BTreeMap<String, FaultCount>) -> Vec<&str> {
+/// The kinds of fault that were planned to no effect, each with the reason.
+pub(crate) fn idle(faults: &BTreeMap<String, FaultCount>) -> Vec<String> {
     let idle = faults
         .iter()
         .filter(|(_, count)| count.planned > 0 && count.bitten == 0);
-    idle.map(|(kind, _)| kind.as_str()).collect()
+    idle.map(|(kind, count)| format!("{kind} ({})", why_idle(*count)))
+        .collect()
+}
+
+/// Why none of these faults bit.
+fn why_idle(count: FaultCount) -> String {
+    let FaultCount {
+        planned,
+        never_called,
+        ..
+    } = count;
+    match never_called {
+        0 => format!("{planned} planned, and nothing there to strike"),
+        all if all == planned => format!("{planned} planned, and the call never came"),
+        some => format!(
+            "{planned} planned; for {some} the call never came, for the others nothing was there to strike"
+        ),
+    }
 }
 
 /// `0.75%`, or `0.75% (effect-once, log), 3% (dlq-routing)` where properties were not put to the test equally often.
@@ -151,6 +168,7 @@ mod tests {
                     FaultCount {
                         planned: 5,
                         bitten: n,
+                        never_called: 0,
                     },
                 )
             })
@@ -160,6 +178,7 @@ mod tests {
             FaultCount {
                 planned: 5,
                 bitten: 0,
+                never_called: 3,
             },
         ));
         let green = GreenReport {
@@ -181,7 +200,8 @@ mod tests {
         assert_eq!(
             green.to_string(),
             "no_lost_orders holds   400 seeds in 6.7 s, 4.1 virtual days; 9 kinds of fault mattered; \
-             never bit: never-bit; failure rate at most 0.75% (effect-once, log), 3% (dlq-routing); \
+             never bit: never-bit (5 planned; for 3 the call never came, for the others nothing was \
+             there to strike); failure rate at most 0.75% (effect-once, log), 3% (dlq-routing); \
              2 kept failures hold; 1 kept failure of another database not run; \
              kept failures of `old name` are for other tests"
         );

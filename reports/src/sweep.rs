@@ -79,6 +79,9 @@ pub struct FaultCount {
     pub planned: u64,
     /// Those of them that really bit.
     pub bitten: u64,
+    /// Those that did not, because the call that they waited for never came. The others met nothing to strike.
+    #[serde(default)]
+    pub never_called: u64,
 }
 
 /// How many seeds gave a property each verdict.
@@ -164,10 +167,11 @@ impl ScenarioReport {
 
 impl FaultCount {
     /// Both counts added.
-    fn plus(self, other: &Self) -> Self {
+    pub(crate) fn plus(self, other: &Self) -> Self {
         Self {
             planned: self.planned + other.planned,
             bitten: self.bitten + other.bitten,
+            never_called: self.never_called + other.never_called,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each comes with a label and no layout.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::figures::{count, virtual_time, wall_time};
 use crate::green::{idle, mattered};
@@ -72,20 +72,27 @@ fn total(report: &SweepReport) -> String {
 
 /// How many faults there were, and which kinds were planned to no effect.
 fn faults(report: &SweepReport) -> String {
-    let FaultCount { planned, bitten } = report.faults_total();
+    let FaultCount {
+        planned, bitten, ..
+    } = report.faults_total();
     let kinds_bitten = report.fault_kinds_bitten();
-    let scenarios = report.scenarios.iter();
-    let idle: BTreeSet<&str> = scenarios
-        .flat_map(|scenario| idle(&scenario.faults))
-        .filter(|kind| !kinds_bitten.contains(kind))
-        .collect();
+    let mut kinds: BTreeMap<String, FaultCount> = BTreeMap::new();
+    for (kind, count) in report
+        .scenarios
+        .iter()
+        .flat_map(|scenario| &scenario.faults)
+    {
+        let sum = kinds.entry(kind.clone()).or_default();
+        *sum = sum.plus(count);
+    }
+    let idle = idle(&kinds);
     let mut text = format!(
         "{planned} planned, {bitten} bit; {}",
         mattered(kinds_bitten.len())
     );
     if !idle.is_empty() {
         text += "; never bit: ";
-        text += &idle.into_iter().collect::<Vec<_>>().join(", ");
+        text += &idle.join(", ");
     }
     text
 }

@@ -237,7 +237,16 @@ fn everything() -> ScenarioReport {
 fn faults(kinds: &[(&str, u64, u64)]) -> BTreeMap<String, FaultCount> {
     kinds
         .iter()
-        .map(|&(kind, planned, bitten)| (kind.to_owned(), FaultCount { planned, bitten }))
+        .map(|&(kind, planned, bitten)| {
+            (
+                kind.to_owned(),
+                FaultCount {
+                    planned,
+                    bitten,
+                    never_called: 0,
+                },
+            )
+        })
         .collect()
 }
 
