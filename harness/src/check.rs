@@ -8,7 +8,7 @@ mod error;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stormglass_reports::{FailureReport, GreenReport};
 
@@ -21,6 +21,7 @@ use crate::regressions::{self, Kept, Regressions};
 use crate::seed::Seed;
 use crate::shrink::{self, Limits, shrink};
 use crate::simulation::{Recording, RunError, run};
+use crate::stopwatch::Stopwatch;
 use crate::system::System;
 
 /// How many seeds a test explores unless `STORMGLASS_SEEDS` says otherwise.
@@ -59,7 +60,7 @@ impl System {
         }
         self.refuse_untestable()
             .map_err(|error| self.misuse(error.to_string()))?;
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let kept = match one {
             None => self.check_kept()?,
             Some(_) => Kept::default(),

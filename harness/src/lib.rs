@@ -83,6 +83,7 @@ pub mod regressions;
 mod seed;
 pub mod shrink;
 pub mod simulation;
+mod stopwatch;
 mod system;
 
 pub use broker::{Broker, BrokerError, Delivery, Profile, PublishError, Subscription};

@@ -16,11 +16,12 @@ mod smaller;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::checker::{Verdict, Witness};
 use crate::plan::{Plan, Side};
 use crate::simulation::{Recording, Run, RunError, run};
+use crate::stopwatch::Stopwatch;
 use crate::system::System;
 
 pub use limits::{Limits, Progress, to_standard_error};
@@ -83,7 +84,7 @@ pub fn shrink(
     property: &str,
     limits: &Limits<'_>,
 ) -> Result<Option<Shrunk>, RunError> {
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let first = run(system, plan, Recording::On)?;
     let Some(found) = witness(system, &first, property) else {
         return Ok(None);
@@ -162,7 +163,7 @@ struct Search<'a> {
     /// How the best run breaks the property. The rule stays the same.
     witness: Witness,
     runs: usize,
-    begun: Instant,
+    begun: Stopwatch,
     limits: &'a Limits<'a>,
     /// Plans that do not break the rule, and what they do instead. A run is a function of its plan, so
     /// none of them is tried again.

@@ -4,10 +4,11 @@
 
 use std::io::Write as _;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::plan::Plan;
 use crate::simulation::world::lock;
+use crate::stopwatch::Stopwatch;
 
 /// How many runs a shrink takes at most unless told otherwise.
 const RUNS_MAX: usize = 600;
@@ -60,7 +61,7 @@ impl Limits<'_> {
         }
     }
 
-    pub(super) fn report(&self, best: &Plan, runs: usize, begun: Instant) {
+    pub(super) fn report(&self, best: &Plan, runs: usize, begun: Stopwatch) {
         (self.progress)(&Progress {
             runs,
             faults: best.schedule.len(),

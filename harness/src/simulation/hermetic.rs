@@ -55,6 +55,10 @@ impl Hermetic {
     /// # Errors
     ///
     /// If the program was linked in a way that the standard library does not reach this file.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it asks whether the clock is the run's"
+    )]
     pub(crate) fn enter(seed: Seed, clock: fn() -> Duration) -> Result<Self, NotHermetic> {
         // Naming the functions keeps the linker from dropping them in a downstream program.
         std::hint::black_box((
@@ -177,6 +181,11 @@ unsafe extern "C" fn getrandom(
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "that they repeat is what is tested"
+)]
 mod tests {
     use super::*;
     use std::collections::HashMap;

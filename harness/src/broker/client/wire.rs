@@ -164,6 +164,7 @@ fn runs_repeat_bit_for_bit() {
             .host("other", consumer(&notes))
             .run()
     };
+    #[expect(clippy::disallowed_methods, reason = "a run has a fresh thread")]
     let run = || std::thread::spawn(run).join().expect("the run ends");
     let (first, second) = (run(), run());
     let (one, other) = (first.timeline(), second.timeline());
