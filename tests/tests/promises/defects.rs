@@ -1,6 +1,8 @@
 //! Planted defects: each holds without faults, breaks its property under faults, shrinks to a
 //! handful, and replays from a file.
 
+use std::path::{Path, PathBuf};
+
 use stormglass::artefact::{Artefact, Replay};
 use stormglass::checker::Verdict;
 use stormglass::shrink::{Limits, breaks, shrink};
@@ -16,6 +18,15 @@ const SHRUNK_SEEDS: usize = 2;
 const LEFT_MAX: usize = 3;
 /// How many seeds are run without faults even where the defect is found sooner.
 const CALM_SEEDS_MIN: u64 = 15;
+
+/// Where the shrunk failure of a defect is kept, below this package.
+pub(super) const KEPT: &str = "tests/regressions/defects";
+
+/// The file that keeps a defect's shrunk failure. `STORMGLASS_KEEP=1` makes these tests write it anew.
+fn kept(defect: &str) -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.join(KEPT).join(format!("{defect}.json"))
+}
 
 /// What a run broke.
 fn broken(system: &System, run: &Run) -> Vec<String> {
@@ -70,6 +81,9 @@ fn replays_to_the_same_digest(defect: &Defect, system: &System, run: &Run) {
     artefact.write(&path).unwrap();
     let read = Artefact::read(&path).unwrap();
     assert_eq!(read, artefact);
+    if std::env::var_os("STORMGLASS_KEEP").is_some() {
+        artefact.write(&kept(defect.id)).unwrap();
+    }
     match read.replay(system).unwrap() {
         Replay::Same(again) => assert_eq!(again.digest(), run.digest()),
         Replay::Diverged(divergence) => panic!("{divergence}"),

@@ -5,10 +5,14 @@ use std::sync::atomic::AtomicBool;
 
 use stormglass::artefact::{Artefact, ArtefactError};
 use stormglass::explore::{Exploration, Until, explore};
-use stormglass::regressions::{Kept, Regressions, run_again, unclaimed};
-use stormglass::shrink::Limits;
+use stormglass::regressions::{Kept, Regressions, files, run_again, unclaimed};
+use stormglass::shrink::{Limits, breaks};
+use stormglass::simulation::{Recording, run};
 use stormglass::{Seed, System};
+use stormglass_tests::defects::DEFECTS;
 use stormglass_tests::postings::{self, Care};
+
+use super::defects::KEPT;
 
 const NAME: &str = "postings";
 
@@ -112,4 +116,25 @@ fn a_damaged_kept_failure_is_named_and_not_passed_over() {
 fn without_the_folder_nothing_is_kept() {
     let nowhere = run_again(&careless(), Path::new("/nonexistent/regressions"));
     assert_eq!(held(nowhere), Kept::default());
+}
+
+/// A kept plan that breaks nothing any more is no evidence; it is to be found and kept anew.
+#[test]
+fn kept_failures_of_defects_are_still_seen() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(KEPT);
+    for path in files(&folder).unwrap() {
+        let artefact = Artefact::read(&path).unwrap();
+        let systems = DEFECTS.iter().map(|defect| defect.system());
+        let claimed = systems
+            .into_iter()
+            .find(|own| own.name() == artefact.system);
+        let path = path.display();
+        let system = claimed.unwrap_or_else(|| panic!("{path} is of no defect"));
+        let run = run(&system, &artefact.plan, Recording::On).unwrap();
+        assert!(
+            breaks(&system, &run, &artefact.property),
+            "{path} breaks {} no more: write it anew with STORMGLASS_KEEP=1 cargo test defects",
+            artefact.property
+        );
+    }
 }
