@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::{Any, AnyConnection};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
 pub use backend::Backend;
 pub use connection::Connection;
@@ -149,6 +149,12 @@ impl Databases {
             for probe in &database.probes {
                 let verified = probe.verify(&mut connection);
                 verified.map_err(|source| unreadable(&database.name, probe.query(), source))?;
+            }
+            for table in &database.background {
+                let query = format!("SELECT 1 FROM {table}");
+                let sql = AssertSqlSafe(query.clone()).into_sql_str();
+                let prepared = complete(connection.prepare(sql));
+                prepared.map_err(|source| unreadable(&database.name, &query, source))?;
             }
             let observer = Observer {
                 connection,

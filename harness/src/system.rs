@@ -29,6 +29,7 @@ use crate::seed::Seed;
 use crate::simulation::{Host, Settings};
 
 pub use misuse::Misuse;
+pub(crate) use misuse::nearest;
 
 /// A future of the system, on the simulation's thread.
 pub(crate) type Software = LocalBoxFuture<'static, Result<(), String>>;

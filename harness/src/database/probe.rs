@@ -15,10 +15,12 @@ use sqlx::{
 
 use super::driver::complete;
 use crate::history::{Announcement, Application, Fact};
+use crate::system::nearest;
 
 /// A query on one database whose new rows are facts of the run.
 ///
-/// The query's columns are found by name. Text columns that a query leaves out count as empty.
+/// The query's columns are found by name. Text columns that a query leaves out count as empty; one that
+/// looks like a misspelling of theirs is refused.
 ///
 /// If the query contains `$1`, it has to select a column `position` (an integer that grows with
 /// every row) and gets the greatest position seen so far; otherwise the whole result is compared
@@ -95,10 +97,29 @@ impl Probe {
             true => &["event_id", "position"][..],
             false => &["event_id"],
         };
-        match needed.iter().find(|column| !has(column)) {
-            Some(column) => Err(sqlx::Error::ColumnNotFound((*column).to_owned())),
+        if let Some(column) = needed.iter().find(|column| !has(column)) {
+            return Err(sqlx::Error::ColumnNotFound((*column).to_owned()));
+        }
+        let missing: Vec<&str> = self.columns().filter(|column| !has(column)).collect();
+        let strange = prepared.columns().iter().map(|own| own.name());
+        let mut strange = strange.filter(|own| self.columns().all(|column| column != *own));
+        let misspelt = strange.find_map(|own| Some((own, nearest(own, missing.iter().copied())?)));
+        match misspelt {
+            Some((own, meant)) => Err(sqlx::Error::ColumnNotFound(format!(
+                "{meant}, which `{own}` is most likely meant to be"
+            ))),
             None => Ok(()),
         }
+    }
+
+    /// The columns that a probe of this kind reads, if the query has them.
+    fn columns(&self) -> impl Iterator<Item = &'static str> {
+        let own: &[&str] = match &self.kind {
+            Kind::Announced => &["topic", "event_type", "cause_id"],
+            Kind::Applied(_) | Kind::Discarded(_) => &["consumer", "effect"],
+        };
+        let all = &["event_id", "position", "entity", "correlation_id"];
+        all.iter().chain(own).copied()
     }
 
     /// Every row belongs to this consumer group, whatever the column `consumer` says.

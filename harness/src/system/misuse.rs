@@ -190,7 +190,7 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> Option<String> {
 }
 
 /// The known name that a misspelt one is most likely meant to be: at most every third letter is wrong.
-fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let distances = known.map(|own| (distance(name, own), own));
     let (wrong, near) = distances.min_by_key(|(wrong, _)| *wrong)?;
     (wrong * 3 <= name.chars().count()).then_some(near)

@@ -67,6 +67,14 @@ fn a_probe_that_cannot_be_read_is_no_commit_that_failed() {
             "position",
         ),
         ("SELECT id AS event_id FROM notes", "event_id"),
+        (
+            "SELECT note AS event_id, id AS positoin, note AS entity FROM notes",
+            "position, which `positoin` is most likely meant to be",
+        ),
+        (
+            "SELECT note AS event_id, note AS entiy FROM notes",
+            "entity, which `entiy` is most likely meant to be",
+        ),
     ] {
         let database = notes().probe(Probe::applied(query).by("worker"));
         let error = first_seed(&system(database, write, nothing)).unwrap_err();
@@ -75,6 +83,14 @@ fn a_probe_that_cannot_be_read_is_no_commit_that_failed() {
         assert!(text.contains(query) && text.contains("`notes`"), "{text}");
         assert!(text.contains(complaint), "{text}");
     }
+}
+
+#[test]
+fn a_table_that_is_named_as_background_exists() {
+    let error = first_seed(&system(notes().background("leases"), idle, nothing)).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, RunError::Probe { .. }), "{text}");
+    assert!(text.contains("no such table: leases"), "{text}");
 }
 
 #[test]
