@@ -333,7 +333,7 @@ pub const DEFECTS: &[Defect] = &[
     },
     Defect {
         id: "oversell",
-        exposed_by: &[FaultKind::Slow, FaultKind::Locked],
+        exposed_by: &[FaultKind::Slow],
         breaks: "money-and-stock",
         plant: |name| {
             judged(Deployment::new(name).processes(Oversell))
