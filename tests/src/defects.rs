@@ -333,7 +333,7 @@ pub const DEFECTS: &[Defect] = &[
     },
     Defect {
         id: "oversell",
-        exposed_by: &[FaultKind::Slow],
+        exposed_by: &[FaultKind::BrokerOutage, FaultKind::CapacityLimit],
         breaks: "money-and-stock",
         plant: |name| {
             judged(Deployment::new(name).processes(Oversell))

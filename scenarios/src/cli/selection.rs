@@ -72,6 +72,11 @@ impl Selection {
         }
     }
 
+    /// Whether it is all scenarios with the usual number of seeds.
+    pub(super) fn is_standard(&self) -> bool {
+        self.scenarios.is_empty() && self.seeds.is_none()
+    }
+
     /// How many runs at once.
     pub(super) fn jobs(&self) -> usize {
         self.jobs.unwrap_or_else(jobs)

@@ -1,6 +1,9 @@
-//! `stormglass sweep`: many seeds of many scenarios, and what they add up to.
+//! `stormglass sweep`: many seeds of many scenarios, and what they add up to. The standard sweep, of
+//! everything, has a share for PostgreSQL.
 
+mod cluster;
 mod interrupt;
+mod postgres;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +76,16 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
         interrupted: interrupt::on_request(),
         bar: progress_bar(seeds.saturating_mul(scenarios.len() as u64)),
     };
-    let (report, failed) = sweep.report(&scenarios, &engine);
+    let (mut report, mut failed) = sweep.report(&scenarios, &engine);
+    if engine == Engine::Sqlite && arguments.selection.is_standard() && !sweep.is_interrupted() {
+        let begun = Instant::now();
+        let first = arguments.selection.first_seed.to_string();
+        match postgres::sweep(&first, arguments.selection.jobs()) {
+            Ok(scenarios) => report.scenarios.extend(scenarios),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+        report.elapsed_ms += milliseconds(begun.elapsed());
+    }
     say(&match arguments.format {
         Format::Human => terminal::render(&report, width()),
         Format::Json => json::write(&report),
