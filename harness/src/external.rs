@@ -49,6 +49,7 @@ impl Ledgers {
 pub struct External {
     gate: Gate,
     provider: Arc<str>,
+    refusal: Option<Arc<str>>,
 }
 
 /// Why a call to a third party gave no usable answer.
@@ -70,7 +71,16 @@ impl External {
         External {
             gate,
             provider: provider.into(),
+            refusal: None,
         }
+    }
+
+    /// The third party may refuse what its business logic would book, for this reason: a card that
+    /// the bank declines today, say. A fault of the plan decides when, and the key stays refused.
+    #[must_use]
+    pub fn may_refuse(mut self, reason: &str) -> Self {
+        self.refusal = Some(reason.into());
+        self
     }
 
     /// Calls the third party. `decide` is its own business logic: it sees the request and either
@@ -105,25 +115,41 @@ impl External {
             self.gate.leave(&injection).await;
             return Err(ExternalError::Unavailable);
         }
+        let strike = injection.strikes().next();
+        let refusal = match strike {
+            Some((_, ExternalFault::RefusedUnheard)) => self.refusal.as_deref(),
+            _ => None,
+        };
+        let decide = |request: &Value| match refusal {
+            Some(reason) => Err(reason.to_owned()),
+            None => decide(request),
+        };
         let (outcome, answer) = self.book(idempotency_key, &request, decide);
-        let lost = injection
-            .strikes()
-            .next()
-            .map(|(fault, strike)| match strike {
-                ExternalFault::AnswerLost => (fault, strike.to_string()),
-            });
-        let heard = if lost.is_some() {
-            Heard::No
-        } else {
-            Heard::Yes
+        let held_up = strike.and_then(|(fault, strike)| {
+            let wait = match strike {
+                ExternalFault::AnswerLost => TIMEOUT,
+                ExternalFault::AnswerLate { delay_ms } => Duration::from_millis(*delay_ms),
+                // A key that was booked before is not refused now.
+                ExternalFault::RefusedUnheard if outcome != ExternalOutcome::Refused => {
+                    return None;
+                }
+                ExternalFault::RefusedUnheard => refusal.map(|_| TIMEOUT)?,
+            };
+            Some((fault, strike.to_string(), wait.min(TIMEOUT)))
+        });
+        let heard = match &held_up {
+            Some((_, _, wait)) if *wait == TIMEOUT => Heard::No,
+            _ => Heard::Yes,
         };
         self.record(idempotency_key, request, outcome, heard);
         self.gate.leave(&injection).await;
-        if let Some((fault, text)) = lost {
+        if let Some((fault, text, wait)) = held_up {
             self.gate.bit(fault, format!("{text} ({})", self.provider));
-            tokio::time::sleep(TIMEOUT).await;
+            tokio::time::sleep(wait).await;
             self.gate.open().await;
-            return Err(ExternalError::TimedOut);
+            if heard == Heard::No {
+                return Err(ExternalError::TimedOut);
+            }
         }
         answer.map_err(ExternalError::Refused)
     }

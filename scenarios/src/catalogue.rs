@@ -259,8 +259,13 @@ pub const CATALOGUE: &[Scenario] = &[
     },
     Scenario {
         name: "third-parties",
-        promise: "a card processor or mail service that is away or does not answer is asked again, and books once",
-        faults: &[FaultKind::ExternalOutage, FaultKind::ExternalAnswerLost],
+        promise: "a card processor or mail service that is away, late or silent is asked again, and books once",
+        faults: &[
+            FaultKind::ExternalOutage,
+            FaultKind::ExternalAnswerLost,
+            FaultKind::ExternalAnswerLate,
+            FaultKind::ExternalRefusal,
+        ],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],

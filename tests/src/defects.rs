@@ -35,6 +35,8 @@ mod retry_burn;
 mod rewired;
 mod swallow_parking_error;
 mod swallow_publish_error;
+mod timeout_taken_for_decline;
+mod timeout_taken_for_payment;
 mod two_relays_skip_locked;
 mod zombie_consumer;
 
@@ -45,7 +47,7 @@ use scenarios::deploy::Deployable;
 use scenarios::{Deployment, deploy};
 use stormglass::System;
 use stormglass::checker::{DlqRouting, EffectOnce};
-use stormglass::plan::FaultKind;
+use stormglass::plan::{Budget, FaultKind, Load};
 
 use ack_before_commit::AckBeforeCommit;
 use answer_before_commit::AnswerBeforeCommit;
@@ -77,6 +79,8 @@ use random_partition_key::ByEventId;
 use retry_burn::RetryBurn;
 use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
+use timeout_taken_for_decline::TimeoutTakenForDecline;
+use timeout_taken_for_payment::TimeoutTakenForPayment;
 use two_relays_skip_locked::TwoRelaysSkipLocked;
 use zombie_consumer::ZombieConsumer;
 
@@ -333,12 +337,23 @@ pub const DEFECTS: &[Defect] = &[
     },
     Defect {
         id: "oversell",
-        exposed_by: &[FaultKind::BrokerOutage, FaultKind::CapacityLimit],
+        exposed_by: &[FaultKind::Slow],
         breaks: "money-and-stock",
         plant: |name| {
+            // A crowd, and few faults: what matters is who is slow while somebody else sells.
             judged(Deployment::new(name).processes(Oversell))
                 .instances("inventory", 2..=2)
                 .strike(&["inventory"])
+                .load(Load {
+                    operations_min: 20,
+                    operations_max: 26,
+                    over_ms: 2_000,
+                })
+                .budget(Budget {
+                    faults_max: 3,
+                    over_ms: 2_500,
+                    duration_ms_max: 3_000,
+                })
         },
     },
     Defect {
@@ -366,5 +381,17 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::CapacityLimit, FaultKind::BrokerOutage],
         breaks: "entity-order",
         plant: |name| judged(Deployment::new(name).hand_off(PoisonRowSkipped::default())),
+    },
+    Defect {
+        id: "timeout-taken-for-decline",
+        exposed_by: &[FaultKind::ExternalAnswerLate, FaultKind::ExternalAnswerLost],
+        breaks: "money-and-stock",
+        plant: |name| judged(Deployment::new(name).processes(TimeoutTakenForDecline)),
+    },
+    Defect {
+        id: "timeout-taken-for-payment",
+        exposed_by: &[FaultKind::ExternalRefusal],
+        breaks: "mail-and-charge",
+        plant: |name| judged(Deployment::new(name).processes(TimeoutTakenForPayment)),
     },
 ];

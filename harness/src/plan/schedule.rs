@@ -62,6 +62,8 @@ kinds! {
     CommitAnswerLost "commit answer lost" 2;
     ExternalOutage "external outage" 1;
     ExternalAnswerLost "external answer lost" 1;
+    ExternalAnswerLate "external answer late" 1;
+    ExternalRefusal "external refusal unheard" 1;
 }
 
 /// The budget of a schedule.
@@ -177,6 +179,9 @@ fn one(kind: FaultKind, targets: &Targets, budget: &Budget) -> Option<BoxedStrat
         FaultKind::CommitLost => aiming.strike(Just(CommitFault::Lost)),
         FaultKind::CommitAnswerLost => aiming.strike(Just(CommitFault::AnswerLost)),
         FaultKind::ExternalAnswerLost => aiming.strike(Just(ExternalFault::AnswerLost)),
+        FaultKind::ExternalAnswerLate => aiming
+            .strike((100..=5_000_u64).prop_map(|delay_ms| ExternalFault::AnswerLate { delay_ms })),
+        FaultKind::ExternalRefusal => aiming.strike(Just(ExternalFault::RefusedUnheard)),
     }
 }
 

@@ -78,6 +78,15 @@ pub enum CommitFault {
 pub enum ExternalFault {
     /// The third party books the call, and the caller never hears of it.
     AnswerLost,
+    /// The third party books the call, and its answer takes so much longer: it is in vain where the
+    /// caller has given up by then.
+    AnswerLate {
+        /// How much longer.
+        delay_ms: u64,
+    },
+    /// The third party refuses the call, and the caller does not hear of that until it asks again.
+    /// Only a third party that [may refuse](crate::External::may_refuse) does so.
+    RefusedUnheard,
 }
 
 /// The faults of one kind of call.
@@ -227,6 +236,16 @@ impl ExternalFault {
                 FaultKind::ExternalAnswerLost,
                 0,
                 "external answer lost".to_owned(),
+            ),
+            ExternalFault::AnswerLate { delay_ms: ms } => (
+                FaultKind::ExternalAnswerLate,
+                *ms,
+                format!("external answer late, {ms} ms longer"),
+            ),
+            ExternalFault::RefusedUnheard => (
+                FaultKind::ExternalRefusal,
+                0,
+                "external refusal unheard".to_owned(),
             ),
         }
     }

@@ -36,8 +36,9 @@ impl CardProcessor for SimulatedCardProcessor {
             Some(card) if card.starts_with(DECLINED) => Err("insufficient funds".to_owned()),
             _ => Ok(Value::Null),
         };
-        match self
-            .0
+        // A refund is never declined.
+        let bank = self.0.clone().may_refuse("declined by the bank");
+        match bank
             .call(idempotency_key, entry("charge", &charge), decide)
             .await
         {

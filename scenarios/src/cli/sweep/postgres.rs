@@ -47,7 +47,11 @@ fn on(cluster: &Cluster, first_seed: &str, jobs: usize) -> Result<Vec<ScenarioRe
         .output()
         .map_err(|error| failed(error.to_string()))?;
     // It has said on stderr what went wrong.
-    if output.status.code().is_none_or(|code| code == 2 || code == 3) {
+    if output
+        .status
+        .code()
+        .is_none_or(|code| code == 2 || code == 3)
+    {
         return Err(failed("the other process failed".to_owned()));
     }
     let text = String::from_utf8_lossy(&output.stdout);

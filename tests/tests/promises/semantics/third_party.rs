@@ -73,3 +73,67 @@ fn an_unreachable_third_party_books_nothing() {
     assert_eq!(seen.said("debtor"), ["not reachable", "answer 2"]);
     assert_eq!(seen.run.bitten, [0]);
 }
+
+/// Asks a bank that may refuse.
+async fn doubtful_debtor(host: Host) -> Result<(), String> {
+    if host.incarnation() > 1 {
+        return idle().await;
+    }
+    let bank = host.external("bank").may_refuse("no more credit");
+    for _ in 0..3 {
+        let asked = bank.call("invoice-7", json!({ "cents": 100 }), |_| Ok(json!("paid")));
+        match asked.await {
+            Ok(answer) => tracing::info!("{answer}"),
+            Err(error) => tracing::info!("{error}"),
+        }
+    }
+    idle().await
+}
+
+fn doubt() -> Stage {
+    Stage::new().with(|system| system.host("debtor", doubtful_debtor))
+}
+
+#[test]
+fn an_answer_that_is_late_comes_all_the_same_if_somebody_still_waits() {
+    for (delay_ms, said, heard) in [(700, "answer 1", true), (1_500, "no answer in time", false)] {
+        let late = ExternalFault::AnswerLate { delay_ms };
+        let seen = debt().strike("debtor", 1, late).run();
+        let at = seen.said_at("debtor", said).as_millis();
+        assert!(at >= u128::from(delay_ms.min(1_000)), "{}", seen.text());
+        assert_eq!(ledger(&seen)[0], (ExternalOutcome::Booked, heard));
+        assert_eq!(seen.said("debtor").last(), Some(&"answer 1"));
+        assert_eq!(seen.run.bitten, [0]);
+    }
+}
+
+#[test]
+fn a_refusal_is_heard_by_whoever_asks_again() {
+    let seen = doubt()
+        .strike("debtor", 1, ExternalFault::RefusedUnheard)
+        .run();
+    let refused = "refused: no more credit";
+    assert_eq!(seen.said("debtor"), ["no answer in time", refused, refused]);
+    let expected = [
+        (ExternalOutcome::Refused, false),
+        (ExternalOutcome::Repeated, true),
+        (ExternalOutcome::Repeated, true),
+    ];
+    assert_eq!(ledger(&seen), expected, "{}", seen.text());
+    assert_eq!(seen.run.bitten, [0]);
+}
+
+#[test]
+fn neither_what_is_booked_nor_who_never_refuses_is_refused() {
+    let booked = doubt()
+        .strike("debtor", 2, ExternalFault::RefusedUnheard)
+        .run();
+    assert_eq!(booked.said("debtor"), ["\"paid\""; 3]);
+    assert!(booked.run.bitten.is_empty(), "{}", booked.text());
+
+    let never = debt()
+        .strike("debtor", 1, ExternalFault::RefusedUnheard)
+        .run();
+    assert_eq!(never.said("debtor"), ["answer 1"]);
+    assert!(never.run.bitten.is_empty(), "{}", never.text());
+}

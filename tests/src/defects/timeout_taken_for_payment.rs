@@ -1,0 +1,31 @@
+//! `timeout-taken-for-payment`: a card processor that does not answer in time is taken to have charged.
+
+use reference_system::ports::card_processor::{
+    CardProcessor, CardProcessorError, Charge, ChargeOutcome,
+};
+use scenarios::deploy::{Processes, SimulatedCardProcessor};
+use stormglass::Host;
+
+/// Trusts that a charge which was asked for will be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeoutTakenForPayment;
+
+impl Processes for TimeoutTakenForPayment {
+    fn card_processor(&self, host: &Host) -> impl CardProcessor {
+        Trusting(SimulatedCardProcessor::of(host))
+    }
+}
+
+#[derive(Clone)]
+struct Trusting(SimulatedCardProcessor);
+
+impl CardProcessor for Trusting {
+    async fn charge(&self, key: &str, charge: Charge) -> Result<ChargeOutcome, CardProcessorError> {
+        let answer = self.0.charge(key, charge).await;
+        Ok(answer.unwrap_or(ChargeOutcome::Captured))
+    }
+
+    async fn refund(&self, key: &str, charge: Charge) -> Result<(), CardProcessorError> {
+        self.0.refund(key, charge).await
+    }
+}
