@@ -108,6 +108,8 @@ pub struct Generator {
     pub load: Load,
     /// The kinds of fault that are allowed.
     pub faults: Vec<FaultKind>,
+    /// The kinds of fault that every plan has some of, beside what it draws.
+    pub certain: Vec<FaultKind>,
     /// What there is to be struck.
     pub targets: Targets,
     /// How many faults.
@@ -125,12 +127,16 @@ impl Generator {
         let workload = workload::workload(&self.load, (self.operation)());
         let swarm = draw(seed, "swarm", &swarm::swarm(&self.faults));
         let targets = self.targets.within(&self.services, &instances);
-        let schedule = schedule::schedule(&swarm, &targets, &self.budget);
+        let drawn = schedule::schedule(&swarm, &targets, &self.budget);
+        let certain = schedule::certain(&self.certain, &targets, &self.budget);
+        let mut schedule = draw(seed, "faults", &drawn);
+        schedule.extend(draw(seed, "certain", &certain));
+        schedule.sort_by_key(|fault| fault.at_ms);
         Plan {
             seed,
             instances,
             workload: draw(seed, "workload", &workload),
-            schedule: draw(seed, "faults", &schedule),
+            schedule,
         }
     }
 
@@ -178,12 +184,26 @@ mod tests {
             services: Services::from([("billing".to_owned(), 1..=3)]),
             load: Load::default(),
             faults: faults.to_vec(),
+            certain: Vec::new(),
             targets: Targets {
                 hosts: vec!["billing".into(), "billing-2".into(), "billing-3".into()],
                 calls: vec![("billing-3".into(), Call::Publish)],
                 ..Targets::default()
             },
             budget: Budget::default(),
+        }
+    }
+
+    #[test]
+    fn every_plan_has_some_of_the_kinds_that_are_certain() {
+        let mut generator = generator(&[FaultKind::Pause]);
+        generator.certain = vec![FaultKind::LoseAck];
+        for seed in (0..20).map(Seed) {
+            let plan = generator.plan(seed);
+            let lost = plan.schedule.iter();
+            let lost = lost.filter(|fault| fault.kind() == FaultKind::LoseAck);
+            assert_eq!(lost.count(), schedule::CERTAIN, "{plan}");
+            assert!(plan.schedule.is_sorted_by_key(|fault| fault.at_ms));
         }
     }
 

@@ -88,6 +88,7 @@ pub struct System {
     operation: OperationStrategy,
     properties: Vec<Arc<dyn Property>>,
     faults: Option<Vec<FaultKind>>,
+    certain: Vec<FaultKind>,
     load: Load,
     budget: Budget,
     attempts_max: u32,
@@ -124,6 +125,7 @@ impl System {
             operation: Arc::new(|| Just(Value::Null).boxed()),
             properties: vec![Arc::new(Operations)],
             faults: None,
+            certain: Vec::new(),
             load: Load::default(),
             budget: Budget::default(),
             attempts_max: 5,
@@ -293,6 +295,14 @@ impl System {
         self
     }
 
+    /// Every plan has three faults of each of these kinds, beside what it draws: without them some
+    /// property has nothing to judge. Kinds that plans may not have at all are left out.
+    #[must_use]
+    pub fn provoke(mut self, kinds: &[FaultKind]) -> Self {
+        self.certain = kinds.to_vec();
+        self
+    }
+
     /// Only these services are struck by faults, with all their instances; a link is struck if one
     /// of its ends is. The broker and third parties are struck as before. All services unless set.
     #[must_use]
@@ -359,6 +369,12 @@ impl System {
         });
         kinds.retain(|kind| self.profile.knows(*kind));
         kinds
+    }
+
+    fn certain_kinds(&self) -> Vec<FaultKind> {
+        let allowed = self.fault_kinds();
+        let certain = self.certain.iter().copied();
+        certain.filter(|kind| allowed.contains(kind)).collect()
     }
 
     /// The topics that are declared, and those of dead letters that are not.
@@ -441,6 +457,7 @@ impl System {
             operation: self.operation.clone(),
             services: self.services.clone(),
             load: self.load.clone(),
+            certain: self.certain_kinds(),
             faults: self.fault_kinds(),
             targets: Targets::default(),
             budget: self.budget.clone(),

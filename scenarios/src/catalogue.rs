@@ -29,6 +29,8 @@ pub struct Scenario {
     pub promise: &'static str,
     /// The kinds of fault that its plans may have.
     pub faults: &'static [FaultKind],
+    /// The kinds of fault that every plan has, so that most seeds put its properties to the test.
+    pub certain: &'static [FaultKind],
     /// What it judges beside the properties that every scenario judges.
     pub beside: &'static [Beside],
     /// The broker that is modelled.
@@ -76,7 +78,8 @@ impl Scenario {
     pub fn system(&self) -> System {
         let system = under_test(deploy(Deployment::new(self.name)))
             .broker(self.broker.profile())
-            .faults(self.faults);
+            .faults(self.faults)
+            .provoke(self.certain);
         let system = match self.clients {
             Clients::Customers => system,
             Clients::CustomersAndOperators => {
@@ -153,6 +156,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "calm",
         promise: "without any fault every order comes to its end",
         faults: &[],
+        certain: &[],
         beside: &[],
         broker: Model::Kafka,
         struck: &[],
@@ -167,6 +171,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::Rebalance,
             FaultKind::DelaySettle,
         ],
+        certain: &[FaultKind::Duplicate],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
@@ -180,6 +185,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::LoseAck,
             FaultKind::DelaySettle,
         ],
+        certain: &[FaultKind::Duplicate],
         beside: &[Beside::EffectOnce],
         broker: Model::JetStream,
         struck: &[],
@@ -193,6 +199,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::Latency,
             FaultKind::DelaySettle,
         ],
+        certain: &[],
         beside: &[],
         broker: Model::Kafka,
         struck: &[],
@@ -206,6 +213,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::CapacityLimit,
             FaultKind::LoseAck,
         ],
+        certain: &[FaultKind::LoseAck],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
@@ -215,6 +223,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "consumer-crashes",
         promise: "a service that dies at any step goes on where it was",
         faults: &[FaultKind::Crash, FaultKind::Pause],
+        certain: &[FaultKind::Crash],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &["order", "inventory", "payment", "shipping", "notification"],
@@ -224,6 +233,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "relay-crashes",
         promise: "a relay that dies at any step loses no event",
         faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::LoseAck],
+        certain: &[FaultKind::LoseAck],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &["relay"],
@@ -237,6 +247,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::OneWayPartition,
             FaultKind::Latency,
         ],
+        certain: &[],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
@@ -252,6 +263,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::CommitLost,
             FaultKind::CommitAnswerLost,
         ],
+        certain: &[FaultKind::CommitAnswerLost],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
@@ -266,6 +278,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::ExternalAnswerLate,
             FaultKind::ExternalRefusal,
         ],
+        certain: &[FaultKind::ExternalAnswerLost],
         beside: &[Beside::EffectOnce],
         broker: Model::Kafka,
         struck: &[],
@@ -279,6 +292,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::Duplicate,
             FaultKind::StatementError,
         ],
+        certain: &[FaultKind::Poison],
         beside: &[Beside::DlqRouting],
         broker: Model::Kafka,
         struck: &[],
@@ -293,6 +307,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::Crash,
             FaultKind::CommitAnswerLost,
         ],
+        certain: &[FaultKind::Poison, FaultKind::LoseAck],
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::Kafka,
         struck: &[],
@@ -302,6 +317,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "crashes-jetstream",
         promise: "a service that dies or stands still while its lease runs out goes on where it was",
         faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::DelaySettle],
+        certain: &[FaultKind::Crash, FaultKind::Pause],
         beside: &[Beside::EffectOnce],
         broker: Model::JetStream,
         struck: &[],
@@ -311,6 +327,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "everything",
         promise: "all of it at once",
         faults: FaultKind::ALL,
+        certain: &[FaultKind::Poison, FaultKind::Duplicate],
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::Kafka,
         struck: &[],
@@ -320,6 +337,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "everything-jetstream",
         promise: "all of it at once, where each message has its own lease",
         faults: FaultKind::ALL,
+        certain: &[FaultKind::Poison, FaultKind::Duplicate],
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::JetStream,
         struck: &[],

@@ -111,6 +111,25 @@ pub(super) fn schedule(
     .boxed()
 }
 
+/// How many faults of each certain kind a plan has.
+pub(super) const CERTAIN: usize = 3;
+
+/// Faults of each of these kinds, as far as the system offers them a target.
+pub(super) fn certain(
+    kinds: &[FaultKind],
+    targets: &Targets,
+    budget: &Budget,
+) -> BoxedStrategy<Vec<Fault>> {
+    let of_each = kinds
+        .iter()
+        .filter_map(|&kind| one(kind, targets, budget))
+        .map(|fault| prop::collection::vec(fault, CERTAIN));
+    of_each
+        .collect::<Vec<_>>()
+        .prop_map(|faults| faults.concat())
+        .boxed()
+}
+
 /// A strategy for one fault of `kind`, or `None` where the system offers it no target.
 fn one(kind: FaultKind, targets: &Targets, budget: &Budget) -> Option<BoxedStrategy<Fault>> {
     let aiming = Aiming {

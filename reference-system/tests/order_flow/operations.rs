@@ -1,0 +1,173 @@
+//! What operators rely on: replays, several relays, and what is forgotten in time.
+
+use std::time::Duration;
+
+use reference_system::correlation::Correlation;
+use reference_system::event::Event;
+use reference_system::order::{OrderDesk, Orders, Readdress};
+use reference_system::ports::broker::{Broker, InProcessBroker, Message};
+use reference_system::ports::identifiers::UuidV7;
+use reference_system::replay::{Origin, Replayed, replay};
+use reference_system::retention::{Retention, purge};
+use reference_system::{Dependencies, Settings, inventory, order, relay};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use super::system::{Patience, database, event, execute, fast, rows, spawn, stock};
+use super::{placed, placed_orders};
+
+#[tokio::test]
+async fn what_is_replayed_takes_effect_once_and_in_its_order() {
+    let (orders, stocks) = (
+        database(order::schema).await,
+        database(inventory::schema).await,
+    );
+    inventory::restock(&stocks, &UuidV7, "tea", 10)
+        .await
+        .unwrap();
+    let broker = InProcessBroker::new();
+    let desk = OrderDesk::new(Dependencies::new(orders.clone(), broker.clone(), UuidV7));
+    let ids = placed_orders(&desk, 1).await;
+    // The first copy is damaged on its way, and the relay takes it for sent.
+    let headers = rows(&orders, "SELECT headers FROM outbox").await;
+    let damaged = Message {
+        topic: "orders".to_owned(),
+        key: ids[0].clone(),
+        headers: serde_json::from_str(&headers[0][0]).unwrap(),
+        payload: b"{ not json".to_vec(),
+    };
+    execute(&orders, "UPDATE outbox SET sent = 1").await;
+    broker.publish(damaged).await.unwrap();
+    let dependencies = Dependencies::new(stocks.clone(), broker.clone(), UuidV7);
+    spawn(inventory::consumer(dependencies.with_settings(fast())));
+    spawn(relay::run(
+        "relay",
+        vec![orders.clone()],
+        broker.clone(),
+        fast(),
+    ));
+    let parked = async || rows(&stocks, "SELECT event_id FROM parked").await.len();
+    Patience::until("the order is parked", async || parked().await == 1).await;
+    let chain = Correlation::at_ingress(None, &UuidV7);
+    desk.cancel(&ids[0], chain).await.unwrap();
+    Patience::until("so is what follows", async || parked().await == 2).await;
+
+    let origins = [Origin {
+        topic: "orders",
+        database: orders.clone(),
+    }];
+    let replayed = replay("inventory", &stocks, &origins).await.unwrap();
+    assert_eq!(replayed, Replayed { events: 2, left: 0 });
+    Patience::until("nothing is parked", async || parked().await == 0).await;
+    let journal = "SELECT effect FROM journal WHERE cause_id IS NOT NULL ORDER BY position";
+    let effects = [["stock reserved"], ["stock released"]];
+    assert_eq!(rows(&stocks, journal).await, effects);
+    assert_eq!(stock(&stocks, "tea").await, (10, 0, 0));
+    let again = replay("inventory", &stocks, &origins).await.unwrap();
+    assert_eq!(again, Replayed::default());
+    assert_eq!(rows(&stocks, journal).await, effects);
+}
+
+#[tokio::test]
+async fn several_relays_publish_each_row_once_and_in_the_order_of_its_key() {
+    let database = database(order::schema).await;
+    let broker = InProcessBroker::new();
+    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone(), UuidV7));
+    for name in ["relay", "relay-2", "relay-3"] {
+        spawn(relay::run(
+            name,
+            vec![database.clone()],
+            broker.clone(),
+            fast(),
+        ));
+    }
+    let ids = placed_orders(&desk, 5).await;
+    for version in 1..=3 {
+        for id in &ids {
+            let change = Readdress {
+                address: format!("Mill Lane {version}"),
+                version,
+                idempotency_key: None,
+            };
+            let chain = Correlation::at_ingress(None, &UuidV7);
+            desk.readdress(id, change, chain).await.unwrap();
+        }
+    }
+    let unsent = "SELECT event_id FROM outbox WHERE sent = 0";
+    Patience::until("all are sent", async || {
+        rows(&database, unsent).await.is_empty()
+    })
+    .await;
+    let published = broker.published("orders");
+    assert_eq!(published.len(), 20);
+    for id in &ids {
+        let own = published.iter().filter(|message| message.key == *id);
+        let own: Vec<String> = own
+            .map(|message| Event::decode(message).unwrap().id.to_string())
+            .collect();
+        let rows = rows(
+            &database,
+            "SELECT partition_key, event_id FROM outbox ORDER BY position",
+        );
+        let rows = rows.await.into_iter().filter(|row| row[0] == *id);
+        assert_eq!(own, rows.map(|row| row[1].clone()).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn what_is_old_is_forgotten_and_what_could_be_an_old_copy_is_parked() {
+    let stocks = database(inventory::schema).await;
+    inventory::restock(&stocks, &UuidV7, "tea", 10)
+        .await
+        .unwrap();
+    let broker = InProcessBroker::new();
+    let settings = Settings {
+        retention: Retention {
+            handled: Duration::from_secs(60),
+            ..Retention::default()
+        },
+        ..fast()
+    };
+    let dependencies = Dependencies::new(stocks.clone(), broker.clone(), UuidV7);
+    spawn(inventory::consumer(dependencies.with_settings(settings)));
+    let young = event("order-1", placed());
+    let old = Event {
+        id: Uuid::new_v7(Timestamp::from_unix(NoContext, 1_000_000_000, 0)),
+        ..event("order-2", placed())
+    };
+    for event in [&young, &old] {
+        let message = event.encode(event.entity.clone());
+        broker.publish(message).await.unwrap();
+    }
+    let reserved = async || stock(&stocks, "tea").await == (8, 2, 0);
+    Patience::until("the young one is reserved", reserved).await;
+    let parked = "SELECT entity, error FROM parked";
+    Patience::until("the old one is parked", async || {
+        !rows(&stocks, parked).await.is_empty()
+    })
+    .await;
+    let parked = rows(&stocks, parked).await;
+    assert_eq!(parked[0][0], "order-2");
+    assert!(parked[0][1].contains("older than the deduplication window"));
+
+    let known = async || {
+        rows(&stocks, "SELECT event_id FROM processed_events")
+            .await
+            .len()
+    };
+    purge(&stocks, &settings.retention).await.unwrap();
+    assert_eq!(known().await, 1, "it is younger than the window");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let nothing = Retention {
+        sent: Duration::ZERO,
+        handled: Duration::ZERO,
+        ..settings.retention
+    };
+    execute(&stocks, "UPDATE outbox SET sent = 1, sent_at_ms = 0").await;
+    purge(&stocks, &nothing).await.unwrap();
+    assert_eq!(known().await, 0);
+    assert!(
+        rows(&stocks, "SELECT event_id FROM outbox")
+            .await
+            .is_empty()
+    );
+}
