@@ -9,15 +9,19 @@ mod convergence;
 mod dlq_routing;
 mod effect_once;
 mod entity_order;
+mod lane;
 mod log;
+mod marks;
 mod no_ghost_event;
 mod no_lost_event;
+mod only_poison_parked;
 mod operations;
 mod placements;
 mod story;
 #[cfg(test)]
 mod test_history;
 mod trail;
+mod trouble;
 
 use std::fmt;
 
@@ -31,6 +35,7 @@ pub use entity_order::EntityOrder;
 pub use log::Log;
 pub use no_ghost_event::NoGhostEvent;
 pub use no_lost_event::NoLostEvent;
+pub use only_poison_parked::OnlyPoisonParked;
 pub(crate) use operations::OPERATIONS;
 pub use operations::Operations;
 

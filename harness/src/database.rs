@@ -217,9 +217,10 @@ impl Databases {
         if gate.world().recording() != Recording::On {
             return;
         }
-        gate.record(What::Committed {
+        let committed = gate.append(What::Committed {
             database: name.clone(),
         });
+        let Some(commit) = committed else { return };
         let mut observers = lock(&self.observers);
         let Some(observer) = observers.get_mut(name) else {
             return;
@@ -235,6 +236,7 @@ impl Databases {
             for fact in facts {
                 gate.record(What::Observed {
                     database: name.clone(),
+                    commit,
                     fact,
                 });
             }

@@ -23,6 +23,7 @@ pub use event::{
 pub use narrative::short;
 pub use operations::{Asked, Told};
 
+use crate::attempts::Attempts;
 use crate::broker::Profile;
 use crate::message::{Message, Position};
 
@@ -39,8 +40,24 @@ pub struct Description {
     pub topics: BTreeMap<String, u32>,
     /// Consumer groups, by name.
     pub groups: BTreeMap<String, GroupDescription>,
-    /// After how many failed attempts a poison message has to be parked.
-    pub attempts_max: u32,
+    /// How many attempts a poison message is given before it is parked, where its group does not say.
+    pub attempts: Attempts,
+    /// Whether a probe shows the state that events announce.
+    #[serde(default)]
+    pub is_announced: bool,
+}
+
+impl Default for Description {
+    /// An empty system on Kafka.
+    fn default() -> Self {
+        Description {
+            profile: Profile::kafka(),
+            topics: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            attempts: Attempts::default(),
+            is_announced: false,
+        }
+    }
 }
 
 /// One consumer group of the system.
@@ -52,6 +69,12 @@ pub struct GroupDescription {
     pub event_types: Vec<String>,
     /// The topic that its poison messages are parked in.
     pub dead_letters: Option<String>,
+    /// How many attempts it gives a poison message, if it has a number of its own.
+    #[serde(default)]
+    pub attempts: Option<Attempts>,
+    /// Whether its events are snapshots, of which the newest makes the older ones superfluous.
+    #[serde(default)]
+    pub is_superseding: bool,
     /// Whether a probe shows its effects.
     #[serde(default)]
     pub is_probed: bool,

@@ -67,6 +67,7 @@
 //! that use `sqlx::Any` to PostgreSQL.
 
 pub mod artefact;
+mod attempts;
 pub mod audit;
 pub mod broker;
 pub mod check;
@@ -86,6 +87,7 @@ pub mod simulation;
 mod stopwatch;
 mod system;
 
+pub use attempts::Attempts;
 pub use broker::{Broker, BrokerError, Delivery, Profile, PublishError, Subscription};
 pub use external::{External, ExternalError};
 pub use message::{CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Message, POISON, Position};

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::attempts::Attempts;
 use crate::broker::Profile;
 use crate::checker::{Operations, Property, Verdict};
 use crate::database::{Database, Probe};
@@ -71,6 +72,23 @@ impl Group {
         self.description.dead_letters = Some(topic.to_owned());
         self
     }
+
+    /// How many attempts the group gives a poison message before it is parked, where that is not the
+    /// number of [`System::attempts`].
+    #[must_use]
+    pub fn attempts(mut self, attempts: Attempts) -> Self {
+        self.description.attempts = Some(attempts);
+        self
+    }
+
+    /// Events are snapshots of their entity: one that was not applied is superseded, and not lost,
+    /// once the group has applied another of the same entity. Nothing is promised about the order of
+    /// the snapshots' versions, which the harness does not see.
+    #[must_use]
+    pub fn superseding(mut self) -> Self {
+        self.description.is_superseding = true;
+        self
+    }
 }
 
 /// A system under test. Cheap to clone.
@@ -91,7 +109,7 @@ pub struct System {
     certain: Vec<FaultKind>,
     load: Load,
     budget: Budget,
-    attempts_max: u32,
+    attempts: Attempts,
     struck: Option<Vec<String>>,
     /// What the builder's methods were given that cannot be meant.
     mistakes: Vec<String>,
@@ -128,7 +146,7 @@ impl System {
             certain: Vec::new(),
             load: Load::default(),
             budget: Budget::default(),
-            attempts_max: 5,
+            attempts: Attempts::default(),
             struck: None,
             mistakes: Vec::new(),
             background: BTreeSet::new(),
@@ -170,10 +188,11 @@ impl System {
         self
     }
 
-    /// After how many failed attempts a poison message has to be parked. Five unless set.
+    /// How many attempts a poison message is given before it is parked, by every group that does not
+    /// say otherwise. Exactly five unless set.
     #[must_use]
-    pub fn attempts_max(mut self, attempts: u32) -> Self {
-        self.attempts_max = attempts;
+    pub fn attempts(mut self, attempts: Attempts) -> Self {
+        self.attempts = attempts;
         self
     }
 
@@ -392,7 +411,8 @@ impl System {
 
     /// What the history says about the system.
     pub(crate) fn description(&self) -> Description {
-        let probes = self.databases.iter().flat_map(|database| &database.probes);
+        let databases = self.databases.iter();
+        let probes = databases.clone().flat_map(|database| &database.probes);
         let probed: BTreeSet<&str> = probes.filter_map(Probe::shows).collect();
         let mut groups = self.groups.clone();
         for (name, group) in &mut groups {
@@ -402,7 +422,8 @@ impl System {
             profile: self.profile.clone(),
             topics: self.all_topics(),
             groups,
-            attempts_max: self.attempts_max,
+            attempts: self.attempts,
+            is_announced: databases.flat_map(|own| &own.probes).any(Probe::announces),
         }
     }
 

@@ -35,7 +35,7 @@ use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
 use reference_system::{Dependencies, Environment, Settings, gateway};
 use stormglass::database::OpenError;
-use stormglass::{Group, Host, System};
+use stormglass::{Attempts, Group, Host, System};
 
 pub use broker::SimulatedBroker;
 pub use card_processor::{CARD_PROCESSOR, SimulatedCardProcessor};
@@ -314,8 +314,8 @@ where
 
 /// The deployed system, on a Kafka-like broker, with neither operations nor properties.
 pub fn deploy(deployment: impl Deployable) -> System {
-    let attempts = deployment.service_settings().attempts_max;
-    let mut system = System::new(deployment.name()).attempts_max(attempts);
+    let attempts = Attempts::Exactly(deployment.service_settings().attempts_max);
+    let mut system = System::new(deployment.name()).attempts(attempts);
     for topic in TOPICS {
         system = system.topic(topic, PARTITIONS);
     }

@@ -44,7 +44,7 @@ impl Shop {
             profile: Profile::kafka(),
             topics: BTreeMap::new(),
             groups: ["payment", "notification"].map(group).into(),
-            attempts_max: 5,
+            ..Description::default()
         };
         Shop {
             history: History::new(description),
@@ -64,6 +64,7 @@ impl Shop {
     pub(crate) fn observed(&mut self, database: &str, fact: Fact) -> u64 {
         self.happens(What::Observed {
             database: database.into(),
+            commit: 0,
             fact,
         })
     }

@@ -131,7 +131,7 @@ fn description(profile: Profile) -> Description {
             (GROUP.to_owned(), group.clone()),
             (ABSENT.to_owned(), group),
         ]),
-        attempts_max: 5,
+        ..Description::default()
     }
 }
 

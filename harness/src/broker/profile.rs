@@ -37,6 +37,14 @@ impl Profile {
         }
     }
 
+    /// Whether an acknowledgement settles everything in its partition up to its offset.
+    pub fn settles_cumulatively(&self) -> bool {
+        match self {
+            Profile::Kafka(_) => true,
+            Profile::JetStream(_) => false,
+        }
+    }
+
     /// `kafka` or `jetstream`.
     pub fn name(&self) -> &'static str {
         match self {

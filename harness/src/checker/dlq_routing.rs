@@ -1,31 +1,51 @@
 //! `dlq-routing`: what can never be handled is parked, whole and with its error, after the attempts
-//! that were agreed on; what can be handled is never parked.
+//! that were promised; what can be handled is never parked.
 //!
 //! An attempt is a delivery. Attempts that a consumer makes on its own within one delivery are not
 //! seen. Groups that name no dead letter topic are not judged, nor are messages without an event
 //! id, because nothing ties a parked one to its original.
+//!
+//! Reading order: `case` is one poison event at one group, `blocks` says what a parked event holds up;
+//! every other file is one rule.
 
-mod handling;
-mod routing;
+mod attempts;
+mod blocks;
+mod case;
+mod dropped;
+pub(super) mod healthy;
+mod parked_again;
 #[cfg(test)]
 mod tests;
-mod trouble;
+mod whole;
 
-use super::breach::judge;
-use super::trail::Trails;
+use self::blocks::Blocks;
+use self::case::Case;
+use super::breach::{Breach, judge};
+use super::trail::{Trail, Trails};
+use super::trouble::Troubles;
 use super::{Property, Verdict};
-use crate::history::{History, SettleOutcome, Settlement, What};
+use crate::history::History;
 use crate::message::{Message, POISON};
 
-/// A poison event is parked after exactly the agreed number of attempts, with its id, key, headers
-/// and payload and with the error; a healthy one is never parked; none is both parked and applied.
+/// A poison event is parked after the promised number of [attempts](crate::Attempts), with its id, key,
+/// headers and payload and with the error; a healthy one is never parked; none is both parked and
+/// applied.
 ///
 /// Poison are the events of which some copy carries [`POISON`], and those that the test declares
-/// poison. Two excuses are made. A delivery that its consumer did not settle itself (crash, lost
-/// lease, rebalance, refused settlement) uses up no attempt, nor does one that it gave back after
-/// something else had failed: a statement or a call meanwhile, or its last publication. And an event
-/// may be parked at once while an earlier one of its entity is parked and neither applied nor
-/// discarded, because otherwise it would overtake that one.
+/// poison. What uses up no attempt: a delivery that its consumer did not settle itself (crash, lost
+/// lease, rebalance, refused settlement); one that it gave back when something else had befallen its
+/// host meanwhile, or when its last publication had failed and none had been acknowledged since; and
+/// one that it gave back right after another message, without having done anything in between, as with
+/// the rest of a batch. An event may be parked at once while another event of its entity is parked and
+/// neither applied nor discarded, because otherwise it would overtake that one.
+///
+/// Parking may go through a table that a relay publishes: the event counts as parked from a commit
+/// on that its consumer made before it acknowledged, if a parked copy follows, or, whether one follows
+/// or not, where a [probe](crate::database::Probe::announced) shows the row with the dead letter topic
+/// as its topic.
+///
+/// Vacuous where no poison reached a group that parks; whether healthy events are parked in such a run
+/// is for [`OnlyPoisonParked`](super::OnlyPoisonParked) as well.
 #[derive(Clone, Copy, Debug)]
 pub struct DlqRouting {
     poison: fn(&Message) -> bool,
@@ -43,10 +63,6 @@ impl DlqRouting {
     pub fn poison_if(is_poison: fn(&Message) -> bool) -> Self {
         DlqRouting { poison: is_poison }
     }
-
-    fn is_poison(&self, message: &Message) -> bool {
-        message.payload == POISON || (self.poison)(message)
-    }
 }
 
 impl Property for DlqRouting {
@@ -55,41 +71,75 @@ impl Property for DlqRouting {
     }
 
     fn promise(&self) -> &str {
-        "a poison event is parked whole and with its error after exactly N attempts, a healthy one \
+        "a poison event is parked whole and with its error after the promised attempts, a healthy one \
          never"
     }
 
     fn check(&self, history: &History) -> Verdict {
         let trails = Trails::gather(history);
-        let routing = routing::Routing::new(&trails, |message| self.is_poison(message));
-        if let Some(broken) = judge(history, routing.breaches()) {
+        let scene = Scene::of(&trails, self.poison);
+        let cases = scene.cases();
+        let of_cases = cases.iter().flat_map(|case| {
+            let attempts = [attempts::too_many(case), attempts::too_few(case)];
+            let others = [parked_again::breach(case), dropped::breach(case)];
+            attempts.into_iter().chain(others).flatten()
+        });
+        let breaches = of_cases
+            .chain(healthy::breaches(&scene))
+            .chain(both_parked_and_applied(&trails))
+            .chain(whole::breaches(&scene));
+        if let Some(broken) = judge(history, breaches) {
             return broken;
         }
-        if routing.met_poison() || something_was_retried_or_parked(&trails) {
-            return Verdict::Holds;
+        if cases.is_empty() {
+            let reason = "no poison message was delivered to a group that has dead letters";
+            return Verdict::Vacuous(reason.to_owned());
         }
-        Verdict::Vacuous(
-            "no poison message was delivered, and nothing was retried or parked".to_owned(),
-        )
+        Verdict::Holds
     }
 }
 
-/// Whether a group that has a dead letter topic was ever tempted to use it.
-fn something_was_retried_or_parked(trails: &Trails<'_>) -> bool {
-    let groups = &trails.history.description.groups;
-    let tempted = |group: &str| {
-        groups
-            .get(group)
-            .is_some_and(|group| group.dead_letters.is_some())
-    };
-    trails.history.events.iter().any(|event| match &event.what {
-        What::Settled {
-            group,
-            settlement: Settlement::Retry,
-            outcome: SettleOutcome::Accepted,
-            ..
-        } => tempted(group),
-        What::Published { position, .. } => trails.is_dead_letters(&position.topic),
-        _ => false,
-    })
+/// What the rules look at.
+pub(super) struct Scene<'t, 'h> {
+    trails: &'t Trails<'h>,
+    pub(super) troubles: Troubles<'h>,
+    /// By trail, whether the event is poison.
+    poison: Vec<bool>,
+    blocks: Blocks<'h>,
+}
+
+impl<'t, 'h> Scene<'t, 'h> {
+    pub(super) fn of(trails: &'t Trails<'h>, declared: fn(&Message) -> bool) -> Self {
+        let is_poison = |message: &Message| message.payload == POISON || declared(message);
+        let poisoned =
+            |trail: &Trail<'h>| trail.published.iter().any(|copy| is_poison(copy.message));
+        Scene {
+            trails,
+            troubles: Troubles::of(trails.history),
+            poison: trails.trails.iter().map(poisoned).collect(),
+            blocks: Blocks::of(trails),
+        }
+    }
+
+    /// Every poison event at every group that wants it and has somewhere to park it.
+    fn cases(&self) -> Vec<Case<'_, 'h>> {
+        let poison = (0..self.poison.len()).filter(|&number| self.poison[number]);
+        poison
+            .flat_map(|number| {
+                let groups = self.trails.groups();
+                groups.filter_map(move |(group, _)| Case::of(self, number, group))
+            })
+            .collect()
+    }
+}
+
+/// Events that ended twice at one group, in ways that exclude each other.
+fn both_parked_and_applied<'h>(trails: &Trails<'h>) -> Vec<Breach<'h>> {
+    let breaches = trails.parkings().filter_map(|(trail, group)| {
+        let (parked, applied) = trail.parked_and_applied(group)?;
+        let summary = format!("{group} both parked and applied {}", trail.name());
+        let index = parked.max(applied);
+        Some(Breach::of(trail.event_id, Some(group), index, summary).by_rule("two-ends"))
+    });
+    breaches.collect()
 }

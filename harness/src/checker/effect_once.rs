@@ -84,9 +84,7 @@ fn repeated<'h>(trail: &Trail<'h>) -> Vec<Breach<'h>> {
 /// Whether two rows about one entity tell of one effect: one transaction wrote them, and they say
 /// different things.
 fn is_part_of_one_effect(one: &Effect<'_>, other: &Effect<'_>) -> bool {
-    one.commit.is_some()
-        && one.commit == other.commit
-        && one.application.effect != other.application.effect
+    one.commit == other.commit && one.application.effect != other.application.effect
 }
 
 #[cfg(test)]
@@ -112,8 +110,7 @@ mod tests {
 
     /// `billing` commits effects of an event in one transaction: entity and what was done.
     fn commits(tale: &mut Tale, effects: &[(&str, &str)]) -> u64 {
-        let database = "billing".into();
-        let mut last = tale.happens("billing", What::Committed { database });
+        let mut last = tale.commit("billing", "billing");
         for (entity, effect) in effects {
             let fact = Fact::Applied(Application {
                 consumer: "billing".to_owned(),
@@ -122,8 +119,7 @@ mod tests {
                 effect: (*effect).to_owned(),
                 correlation_id: String::new(),
             });
-            let database = "billing".into();
-            last = tale.happens("billing", What::Observed { database, fact });
+            last = tale.observes("billing", "billing", fact);
         }
         last
     }

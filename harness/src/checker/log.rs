@@ -47,13 +47,6 @@ impl Property for Log {
     }
 }
 
-/// One partition as one group sees it.
-type Lane<'h> = (&'h str, &'h str, u32);
-
-fn lane<'h>(group: &'h str, position: &'h Position) -> Lane<'h> {
-    (group, &position.topic, position.partition)
-}
-
 /// A breach at one position; its story is the event itself and what stands at the position.
 fn breach_at<'h>(
     event: &'h Event,

@@ -41,8 +41,8 @@ impl Property for NoGhostEvent {
 
     fn check(&self, history: &History) -> Verdict {
         let trails = Trails::gather(history);
-        if trails.announced.is_empty() {
-            let reason = "no announcement was observed, so nothing tells which events are backed";
+        if !history.description.is_announced {
+            let reason = "no probe shows announcements, so nothing tells which events are backed";
             return Verdict::Vacuous(reason.to_owned());
         }
         let judged = |topic: &str| !trails.is_dead_letters(topic) && !self.exempt.contains(topic);
@@ -238,8 +238,16 @@ mod tests {
     }
 
     #[test]
-    fn is_vacuous_without_announcements_or_publications() {
+    fn rejects_a_ghost_that_is_the_only_event() {
         let mut tale = Tale::on_kafka();
+        let ghost = tale.publishes("ghost", "order-1");
+        assert_eq!(broken_at(&property(), &tale), Some(ghost));
+    }
+
+    #[test]
+    fn is_vacuous_without_a_probe_or_publications() {
+        let mut tale = Tale::on_kafka();
+        tale.history.description.is_announced = false;
         tale.publishes("e1", "order-1");
         assert_vacuous(&property(), &tale);
         let mut tale = Tale::on_kafka();

@@ -4,14 +4,12 @@
 //! Judged on the whole history, after healing. An event that a service published and nobody announced
 //! is the business of `no-ghost-event`; whether an end is the right one is the business of `dlq-routing`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::breach::{Breach, judge};
 use super::trail::{Announced, Published, Trail, Trails};
 use super::{Property, Verdict};
-use crate::broker::Profile;
-use crate::history::{CLIENT, History, SettleOutcome, Settlement, What};
-use crate::message::Position;
+use crate::history::{CLIENT, History};
 
 /// Every event committed with its state is published, and ends in exactly one of applied, parked
 /// or discarded with an audit entry, for every group that wants it. So does every message with an
@@ -23,6 +21,9 @@ use crate::message::Position;
 /// applied. So do discarded and applied, in this order; an audit entry for a
 /// redelivery that came after the effect is no contradiction, and neither is one with which a
 /// parked event was given up.
+///
+/// A group of [snapshots](crate::Group::superseding) owes no end to one that another snapshot of the same
+/// entity has superseded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoLostEvent;
 
@@ -49,7 +50,6 @@ impl Property for NoLostEvent {
                           an event of which some group's probe shows the effect";
             return Verdict::Vacuous(reason.to_owned());
         }
-        let acknowledgements = Acknowledgements::of(history);
         let announced = trails.announced.iter().flat_map(|(trail, announced)| {
             let trail = &trails.trails[*trail];
             if let Some(breach) = unpublished(&trails, trail, announced) {
@@ -57,12 +57,12 @@ impl Property for NoLostEvent {
             }
             let topic = trail.topic_of(announced);
             let groups = wanting(&trails, trail, topic);
-            let broken = groups.filter_map(|group| end(&acknowledgements, trail, group, topic));
+            let broken = groups.filter_map(|group| end(&trails, trail, group, topic));
             broken.collect()
         });
         let asked = asked.iter().flat_map(|(trail, topic)| {
             let groups = wanting(&trails, trail, topic).filter(|group| shown.contains(group));
-            let broken = groups.filter_map(|group| end(&acknowledgements, trail, group, topic));
+            let broken = groups.filter_map(|group| end(&trails, trail, group, topic));
             broken.collect::<Vec<_>>()
         });
         judge(history, announced.chain(asked)).unwrap_or(Verdict::Holds)
@@ -160,7 +160,7 @@ fn wanting<'t, 'h>(
 
 /// The breach in how an event that was published ends at a group.
 fn end<'h>(
-    acknowledgements: &Acknowledgements<'h>,
+    trails: &Trails<'h>,
     trail: &Trail<'h>,
     group: &'h str,
     topic: &str,
@@ -171,7 +171,7 @@ fn end<'h>(
     if ended {
         contradiction(trail, group)
     } else {
-        Some(lost(acknowledgements, trail, group, topic))
+        lost(trails, trail, group, topic)
     }
 }
 
@@ -198,18 +198,21 @@ fn contradiction<'h>(trail: &Trail<'h>, group: &'h str) -> Option<Breach<'h>> {
 
 /// What became of an event that a group wants and that had no effect there.
 fn lost<'h>(
-    acknowledgements: &Acknowledgements<'h>,
+    trails: &Trails<'h>,
     trail: &Trail<'h>,
     group: &'h str,
     topic: &str,
-) -> Breach<'h> {
+) -> Option<Breach<'h>> {
     let name = trail.name();
     let copies = trail
         .published
         .iter()
         .filter(|copy| *copy.position.topic == *topic);
     let settled: Vec<(Published<'h>, Option<u64>)> = copies
-        .map(|copy| (*copy, acknowledgements.settling(group, copy.position)))
+        .map(|copy| {
+            let settling = trails.acknowledgements.settling(group, copy.position);
+            (*copy, settling.map(|own| own.index))
+        })
         .collect();
     let last_published = settled
         .iter()
@@ -217,21 +220,22 @@ fn lost<'h>(
         .max()
         .unwrap_or_default();
     let (deliveries, last_delivered) = (
-        trail.delivered_to(group).count(),
+        trail.handled_by(group).count(),
         trail
-            .delivered_to(group)
+            .handled_by(group)
             .last()
-            .map(|delivered| delivered.index),
+            .map(|handling| handling.index),
     );
     // As long as one copy is unsettled, the event is not lost by an acknowledgement.
     let acknowledged = settled
         .iter()
         .map(|(_, ack)| *ack)
         .collect::<Option<Vec<u64>>>();
-    match (
+    let breach = match (
         acknowledged.and_then(|acks| acks.into_iter().max()),
         last_delivered,
     ) {
+        (Some(ack), _) if is_superseded(trails, trail, group, ack) => return None,
         (Some(ack), delivered) => {
             let (rule, how) = match delivered {
                 Some(_) => ("no-effect", "acknowledged it without effect"),
@@ -255,57 +259,29 @@ fn lost<'h>(
             let breach = Breach::of(trail.event_id, Some(group), last_published, summary);
             breach.by_rule("never-delivered")
         }
-    }
+    };
+    Some(breach)
 }
 
-/// One partition as one group sees it.
-type Lane<'h> = (&'h str, &'h str, u32);
-
-/// The accepted acknowledgements of a history, by offset.
-struct Acknowledgements<'h> {
-    cumulative: bool,
-    lanes: BTreeMap<Lane<'h>, BTreeMap<u64, u64>>,
-}
-
-impl<'h> Acknowledgements<'h> {
-    fn of(history: &'h History) -> Self {
-        let mut lanes: BTreeMap<Lane<'h>, BTreeMap<u64, u64>> = BTreeMap::new();
-        for event in &history.events {
-            if let What::Settled {
-                group,
-                position,
-                settlement: Settlement::Ack,
-                outcome: SettleOutcome::Accepted,
-                ..
-            } = &event.what
-            {
-                let lane = (&**group, &*position.topic, position.partition);
-                lanes
-                    .entry(lane)
-                    .or_default()
-                    .entry(position.offset)
-                    .or_insert(event.index);
-            }
-        }
-        let cumulative = matches!(history.description.profile, Profile::Kafka(_));
-        Acknowledgements { cumulative, lanes }
-    }
-
-    /// The acknowledgement after which a group is not handed a position any more.
-    fn settling(&self, group: &str, position: &Position) -> Option<u64> {
-        let lane = self
-            .lanes
-            .get(&(group, &*position.topic, position.partition))?;
-        let last = if self.cumulative {
-            u64::MAX
-        } else {
-            position.offset
-        };
-        // Commits only go forward, so the lowest offset that covers the position came first.
-        lane.range(position.offset..=last)
-            .next()
-            .map(|(_, index)| *index)
-    }
+/// Whether the group takes the newest snapshot for all that it needs, and had applied another one of
+/// the same entity when it acknowledged this one. Of snapshots that one database announced, only a
+/// younger one supersedes.
+fn is_superseded(trails: &Trails<'_>, trail: &Trail<'_>, group: &str, acknowledged: u64) -> bool {
+    let groups = &trails.history.description.groups;
+    let is_older_than = |other: &Trail<'_>| match (trail.announced.first(), other.announced.first())
+    {
+        (Some(own), Some(other)) if own.database == other.database => own.index < other.index,
+        _ => trail.event_id != other.event_id,
+    };
+    let supersedes = |other: &Trail<'_>| {
+        let mut applied = other.applied.iter();
+        other.entity() == trail.entity()
+            && is_older_than(other)
+            && applied.any(|effect| effect.consumer == group && effect.index < acknowledged)
+    };
+    groups.get(group).is_some_and(|group| group.is_superseding)
+        && !trail.entity().is_empty()
+        && trails.trails.iter().any(supersedes)
 }
 
 #[cfg(test)]
@@ -330,6 +306,52 @@ mod tests {
         tale.discards("discarded");
         tale.acks("discarded");
         assert_holds(&NoLostEvent, &tale);
+    }
+
+    /// Three snapshots of one order, of which `billing` applies the second first.
+    fn snapshots(superseding: bool) -> Tale {
+        let mut tale = Tale::on_kafka();
+        let groups = &mut tale.history.description.groups;
+        groups
+            .get_mut("billing")
+            .expect("it is there")
+            .is_superseding = superseding;
+        for id in ["e1", "e2"] {
+            tale.commits(id, "order-1");
+            tale.publishes(id, "order-1");
+        }
+        for id in ["e2", "e1"] {
+            tale.delivers(id);
+        }
+        tale.applies("e2");
+        tale
+    }
+
+    #[test]
+    fn accepts_a_snapshot_that_a_younger_one_superseded() {
+        let mut tale = snapshots(true);
+        tale.acks("e2");
+        assert_holds(&NoLostEvent, &tale);
+    }
+
+    #[test]
+    fn rejects_a_superseded_snapshot_where_nothing_supersedes() {
+        let mut tale = snapshots(false);
+        let lost = tale.acks("e2");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(lost));
+    }
+
+    #[test]
+    fn rejects_a_snapshot_that_nothing_younger_superseded() {
+        let mut tale = snapshots(true);
+        tale.acks("e2");
+        tale.brings("e3", "order-1");
+        let lost = tale.acks("e3");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(lost));
+        let mut tale = snapshots(true);
+        tale.brings("other", "order-2");
+        let lost = tale.acks("other");
+        assert_eq!(broken_at(&NoLostEvent, &tale), Some(lost));
     }
 
     /// A client's message, handed to `billing`.

@@ -108,7 +108,7 @@ impl<'b> Story<'b, '_> {
                 self.told.insert(index);
                 self.published(host, index);
             }
-            What::Observed { database, fact } if self.is_fact(fact) => {
+            What::Observed { database, fact, .. } if self.is_fact(fact) => {
                 self.told.insert(index);
                 if let Fact::Announced(announcement) = fact {
                     self.entities.insert(&announcement.entity);
@@ -513,6 +513,7 @@ mod tests {
         };
         let shipped = What::Observed {
             database: "shipping".into(),
+            commit: 0,
             fact: Fact::Applied(applied),
         };
         tale.happens("shipping", shipped);

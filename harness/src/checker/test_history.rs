@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Property, Verdict};
+use crate::attempts::Attempts;
 use crate::broker::{JetStreamSettings, Profile};
 use crate::history::{
     Announcement, Application, Description, Fact, GroupDescription, History, SettleOutcome,
@@ -95,14 +96,15 @@ impl Tale {
             topics: vec!["orders".to_owned()],
             event_types: vec!["order.changed".to_owned()],
             dead_letters: Some("billing.dead".to_owned()),
-            is_probed: false,
+            ..GroupDescription::default()
         };
         let topics = ["orders", "payments", "billing.dead"].map(|topic| (topic.to_owned(), 1));
         let description = Description {
             profile,
             topics: topics.into(),
             groups: [("billing".to_owned(), billing)].into(),
-            attempts_max: 3,
+            attempts: Attempts::Exactly(3),
+            is_announced: true,
         };
         Tale {
             history: History::new(description),
@@ -135,20 +137,32 @@ impl Tale {
 
     /// A service commits, and a probe sees what has to be announced.
     pub(super) fn announces(&mut self, service: &str, announcement: Announcement) -> u64 {
-        let database: Arc<str> = service.into();
-        self.happens(
-            service,
-            What::Committed {
-                database: database.clone(),
-            },
-        );
-        self.happens(
-            service,
-            What::Observed {
-                database,
-                fact: Fact::Announced(announcement),
-            },
-        )
+        self.commit(service, service);
+        self.observes(service, service, Fact::Announced(announcement))
+    }
+
+    /// A host commits something.
+    pub(super) fn commit(&mut self, host: &str, database: &str) -> u64 {
+        let database = database.into();
+        self.happens(host, What::Committed { database })
+    }
+
+    /// A probe sees a fact after the last commit of a host to a database.
+    pub(super) fn observes(&mut self, host: &str, database: &str, fact: Fact) -> u64 {
+        let mut latest_first = self.history.events.iter().rev();
+        let commit = latest_first.find(|event| {
+            let own =
+                matches!(&event.what, What::Committed { database: own } if **own == *database);
+            own && *event.host == *host
+        });
+        let commit = commit.expect("something was committed").index;
+        let database = database.into();
+        let observed = What::Observed {
+            database,
+            commit,
+            fact,
+        };
+        self.happens(host, observed)
     }
 
     /// `orders` publishes an event, or publishes it again.
@@ -270,14 +284,8 @@ impl Tale {
             effect: "booked".to_owned(),
             correlation_id: String::new(),
         };
-        let database = "billing".into();
-        self.happens(
-            "billing",
-            What::Observed {
-                database,
-                fact: fact(application),
-            },
-        )
+        self.commit("billing", "billing");
+        self.observes("billing", "billing", fact(application))
     }
 
     /// `billing` parks the last copy of an event as it should be parked.

@@ -6,9 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::lane::Acknowledgements;
+use super::marks::Marks;
 use super::placements::Placements;
 use crate::history::{
-    Announcement, Application, Event, Fact, GroupDescription, History, What, short,
+    Announcement, Application, Event, Fact, GroupDescription, History, SettleOutcome, Settlement,
+    What, short,
 };
 use crate::message::{CORRELATION_ID, Message, Position};
 
@@ -65,19 +68,44 @@ pub(super) struct Effect<'h> {
     /// The group whose effect it is.
     pub(super) consumer: &'h str,
     pub(super) application: &'h Application,
-    /// The commit after which it was seen, if one was recorded before it.
-    pub(super) commit: Option<u64>,
+    /// The commit after which it was seen.
+    pub(super) commit: u64,
     /// The copy that the consumer was busy with, as far as the deliveries tell.
     pub(super) original: Option<&'h Position>,
 }
 
+/// How a consumer settled what it was handed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settled {
+    pub(super) index: u64,
+    pub(super) settlement: Settlement,
+    pub(super) outcome: SettleOutcome,
+    /// Whether it was given back together with another message that had failed before it, and nothing
+    /// tells that it was tried itself: the rest of a batch.
+    pub(super) is_untried: bool,
+}
+
 /// A copy in the hands of a consumer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Delivered<'h> {
+pub(super) struct Handling<'h> {
+    /// Where it was delivered.
     pub(super) index: u64,
     pub(super) host: &'h str,
     pub(super) group: &'h str,
     pub(super) position: &'h Position,
+    pub(super) settled: Option<Settled>,
+    /// Where its consumer settled it or its group was handed the copy again, whichever came first;
+    /// the end of time if neither happened.
+    pub(super) over: u64,
+}
+
+impl Handling<'_> {
+    /// Whether the broker took a settlement of this kind.
+    pub(super) fn is_settled_by(&self, settlement: Settlement) -> bool {
+        self.settled.is_some_and(|own| {
+            own.settlement == settlement && own.outcome == SettleOutcome::Accepted
+        })
+    }
 }
 
 /// Everything that happened to one event, each list in the order of the history.
@@ -92,7 +120,7 @@ pub(super) struct Trail<'h> {
     pub(super) parked: Vec<Parked<'h>>,
     pub(super) applied: Vec<Effect<'h>>,
     pub(super) discarded: Vec<Effect<'h>>,
-    pub(super) delivered: Vec<Delivered<'h>>,
+    pub(super) handled: Vec<Handling<'h>>,
 }
 
 impl<'h> Trail<'h> {
@@ -105,7 +133,7 @@ impl<'h> Trail<'h> {
             parked: Vec::new(),
             applied: Vec::new(),
             discarded: Vec::new(),
-            delivered: Vec::new(),
+            handled: Vec::new(),
         }
     }
 
@@ -183,10 +211,10 @@ impl<'h> Trail<'h> {
     }
 
     /// Every time that a group was handed a copy.
-    pub(super) fn delivered_to(&self, group: &str) -> impl Iterator<Item = &Delivered<'h>> {
-        self.delivered
+    pub(super) fn handled_by(&self, group: &str) -> impl DoubleEndedIterator<Item = &Handling<'h>> {
+        self.handled
             .iter()
-            .filter(move |delivered| delivered.group == group)
+            .filter(move |handling| handling.group == group)
     }
 
     /// The park and the effect of one group that exclude each other: both of one copy, and the event
@@ -211,8 +239,8 @@ impl<'h> Trail<'h> {
     /// Whether anybody was handed the parked copy before the effect came about.
     fn is_handed_on(&self, parked: &Parked<'h>, effect: &Effect<'h>) -> bool {
         let between = parked.published.index..effect.index;
-        self.delivered.iter().any(|delivered| {
-            delivered.position == parked.published.position && between.contains(&delivered.index)
+        self.handled.iter().any(|handling| {
+            handling.position == parked.published.position && between.contains(&handling.index)
         })
     }
 
@@ -220,11 +248,20 @@ impl<'h> Trail<'h> {
     /// came about elsewhere, such as in a relay.
     fn in_hand(&self, group: &str, host: &str) -> Option<&'h Position> {
         let last = |own_host_only: bool| {
-            let mut latest_first = self.delivered.iter().rev();
-            latest_first.find(|held| held.group == group && (!own_host_only || held.host == host))
+            let mut latest_first = self.handled_by(group).rev();
+            latest_first.find(|held| !own_host_only || held.host == host)
         };
         last(true).or_else(|| last(false)).map(|held| held.position)
     }
+}
+
+/// What a host did last.
+#[derive(Debug, Default)]
+struct Last<'h> {
+    /// Something that an attempt may consist of: a transaction, a call, a publication.
+    deed: u64,
+    /// Giving back what it was handed, by group.
+    gave_back: BTreeMap<&'h str, u64>,
 }
 
 /// The trails of all events of a history.
@@ -241,8 +278,14 @@ pub(super) struct Trails<'h> {
     by_position: Placements<'h, usize>,
     /// The groups that park in each dead letter topic.
     parking: BTreeMap<&'h str, Vec<&'h str>>,
-    /// The latest commit of each database, while the history is read.
-    committed: BTreeMap<&'h str, u64>,
+    /// The acknowledgements that the broker took.
+    pub(super) acknowledgements: Acknowledgements<'h>,
+    /// When each host committed something.
+    pub(super) commits: Marks<'h>,
+    /// When each host was started.
+    pub(super) starts: Marks<'h>,
+    /// What each host did last, while the history is read.
+    last: BTreeMap<&'h str, Last<'h>>,
 }
 
 impl<'h> Trails<'h> {
@@ -262,9 +305,13 @@ impl<'h> Trails<'h> {
             by_id: BTreeMap::new(),
             by_position: Placements::new(),
             parking,
-            committed: BTreeMap::new(),
+            acknowledgements: Acknowledgements::none(history),
+            commits: Marks::default(),
+            starts: Marks::default(),
+            last: BTreeMap::new(),
         };
         for event in &history.events {
+            trails.acknowledgements.read(event);
             trails.read(event);
         }
         trails
@@ -275,9 +322,9 @@ impl<'h> Trails<'h> {
         self.by_id.get(event_id).copied()
     }
 
-    /// Every delivery of a message with an event id.
-    pub(super) fn deliveries(&self) -> impl Iterator<Item = &Delivered<'h>> {
-        self.trails.iter().flat_map(|trail| &trail.delivered)
+    /// Every handling of a message with an event id.
+    pub(super) fn handlings(&self) -> impl Iterator<Item = &Handling<'h>> {
+        self.trails.iter().flat_map(|trail| &trail.handled)
     }
 
     /// The trail of the message at a position, by its place in `trails`.
@@ -288,6 +335,14 @@ impl<'h> Trails<'h> {
     /// Whether some group parks its poison messages in a topic.
     pub(super) fn is_dead_letters(&self, topic: &str) -> bool {
         self.parking.contains_key(topic)
+    }
+
+    /// Every event that a group parked, with the group.
+    pub(super) fn parkings(&self) -> impl Iterator<Item = (&Trail<'h>, &'h str)> {
+        self.trails.iter().flat_map(|trail| {
+            let groups: BTreeSet<&str> = trail.parked.iter().map(|parked| parked.group).collect();
+            groups.into_iter().map(move |group| (trail, group))
+        })
     }
 
     /// The keys of all messages outside dead letter topics that carry no event id.
@@ -317,24 +372,90 @@ impl<'h> Trails<'h> {
     fn read(&mut self, event: &'h Event) {
         match &event.what {
             What::Published { position, message } => self.read_published(event, position, message),
-            What::Committed { database } => {
-                self.committed.insert(database, event.index);
+            What::HostStarted { .. } => self.starts.add(&event.host, event.index),
+            What::Committed { .. } => {
+                self.commits.add(&event.host, event.index);
+                self.does(event);
             }
-            What::Observed { database, fact } => self.read_fact(event, database, fact),
+            What::RolledBack { .. }
+            | What::StatementFailed { .. }
+            | What::ExternalCalled { .. } => {
+                self.does(event);
+            }
+            What::PublishRejected { .. } | What::PublishUnknown { .. } => self.does(event),
+            What::Observed {
+                database,
+                commit,
+                fact,
+            } => self.read_fact(event, database, *commit, fact),
             What::Delivered {
                 group, position, ..
-            } => {
-                if let Some(trail) = self.at(position) {
-                    self.trails[trail].delivered.push(Delivered {
-                        index: event.index,
-                        host: &event.host,
-                        group,
-                        position,
-                    });
-                }
-            }
+            } => self.read_delivered(event, group, position),
+            What::Settled {
+                group,
+                position,
+                settlement,
+                outcome,
+                ..
+            } => self.read_settled(event, group, position, (*settlement, *outcome)),
             _ => {}
         }
+    }
+
+    /// The host did something that an attempt may consist of.
+    fn does(&mut self, event: &'h Event) {
+        self.last.entry(&event.host).or_default().deed = event.index;
+    }
+
+    fn read_delivered(&mut self, event: &'h Event, group: &'h str, position: &'h Position) {
+        let Some(trail) = self.at(position) else {
+            return;
+        };
+        let handled = &mut self.trails[trail].handled;
+        let earlier = handled.iter_mut().rev();
+        let mut same = earlier.filter(|own| own.group == group && own.position == position);
+        if let Some(own) = same.next() {
+            own.over = own.over.min(event.index);
+        }
+        handled.push(Handling {
+            index: event.index,
+            host: &event.host,
+            group,
+            position,
+            settled: None,
+            over: u64::MAX,
+        });
+    }
+
+    /// Closes the handling that a settlement speaks of: the last open one at that host.
+    fn read_settled(
+        &mut self,
+        event: &'h Event,
+        group: &'h str,
+        position: &'h Position,
+        (settlement, outcome): (Settlement, SettleOutcome),
+    ) {
+        let last = self.last.entry(&event.host).or_default();
+        let (gave_back, deed) = (last.gave_back.get(group).copied(), last.deed);
+        if settlement == Settlement::Retry {
+            last.gave_back.insert(group, event.index);
+        }
+        let Some(trail) = self.at(position) else {
+            return;
+        };
+        let mut latest_first = self.trails[trail].handled.iter_mut().rev();
+        let own = latest_first.find(|own| {
+            (own.group, own.host, own.position) == (group, &*event.host, position)
+                && own.settled.is_none()
+        });
+        let Some(own) = own else { return };
+        own.over = own.over.min(event.index);
+        own.settled = Some(Settled {
+            index: event.index,
+            settlement,
+            outcome,
+            is_untried: gave_back.is_some_and(|other| own.index < other && deed < other),
+        });
     }
 
     fn read_published(
@@ -343,6 +464,7 @@ impl<'h> Trails<'h> {
         position: &'h Position,
         message: &'h Arc<Message>,
     ) {
+        self.does(event);
         let published = Published {
             index: event.index,
             host: &event.host,
@@ -371,8 +493,8 @@ impl<'h> Trails<'h> {
         let trail = &mut self.trails[trail];
         let sharing = &self.parking[&*published.position.topic];
         let held = |group: &str| {
-            let mut delivered = trail.delivered.iter();
-            delivered.any(|held| held.group == group && held.host == published.host)
+            let mut handled = trail.handled_by(group);
+            handled.any(|held| held.host == published.host)
         };
         let told_apart = sharing.len() > 1 && sharing.iter().any(|group| held(group));
         let parked: Vec<_> = sharing
@@ -387,7 +509,7 @@ impl<'h> Trails<'h> {
         trail.parked.extend(parked);
     }
 
-    fn read_fact(&mut self, event: &'h Event, database: &'h str, fact: &'h Fact) {
+    fn read_fact(&mut self, event: &'h Event, database: &'h str, commit: u64, fact: &'h Fact) {
         match fact {
             Fact::Announced(announcement) => {
                 let announced = Announced {
@@ -399,11 +521,11 @@ impl<'h> Trails<'h> {
                 self.announce(announced);
             }
             Fact::Applied(application) => {
-                let (trail, effect) = self.effect(event, database, application);
+                let (trail, effect) = self.effect(event, database, commit, application);
                 self.trails[trail].applied.push(effect);
             }
             Fact::Discarded(application) => {
-                let (trail, effect) = self.effect(event, database, application);
+                let (trail, effect) = self.effect(event, database, commit, application);
                 self.trails[trail].discarded.push(effect);
             }
         }
@@ -431,6 +553,7 @@ impl<'h> Trails<'h> {
         &mut self,
         event: &'h Event,
         database: &'h str,
+        commit: u64,
         application: &'h Application,
     ) -> (usize, Effect<'h>) {
         let trail = self.trail_of(&application.event_id);
@@ -439,7 +562,7 @@ impl<'h> Trails<'h> {
             index: event.index,
             consumer,
             application,
-            commit: self.committed.get(database).copied(),
+            commit,
             original: self.trails[trail].in_hand(consumer, &event.host),
         };
         (trail, effect)

@@ -83,6 +83,11 @@ impl Probe {
         }
     }
 
+    /// Whether it shows state that events announce.
+    pub(crate) fn announces(&self) -> bool {
+        matches!(self.kind, Kind::Announced)
+    }
+
     /// The query.
     pub(crate) fn query(&self) -> &str {
         &self.query

@@ -299,6 +299,8 @@ pub enum What {
     Observed {
         /// The database.
         database: Arc<str>,
+        /// The commit after which it looked, by the index of its event.
+        commit: u64,
         /// What it saw.
         fact: Fact,
     },

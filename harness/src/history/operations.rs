@@ -95,7 +95,7 @@ mod tests {
             profile: Profile::kafka(),
             topics: BTreeMap::new(),
             groups: BTreeMap::new(),
-            attempts_max: 1,
+            ..Description::default()
         }
     }
 

@@ -167,7 +167,7 @@ mod tests {
             profile: Profile::kafka(),
             topics: BTreeMap::new(),
             groups: [("billing".to_owned(), billing)].into(),
-            attempts_max: 1,
+            ..Description::default()
         });
         for what in events {
             history.record(Duration::ZERO, &Arc::from("billing"), what);

@@ -226,7 +226,7 @@ mod tests {
             profile: Profile::kafka(),
             topics: BTreeMap::new(),
             groups: BTreeMap::new(),
-            attempts_max: 1,
+            ..Description::default()
         });
         for (offset, id) in [PLACED, PAID].into_iter().enumerate() {
             let message = Message::new("orders", key, "").header(EVENT_ID, id);

@@ -240,7 +240,7 @@ impl Quiescence {
                 (of_group(group, position), "settled messages of", topic)
             }
             What::Rebalanced { group, .. } => (Weight::Change, "rebalanced", Some(group)),
-            What::Observed { database, fact } => {
+            What::Observed { database, fact, .. } => {
                 let is_owed = match fact {
                     Fact::Announced(own) => {
                         own.topic.is_empty() || self.consumed.contains(&own.topic)

@@ -4,7 +4,7 @@
 //! exist so that what services are handed can be sent between tasks. No guard lives across an
 //! `.await`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ pub(crate) struct World {
 struct Record {
     history: History,
     quiescence: Quiescence,
-    bitten: BTreeMap<usize, u64>,
+    /// Where each fault had an effect.
+    bitten: BTreeMap<usize, BTreeSet<Arc<str>>>,
 }
 
 /// One host, across its incarnations.
@@ -166,20 +167,23 @@ impl World {
 
     /// Appends to the history.
     pub(crate) fn record(&self, host: &Arc<str>, what: What) {
+        self.append(host, what);
+    }
+
+    /// Appends to the history; gives the event's index, if events are recorded.
+    fn append(&self, host: &Arc<str>, what: What) -> Option<u64> {
         let now = self.now();
         let mut record = lock(&self.record);
         record.quiescence.observe(now, host, &what);
-        if self.recording == Recording::On {
-            record.history.record(now, host, what);
-        }
+        let recorded = self.recording == Recording::On;
+        recorded.then(|| record.history.record(now, host, what))
     }
 
-    /// Notes that a fault of the plan had an effect; only the first time enters the history.
+    /// Notes that a fault of the plan had an effect; the first time at each host enters the history.
     pub(crate) fn bit(&self, fault: usize, host: &Arc<str>, text: String) {
         let mut record = lock(&self.record);
-        let times = record.bitten.entry(fault).or_default();
-        *times += 1;
-        let first = *times == 1;
+        let hosts = record.bitten.entry(fault).or_default();
+        let first = !hosts.contains(host) && hosts.insert(host.clone());
         drop(record);
         if first {
             self.record(host, What::FaultBit { fault, text });
@@ -315,6 +319,7 @@ impl World {
         };
         for link in struck {
             self.bit(link.fault, from, format!("traffic to {to} affected"));
+            self.bit(link.fault, to, format!("traffic from {from} affected"));
         }
     }
 
@@ -481,9 +486,12 @@ impl Gate {
 
     /// Records at this host's port; a dead host records nothing.
     pub(crate) fn record(&self, what: What) {
-        if !self.is_dead() {
-            self.world.record(&self.host, what);
-        }
+        self.append(what);
+    }
+
+    /// Records at this host's port; gives the event's index, if it was recorded.
+    pub(crate) fn append(&self, what: What) -> Option<u64> {
+        (!self.is_dead()).then(|| self.world.append(&self.host, what))?
     }
 
     /// Notes that a fault had an effect at this host.

@@ -100,7 +100,7 @@ impl<'h> Books<'h> {
     fn enter(&mut self, event: &'h Event, waiting: &BTreeSet<u64>) {
         let index = event.index;
         match &event.what {
-            What::Observed { database, fact } => self.enter_fact(index, database, fact),
+            What::Observed { database, fact, .. } => self.enter_fact(index, database, fact),
             What::ExternalCalled {
                 provider,
                 request,

@@ -22,7 +22,7 @@ struct Line<'h> {
 
 /// Every line that carries an id which it should not carry.
 pub(super) fn breaches<'h>(trails: &Trails<'h>, origins: &Origins<'h>) -> Vec<Breach<'h>> {
-    let consumers: BTreeSet<&str> = trails.deliveries().map(|held| held.host).collect();
+    let consumers: BTreeSet<&str> = trails.handlings().map(|held| held.host).collect();
     let is_ingress = |host: &str| !consumers.contains(host) || origins.is_ingress(host);
     let (known, unknown): (Vec<_>, Vec<_>) =
         lines(trails).partition(|line| origins.knows(line.flow));
@@ -152,7 +152,7 @@ impl<'h> Flows<'h> {
                     .or_default()
                     .insert(database);
             }
-            What::Observed { database, fact } => {
+            What::Observed { database, fact, .. } => {
                 let flow = match fact {
                     Fact::Announced(announcement) => &announcement.correlation_id,
                     Fact::Applied(effect) | Fact::Discarded(effect) => &effect.correlation_id,

@@ -192,6 +192,7 @@ fn transactions(trails: &Trails<'_>) -> BTreeMap<u64, u64> {
             What::Observed {
                 database,
                 fact: Fact::Announced(_),
+                ..
             } => {
                 let commit = last_commit.get(&**database).copied().unwrap_or_default();
                 transactions.insert(event.index, commit);

@@ -53,23 +53,18 @@ fn effect(id: &str, correlation: &str) -> Fact {
     })
 }
 
-fn observes(tale: &mut Tale, database: &str, fact: Fact) -> u64 {
-    let database = database.into();
-    tale.happens("billing", What::Observed { database, fact })
-}
-
 fn applied_under(tale: &mut Tale, id: &str, correlation: &str) -> u64 {
-    observes(tale, "billing", effect(id, correlation))
+    tale.commit("billing", "billing");
+    tale.observes("billing", "billing", effect(id, correlation))
 }
 
 /// A host commits the effects of some events and one announcement, all in one transaction.
 fn commits_together(tale: &mut Tale, host: &str, effects: &[&str], new: Announcement) -> u64 {
-    let database = "billing".into();
-    tale.happens(host, What::Committed { database });
+    tale.commit(host, "billing");
     for id in effects {
-        observes(tale, "billing", effect(id, ""));
+        tale.observes(host, "billing", effect(id, ""));
     }
-    observes(tale, "billing", Fact::Announced(new))
+    tale.observes(host, "billing", Fact::Announced(new))
 }
 
 #[test]
@@ -88,7 +83,7 @@ fn accepts_events_that_name_a_cause_in_their_transaction() {
     let either = state("e3", "order-1", "flow-1", "e1");
     commits_together(&mut tale, "billing", &["e1", "e2"], either);
     let next_step = Fact::Announced(state("e4", "order-1", "flow-1", "e3"));
-    observes(&mut tale, "billing", next_step);
+    tale.observes("billing", "billing", next_step);
     let foreign = state("e5", "order-5", "flow-5", "foreign");
     commits_together(&mut tale, "billing", &["foreign", "e1"], foreign);
     assert_holds(&Causality, &tale);
@@ -153,13 +148,7 @@ fn accepts_two_events_of_one_transaction_that_name_no_cause() {
     let mut tale = chain();
     tale.announces("orders", state("e3", "order-3", "flow-3", ""));
     let second = Fact::Announced(state("e4", "customer-3", "flow-3", ""));
-    tale.happens(
-        "orders",
-        What::Observed {
-            database: "orders".into(),
-            fact: second,
-        },
-    );
+    tale.observes("orders", "orders", second);
     assert_holds(&Causality, &tale);
 }
 

@@ -31,7 +31,7 @@ struct Handled<'h> {
 /// Events that were committed together with the effects of others, and name none of those as their
 /// cause.
 pub(super) fn strangers<'h>(trails: &Trails<'h>, origins: &Origins<'h>) -> Vec<Breach<'h>> {
-    let consumers: BTreeSet<&str> = trails.deliveries().map(|held| held.host).collect();
+    let consumers: BTreeSet<&str> = trails.handlings().map(|held| held.host).collect();
     let transactions = transactions(trails).into_iter();
     transactions
         .filter(|transaction| consumers.contains(transaction.host))
@@ -55,7 +55,7 @@ fn transactions<'h>(trails: &Trails<'h>) -> Vec<Transaction<'h>> {
                     handled: Vec::new(),
                 });
             }
-            What::Observed { database, fact } => {
+            What::Observed { database, fact, .. } => {
                 if let Some(&own) = latest.get(&**database) {
                     transactions[own].read(trails, event.index, fact);
                 }

@@ -1,11 +1,14 @@
 //! Histories that `dlq-routing` accepts, and one for each way in which it is broken.
 
+mod attempts;
+
 use super::DlqRouting;
+use crate::attempts::Attempts;
 use crate::checker::Property;
 use crate::checker::test_history::{
     Tale, assert_holds, assert_vacuous, at, broken_at, complaint, order_event,
 };
-use crate::history::{Announcement, ExternalOutcome, SettleOutcome, Settlement, What};
+use crate::history::{Announcement, SettleOutcome, Settlement, What};
 use crate::message::{EVENT_ID, Message, POISON};
 
 fn property() -> DlqRouting {
@@ -40,119 +43,6 @@ fn parked_rightly() -> Tale {
 }
 
 #[test]
-fn accepts_the_agreed_number_of_attempts() {
-    assert_holds(&property(), &parked_rightly());
-}
-
-#[test]
-fn accepts_deliveries_that_were_interrupted() {
-    let mut tale = Tale::on_kafka();
-    given_back(&mut tale, "e1", "order-1", 1);
-    tale.delivers("e1");
-    tale.crashes("billing");
-    tale.delivers("e1");
-    tale.settles(at("orders", 0), Settlement::Retry, SettleOutcome::Fenced);
-    tale.delivers("e1");
-    tale.retries("e1");
-    tale.delivers("e1");
-    tale.parks("e1");
-    tale.acks("e1");
-    assert_holds(&property(), &tale);
-}
-
-#[test]
-fn accepts_retries_that_something_else_explains() {
-    let unavailable = What::ExternalCalled {
-        provider: "bank".into(),
-        idempotency_key: "e1".to_owned(),
-        request: serde_json::Value::Null,
-        outcome: ExternalOutcome::Unavailable,
-        answered: true,
-    };
-    let refused = What::PublishRejected {
-        topic: "billing.dead".to_owned(),
-        event_id: Some("e1".to_owned()),
-        reason: "capacity limit reached".to_owned(),
-    };
-    let troubles = [
-        unavailable,
-        refused,
-        What::FaultBit {
-            fault: 0,
-            text: "slow".to_owned(),
-        },
-    ];
-    for trouble in troubles {
-        let mut tale = Tale::on_kafka();
-        given_back(&mut tale, "e1", "order-1", 2);
-        tale.delivers("e1");
-        tale.happens("billing", trouble);
-        tale.retries("e1");
-        tale.delivers("e1");
-        tale.parks("e1");
-        tale.acks("e1");
-        assert_holds(&property(), &tale);
-    }
-}
-
-/// A poison event whose park was refused in the third attempt, and that was given back again in a
-/// fourth without an attempt to publish it; `between` is what happened between the two.
-fn given_back_after_a_refusal(between: Option<What>) -> (Tale, u64) {
-    let mut tale = Tale::on_kafka();
-    given_back(&mut tale, "e1", "order-1", 2);
-    tale.delivers("e1");
-    let refused = What::PublishRejected {
-        topic: "billing.dead".to_owned(),
-        event_id: Some("e1".to_owned()),
-        reason: "capacity limit reached".to_owned(),
-    };
-    tale.happens("billing", refused);
-    tale.retries("e1");
-    if let Some(what) = between {
-        tale.happens("billing", what);
-    }
-    tale.delivers("e1");
-    tale.retries("e1");
-    let fifth = tale.delivers("e1");
-    tale.parks("e1");
-    tale.acks("e1");
-    (tale, fifth)
-}
-
-#[test]
-fn accepts_retries_until_a_publication_is_acknowledged_again() {
-    let (tale, _) = given_back_after_a_refusal(None);
-    assert_holds(&property(), &tale);
-}
-
-#[test]
-fn rejects_retries_after_a_publication_was_acknowledged_again() {
-    let acknowledged = What::PublishAcknowledged {
-        position: at("billing.dead", 0),
-        event_id: Some("e0".to_owned()),
-    };
-    let (tale, fifth) = given_back_after_a_refusal(Some(acknowledged));
-    assert_eq!(broken_at(&property(), &tale), Some(fifth));
-}
-
-#[test]
-fn accepts_retries_while_a_lasting_fault_is_active() {
-    let mut tale = Tale::on_kafka();
-    tale.happens(
-        "orders",
-        What::FaultBit {
-            fault: 7,
-            text: "partitioned".to_owned(),
-        },
-    );
-    given_back(&mut tale, "e1", "order-1", 4);
-    tale.happens("nemesis", What::FaultLifted { fault: 7 });
-    tale.delivers("e1");
-    tale.parks("e1");
-    assert_holds(&property(), &tale);
-}
-
-#[test]
 fn accepts_a_second_park_after_an_interruption_or_an_unknown_publish() {
     let mut tale = Tale::on_kafka();
     given_back(&mut tale, "e1", "order-1", 2);
@@ -171,6 +61,99 @@ fn accepts_a_second_park_after_an_interruption_or_an_unknown_publish() {
     assert_holds(&property(), &tale);
 }
 
+#[test]
+fn accepts_a_second_park_after_a_crash_that_was_recorded_before_the_first() {
+    let mut tale = Tale::on_kafka();
+    given_back(&mut tale, "e1", "order-1", 2);
+    tale.delivers("e1");
+    tale.happens("billing", What::HostCrashed);
+    tale.parks("e1");
+    tale.happens("billing", What::HostStarted { incarnation: 2 });
+    tale.delivers("e1");
+    tale.parks("e1");
+    tale.acks("e1");
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn rejects_a_second_park_where_nothing_befell_the_host() {
+    // Neither an acknowledgement that was forgotten nor a service that ends by itself is an excuse.
+    for ends in [false, true] {
+        let mut tale = Tale::on_kafka();
+        given_back(&mut tale, "e1", "order-1", 2);
+        tale.delivers("e1");
+        tale.parks("e1");
+        if ends {
+            tale.happens("billing", What::HostExited { error: None });
+            tale.crashes("billing");
+        }
+        tale.delivers("e1");
+        let again = tale.parks("e1");
+        tale.acks("e1");
+        assert_eq!(broken_at(&property(), &tale), Some(again), "{ends}");
+    }
+}
+
+#[test]
+fn accepts_a_park_for_each_time_that_an_operator_replayed_it() {
+    let mut tale = parked_rightly();
+    tale.sends("operator", poison("e1", "order-1"));
+    given_back_again(&mut tale, 2);
+    tale.parks("e1");
+    tale.acks("e1");
+    assert_holds(&property(), &tale);
+}
+
+/// `billing` gives the last copy of the event back so many times, and is handed it once more.
+fn given_back_again(tale: &mut Tale, times: usize) {
+    for _ in 0..times {
+        tale.delivers("e1");
+        tale.retries("e1");
+    }
+    tale.delivers("e1");
+}
+
+/// A poison event that goes through a table: committed, acknowledged, parked by a relay.
+fn parked_through_a_table() -> Tale {
+    let mut tale = Tale::on_kafka();
+    given_back(&mut tale, "e1", "order-1", 2);
+    tale.delivers("e1");
+    tale.commit("billing", "billing");
+    tale.acks("e1");
+    tale
+}
+
+fn relay_parks(tale: &mut Tale) -> u64 {
+    let mut message = poison("e1", "order-1").header("error", "cannot be decoded");
+    message.topic = "billing.dead".to_owned();
+    tale.sends("relay", message)
+}
+
+#[test]
+fn accepts_parking_through_a_table_that_no_probe_shows() {
+    let mut tale = parked_through_a_table();
+    relay_parks(&mut tale);
+    let (topic, event_id) = ("billing.dead".to_owned(), Some("e1".to_owned()));
+    tale.happens("relay", What::PublishUnknown { topic, event_id });
+    relay_parks(&mut tale);
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn rejects_a_table_that_nobody_publishes_and_says_how_to_show_it() {
+    let tale = parked_through_a_table();
+    let complaint = complaint(&property(), &tale);
+    assert!(complaint.contains("let a Probe::announced show its rows with billing.dead"));
+}
+
+#[test]
+fn rejects_a_relay_that_parks_again_for_no_reason() {
+    let mut tale = parked_through_a_table();
+    relay_parks(&mut tale);
+    let again = relay_parks(&mut tale);
+    assert_eq!(broken_at(&property(), &tale), Some(again));
+}
+
 /// Two copies of a poison event come in one batch, and each is parked.
 fn two_copies_in_one_batch(tale: &mut Tale) {
     tale.delivers_at(at("orders", 0));
@@ -186,7 +169,7 @@ fn two_copies_in_one_batch(tale: &mut Tale) {
 fn accepts_a_park_for_each_copy_of_one_batch() {
     for interrupted in [false, true] {
         let mut tale = Tale::on_kafka();
-        tale.history.description.attempts_max = 1;
+        tale.history.description.attempts = Attempts::Exactly(1);
         tale.commits("e1", "order-1");
         tale.sends("orders", poison("e1", "order-1"));
         tale.sends("orders", poison("e1", "order-1"));
@@ -283,49 +266,6 @@ fn accepts_parking_through_an_outbox() {
     tale.acks("e1");
     tale.parks("e1");
     assert_holds(&property(), &tale);
-}
-
-#[test]
-fn rejects_a_park_before_the_last_attempt() {
-    let mut tale = Tale::on_kafka();
-    given_back(&mut tale, "e1", "order-1", 1);
-    tale.delivers("e1");
-    let parked = tale.parks("e1");
-    tale.acks("e1");
-    assert_eq!(broken_at(&property(), &tale), Some(parked));
-    assert_eq!(
-        complaint(&property(), &tale),
-        "billing parked poison order.changed e1 of order-1 after 2 of 3 attempts"
-    );
-}
-
-#[test]
-fn rejects_one_attempt_too_many() {
-    let mut tale = Tale::on_kafka();
-    given_back(&mut tale, "e1", "order-1", 3);
-    let too_many = tale.delivers("e1");
-    tale.parks("e1");
-    tale.acks("e1");
-    assert_eq!(broken_at(&property(), &tale), Some(too_many));
-}
-
-#[test]
-fn a_rollback_or_a_neighbours_trouble_excuses_no_retry() {
-    let mut tale = Tale::on_kafka();
-    given_back(&mut tale, "e1", "order-1", 2);
-    tale.delivers("e1");
-    let why = "dropped without commit".to_owned();
-    tale.happens(
-        "billing",
-        What::RolledBack {
-            database: "billing".into(),
-            why,
-        },
-    );
-    tale.fails_a_statement("orders");
-    tale.retries("e1");
-    let too_many = tale.delivers("e1");
-    assert_eq!(broken_at(&property(), &tale), Some(too_many));
 }
 
 #[test]
@@ -503,13 +443,12 @@ fn events_can_be_declared_poison() {
 }
 
 #[test]
-fn is_vacuous_if_nothing_was_retried_or_parked() {
+fn is_vacuous_if_nothing_was_poisoned() {
     let mut tale = Tale::on_kafka();
     tale.brings("e1", "order-1");
+    tale.retries("e1");
+    tale.delivers("e1");
     tale.applies("e1");
     tale.acks("e1");
     assert_vacuous(&property(), &tale);
-    tale.brings("e2", "order-2");
-    tale.retries("e2");
-    assert_holds(&property(), &tale);
 }

@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Lane, breach_at, lane};
+use super::breach_at;
 use crate::broker::JetStreamSettings;
 use crate::checker::breach::Breach;
+use crate::checker::lane::Lane;
 use crate::history::{Event, History, SettleOutcome, Settlement, What};
 use crate::message::Position;
 
@@ -81,7 +82,7 @@ impl<'h> Reading<'h> {
                 group, position, ..
             } => {
                 let pending_max = self.pending_max;
-                let consumer = self.lanes.entry(lane(group, position)).or_default();
+                let consumer = self.lanes.entry(Lane::of(group, position)).or_default();
                 let fault = consumer.deliver(position.offset, event.at, pending_max)?;
                 Some((
                     position,
@@ -90,7 +91,7 @@ impl<'h> Reading<'h> {
             }
             What::LeaseExpired { group, position } => {
                 let lease_min = self.lease_min;
-                let consumer = self.lanes.entry(lane(group, position)).or_default();
+                let consumer = self.lanes.entry(Lane::of(group, position)).or_default();
                 let lasted = consumer.make_due(position.offset, event.at)?;
                 let fault = format!(
                     "{position} was taken back from {group} after {} ms, before its lease was over",
@@ -105,7 +106,7 @@ impl<'h> Reading<'h> {
                 outcome: SettleOutcome::Accepted,
                 ..
             } => {
-                let consumer = self.lanes.entry(lane(group, position)).or_default();
+                let consumer = self.lanes.entry(Lane::of(group, position)).or_default();
                 match settlement {
                     Settlement::Ack => {
                         consumer.pending.remove(&position.offset);

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Lane, breach_at, lane};
+use super::breach_at;
 use crate::checker::breach::Breach;
+use crate::checker::lane::Lane;
 use crate::history::{Event, History, SettleOutcome, Settlement, What};
 use crate::message::Position;
 
@@ -75,7 +76,7 @@ impl<'h> Reading<'h> {
                         format!("{position} was settled by {group} {fault}"),
                     ));
                 }
-                let progress = self.lanes.entry(lane(group, position)).or_default();
+                let progress = self.lanes.entry(Lane::of(group, position)).or_default();
                 match settlement {
                     Settlement::Ack => {
                         progress.committed = progress.committed.max(position.offset + 1)
@@ -100,7 +101,7 @@ impl<'h> Reading<'h> {
         position: &'h Position,
         generation: u64,
     ) -> Option<String> {
-        let progress = self.lanes.entry(lane(group, position)).or_default();
+        let progress = self.lanes.entry(Lane::of(group, position)).or_default();
         if progress.generation != generation {
             progress.generation = generation;
             progress.next = progress.committed;

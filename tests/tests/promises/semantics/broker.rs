@@ -5,7 +5,9 @@ use std::time::Duration;
 use stormglass::checker::{DlqRouting, Property, Verdict};
 use stormglass::history::What;
 use stormglass::plan::{Incident, PublishFault};
-use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, POISON, PublishError};
+use stormglass::{
+    Attempts, Broker, Delivery, EVENT_ID, Group, Host, Message, POISON, PublishError,
+};
 use tokio::time::sleep;
 
 use super::stage::{Seen, Stage, idle};
@@ -148,7 +150,7 @@ fn a_poison_payload_comes_again_until_it_is_parked() {
             system
                 .topic("notes", 1)
                 .group(Group::new("readers", &["notes"]).dead_letters("readers.dlq"))
-                .attempts_max(ATTEMPTS_MAX)
+                .attempts(Attempts::Exactly(ATTEMPTS_MAX))
                 .property(DlqRouting::default())
                 .host("reader", reader)
                 .host("producer", |host: Host| async move {

@@ -85,7 +85,7 @@ impl Setting {
             profile: self.profile,
             topics: BTreeMap::from([("orders".to_owned(), 2)]),
             groups: BTreeMap::from([("billing".to_owned(), group)]),
-            attempts_max: 5,
+            ..Description::default()
         };
         clock::set_between_ticks(Duration::ZERO);
         let _hermetic = Hermetic::enter(Seed(7), clock::now).expect("the thread can be hermetic");

@@ -1,0 +1,65 @@
+//! Blocks: a parked event holds up the later ones of its entity until its group has applied or
+//! discarded it. What is held up has to be parked as well, or it would overtake.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::case::parked_at;
+use crate::checker::trail::{Trail, Trails};
+
+/// The parked events of every entity and key at every group.
+pub(super) struct Blocks<'h> {
+    by_name: BTreeMap<(&'h str, &'h str), Vec<Block>>,
+}
+
+struct Block {
+    trail: usize,
+    parked: u64,
+    ended: u64,
+}
+
+impl<'h> Blocks<'h> {
+    pub(super) fn of(trails: &Trails<'h>) -> Self {
+        let mut by_name: BTreeMap<_, Vec<Block>> = BTreeMap::new();
+        for (trail, group) in trails.parkings() {
+            let number = trails.number_of(trail.event_id);
+            let (Some(number), Some(parked)) = (number, parked_at(trails, trail, group)) else {
+                continue;
+            };
+            // An effect before the park is another copy's: who cannot read this one cannot know.
+            let ends = trail.applied.iter().chain(&trail.discarded);
+            let ended = ends
+                .filter(|end| end.consumer == group && end.index > parked)
+                .map(|end| end.index)
+                .min();
+            for name in names(trail) {
+                by_name.entry((group, name)).or_default().push(Block {
+                    trail: number,
+                    parked,
+                    ended: ended.unwrap_or(u64::MAX),
+                });
+            }
+        }
+        Blocks { by_name }
+    }
+
+    /// Whether another event of the same entity was parked before and had not ended since: then this
+    /// one has to follow. What counts is how things stood while the group had this one in hand.
+    pub(super) fn hold_up(&self, number: usize, trail: &Trail<'h>, group: &str, at: u64) -> bool {
+        let handed = trail.handled_by(group).map(|handling| handling.index);
+        let since = handed.take_while(|&index| index < at).last().unwrap_or(at);
+        names(trail).into_iter().any(|name| {
+            let blocks = self.by_name.get(&(group, name)).into_iter().flatten();
+            let mut others = blocks.filter(|block| block.trail != number);
+            others.any(|block| block.parked < at && since < block.ended)
+        })
+    }
+}
+
+/// What an event's order hangs on: its entity and the keys of its copies.
+fn names<'h>(trail: &Trail<'h>) -> BTreeSet<&'h str> {
+    let keys = trail.published.iter().map(|copy| &*copy.message.key);
+    let mut names: BTreeSet<&str> = keys.collect();
+    names.insert(trail.entity());
+    names.remove("");
+    names
+}
