@@ -181,12 +181,13 @@ unsafe extern "C" fn getrandom(
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "that they repeat is what is tested"
-)]
 mod tests {
+    #![expect(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "that they repeat is what is tested"
+    )]
+
     use super::*;
     use std::collections::HashMap;
 
