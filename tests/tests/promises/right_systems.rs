@@ -11,7 +11,6 @@ mod leased_relays;
 mod natural_key;
 mod projector_with_checkpoints;
 mod reminders_that_fall_due;
-mod web;
 
 use std::sync::atomic::AtomicBool;
 

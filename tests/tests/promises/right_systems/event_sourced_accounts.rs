@@ -22,7 +22,8 @@ use stormglass::{
 };
 use tokio::time::sleep;
 
-use super::{Outcome, holds, web};
+use super::{Outcome, holds};
+use crate::web;
 
 const STORE: &str = "
     CREATE TABLE events (

@@ -32,6 +32,6 @@ impl Listener for Port {
 }
 
 /// Serves `router` on port 80 of the host, for ever.
-pub(super) async fn serve(host: &Host, router: Router) -> io::Result<()> {
+pub(crate) async fn serve(host: &Host, router: Router) -> io::Result<()> {
     axum::serve(Port(host.listen(80).await?), router).await
 }

@@ -1,0 +1,36 @@
+//! A cleanup that deletes what is old, whether it was sent or not.
+//!
+//! Reported as postalserver/postal#353 (retention deletes mail that waits to be sent) and asked about for
+//! NServiceBus in Particular/docs.particular.net#3947.
+
+use std::time::Duration;
+
+use sqlx::Sqlite;
+use stormglass::Host;
+use tokio::time::sleep;
+
+use super::shop::{billing, now_ms, relay, shop};
+use super::{Calm, Outcome, found};
+
+/// How old a row of the outbox may get.
+const RETENTION_MS: i64 = 2_000;
+
+async fn clean_up(host: Host) -> Outcome {
+    let shop = host.database::<Sqlite>("shop")?;
+    loop {
+        sqlx::query("DELETE FROM outbox WHERE written_at_ms < $1")
+            .bind(now_ms() - RETENTION_MS)
+            .execute(&shop)
+            .await?;
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[test]
+fn a_cleanup_that_takes_what_was_not_sent_is_found() {
+    let system = shop("cleanup takes what was not sent")
+        .host("relay", relay)
+        .host("cleanup", clean_up)
+        .host("billing", billing);
+    found(&system, Calm::Holds, "no-lost-event");
+}
