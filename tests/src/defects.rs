@@ -25,7 +25,6 @@ mod new_mail_key;
 mod no_compensation;
 mod no_dedup;
 mod outbox;
-mod oversell;
 mod parallel_publish;
 mod poison_row_skipped;
 mod prefetch_blame;
@@ -47,7 +46,7 @@ use scenarios::deploy::Deployable;
 use scenarios::{Deployment, deploy};
 use stormglass::System;
 use stormglass::checker::{DlqRouting, EffectOnce};
-use stormglass::plan::{Budget, FaultKind, Load};
+use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
 use answer_before_commit::AnswerBeforeCommit;
@@ -70,7 +69,6 @@ use mark_before_ack::MarkBeforeAck;
 use new_mail_key::NewMailKey;
 use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
-use oversell::Oversell;
 use parallel_publish::ParallelPublish;
 use poison_row_skipped::PoisonRowSkipped;
 use prefetch_blame::PrefetchBlame;
@@ -334,27 +332,6 @@ pub const DEFECTS: &[Defect] = &[
         ],
         breaks: "answered-stays",
         plant: |name| judged(Deployment::new(name).processes(KeyApart)).strike(&["gateway"]),
-    },
-    Defect {
-        id: "oversell",
-        exposed_by: &[FaultKind::Slow],
-        breaks: "money-and-stock",
-        plant: |name| {
-            // A crowd, and few faults: what matters is who is slow while somebody else sells.
-            judged(Deployment::new(name).processes(Oversell))
-                .instances("inventory", 2..=2)
-                .strike(&["inventory"])
-                .load(Load {
-                    operations_min: 20,
-                    operations_max: 26,
-                    over_ms: 2_000,
-                })
-                .budget(Budget {
-                    faults_max: 3,
-                    over_ms: 2_500,
-                    duration_ms_max: 3_000,
-                })
-        },
     },
     Defect {
         id: "two-relays-skip-locked",

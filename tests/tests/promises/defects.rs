@@ -169,7 +169,6 @@ detected! {
     mailing_before_the_commit_breaks_mail_and_charge: "mail-before-commit",
     answering_before_the_commit_breaks_answered_stays: "answer-before-commit",
     binding_the_key_apart_breaks_answered_stays: "key-apart",
-    selling_by_sight_breaks_money_and_stock: "oversell",
     taking_silence_for_a_decline_breaks_money_and_stock: "timeout-taken-for-decline",
     taking_silence_for_a_payment_breaks_mail_and_charge: "timeout-taken-for-payment",
 }
