@@ -10,7 +10,7 @@ use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{
     Any, AnyConnection, Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
-    TypeInfo as _, ValueRef as _,
+    ValueRef as _,
 };
 
 use super::driver::complete;
@@ -24,7 +24,7 @@ use crate::system::nearest;
 ///
 /// If the query contains `$1`, it has to select a column `position` (an integer that grows with
 /// every row) and gets the greatest position seen so far; otherwise the whole result is compared
-/// with what was seen before, which is simpler and slower.
+/// with that of the previous look, which is simpler and slower.
 ///
 /// Facts enter the history in the order of the rows, and checkers take the order of announcements for
 /// the order of commits. Where one commit can leave several rows, the query therefore needs an
@@ -178,63 +178,92 @@ impl Watch {
             query = query.bind(self.greatest.saturating_sub(overlap));
         }
         let rows = complete(query.fetch_all(connection))?;
-        let mut counts = BTreeMap::new();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let mut facts = Vec::new();
         for row in &rows {
-            let identity = self.identity(row, &mut counts)?;
-            if self.incremental && overlap == 0 || self.seen.insert(identity, 1).is_none() {
+            let is_new = if self.incremental {
+                self.is_new_position(row, overlap)?
+            } else {
+                let content = format!("{:?}", json(row));
+                let before = self.seen.get(&content).copied().unwrap_or_default();
+                let number = counts.entry(content).or_default();
+                *number += 1;
+                *number > before
+            };
+            if is_new {
                 facts.push(self.fact(row)?);
             }
+        }
+        if !self.incremental {
+            self.seen = counts;
         }
         Ok(facts)
     }
 
-    /// Tells one row from another; equal rows are told apart by their number.
-    fn identity(
-        &mut self,
-        row: &AnyRow,
-        counts: &mut BTreeMap<String, usize>,
-    ) -> sqlx::Result<String> {
-        if self.incremental {
-            let position: i64 = row.try_get("position")?;
-            self.greatest = self.greatest.max(position);
-            return Ok(position.to_string());
-        }
-        let content = format!("{:?}", json(row));
-        let number = counts.entry(content.clone()).or_default();
-        *number += 1;
-        Ok(format!("{content} {number}"))
+    /// Notes the position of a row; says whether it was not seen before.
+    fn is_new_position(&mut self, row: &AnyRow, overlap: i64) -> sqlx::Result<bool> {
+        let position: i64 = row.try_get("position")?;
+        self.greatest = self.greatest.max(position);
+        Ok(overlap == 0 || self.seen.insert(position.to_string(), 1).is_none())
     }
 
     fn fact(&self, row: &AnyRow) -> sqlx::Result<Fact> {
-        let event_id: String = row.try_get("event_id")?;
-        let application = |own: &Option<String>| Application {
-            consumer: own.clone().unwrap_or_else(|| text(row, "consumer")),
-            event_id: event_id.clone(),
-            entity: text(row, "entity"),
-            effect: text(row, "effect"),
-            correlation_id: text(row, "correlation_id"),
+        if row.try_get_raw("event_id")?.is_null() {
+            return Err(unreadable(
+                "event_id",
+                "it is NULL, and every fact is of some event",
+            ));
+        }
+        let event_id = text(row, "event_id")?;
+        let application = |own: &Option<String>| {
+            Ok::<_, sqlx::Error>(Application {
+                consumer: match own {
+                    Some(own) => own.clone(),
+                    None => text(row, "consumer")?,
+                },
+                event_id: event_id.clone(),
+                entity: text(row, "entity")?,
+                effect: text(row, "effect")?,
+                correlation_id: text(row, "correlation_id")?,
+            })
         };
         Ok(match &self.probe.kind {
-            Kind::Applied(own) => Fact::Applied(application(own)),
-            Kind::Discarded(own) => Fact::Discarded(application(own)),
+            Kind::Applied(own) => Fact::Applied(application(own)?),
+            Kind::Discarded(own) => Fact::Discarded(application(own)?),
             Kind::Announced => Fact::Announced(Announcement {
-                entity: text(row, "entity"),
-                topic: text(row, "topic"),
-                event_type: text(row, "event_type"),
-                correlation_id: text(row, "correlation_id"),
-                cause_id: text(row, "cause_id"),
+                entity: text(row, "entity")?,
+                topic: text(row, "topic")?,
+                event_type: text(row, "event_type")?,
+                correlation_id: text(row, "correlation_id")?,
+                cause_id: text(row, "cause_id")?,
                 event_id,
             }),
         })
     }
 }
 
-fn text(row: &AnyRow, column: &str) -> String {
-    row.try_get::<Option<String>, _>(column)
-        .ok()
-        .flatten()
-        .unwrap_or_default()
+/// What a column says, as text: a number or a truth value in its usual form. Empty where the query has
+/// no such column, or the row no value.
+fn text(row: &AnyRow, column: &str) -> sqlx::Result<String> {
+    let Ok(found) = row.try_column(column) else {
+        return Ok(String::new());
+    };
+    match cell(row, found.ordinal()) {
+        Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text),
+        Some(value) => Ok(value.to_string()),
+        None => {
+            let why = format!("its bytes are no text; select them as text, such as hex({column})");
+            Err(unreadable(column, &why))
+        }
+    }
+}
+
+fn unreadable(column: &str, why: &str) -> sqlx::Error {
+    sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: why.into(),
+    }
 }
 
 /// A query of the final state, run when the run is over.
@@ -255,31 +284,117 @@ pub(crate) fn rows(
 }
 
 fn json(row: &AnyRow) -> BTreeMap<String, Value> {
-    row.columns()
-        .iter()
-        .map(|column| (column.name().to_owned(), cell(row, column.ordinal())))
+    let columns = row.columns().iter();
+    columns
+        .map(|column| {
+            let value = cell(row, column.ordinal()).or_else(|| bytes(row, column.ordinal()));
+            (column.name().to_owned(), value.unwrap_or_default())
+        })
         .collect()
 }
 
-fn cell(row: &AnyRow, index: usize) -> Value {
-    let Ok(value) = row.try_get_raw(index) else {
-        return Value::Null;
-    };
-    if value.is_null() {
-        return Value::Null;
+/// Bytes as hexadecimal digits.
+fn bytes(row: &AnyRow, index: usize) -> Option<Value> {
+    let bytes = row.try_get::<Vec<u8>, _>(index).ok()?;
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    Some(Value::String(digits.collect()))
+}
+
+/// What stands in a column; `None` if that is neither a number nor a truth value nor text.
+fn cell(row: &AnyRow, index: usize) -> Option<Value> {
+    if row.try_get_raw(index).ok()?.is_null() {
+        return Some(Value::Null);
     }
-    let kind = value.type_info().name().to_owned();
     if let Ok(number) = row.try_get::<i64, _>(index) {
-        return number.into();
+        return Some(number.into());
     }
     if let Ok(number) = row.try_get::<f64, _>(index) {
-        return number.into();
+        return Some(number.into());
     }
     if let Ok(flag) = row.try_get::<bool, _>(index) {
-        return flag.into();
+        return Some(flag.into());
     }
-    match row.try_get::<String, _>(index) {
-        Ok(text) => text.into(),
-        Err(_) => Value::String(format!("({kind})")),
+    row.try_get::<String, _>(index).ok().map(Value::String)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Any, AnyConnection, Executor as _};
+
+    use super::{Probe, Watch};
+    use crate::database::backend::Backend;
+    use crate::database::driver::complete;
+    use crate::history::{Application, Fact};
+
+    fn database(script: &'static str) -> AnyConnection {
+        complete(async {
+            let mut connection = <Any as Backend>::open("sqlite::memory:").await.unwrap();
+            connection.execute(sqlx::raw_sql(script)).await.unwrap();
+            connection
+        })
+    }
+
+    fn run(connection: &mut AnyConnection, script: &'static str) {
+        complete(connection.execute(sqlx::raw_sql(script))).unwrap();
+    }
+
+    fn seen(watch: &mut Watch, connection: &mut AnyConnection) -> Vec<Application> {
+        let facts = watch.look(connection).unwrap();
+        let applied = facts.into_iter().map(|fact| match fact {
+            Fact::Applied(applied) => applied,
+            other => panic!("expected an effect, got {other:?}"),
+        });
+        applied.collect()
+    }
+
+    #[test]
+    fn every_type_of_column_is_read_as_what_it_is() {
+        let mut connection = database(
+            "CREATE TABLE t (event_id INTEGER, entity, effect, correlation_id);
+             INSERT INTO t VALUES (7, 12, 1.5, NULL), (8, 'sku-1', 2.0, 'flow')",
+        );
+        let mut watch = Watch::new(Probe::applied("SELECT * FROM t ORDER BY event_id"));
+        let seen = seen(&mut watch, &mut connection);
+        let told = seen.iter().map(|own| {
+            let texts = [&own.event_id, &own.entity, &own.effect, &own.correlation_id];
+            texts.map(String::as_str)
+        });
+        let told: Vec<_> = told.collect();
+        assert_eq!(
+            told,
+            [["7", "12", "1.5", ""], ["8", "sku-1", "2.0", "flow"]]
+        );
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_by_name() {
+        let mut connection = database(
+            "CREATE TABLE t (event_id, entity); INSERT INTO t VALUES ('e1', x'00ff'), (NULL, '')",
+        );
+        for (rows, column) in [("entity != ''", "entity"), ("entity = ''", "event_id")] {
+            let query = format!("SELECT event_id, entity FROM t WHERE {rows}");
+            let mut watch = Watch::new(Probe::applied(query));
+            let refused = watch.look(&mut connection).unwrap_err().to_string();
+            assert!(refused.contains(&format!("column {column}:")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_returns_to_an_earlier_value_is_seen_again() {
+        let mut connection = database(
+            "CREATE TABLE t (event_id, entity); INSERT INTO t VALUES ('e1', 'on'), ('e1', 'on')",
+        );
+        let mut watch = Watch::new(Probe::applied("SELECT event_id, entity FROM t"));
+        assert_eq!(seen(&mut watch, &mut connection).len(), 2);
+        assert_eq!(seen(&mut watch, &mut connection).len(), 0);
+        run(&mut connection, "UPDATE t SET entity = 'off'");
+        assert_eq!(seen(&mut watch, &mut connection).len(), 2);
+        run(
+            &mut connection,
+            "UPDATE t SET entity = 'on' WHERE rowid = 1",
+        );
+        let returned = seen(&mut watch, &mut connection);
+        assert_eq!(returned.len(), 1);
+        assert_eq!(returned[0].entity, "on");
     }
 }
