@@ -96,6 +96,8 @@ pub type OperationStrategy = Arc<dyn Fn() -> BoxedStrategy<Value> + Send + Sync>
 
 /// How many seeds' operations are asked for to learn what faults can aim at.
 const SURVEYED_SEEDS: u64 = 4;
+/// How many seeds are run under every kind of fault to learn what only faults make happen.
+const SURVEYED_SEEDS_UNDER_FAULTS: u64 = 2;
 
 /// What plans are drawn from.
 #[derive(Clone)]
@@ -124,18 +126,20 @@ impl Generator {
     /// If the strategy for operations rejects every value (a filter that nothing passes).
     pub fn plan(&self, seed: Seed) -> Plan {
         let instances = draw(seed, "topology", &topology::instances(&self.services));
-        let workload = workload::workload(&self.load, (self.operation)());
         let swarm = draw(seed, "swarm", &swarm::swarm(&self.faults));
         let targets = self.targets.within(&self.services, &instances);
-        let drawn = schedule::schedule(&swarm, &targets, &self.budget);
-        let certain = schedule::certain(&self.certain, &targets, &self.budget);
+        let operations = workload::workload(&self.load, (self.operation)());
+        let workload = draw(seed, "workload", &operations);
+        let moments: Vec<u64> = workload.iter().map(|operation| operation.at_ms).collect();
+        let drawn = schedule::schedule(&swarm, &targets, &self.budget, &moments);
+        let certain = schedule::certain(&self.certain, &targets, &self.budget, &moments);
         let mut schedule = draw(seed, "faults", &drawn);
         schedule.extend(draw(seed, "certain", &certain));
         schedule.sort_by_key(|fault| fault.at_ms);
         Plan {
             seed,
             instances,
-            workload: draw(seed, "workload", &workload),
+            workload,
             schedule,
         }
     }
@@ -155,6 +159,29 @@ impl Generator {
             workload,
             schedule: Vec::new(),
         }
+    }
+
+    /// Plans that bring about what only faults make happen, so that its calls are seen as well: what
+    /// every publisher publishes first is poison, and a few seeds have everything that is allowed.
+    pub(crate) fn survey_plans_under_faults(&self) -> Vec<Plan> {
+        let mut poisoned = self.survey_plan();
+        if self.faults.contains(&FaultKind::Poison) {
+            let publishers = self.targets.making(Call::Publish);
+            let poison = |host: &String| Fault::strike(0, host, 1, PublishFault::Poison);
+            poisoned.schedule = publishers.iter().map(poison).collect();
+        }
+        let everything = (0..SURVEYED_SEEDS_UNDER_FAULTS).map(|seed| {
+            let seed = Seed(seed);
+            let mut plan = self.plan(seed);
+            let targets = self.targets.within(&self.services, &plan.instances);
+            let swarm = swarm::of(&self.faults);
+            let moments: Vec<u64> = plan.workload.iter().map(|own| own.at_ms).collect();
+            let schedule = schedule::schedule(&swarm, &targets, &self.budget, &moments);
+            plan.schedule = draw(seed, "survey", &schedule);
+            plan
+        });
+        let plans = std::iter::once(poisoned).chain(everything);
+        plans.filter(|plan| !plan.schedule.is_empty()).collect()
     }
 
     /// Plans as a proptest strategy, for property tests over plans.

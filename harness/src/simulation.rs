@@ -230,7 +230,7 @@ struct Course<'a> {
 impl Course<'_> {
     fn follow(&self, machines: &mut Machines<'_>, world: &World) {
         let harness: Arc<str> = "harness".into();
-        while machines.now() < self.heal_at {
+        while machines.now() < self.heal_at.max(machines.busy_until()) {
             machines.step();
             if world.has_failed() {
                 return;
@@ -392,6 +392,11 @@ impl<'a> Machines<'a> {
 
     fn now(&self) -> Duration {
         self.sim.elapsed()
+    }
+
+    /// When everything is over that the nemesis has begun.
+    fn busy_until(&self) -> Duration {
+        self.nemesis.busy_until(&self.world)
     }
 
     /// One tick: what the nemesis has on its agenda, then every host in turn.

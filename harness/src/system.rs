@@ -115,7 +115,7 @@ pub struct System {
     mistakes: Vec<String>,
     /// Hosts whose work keeps no run alive.
     background: BTreeSet<String>,
-    /// What faults can aim at, once it is known; forgotten when hosts or operations change.
+    /// What faults can aim at, once it is known; forgotten when what it was learnt from changes.
     targets: Arc<OnceLock<Targets>>,
 }
 
@@ -158,6 +158,7 @@ impl System {
     #[must_use]
     pub fn broker(mut self, profile: Profile) -> Self {
         self.profile = profile;
+        self.targets = Arc::default();
         self
     }
 
@@ -185,6 +186,7 @@ impl System {
         {
             self.declared_twice("group", &name);
         }
+        self.targets = Arc::default();
         self
     }
 
@@ -311,6 +313,7 @@ impl System {
     #[must_use]
     pub fn faults(mut self, kinds: &[FaultKind]) -> Self {
         self.faults = Some(kinds.to_vec());
+        self.targets = Arc::default();
         self
     }
 
@@ -344,6 +347,7 @@ impl System {
     #[must_use]
     pub fn load(mut self, load: Load) -> Self {
         self.load = load;
+        self.targets = Arc::default();
         self
     }
 
@@ -351,6 +355,7 @@ impl System {
     #[must_use]
     pub fn budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
+        self.targets = Arc::default();
         self
     }
 
@@ -468,7 +473,8 @@ impl System {
     /// Where the plans of this system come from.
     ///
     /// What a fault can aim at is learnt from one run without faults, with the operations of
-    /// several seeds: which hosts call which of their ports, and who talks to whom.
+    /// several seeds, and from a few under faults, because some calls are made only then: which hosts
+    /// call which of their ports, and who talks to whom. That happens once for a system.
     ///
     /// # Errors
     ///
@@ -486,8 +492,7 @@ impl System {
         generator.targets = match self.targets.get() {
             Some(targets) => targets.clone(),
             None => {
-                let mut targets = crate::simulation::survey(self, &generator.survey_plan())?;
-                targets.level(&self.services);
+                let targets = self.surveyed(&mut generator)?;
                 self.targets.get_or_init(|| targets).clone()
             }
         };
@@ -499,6 +504,21 @@ impl System {
             generator.targets.keep_only(is_struck);
         }
         Ok(generator)
+    }
+
+    /// Runs without faults, then under faults, and notes which calls, links and third parties show.
+    fn surveyed(&self, generator: &mut Generator) -> Result<Targets, crate::simulation::RunError> {
+        generator.targets = crate::simulation::survey(self, &generator.survey_plan())?;
+        generator.targets.level(&self.services);
+        let mut all = generator.targets.clone();
+        for plan in generator.survey_plans_under_faults() {
+            // A system that comes to no result under faults is found out by its seeds.
+            if let Ok(more) = crate::simulation::survey(self, &plan) {
+                all.extend(more);
+            }
+        }
+        all.level(&self.services);
+        Ok(all)
     }
 
     /// The plan of a seed.

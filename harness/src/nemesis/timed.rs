@@ -72,18 +72,18 @@ impl Nemesis {
         nemesis
     }
 
-    /// When a plan's chaos is over at the latest: after the last operation and the last fault. A
-    /// fault that waits for a call is given `patience` to meet one, also after the last operation.
+    /// When a plan's chaos may be over: after the last operation and the last fault. A fault that waits
+    /// for a call is given `patience` to meet one, also after the last operation; how long it then
+    /// lasts, [`Nemesis::busy_until`] tells.
     pub(crate) fn end_of(plan: &Plan, patience: Duration) -> Duration {
         let last_operation = plan.workload.iter().map(|operation| operation.at_ms).max();
         let last_operation = Duration::from_millis(last_operation.unwrap_or_default());
         let end = |fault: &Fault| {
             let begin = Duration::from_millis(fault.at_ms);
-            let met = match fault.call() {
+            match fault.call() {
                 Some(_) => begin.max(last_operation) + patience,
-                None => begin,
-            };
-            met + Duration::from_millis(fault.duration_ms())
+                None => begin + Duration::from_millis(fault.duration_ms()),
+            }
         };
         plan.schedule
             .iter()
@@ -91,6 +91,12 @@ impl Nemesis {
             .max()
             .unwrap_or_default()
             .max(last_operation)
+    }
+
+    /// When everything is over that has begun by now.
+    pub(crate) fn busy_until(&self, world: &World) -> Duration {
+        let last = self.agenda.last_key_value().map(|((at, _), _)| *at);
+        last.unwrap_or_default().max(world.paused_until())
     }
 
     fn book(&mut self, at: Duration, step: Step) {

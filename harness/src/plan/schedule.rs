@@ -9,8 +9,8 @@ use proptest::sample::select;
 use super::fault::{Aim, Fault, Side};
 use super::incident::Incident;
 use super::strike::{
-    CallFault, CommitFault, ExternalFault, PublishFault, ReceiveFault, SettleFault, StatementFault,
-    Strike,
+    Call, CallFault, CommitFault, ExternalFault, PublishFault, ReceiveFault, SettleFault,
+    StatementFault, Strike,
 };
 use super::swarm::Swarm;
 use super::targets::Targets;
@@ -73,7 +73,8 @@ pub struct Budget {
     pub faults_max: usize,
     /// Faults begin within this time, in virtual milliseconds.
     pub over_ms: u64,
-    /// The longest that one fault lasts, in virtual milliseconds.
+    /// The longest that a fault lasts, in virtual milliseconds; but for one in ten, which lasts up to
+    /// eight times as long, to outlast what gives up after a number of retries.
     pub duration_ms_max: u64,
 }
 
@@ -87,15 +88,27 @@ impl Default for Budget {
     }
 }
 
-/// Schedules of the faults that `swarm` has, against `targets`, within `budget`.
+/// One lasting fault in so many outlasts the others.
+const OUTLASTING_IN: u32 = 10;
+/// How many times longer it may last.
+const OUTLASTING: u64 = 8;
+
+/// Schedules of the faults that `swarm` has, against `targets`, within `budget`, for clients that ask
+/// for something at `moments`.
 pub(super) fn schedule(
     swarm: &Swarm,
     targets: &Targets,
     budget: &Budget,
+    moments: &[u64],
 ) -> BoxedStrategy<Vec<Fault>> {
+    let aiming = Aiming {
+        targets,
+        at: 0..budget.over_ms.max(1),
+        moments,
+    };
     let choices: Vec<(u32, BoxedStrategy<Fault>)> = swarm
         .kinds()
-        .filter_map(|kind| one(kind, targets, budget).map(|fault| (kind.weight(), fault)))
+        .filter_map(|kind| one(kind, &aiming, budget).map(|fault| (kind.weight(), fault)))
         .collect();
     if choices.is_empty() || budget.faults_max == 0 {
         return Just(Vec::new()).boxed();
@@ -119,10 +132,16 @@ pub(super) fn certain(
     kinds: &[FaultKind],
     targets: &Targets,
     budget: &Budget,
+    moments: &[u64],
 ) -> BoxedStrategy<Vec<Fault>> {
+    let aiming = Aiming {
+        targets,
+        at: 0..budget.over_ms.max(1),
+        moments,
+    };
     let of_each = kinds
         .iter()
-        .filter_map(|&kind| one(kind, targets, budget))
+        .filter_map(|&kind| one(kind, &aiming, budget))
         .map(|fault| prop::collection::vec(fault, CERTAIN));
     of_each
         .collect::<Vec<_>>()
@@ -131,19 +150,22 @@ pub(super) fn certain(
 }
 
 /// A strategy for one fault of `kind`, or `None` where the system offers it no target.
-fn one(kind: FaultKind, targets: &Targets, budget: &Budget) -> Option<BoxedStrategy<Fault>> {
-    let aiming = Aiming {
-        targets,
-        at: 0..budget.over_ms.max(1),
-    };
-    let long = 200..=budget.duration_ms_max.max(201);
+fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStrategy<Fault>> {
+    let targets = aiming.targets;
+    let most = budget.duration_ms_max.max(201);
+    let long = prop_oneof![
+        OUTLASTING_IN - 1 => 200..=most,
+        1 => most * OUTLASTING / 2..=most * OUTLASTING,
+    ];
     let short = 20..=1_500_u64;
     match kind {
-        FaultKind::Crash => aiming.crash(),
-        FaultKind::Pause => aiming.incident(
-            (one_of(&targets.hosts)?, 500..=6_000_u64)
-                .prop_map(|(host, for_ms)| Incident::Pause { host, for_ms }),
-        ),
+        FaultKind::Crash => aiming.beside_calls(50..=2_500_u64, |host, down_ms| Incident::Crash {
+            host,
+            down_ms,
+        }),
+        FaultKind::Pause => {
+            aiming.beside_calls(long, |host, for_ms| Incident::Pause { host, for_ms })
+        }
         FaultKind::Partition => aiming.incident(
             (one_of(&targets.links)?, long).prop_map(|((a, b), for_ms)| Incident::Partition {
                 a,
@@ -208,6 +230,8 @@ fn one(kind: FaultKind, targets: &Targets, budget: &Budget) -> Option<BoxedStrat
 struct Aiming<'a> {
     targets: &'a Targets,
     at: std::ops::Range<u64>,
+    /// When clients ask for something: what they set off follows soon after.
+    moments: &'a [u64],
 }
 
 impl Aiming<'_> {
@@ -227,40 +251,60 @@ impl Aiming<'_> {
         fault: impl Strategy<Value = F> + 'static,
     ) -> Option<BoxedStrategy<Fault>> {
         let host = one_of(&self.targets.making(F::CALL))?;
-        let struck = (self.at.clone(), host, 1..=4_u32, fault)
+        let struck = (self.from(), host, nth(4), fault)
             .prop_map(|(at_ms, host, nth, fault)| Fault::strike(at_ms, &host, nth, fault));
         Some(struck.boxed())
     }
 
-    /// Crashes at a time, or at a call that the host is known to make, on either side of it.
-    fn crash(&self) -> Option<BoxedStrategy<Fault>> {
-        let at_a_time = one_of(&self.targets.hosts)?.prop_map(|host| (host, None));
-        let where_to = match one_of(&self.targets.calls) {
+    /// When a fault begins to wait for its call: at any time, or when a client asks for something.
+    fn from(&self) -> BoxedStrategy<u64> {
+        match one_of(self.moments) {
+            Some(moment) => prop_oneof![self.at.clone(), moment].boxed(),
+            None => self.at.clone().boxed(),
+        }
+    }
+
+    /// Incidents at a time, or at a call that the host is known to make, on either side of it.
+    fn beside_calls(
+        &self,
+        duration_ms: impl Strategy<Value = u64> + 'static,
+        incident: fn(String, u64) -> Incident,
+    ) -> Option<BoxedStrategy<Fault>> {
+        let hosts = one_of(&self.targets.hosts)?;
+        let at_a_time = (self.at.clone(), hosts).prop_map(|(at_ms, host)| (at_ms, host, None));
+        let own = |(host, _): &&(String, Call)| self.targets.hosts.contains(host);
+        let calls: Vec<_> = self.targets.calls.iter().filter(own).cloned().collect();
+        let when = match one_of(&calls) {
             None => at_a_time.boxed(),
             Some(calls) => {
                 let sides = select(&[Side::Before, Side::After][..]);
-                let at_a_call = (calls, sides, 1..=6_u32).prop_map(|((host, call), side, nth)| {
+                let at_a_call = (self.from(), calls, sides, nth(6));
+                let at_a_call = at_a_call.prop_map(|(at_ms, (host, call), side, nth)| {
                     let aim = Aim {
                         host: host.clone(),
                         call,
                         nth,
                         side,
                     };
-                    (host, Some(aim))
+                    (at_ms, host, Some(aim))
                 });
                 prop_oneof![at_a_time, at_a_call].boxed()
             }
         };
-        let crash = (self.at.clone(), where_to, 50..=2_500_u64);
-        let crash = crash.prop_map(|(at_ms, (host, aim), down_ms)| {
-            let crash = Incident::Crash { host, down_ms };
+        let fault = (when, duration_ms).prop_map(move |((at_ms, host, aim), ms)| {
+            let incident = incident(host, ms);
             match aim {
-                Some(aim) => Fault::on(at_ms, aim, crash),
-                None => Fault::at(at_ms, crash),
+                Some(aim) => Fault::on(at_ms, aim, incident),
+                None => Fault::at(at_ms, incident),
             }
         });
-        Some(crash.boxed())
+        Some(fault.boxed())
     }
+}
+
+/// The number of a call: the first half of the time, because there may be no second.
+fn nth(most: u32) -> BoxedStrategy<u32> {
+    prop_oneof![Just(1), 2..=most].boxed()
 }
 
 /// One of several, or `None` where there is none.

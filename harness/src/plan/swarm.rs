@@ -19,6 +19,11 @@ impl Swarm {
     }
 }
 
+/// Every kind of these.
+pub(super) fn of(kinds: &[FaultKind]) -> Swarm {
+    Swarm(kinds.to_vec())
+}
+
 /// Non-empty subsets of `allowed`, or the empty one where nothing is allowed.
 pub(super) fn swarm(allowed: &[FaultKind]) -> BoxedStrategy<Swarm> {
     match allowed.len() {

@@ -10,7 +10,7 @@ use super::topology::{Services, instance_names, service_of};
 pub struct Targets {
     /// Hosts whose process may crash or pause, and whose port calls may be struck.
     pub hosts: Vec<String>,
-    /// Which host calls which of its ports.
+    /// Which host calls which of its ports; the client's calls are struck like any other's.
     pub calls: Vec<(String, Call)>,
     /// Pairs of hosts that talk to each other.
     pub links: Vec<(String, String)>,
@@ -26,6 +26,19 @@ impl Targets {
         self.hosts.retain(|host| keep(host));
         self.calls.retain(|(host, _)| keep(host));
         self.links.retain(|(a, b)| keep(a) || keep(b));
+    }
+
+    /// Adds what another survey found.
+    pub(crate) fn extend(&mut self, other: Targets) {
+        fn join<T: Ord>(own: &mut Vec<T>, other: Vec<T>) {
+            let all: BTreeSet<T> = own.drain(..).chain(other).collect();
+            own.extend(all);
+        }
+        join(&mut self.hosts, other.hosts);
+        join(&mut self.calls, other.calls);
+        join(&mut self.links, other.links);
+        join(&mut self.groups, other.groups);
+        join(&mut self.providers, other.providers);
     }
 
     /// Grants every instance of a service what one of them was seen to do: which of them gets a

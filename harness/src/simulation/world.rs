@@ -278,6 +278,13 @@ impl World {
         }
     }
 
+    /// When the last of the pauses ends that have begun.
+    pub(crate) fn paused_until(&self) -> Duration {
+        let hosts = lock(&self.hosts);
+        let paused = hosts.values().filter_map(|state| state.paused);
+        paused.map(|paused| paused.until).max().unwrap_or_default()
+    }
+
     /// Ends every pause.
     pub(crate) fn resume_all(&self) {
         for state in lock(&self.hosts).values_mut() {
@@ -372,7 +379,7 @@ impl World {
                 .collect(),
             calls: lock(&self.nemesis)
                 .seen()
-                .filter(|(host, _)| own(host))
+                .filter(|(host, _)| **host != *broker::HOST)
                 .map(|(host, call)| (host.to_string(), *call))
                 .collect(),
             links,
