@@ -26,7 +26,6 @@ mod no_compensation;
 mod no_dedup;
 mod outbox;
 mod parallel_publish;
-mod poison_row_skipped;
 mod prefetch_blame;
 mod publish_before_commit;
 mod random_partition_key;
@@ -70,7 +69,6 @@ use new_mail_key::NewMailKey;
 use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
 use parallel_publish::ParallelPublish;
-use poison_row_skipped::PoisonRowSkipped;
 use prefetch_blame::PrefetchBlame;
 use publish_before_commit::PublishBeforeCommit;
 use random_partition_key::ByEventId;
@@ -352,12 +350,6 @@ pub const DEFECTS: &[Defect] = &[
         ],
         breaks: "entity-order",
         plant: |name| judged(Deployment::new(name).processes(ParallelPublish)),
-    },
-    Defect {
-        id: "poison-row-skipped",
-        exposed_by: &[FaultKind::CapacityLimit, FaultKind::BrokerOutage],
-        breaks: "entity-order",
-        plant: |name| judged(Deployment::new(name).hand_off(PoisonRowSkipped::default())),
     },
     Defect {
         id: "timeout-taken-for-decline",

@@ -93,12 +93,16 @@ impl<H: Handler> Handler for GivingBack<H> {
 
 async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
     let _: OrderCancelled = event.data()?;
-    let (sku, quantity): (String, i64) = sqlx::query_as(
+    let reserved: Option<(String, i64)> = sqlx::query_as(
         "UPDATE reservations SET state = 'released' WHERE order_id = $1 RETURNING sku, quantity",
     )
     .bind(&event.entity)
-    .fetch_one(tx.executor())
+    .fetch_optional(tx.executor())
     .await?;
+    let Some((sku, quantity)) = reserved else {
+        let reason = "nothing was ever reserved for the order".to_owned();
+        return Ok(Effect::Discarded { reason });
+    };
     sqlx::query(
         "UPDATE stock SET free = free + $1, \
          reserved = CASE WHEN reserved > $1 THEN reserved - $1 ELSE 0 END WHERE sku = $2",

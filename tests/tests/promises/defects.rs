@@ -163,7 +163,6 @@ detected! {
     a_consumer_that_outlives_its_membership_breaks_effect_once: "zombie-consumer",
     sharing_an_outbox_row_by_row_breaks_entity_order: "two-relays-skip-locked",
     publishing_a_page_at_once_breaks_entity_order: "parallel-publish",
-    letting_a_bad_row_queue_again_breaks_entity_order: "poison-row-skipped",
     blaming_what_was_in_flight_breaks_dlq_routing: "prefetch-blame",
     a_new_key_for_each_mail_breaks_mail_and_charge: "new-mail-key",
     mailing_before_the_commit_breaks_mail_and_charge: "mail-before-commit",
