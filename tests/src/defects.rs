@@ -35,7 +35,6 @@ mod swallow_parking_error;
 mod swallow_publish_error;
 mod timeout_taken_for_decline;
 mod timeout_taken_for_payment;
-mod two_relays_skip_locked;
 mod zombie_consumer;
 
 use reference_system::Settings;
@@ -77,7 +76,6 @@ use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
 use timeout_taken_for_decline::TimeoutTakenForDecline;
 use timeout_taken_for_payment::TimeoutTakenForPayment;
-use two_relays_skip_locked::TwoRelaysSkipLocked;
 use zombie_consumer::ZombieConsumer;
 
 /// A mistake, the kinds of fault that expose it, and the property that it breaks.
@@ -330,16 +328,6 @@ pub const DEFECTS: &[Defect] = &[
         ],
         breaks: "answered-stays",
         plant: |name| judged(Deployment::new(name).processes(KeyApart)).strike(&["gateway"]),
-    },
-    Defect {
-        id: "two-relays-skip-locked",
-        exposed_by: &[FaultKind::Latency, FaultKind::Pause, FaultKind::Slow],
-        breaks: "entity-order",
-        plant: |name| {
-            judged(Deployment::new(name).processes(TwoRelaysSkipLocked))
-                .instances("relay", 2..=2)
-                .strike(&["relay"])
-        },
     },
     Defect {
         id: "parallel-publish",

@@ -5,8 +5,7 @@ use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 
 /// What `sent` says of a row that a relay is about to publish.
 pub(super) const CLAIMED: i64 = 2;
-/// What `sent` says of a row that is to be published.
-pub(super) const UNSENT: i64 = 0;
+const UNSENT: i64 = 0;
 
 /// Claims a row so that no other relay takes it, and gives it back when it could not be published.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +28,7 @@ impl HandOff for ClaimFirst {
     }
 }
 
-/// Says in `sent` where a row stands.
-pub(super) async fn mark<D: Database>(
-    database: &D,
-    row: &OutboxRow,
-    sent: i64,
-) -> sqlx::Result<()> {
+async fn mark<D: Database>(database: &D, row: &OutboxRow, sent: i64) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     sqlx::query("UPDATE outbox SET sent = $1 WHERE position = $2")
         .bind(sent)

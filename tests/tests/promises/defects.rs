@@ -161,7 +161,6 @@ detected! {
     skipping_what_cannot_be_decoded_breaks_dlq_routing: "decode-error-at-debug",
     committing_the_highest_offset_loses_events: "commit-max-offset",
     a_consumer_that_outlives_its_membership_breaks_effect_once: "zombie-consumer",
-    sharing_an_outbox_row_by_row_breaks_entity_order: "two-relays-skip-locked",
     publishing_a_page_at_once_breaks_entity_order: "parallel-publish",
     blaming_what_was_in_flight_breaks_dlq_routing: "prefetch-blame",
     a_new_key_for_each_mail_breaks_mail_and_charge: "new-mail-key",
