@@ -4,6 +4,7 @@
 //! the reference system and from one another on purpose. A failure here is a false alarm, or a mistake in the
 //! system that a reader has not seen; the history tells which.
 
+mod charges_over_http;
 mod event_sourced_accounts;
 mod fan_out_on_jetstream;
 mod inbox_with_worker;
@@ -11,6 +12,8 @@ mod leased_relays;
 mod natural_key;
 mod projector_with_checkpoints;
 mod reminders_that_fall_due;
+mod saga_with_a_deadline;
+mod windowed_aggregator;
 
 use std::sync::atomic::AtomicBool;
 
