@@ -11,6 +11,7 @@ mod cleanup_takes_what_was_not_sent;
 mod cursor_over_timestamps;
 mod failed_rows_go_last;
 mod forgets_too_soon;
+mod headers_lost_when_parked;
 mod idempotency_key_looked_up_first;
 mod ledger;
 mod lock_outlives_its_owner;

@@ -16,13 +16,18 @@ const SCHEMA: &str = "
 
 /// The ledger without its only host, which the caller adds as `ledger`.
 pub(super) fn ledger(name: &str) -> System {
+    ledger_of(name, Group::new("ledger", &["payments"]))
+}
+
+/// As [`ledger`], with a description of the caller's for the group `ledger`.
+pub(super) fn ledger_of(name: &str, group: Group) -> System {
     let booked = Probe::applied(
         "SELECT number AS position, id AS event_id, account AS entity FROM bookings
          WHERE number > $1 ORDER BY number",
     );
     System::new(name)
         .topic("payments", 2)
-        .group(Group::new("ledger", &["payments"]))
+        .group(group)
         .database(Database::new("ledger", SCHEMA).probe(booked.by("ledger")))
         .operations(
             || (any::<u32>(), 0..3_u8),
