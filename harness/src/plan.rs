@@ -225,6 +225,9 @@ mod tests {
     fn every_plan_has_some_of_the_kinds_that_are_certain() {
         let mut generator = generator(&[FaultKind::Pause]);
         generator.certain = vec![FaultKind::LoseAck];
+        // The first instance is in every plan, a further one only in some.
+        let every_plan_has = ("billing".into(), Call::Publish);
+        generator.targets.calls = vec![every_plan_has];
         for seed in (0..20).map(Seed) {
             let plan = generator.plan(seed);
             let lost = plan.schedule.iter();
