@@ -282,8 +282,9 @@ fn an_artefact_that_cannot_be_used_is_refused_in_one_line() {
         changed(&|value| drop(value.as_object_mut().map(|object| object.remove("plan"))));
     let foreign_system = changed(&|value| value["system"] = "box office".into());
     let other_engine = changed(&|value| value["engine"] = "postgres".into());
-    let ghost = |action: &str| {
-        let fault = format!(r#"[{{"trigger": {{"at_ms": 9}}, "action": {action}}}]"#);
+    let ghost = |incident: &str| {
+        let action = format!(r#"{{"incident": {{"incident": {incident}}}}}"#);
+        let fault = format!(r#"[{{"at_ms": 9, "action": {action}}}]"#);
         let fault: serde_json::Value = serde_json::from_str(&fault).expect("it is JSON");
         changed(&|value| value["plan"]["schedule"] = fault.clone())
     };

@@ -66,7 +66,10 @@ fn a_probe_that_cannot_be_read_is_no_commit_that_failed() {
             "SELECT note AS event_id FROM notes WHERE id > $1",
             "position",
         ),
-        ("SELECT id AS event_id FROM notes", "event_id"),
+        (
+            "SELECT CAST(note AS BLOB) AS event_id FROM notes",
+            "event_id",
+        ),
         (
             "SELECT note AS event_id, id AS positoin, note AS entity FROM notes",
             "position, which `positoin` is most likely meant to be",

@@ -343,7 +343,7 @@ fn one_less(plan: &Plan) -> Vec<Plan> {
 fn nothing_can_go_from_a_one_minimal_plan() {
     let system = postings::system("careless postings", Care::Careless);
     let mut minimal = 0;
-    for plan in (0..12).map(|seed| system.plan(Seed(seed)).unwrap()) {
+    for plan in (0..24).map(|seed| system.plan(Seed(seed)).unwrap()) {
         let Some(shrunk) = shrink(&system, &plan, "effect-once", &Limits::of_runs(200)).unwrap()
         else {
             continue;
