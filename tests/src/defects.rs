@@ -332,9 +332,9 @@ pub const DEFECTS: &[Defect] = &[
     Defect {
         id: "parallel-publish",
         exposed_by: &[
-            FaultKind::CapacityLimit,
             FaultKind::BrokerOutage,
-            FaultKind::Latency,
+            FaultKind::CapacityLimit,
+            FaultKind::LoseAck,
         ],
         breaks: "entity-order",
         plant: |name| judged(Deployment::new(name).processes(ParallelPublish)),

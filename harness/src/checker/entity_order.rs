@@ -3,6 +3,10 @@
 //! Events of different databases, topics or entities are not compared, because no commit order
 //! exists between them that a consumer could keep. A second effect of one event is the business of
 //! `effect-once`, a missing one of `no-lost-event`.
+//!
+//! A discarded event was decided on, so an older one that is applied afterwards came too late: a
+//! cancellation that finds nothing to cancel, before the order that it is about. Only what was parked
+//! by then may come after it, because whoever replays it knows that others went on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,8 +106,12 @@ struct Stream {
     applied: usize,
     /// The youngest event that was applied: rank and trail.
     youngest: Option<(u64, usize)>,
+    /// The youngest event that was discarded: rank and trail.
+    youngest_discarded: Option<(u64, usize)>,
     /// Events that are parked and neither applied nor discarded since, by rank.
     parked: BTreeMap<u64, usize>,
+    /// Events that were parked when a younger one was discarded, by rank.
+    left_behind: BTreeSet<u64>,
 }
 
 struct Progress<'t, 'h> {
@@ -155,7 +163,15 @@ impl<'h> Progress<'_, 'h> {
 
     fn advance(&mut self, key: StreamKey<'h>, rank: u64, step: &Step<'h>) -> Option<Breach<'h>> {
         let stream = self.streams.entry(key).or_default();
-        let younger = stream.youngest.filter(|(youngest, _)| *youngest > rank);
+        let ended = match stream.left_behind.contains(&rank) {
+            true => stream.youngest,
+            false => stream.youngest.max(stream.youngest_discarded),
+        };
+        let is_younger = |(youngest, _): &(u64, usize)| *youngest > rank;
+        let younger = match step.outcome {
+            Outcome::Applied => ended.filter(is_younger),
+            Outcome::Parked | Outcome::Discarded => stream.youngest.filter(is_younger),
+        };
         let older_parked = stream.parked.range(..rank).next().map(|(_, &trail)| trail);
         match step.outcome {
             Outcome::Applied => {
@@ -168,6 +184,9 @@ impl<'h> Progress<'_, 'h> {
             }
             Outcome::Discarded => {
                 stream.parked.remove(&rank);
+                let older = stream.parked.range(..rank).map(|(&older, _)| older);
+                stream.left_behind.extend(older);
+                stream.youngest_discarded = stream.youngest_discarded.max(Some((rank, step.trail)));
             }
         }
         let (own, consumer) = (&self.trails.trails[step.trail], step.consumer);
@@ -286,6 +305,24 @@ mod tests {
             complaint(&EntityOrder, &tale),
             "billing applied order.changed e1 of order-1 after the younger order.changed e2 of order-1"
         );
+    }
+
+    #[test]
+    fn rejects_an_effect_after_the_younger_event_was_discarded() {
+        let mut tale = committed(&["e1", "e2"]);
+        tale.discards("e2");
+        let late = tale.applies("e1");
+        assert_eq!(broken_at(&EntityOrder, &tale), Some(late));
+    }
+
+    #[test]
+    fn accepts_what_was_parked_after_the_younger_event_was_discarded() {
+        let mut tale = committed(&["e1", "e2", "e3"]);
+        tale.parks("e1");
+        tale.discards("e2");
+        tale.applies("e1");
+        tale.applies("e3");
+        assert_holds(&EntityOrder, &tale);
     }
 
     #[test]

@@ -69,11 +69,13 @@ impl<'c, DB: Backend> Transaction<'c, DB> {
         };
         if transaction.is_in_transaction() {
             transaction.savepoint = Some(transaction.begin_nested().await?);
+            transaction.is_open = true;
         } else {
+            // Whoever gives up waiting for the answer to `BEGIN` leaves no transaction behind, as with sqlx.
+            transaction.is_open = true;
             let sql = SqlStr::from_static(sql);
             transaction.begin_transaction(sql).await?;
         }
-        transaction.is_open = true;
         Ok(transaction)
     }
 

@@ -6,7 +6,7 @@ use sqlx::Sqlite;
 use stormglass::Host;
 use stormglass::database::{Database, Pool, Probe};
 use stormglass::history::What;
-use stormglass::plan::{CommitFault, Incident, PublishFault, StatementFault, Strike};
+use stormglass::plan::{Call, CommitFault, Incident, PublishFault, StatementFault, Strike};
 use tokio::time::sleep;
 
 use super::stage::{Seen, Stage, idle};
@@ -81,6 +81,33 @@ fn a_commit_whose_answer_is_lost_stands_and_fails_all_the_same() {
     let seen = struck(CommitFault::AnswerLost);
     assert_eq!(seen.notes(), ["ada"]);
     assert_eq!(seen.said("ada"), [LOST]);
+}
+
+/// Begins a transaction and does not wait for the answer as long as the host stands still.
+async fn give_up_beginning(host: Host) -> Result<(), String> {
+    let database: Pool<Sqlite> = host.database("notebook").map_err(|e| e.to_string())?;
+    tokio::select! {
+        biased;
+        () = sleep(Duration::from_millis(500)) => tracing::info!("gave up"),
+        _ = database.begin_with("BEGIN IMMEDIATE") => tracing::info!("begun"),
+    }
+    idle().await
+}
+
+#[test]
+fn a_transaction_whose_beginning_nobody_waits_for_is_rolled_back() {
+    let pause = Incident::Pause {
+        host: "bob".to_owned(),
+        for_ms: 1_000,
+    };
+    let late = Writing {
+        after: Duration::from_secs(2),
+        ..ADA
+    };
+    let stage = writers(&[late]).with(|system| system.host("bob", give_up_beginning));
+    let seen = stage.after("bob", Call::Statement, 1, pause).run();
+    assert_eq!(seen.said("bob"), ["gave up"], "{}", seen.text());
+    assert_eq!(seen.said("ada"), ["written"], "{}", seen.text());
 }
 
 /// Writes two notes in a transaction that is begun and committed in plain SQL.
