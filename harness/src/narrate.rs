@@ -64,6 +64,7 @@ pub fn failure(
         faults_planned: original.schedule.len() as u64,
         operations,
         operations_planned: original.workload.len() as u64,
+        chance: run.plan.chance,
         instances: run
             .plan
             .instances

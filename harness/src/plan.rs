@@ -48,6 +48,10 @@ pub struct Plan {
     /// The seed of what is not in the plan itself: message latencies, the order in which hosts
     /// run within a tick, the system's own random numbers.
     pub seed: Seed,
+    /// Which of the seed's chances the run takes, zero for the one that is drawn. A mistake that
+    /// needs luck is met by a smaller plan at another chance.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub chance: u32,
     /// How many instances of a service run, for the services of which more than one does.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub instances: BTreeMap<String, u32>,
@@ -57,7 +61,19 @@ pub struct Plan {
     pub schedule: Vec<Fault>,
 }
 
+fn is_first(chance: &u32) -> bool {
+    *chance == 0
+}
+
 impl Plan {
+    /// The seed of what is not in the plan: the plan's own at the first chance.
+    pub(crate) fn run_seed(&self) -> Seed {
+        match self.chance {
+            0 => self.seed,
+            chance => Seed(self.seed.number(&format!("chance {chance}"))),
+        }
+    }
+
     /// How many instances of a service run.
     pub fn instances_of(&self, service: &str) -> u32 {
         self.instances.get(service).copied().unwrap_or(1)
@@ -75,7 +91,10 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}", self.seed)?;
+        match self.chance {
+            0 => writeln!(f, "seed {}", self.seed)?,
+            chance => writeln!(f, "seed {}, chance {chance}", self.seed)?,
+        }
         for (service, instances) in &self.instances {
             writeln!(f, "{instances} of {service}")?;
         }
@@ -138,6 +157,7 @@ impl Generator {
         schedule.sort_by_key(|fault| fault.at_ms);
         Plan {
             seed,
+            chance: 0,
             instances,
             workload,
             schedule,
@@ -155,6 +175,7 @@ impl Generator {
         let most = most.map(|(service, range)| (service.clone(), *range.end()));
         Plan {
             seed: Seed(0),
+            chance: 0,
             instances: most.collect(),
             workload,
             schedule: Vec::new(),

@@ -5,7 +5,9 @@
 //! operations that the witness is not about, then operations (delta debugging, Zeller and Hildebrandt,
 //! TSE 2002), then faults are aimed anew so that fewer operations lead up to them. A fault at a time
 //! meets what it has to meet only as long as everything before it takes as long, so one that holds
-//! operations back is aimed at a call instead.
+//! operations back is aimed at a call instead. Where several faults are left, one of them is tried at
+//! the calls that the witness tells of, and where many operations are left, few are tried at other
+//! chances of the same seed.
 //!
 //! Reading order: `limits` how long it may take, `smaller` which plans are smaller, `clues` which of
 //! them to try first. No dice: within the time limit the result is a function of the plan.
@@ -130,6 +132,8 @@ fn witness(system: &System, run: &Run, property: &str) -> Option<Witness> {
 
 /// How many operations are many.
 const MANY: usize = 32;
+/// How many other chances a plan with few operations gets.
+const CHANCES: u32 = 12;
 
 /// The two parts of a plan that can get shorter.
 #[derive(Clone, Copy)]
@@ -188,6 +192,8 @@ impl Search<'_> {
             self.keep_what_the_witness_is_about()?;
             self.cut(Part::Workload)?;
             self.aim_anew()?;
+            self.blame_one_fault()?;
+            self.take_other_chances()?;
             if self.is_at_its_limits() {
                 return Ok(false);
             }
@@ -374,6 +380,43 @@ impl Search<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// One fault at the call that matters often does what several at a time did.
+    fn blame_one_fault(&mut self) -> Result<(), RunError> {
+        if self.best.plan.schedule.len() < 2 {
+            return Ok(());
+        }
+        let calls = clues::calls_of(&self.best, &self.witness);
+        let plan = self.best.plan.clone();
+        for candidate in smaller::with_one_fault(&plan, &calls) {
+            let fits = self.system.fits(&candidate).is_ok();
+            if fits && self.has_runs_to_spare() && self.accept(candidate)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Two requests that have to meet on their way do so by luck, and what waits for a call that few
+    /// operations bring about may as well come at its time.
+    fn take_other_chances(&mut self) -> Result<(), RunError> {
+        if self.best.plan.workload.len() <= clues::FEW {
+            return Ok(());
+        }
+        let sets = smaller::fewest(&self.promising());
+        let aimed = self.best.plan.clone();
+        let timed = smaller::at_times(&aimed, |fault| clues::begin(&self.best, fault));
+        for chance in 0..=CHANCES {
+            for plan in [&timed, &aimed] {
+                let mut plan = plan.clone();
+                plan.chance = chance;
+                if self.accept_any(&plan, &sets)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Lets a fault at a time wait for a call instead, if fewer operations will do then.

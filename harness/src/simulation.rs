@@ -148,7 +148,7 @@ fn simulate(
 ) -> Result<(Run, Targets), RunError> {
     clock::set_between_ticks(Duration::ZERO);
     let _panics = panics::remember();
-    let hermetic = Hermetic::enter(plan.seed, clock::now)
+    let hermetic = Hermetic::enter(plan.run_seed(), clock::now)
         .map_err(|error| RunError::NotHermetic(error.to_string()))?;
     let handler = system.handler.clone();
     let handler = handler.ok_or_else(|| RunError::NoOperations(system.name().to_owned()))?;
@@ -298,7 +298,7 @@ impl<'a> Machines<'a> {
     ) -> Self {
         let settings = &system.settings;
         let mut sim = turmoil::Builder::new()
-            .rng_seed(plan.seed.number("network"))
+            .rng_seed(plan.run_seed().number("network"))
             .epoch(UNIX_EPOCH + hermetic::EPOCH)
             .tick_duration(settings.tick)
             .simulation_duration(Duration::MAX)

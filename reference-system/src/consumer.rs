@@ -160,7 +160,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     }
 
     async fn progress(&self, received: &Received) -> sqlx::Result<Progress> {
-        let mut tx = self.environment.database().begin().await?;
+        let mut tx = self.environment.database().begin_read().await?;
         let inbox = self.environment.inbox();
         let known = inbox.knows(&mut tx, self.name(), &received.event_id);
         let progress = if known.await? {

@@ -125,7 +125,7 @@ impl<C: CardProcessor> Charging<C> {
     /// Gives back what the payment on record says, whatever the event says.
     async fn refund<D: Database>(&self, database: &D, event: &Event) -> Result<Called, Failure> {
         let request: RefundRequested = event.data()?;
-        let mut tx = database.begin().await?;
+        let mut tx = database.begin_read().await?;
         let paid: Option<(String, i64)> = sqlx::query_as(
             "SELECT card, amount_cents FROM payments WHERE order_id = $1 AND state <> 'declined'",
         )

@@ -155,7 +155,7 @@ impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
     }
 
     async fn unsent(&self, after: i64) -> sqlx::Result<Vec<OutboxRow>> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_read().await?;
         let rows: Vec<hand_off::Columns> = sqlx::query_as(
             "SELECT position, event_id, topic, partition_key, headers, payload, replays FROM outbox \
              WHERE sent = 0 AND position > $1 ORDER BY position LIMIT $2",

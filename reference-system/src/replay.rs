@@ -36,7 +36,7 @@ pub async fn replay<D: Database>(
     database: &D,
     origins: &[Origin<D>],
 ) -> sqlx::Result<Replayed> {
-    let mut tx = database.begin().await?;
+    let mut tx = database.begin_read().await?;
     let parked: Vec<(String, String)> =
         sqlx::query_as("SELECT event_id, topic FROM parked WHERE consumer = $1 ORDER BY position")
             .bind(consumer)

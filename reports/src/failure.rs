@@ -40,6 +40,9 @@ pub struct FailureReport {
     /// The services that more than one instance is left of, and how many.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub instances: BTreeMap<String, u64>,
+    /// Which of the seed's chances the cause was found at; 0 for the one that the seed has by itself.
+    #[serde(default)]
+    pub chance: u32,
     /// How many runs the shrinking took; 0 if nothing was shrunk.
     pub shrink_runs: u64,
     /// How long the shrinking took on the wall clock.
@@ -207,6 +210,9 @@ impl FailureReport {
         let several: Vec<String> = several
             .map(|(service, instances)| format!("{instances} of {service}"))
             .collect();
+        if self.chance > 0 {
+            lines.push(format!("    at chance {} of the seed", self.chance));
+        }
         if !self.instances.is_empty() {
             let mut with = words("with");
             with.extend(listed(several.iter().map(String::as_str)));

@@ -135,6 +135,7 @@ mod tests {
     fn plan(fault: Fault) -> Plan {
         Plan {
             seed: Seed(0),
+            chance: 0,
             instances: BTreeMap::from([("relay".to_owned(), 2)]),
             workload: Vec::new(),
             schedule: vec![fault],

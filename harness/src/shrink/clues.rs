@@ -16,7 +16,7 @@ const CALLS_MAX: usize = 8;
 /// The same where so few operations are left that there is little to gain.
 const CALLS_MAX_FOR_FEW: usize = 4;
 /// How many operations are few.
-const FEW: usize = 3;
+pub(super) const FEW: usize = 3;
 
 /// The operations of a plan, by index: those that the witness is about first, then those that were
 /// sent nearest to the last fault that bit.
@@ -96,8 +96,26 @@ pub(super) fn calls(run: &Run, witness: &Witness, fault: usize) -> Vec<(String, 
     calls
 }
 
+/// The calls that the witness tells of, the latest first.
+pub(super) fn calls_of(run: &Run, witness: &Witness) -> Vec<(String, Call)> {
+    let mut calls = Vec::new();
+    for index in witness.chain.iter().rev() {
+        let event = usize::try_from(*index).ok();
+        let Some(event) = event.and_then(|index| run.history.events.get(index)) else {
+            continue;
+        };
+        for call in made(&event.what) {
+            let call = (event.host.to_string(), *call);
+            if calls.len() < CALLS_MAX && !calls.contains(&call) {
+                calls.push(call);
+            }
+        }
+    }
+    calls
+}
+
 /// When a fault first had an effect.
-fn begin(run: &Run, index: usize) -> Duration {
+pub(super) fn begin(run: &Run, index: usize) -> Duration {
     let mut events = run.history.events.iter();
     let bit = events
         .find(|event| matches!(event.what, What::FaultBit { fault, .. } if fault == index))

@@ -1,5 +1,7 @@
 //! Smaller plans: the size by which plans are compared, and candidates with few operations.
 
+use std::time::Duration;
+
 use crate::plan::topology::instance_name;
 use crate::plan::{Action, Aim, Call, Fault, Plan, Side};
 
@@ -127,6 +129,47 @@ pub(super) fn waiting_for(plan: &Plan, fault: usize, host: &str, call: Call, sid
     plan
 }
 
+/// The plan with every incident at the time at which it began, instead of at a call.
+pub(super) fn at_times(plan: &Plan, begin: impl Fn(usize) -> Duration) -> Plan {
+    let mut plan = plan.clone();
+    for (index, fault) in plan.schedule.iter_mut().enumerate() {
+        if let Action::Incident { on, .. } = &mut fault.action
+            && on.take().is_some()
+        {
+            fault.at_ms = u64::try_from(begin(index).as_millis()).unwrap_or(u64::MAX);
+        }
+    }
+    plan.schedule.sort_by_key(|fault| fault.at_ms);
+    plan
+}
+
+/// The plans with only one of the faults that befall a single host, at one of these calls instead.
+pub(super) fn with_one_fault(plan: &Plan, calls: &[(String, Call)]) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    let mut kinds = Vec::new();
+    for fault in &plan.schedule {
+        let Action::Incident { incident, .. } = &fault.action else {
+            continue;
+        };
+        if incident.hosts().len() != 1 || kinds.contains(&fault.kind()) {
+            continue;
+        }
+        kinds.push(fault.kind());
+        let mut alone = plan.clone();
+        alone.schedule = vec![fault.clone()];
+        for (host, call) in calls {
+            for side in [Side::After, Side::Before] {
+                let mut waiting = waiting_for(&alone, 0, host, *call, side);
+                for struck in waiting.schedule[0].hosts_mut() {
+                    host.clone_into(struck);
+                }
+                plans.extend(with_early_calls(&waiting));
+            }
+        }
+    }
+    plans
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -142,6 +185,7 @@ mod tests {
         };
         Plan {
             seed: Seed(0),
+            chance: 0,
             instances: BTreeMap::new(),
             workload: (0..operations)
                 .map(|index| Operation {
@@ -182,6 +226,39 @@ mod tests {
         };
         assert_eq!(hosts(&mut two.clone()), ["relay", "relay-2"]);
         assert!(size(&two) < size(&three) && two.instances_of("relay") == 2);
+    }
+
+    #[test]
+    fn one_of_several_crashes_is_tried_at_each_call() {
+        let crash = |host: &str| {
+            let host = host.to_owned();
+            Fault::at(900, Incident::Crash { host, down_ms: 1 })
+        };
+        let mut three = plan(1, &[Some(2)]);
+        three.schedule.extend([crash("relay"), crash("billing")]);
+        let calls = [("billing".to_owned(), Call::Settle)];
+        let told: Vec<String> = with_one_fault(&three, &calls)
+            .iter()
+            .flat_map(|plan| &plan.schedule)
+            .map(|fault| format!("{} {}", fault.what(), fault.moment().unwrap()))
+            .collect();
+        assert_eq!(told.len(), 6);
+        let first = "crash billing, down for 1 ms after settle #1 of billing";
+        assert_eq!(told[0], first);
+    }
+
+    #[test]
+    fn what_waited_for_a_call_comes_at_its_time() {
+        let mut aimed = plan(1, &[None, Some(1)]);
+        aimed.schedule[0] =
+            waiting_for(&aimed, 0, "relay", Call::Settle, Side::After).schedule[0].clone();
+        let timed = at_times(&aimed, |_| Duration::from_millis(700));
+        let moments: Vec<_> = timed
+            .schedule
+            .iter()
+            .map(|own| (own.at_ms, own.moment()))
+            .collect();
+        assert_eq!(moments, [(500, aimed.schedule[1].moment()), (700, None)]);
     }
 
     #[test]

@@ -144,14 +144,14 @@ impl<E: Environment> Orders for OrderDesk<E> {
     }
 
     async fn find(&self, order_id: &str) -> Result<Option<OrderView>, OrdersError> {
-        let mut tx = self.environment.database().begin().await?;
+        let mut tx = self.environment.database().begin_read().await?;
         let order = find(&mut tx, order_id).await?;
         tx.rollback().await?;
         Ok(order)
     }
 
     async fn of_customer(&self, customer: &str) -> Result<Vec<OrderView>, OrdersError> {
-        let mut tx = self.environment.database().begin().await?;
+        let mut tx = self.environment.database().begin_read().await?;
         // Ids of orders are ordered by time.
         let orders: Vec<Columns> = sqlx::query_as(
             "SELECT id, state, customer, address, sku, quantity, dispatched, unit_price_cents, version \

@@ -21,6 +21,13 @@ pub trait Database: Clone + Send + Sync + 'static {
     /// # Errors
     /// When the database cannot be reached or is busy.
     fn begin(&self) -> impl Future<Output = sqlx::Result<Self::Transaction>> + Send;
+
+    /// Begins a transaction that only reads, and therefore holds up no writer. What it has read may
+    /// be out of date by the time it is used.
+    ///
+    /// # Errors
+    /// As [`Database::begin`].
+    fn begin_read(&self) -> impl Future<Output = sqlx::Result<Self::Transaction>> + Send;
 }
 
 /// An open transaction; dropping it without a commit rolls it back.
@@ -99,6 +106,15 @@ impl Database for PooledDatabase {
             Engine::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
             Engine::Postgres => self.pool.begin().await?,
         };
+        Ok(PooledTransaction { transaction })
+    }
+
+    async fn begin_read(&self) -> sqlx::Result<PooledTransaction> {
+        let begin = match self.engine {
+            Engine::Sqlite => "BEGIN",
+            Engine::Postgres => "BEGIN READ ONLY",
+        };
+        let transaction = self.pool.begin_with(begin).await?;
         Ok(PooledTransaction { transaction })
     }
 }

@@ -68,14 +68,15 @@ fn what_was_removed_and_tried_is_worded_for_how_much_is_left() {
 }
 
 #[test]
-fn a_cause_that_takes_several_instances_says_so() {
+fn a_cause_that_takes_several_instances_or_luck_says_so() {
     let report = FailureReport {
         instances: [("order".to_owned(), 2), ("relay".to_owned(), 3)].into(),
+        chance: 4,
         ..samples::lost_order()
     };
     let text = report.render();
     assert!(
-        text.contains("\n    with 2 of order, 3 of relay\n"),
+        text.contains("\n    at chance 4 of the seed\n    with 2 of order, 3 of relay\n"),
         "{text}"
     );
 }

@@ -35,6 +35,7 @@ pub(crate) fn lost_order() -> FailureReport {
         ],
         operations_planned: 20,
         instances: BTreeMap::new(),
+        chance: 0,
         shrink_runs: 214,
         shrink_ms: 1_900,
         one_minimal: true,

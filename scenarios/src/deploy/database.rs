@@ -12,6 +12,7 @@ use stormglass::database::{OpenError, Pool};
 pub struct SimulatedDatabase {
     pool: Pool<Any>,
     begin: &'static str,
+    begin_read: &'static str,
 }
 
 impl SimulatedDatabase {
@@ -22,12 +23,16 @@ impl SimulatedDatabase {
     /// If there is no such database.
     pub fn of(host: &Host, name: &str) -> Result<Self, OpenError> {
         let pool = host.database(name)?;
-        let begin = match pool.engine() {
+        let (begin, begin_read) = match pool.engine() {
             // A transaction that reads first and writes later could fail when it upgrades its lock.
-            "sqlite" => "BEGIN IMMEDIATE",
-            _ => "BEGIN",
+            "sqlite" => ("BEGIN IMMEDIATE", "BEGIN"),
+            _ => ("BEGIN", "BEGIN READ ONLY"),
         };
-        Ok(SimulatedDatabase { pool, begin })
+        Ok(SimulatedDatabase {
+            pool,
+            begin,
+            begin_read,
+        })
     }
 }
 
@@ -37,6 +42,13 @@ impl Database for SimulatedDatabase {
     async fn begin(&self) -> sqlx::Result<SimulatedTransaction> {
         self.pool
             .begin_with(self.begin)
+            .await
+            .map(SimulatedTransaction)
+    }
+
+    async fn begin_read(&self) -> sqlx::Result<SimulatedTransaction> {
+        self.pool
+            .begin_with(self.begin_read)
             .await
             .map(SimulatedTransaction)
     }

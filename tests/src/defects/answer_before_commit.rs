@@ -30,6 +30,10 @@ impl Database for WrittenBehind {
     async fn begin(&self) -> sqlx::Result<Unwritten> {
         self.0.begin().await.map(Unwritten)
     }
+
+    async fn begin_read(&self) -> sqlx::Result<Unwritten> {
+        self.0.begin_read().await.map(Unwritten)
+    }
 }
 
 /// A transaction whose commit nobody waits for.

@@ -4,8 +4,8 @@ use reference_system::Environment;
 use reference_system::consumer::{Failure, Handler};
 use reference_system::event::Event;
 use reference_system::inbox::Inbox;
-use reference_system::ports::Transaction;
 use reference_system::ports::broker::{BrokerError, Delivery};
+use reference_system::ports::{Database, Transaction};
 
 use super::by_hand::{Consumer, Routine, settle};
 
@@ -29,7 +29,7 @@ async fn apply_unless_known<E: Environment, H: Handler>(
     event: &Event,
 ) -> Result<(), Failure> {
     let (inbox, name) = (consumer.environment.inbox(), consumer.handler.consumer());
-    let mut tx = consumer.begin().await?;
+    let mut tx = consumer.environment.database().begin_read().await?;
     let known = inbox.knows(&mut tx, name, &event.id.to_string()).await?;
     tx.rollback().await?;
     if known {

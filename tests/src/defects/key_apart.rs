@@ -71,7 +71,7 @@ impl<O: Orders, D: Database> Orders for Remembering<O, D> {
 
 impl<O, D: Database> Remembering<O, D> {
     async fn recall(&self, key: &str) -> sqlx::Result<Option<String>> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_read().await?;
         let order = sqlx::query_scalar("SELECT order_id FROM requests WHERE idempotency_key = $1")
             .bind(key)
             .fetch_optional(tx.executor())

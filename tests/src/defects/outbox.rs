@@ -28,7 +28,7 @@ pub(super) async fn for_each_outbox<D: Database>(
 
 /// All rows that are not marked as sent, in order.
 pub(super) async fn unsent<D: Database>(database: &D) -> sqlx::Result<Vec<OutboxRow>> {
-    let mut tx = database.begin().await?;
+    let mut tx = database.begin_read().await?;
     let rows: Vec<(i64, String, String, String, String, String, i64)> = sqlx::query_as(
         "SELECT position, event_id, topic, partition_key, headers, payload, replays FROM outbox \
          WHERE sent = 0 ORDER BY position",

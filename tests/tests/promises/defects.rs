@@ -1,5 +1,5 @@
-//! Planted defects: each holds without faults, breaks its property under faults, shrinks to a
-//! handful, and replays from a file.
+//! Planted defects: each breaks its property under the faults that expose it, holds without them if
+//! there are any, shrinks to a handful, and replays from a file.
 
 use std::path::{Path, PathBuf};
 
@@ -116,8 +116,10 @@ fn is_detected(id: &str) {
     for found in &failures {
         shrinks_and_replays(defect, &system, found);
     }
-    let first = failures[0].plan.seed.0;
-    holds_without_faults(&system, (first + 1).max(CALM_SEEDS_MIN));
+    if !defect.exposed_by.is_empty() {
+        let first = failures[0].plan.seed.0;
+        holds_without_faults(&system, (first + 1).max(CALM_SEEDS_MIN));
+    }
 }
 
 /// One test for each defect, so that each can fail and be run on its own.

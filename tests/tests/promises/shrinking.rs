@@ -20,6 +20,7 @@ fn entered_twice(postings: u64) -> Plan {
     };
     Plan {
         seed: Seed(7),
+        chance: 0,
         instances: BTreeMap::new(),
         workload: (0..postings).map(posting).collect(),
         schedule: vec![Fault::strike(0, "ledger", 1, CommitFault::AnswerLost)],

@@ -19,6 +19,7 @@ use stormglass_tests::postings::{self, Care};
 fn delivered_twice() -> Plan {
     Plan {
         seed: Seed(7),
+        chance: 0,
         instances: BTreeMap::new(),
         workload: vec![Operation {
             at_ms: 100,

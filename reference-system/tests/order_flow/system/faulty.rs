@@ -145,6 +145,13 @@ impl Database for LosingAnswers {
             failures: self.failures.clone(),
         })
     }
+
+    async fn begin_read(&self) -> sqlx::Result<LosingAnswersTransaction> {
+        Ok(LosingAnswersTransaction {
+            inner: self.inner.begin_read().await?,
+            failures: self.failures.clone(),
+        })
+    }
 }
 
 /// See [`LosingAnswers`].
@@ -179,6 +186,10 @@ impl Database for Unreachable {
     type Transaction = PooledTransaction;
 
     async fn begin(&self) -> sqlx::Result<PooledTransaction> {
+        Err(sqlx::Error::PoolTimedOut)
+    }
+
+    async fn begin_read(&self) -> sqlx::Result<PooledTransaction> {
         Err(sqlx::Error::PoolTimedOut)
     }
 }

@@ -91,6 +91,7 @@ impl Stage {
         };
         let plan = Plan {
             seed: Seed(self.seed),
+            chance: 0,
             instances: BTreeMap::new(),
             workload: vec![operation],
             schedule: self.faults,

@@ -92,6 +92,7 @@ impl Setting {
         let core = Core::new(&description, HOST.into());
         let plan = Plan {
             seed: Seed(7),
+            chance: 0,
             instances: BTreeMap::new(),
             workload: Vec::new(),
             schedule: self.schedule,
