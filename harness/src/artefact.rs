@@ -158,9 +158,9 @@ impl std::fmt::Display for Divergence {
             f,
             "  usual causes: the system's code has changed since; it reads the time or random \
              bytes past the\n  C library (rand 0.8 does), iterates over something ordered by address \
-             (ahash is seeded by one),\n  keeps state in a static (Uuid::now_v7 does), shows ids of \
-             threads, tasks or the process, starts\n  threads of its own, or lets SQL compute \
-             CURRENT_TIMESTAMP or random()"
+             (ahash is seeded by one),\n  keeps state in a static (Uuid::now_v7 does) or in what was made \
+             outside of the host and is shared,\n  shows ids of threads, tasks or the process, starts \
+             threads of its own, or lets SQL compute\n  CURRENT_TIMESTAMP or random()"
         )
     }
 }

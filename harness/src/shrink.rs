@@ -132,8 +132,8 @@ fn witness(system: &System, run: &Run, property: &str) -> Option<Witness> {
 
 /// How many operations are many.
 const MANY: usize = 32;
-/// How many other chances a plan with few operations gets.
-const CHANCES: u32 = 12;
+/// How many other chances a plan with few operations gets: a race of two requests is won in one of some twenty.
+const CHANCES: u32 = 40;
 
 /// The two parts of a plan that can get shorter.
 #[derive(Clone, Copy)]
@@ -404,8 +404,10 @@ impl Search<'_> {
         if self.best.plan.workload.len() <= clues::FEW {
             return Ok(());
         }
-        let sets = smaller::fewest(&self.promising());
+        let promising = self.promising();
         let aimed = self.best.plan.clone();
+        let mut sets = smaller::fewest(&promising);
+        sets.extend(smaller::closest(&aimed, &promising));
         let timed = smaller::at_times(&aimed, |fault| clues::begin(&self.best, fault));
         for chance in 0..=CHANCES {
             for plan in [&timed, &aimed] {

@@ -25,7 +25,9 @@ mod new_mail_key;
 mod no_compensation;
 mod no_dedup;
 mod outbox;
+mod oversell;
 mod parallel_publish;
+mod poison_row_skipped;
 mod prefetch_blame;
 mod publish_before_commit;
 mod random_partition_key;
@@ -35,6 +37,7 @@ mod swallow_parking_error;
 mod swallow_publish_error;
 mod timeout_taken_for_decline;
 mod timeout_taken_for_payment;
+mod two_relays_skip_locked;
 mod zombie_consumer;
 
 use reference_system::Settings;
@@ -67,7 +70,9 @@ use mark_before_ack::MarkBeforeAck;
 use new_mail_key::NewMailKey;
 use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
+use oversell::Oversell;
 use parallel_publish::ParallelPublish;
+use poison_row_skipped::PoisonRowSkipped;
 use prefetch_blame::PrefetchBlame;
 use publish_before_commit::PublishBeforeCommit;
 use random_partition_key::ByEventId;
@@ -76,6 +81,7 @@ use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
 use timeout_taken_for_decline::TimeoutTakenForDecline;
 use timeout_taken_for_payment::TimeoutTakenForPayment;
+use two_relays_skip_locked::TwoRelaysSkipLocked;
 use zombie_consumer::ZombieConsumer;
 
 /// A mistake, the kinds of fault that expose it, and the property that it breaks.
@@ -327,6 +333,35 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[],
         breaks: "answered-stays",
         plant: |name| judged(Deployment::new(name).processes(KeyApart)).strike(&["gateway"]),
+    },
+    Defect {
+        id: "oversell",
+        // Two instances that sell one article at the same moment are enough.
+        exposed_by: &[],
+        breaks: "money-and-stock",
+        plant: |name| {
+            judged(Deployment::new(name).processes(Oversell)).instances("inventory", 2..=2)
+        },
+    },
+    Defect {
+        id: "two-relays-skip-locked",
+        exposed_by: &[
+            FaultKind::Pause,
+            FaultKind::BrokerOutage,
+            FaultKind::CapacityLimit,
+        ],
+        breaks: "entity-order",
+        plant: |name| {
+            judged(Deployment::new(name).processes(TwoRelaysSkipLocked))
+                .instances("relay", 2..=2)
+                .strike(&["relay"])
+        },
+    },
+    Defect {
+        id: "poison-row-skipped",
+        exposed_by: &[FaultKind::CapacityLimit, FaultKind::BrokerOutage],
+        breaks: "entity-order",
+        plant: |name| judged(Deployment::new(name).hand_off(PoisonRowSkipped::default())),
     },
     Defect {
         id: "parallel-publish",

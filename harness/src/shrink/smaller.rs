@@ -35,6 +35,8 @@ pub(super) fn with_instances(plan: &Plan, service: &str, instances: u32) -> Plan
     plan
 }
 
+/// How many pairs of operations are tried at other chances.
+const PAIRS_MAX: usize = 4;
 /// How many ways to count the calls of several faults are tried for one set of operations.
 const COUNTS_MAX: usize = 27;
 
@@ -63,6 +65,18 @@ pub(super) fn fewest(promising: &[usize]) -> Vec<Vec<usize>> {
     fitting
         .map(|set| set.iter().map(|own| promising[*own]).collect())
         .collect()
+}
+
+/// The pairs of operations that are most likely to meet on their way.
+pub(super) fn closest(plan: &Plan, promising: &[usize]) -> Vec<Vec<usize>> {
+    let mut pairs = Vec::new();
+    for (index, second) in promising.iter().enumerate() {
+        pairs.extend(promising[..index].iter().map(|first| vec![*first, *second]));
+    }
+    let at_ms = |operation: usize| plan.workload[operation].at_ms;
+    pairs.sort_by_key(|pair| at_ms(pair[0]).abs_diff(at_ms(pair[1])));
+    pairs.truncate(PAIRS_MAX);
+    pairs
 }
 
 /// The plan with these operations only, each at its own time.
@@ -245,6 +259,15 @@ mod tests {
         assert_eq!(told.len(), 6);
         let first = "crash billing, down for 1 ms after settle #1 of billing";
         assert_eq!(told[0], first);
+    }
+
+    #[test]
+    fn operations_that_may_meet_come_first() {
+        let mut crowded = plan(4, &[]);
+        crowded.workload[3].at_ms = 101;
+        let pairs = closest(&crowded, &[0, 1, 2, 3]);
+        assert_eq!(pairs[0], [1, 3]);
+        assert_eq!(pairs.len(), PAIRS_MAX);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 
 /// What `sent` says of a row that a relay is about to publish.
 pub(super) const CLAIMED: i64 = 2;
-const UNSENT: i64 = 0;
+pub(super) const UNSENT: i64 = 0;
 
 /// Claims a row so that no other relay takes it, and gives it back when it could not be published.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,11 @@ impl HandOff for ClaimFirst {
     }
 }
 
-async fn mark<D: Database>(database: &D, row: &OutboxRow, sent: i64) -> sqlx::Result<()> {
+pub(super) async fn mark<D: Database>(
+    database: &D,
+    row: &OutboxRow,
+    sent: i64,
+) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     sqlx::query("UPDATE outbox SET sent = $1 WHERE position = $2")
         .bind(sent)

@@ -1,0 +1,54 @@
+//! `two-relays-skip-locked`: relays share an outbox row by row, whatever entity a row is about.
+
+use std::convert::Infallible;
+
+use reference_system::Settings;
+use reference_system::ports::{Broker, Database, Transaction};
+use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
+use scenarios::deploy::Processes;
+
+use super::crashed_claim_never_freed::{CLAIMED, UNSENT, mark};
+use super::outbox::for_each_outbox;
+
+/// Relays of which each takes the next row that no other has taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TwoRelaysSkipLocked;
+
+impl Processes for TwoRelaysSkipLocked {
+    async fn relay<D: Database, B: Broker>(
+        &self,
+        _: &str,
+        databases: Vec<D>,
+        broker: B,
+        settings: Settings,
+        _: impl HandOff,
+    ) -> Infallible {
+        for_each_outbox(databases, settings, async |database: &D| {
+            while let Some(row) = next(database).await? {
+                if let Err(error) = broker.publish(row.message()?).await {
+                    mark(database, &row, UNSENT).await?;
+                    return Err(error.into());
+                }
+                mark_sent(database, &row).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Claims the first row that is neither sent nor claimed.
+async fn next<D: Database>(database: &D) -> Result<Option<OutboxRow>, HandOffError> {
+    let mut tx = database.begin().await?;
+    let row: Option<(i64, String, String, String, String, String, i64)> = sqlx::query_as(
+        "UPDATE outbox SET sent = $1 \
+         WHERE position = (SELECT MIN(position) FROM outbox WHERE sent = $2) AND sent = $2 \
+         RETURNING position, event_id, topic, partition_key, headers, payload, replays",
+    )
+    .bind(CLAIMED)
+    .bind(UNSENT)
+    .fetch_optional(tx.executor())
+    .await?;
+    tx.commit().await?;
+    Ok(row.map(OutboxRow::from))
+}
