@@ -9,7 +9,8 @@ use reference_system::ports::broker::header::MESSAGE_ID;
 use stormglass::System;
 use stormglass::broker::{JetStreamSettings, Profile};
 use stormglass::checker::{
-    Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Log, NoGhostEvent, NoLostEvent,
+    Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Log, LogCorrelation, NoGhostEvent,
+    NoLostEvent, OneEventPerId,
 };
 use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
@@ -141,8 +142,10 @@ pub fn under_test(system: System) -> System {
         .settings(settings)
         .property(NoLostEvent)
         .property(NoGhostEvent::default())
+        .property(OneEventPerId)
         .property(EntityOrder)
         .property(Causality)
+        .property(LogCorrelation)
         .property(MoneyAndStock)
         .property(MailAndCharge)
         .property(AnsweredStays)

@@ -84,6 +84,7 @@ impl Shop {
             event_type: event_type.to_owned(),
             correlation_id: format!("flow of {order}"),
             cause_id: String::new(),
+            is_root: None,
         };
         self.observed(database, Fact::Announced(announcement))
     }

@@ -1,33 +1,32 @@
 //! `causality`: a chain of events can be followed from its ingress to its last effect.
 //!
-//! Log lines are the one claim of a service that is read here, because the claim itself is what is
-//! promised. Whether an id in a log line is the right one of several flows that a host works on at
-//! once cannot be told, and neither can what a line without an id belongs to.
+//! What a service says in its log is for `log-correlation` to judge.
 
-mod lines;
-mod origin;
+mod carriers;
 #[cfg(test)]
 mod tests;
 mod transactions;
 
-use self::origin::{Cause, Origins};
-use super::breach::{Breach, judge};
-use super::trail::{Trail, Trails, correlation_of};
-use super::{Property, Verdict};
-use crate::history::{CLIENT, History, What, short};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Every event of a chain carries the correlation id of its ingress and names its cause, no two
-/// flows share an id, and effects and log lines that carry an id carry that of their own flow.
+use super::breach::{Breach, judge};
+use super::origins::{Cause, Origin, Origins};
+use super::trail::{Trails, correlation_of, differ};
+use super::{Property, Verdict};
+use crate::history::{CLIENT, Fact, History, What, short};
+
+/// Every event of a chain carries the correlation id of its ingress and names its cause, and what
+/// carries an event on carries the ids that it was committed with.
 ///
-/// An event whose cause nobody announced or published is taken for a root, which an ingress
-/// request caused. An event that finds its correlation id in use is either a broken chain or
-/// crosstalk, unless it came of the same request: it names the same unknown cause as the first
-/// event of the flow, or, where roots name no cause, was committed in the same transaction. A root
-/// with an unknown cause of its own may also be about the same entity, as a second request is.
+/// An event belongs to the flow of the event that it names as its cause. Where it names none, the
+/// column `is_root` of its [probe](crate::database::Probe::announced) decides: no two requests begin
+/// one flow, and what begins none has a cause among the events. Two roots are of one request if they
+/// name the same `cause_id` or were committed in one transaction. What a probe does not declare is held
+/// against nobody.
 ///
 /// A consumer begins no flow while it handles an event: what it announces in the transaction of an
 /// effect names an event of that transaction as its cause, and belongs to the flow of one where it
-/// names none.
+/// names none, unless it is declared a root or sums up several flows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Causality;
 
@@ -37,67 +36,30 @@ impl Property for Causality {
     }
 
     fn promise(&self) -> &str {
-        "every event of a chain carries the ingress' correlation id and its cause's id, and neither \
-         an event nor an effect nor a log line carries another flow's"
+        "every event of a chain carries the ingress' correlation id and its cause's id, and nothing \
+         that carries it on carries another flow's or names another cause"
     }
 
     fn check(&self, history: &History) -> Verdict {
         let trails = Trails::gather(history);
         let origins = Origins::of(&trails);
-        if !origins.use_correlation() {
-            return Verdict::Vacuous("no event carries a correlation id".to_owned());
-        }
-        let events = trails
-            .trails
-            .iter()
-            .enumerate()
-            .flat_map(|(number, trail)| {
-                let chain = [
-                    broken_link(&trails, &origins, number),
-                    crosstalk(&trails, &origins, number),
-                ];
-                chain
-                    .into_iter()
-                    .flatten()
-                    .chain(strayed(&origins, number, trail))
-            });
-        let uncorrelated = uncorrelated_messages(history);
-        if let Some(broken) = judge(
-            history,
-            events
-                .chain(uncorrelated)
-                .chain(transactions::strangers(&trails, &origins))
-                .chain(lines::breaches(&trails, &origins)),
-        ) {
+        let chains = origins.all().filter_map(|(number, own)| {
+            broken_link(&trails, &origins, number, own).or_else(|| lost_cause(&trails, number, own))
+        });
+        let breaches = chains
+            .chain(crosstalk(&trails, &origins))
+            .chain(carriers::breaches(&trails, &origins))
+            .chain(transactions::strangers(&trails, &origins))
+            .chain(uncorrelated(history));
+        if let Some(broken) = judge(history, breaches) {
             return broken;
         }
-        if origins
-            .all()
-            .any(|origin| matches!(origin.cause, Cause::Event(_)))
-        {
+        let is_caused = |own: &Origin<'_>| matches!(own.cause, Cause::Event(_));
+        if origins.all().any(|(_, own)| is_caused(own)) {
             return Verdict::Holds;
         }
         Verdict::Vacuous("no event was caused by another".to_owned())
     }
-}
-
-/// Messages that belong to no flow. A client's command may found one where it comes in.
-fn uncorrelated_messages<'h>(history: &'h History) -> impl Iterator<Item = Breach<'h>> {
-    history.events.iter().filter_map(|event| match &event.what {
-        What::Published { position, message }
-            if correlation_of(message).is_none() && *event.host != *CLIENT =>
-        {
-            let what = message.event_type().unwrap_or("a message");
-            let summary = format!(
-                "{} published {what} of {} to {} without a correlation id",
-                event.host,
-                short(&message.key),
-                position.topic
-            );
-            Some(Breach::at(event.index, summary).and_about(message.event_id()))
-        }
-        _ => None,
-    })
 }
 
 /// An event that carries another correlation id than the event that caused it.
@@ -105,99 +67,106 @@ fn broken_link<'h>(
     trails: &Trails<'h>,
     origins: &Origins<'h>,
     number: usize,
+    own: &Origin<'h>,
 ) -> Option<Breach<'h>> {
-    let own = origins.get(number)?;
     let Cause::Event(cause) = own.cause else {
         return None;
     };
-    let cause_origin = origins.get(cause)?;
-    (own.correlation != cause_origin.correlation).then(|| {
+    let right = origins.get(cause)?.correlation;
+    let is_broken = own.is_root != Some(true) && differ(own.correlation, right);
+    is_broken.then(|| {
         let (trail, cause) = (&trails.trails[number], &trails.trails[cause]);
         let summary = format!(
             "{} carries correlation id {}, but its cause, {}, carries {}",
             trail.name(),
             short(own.correlation),
             cause.name(),
-            short(cause_origin.correlation)
+            short(right)
         );
-        Breach::of(trail.event_id, None, own.index, summary).and_about([cause.event_id])
+        let breach = Breach::of(trail.event_id, None, own.index, summary);
+        breach.by_rule("broken-link").and_about([cause.event_id])
     })
 }
 
-/// A root whose correlation id was in use before.
-fn crosstalk<'h>(trails: &Trails<'h>, origins: &Origins<'h>, number: usize) -> Option<Breach<'h>> {
-    let own = origins.get(number)?;
-    let founder_number = origins.founder(own.correlation)?;
-    let founder = origins.get(founder_number)?;
-    if founder_number == number
-        || matches!(own.cause, Cause::Event(_))
-        || own.shares_ingress(founder)
-    {
-        return None;
-    }
-    let (trail, first) = (&trails.trails[number], &trails.trails[founder_number]);
-    let id = short(own.correlation);
+/// An event that is declared to have a cause among the events, and names none.
+fn lost_cause<'h>(trails: &Trails<'h>, number: usize, own: &Origin<'h>) -> Option<Breach<'h>> {
+    let named = match own.cause {
+        Cause::Request(id) if own.is_root == Some(false) => {
+            format!("{}, which is no event", short(id))
+        }
+        Cause::Unsaid if own.is_root == Some(false) => "nothing".to_owned(),
+        _ => return None,
+    };
+    let trail = &trails.trails[number];
     let summary = format!(
-        "{} shares correlation id {id} with {}, but names no cause in that flow",
-        trail.name(),
-        first.name()
+        "{} is no root, but names {named} as its cause",
+        trail.name()
     );
-    Some(Breach::of(trail.event_id, None, own.index, summary).and_about([first.event_id]))
+    let breach = Breach::of(trail.event_id, None, own.index, summary);
+    Some(breach.by_rule("lost-cause"))
 }
 
-/// Copies, parked messages and effects that carry another correlation id than their event.
-fn strayed<'h>(origins: &Origins<'h>, number: usize, trail: &Trail<'h>) -> Vec<Breach<'h>> {
-    let Some(own) = origins.get(number) else {
-        return Vec::new();
-    };
-    let announced = trail.announced.iter().map(|seen| {
-        (
-            seen.index,
-            "was committed",
-            &*seen.announcement.correlation_id,
-        )
+/// Declared roots of two requests under one correlation id.
+fn crosstalk<'h>(trails: &Trails<'h>, origins: &Origins<'h>) -> Vec<Breach<'h>> {
+    let roots = origins.all().filter(|(_, own)| {
+        own.is_root == Some(true)
+            && !own.correlation.is_empty()
+            && !matches!(own.cause, Cause::Event(_))
     });
-    let published = trail.published.iter().map(|copy| {
-        (
-            copy.index,
-            "was published",
-            correlation_of(copy.message).unwrap_or(""),
-        )
-    });
-    let parked = trail.parked.iter().map(|parked| {
-        (
-            parked.published.index,
-            "was parked",
-            correlation_of(parked.published.message).unwrap_or(""),
-        )
-    });
-    let applied = trail.applied.iter().map(|effect| {
-        (
-            effect.index,
-            "was applied",
-            &*effect.application.correlation_id,
-        )
-    });
-    let discarded = trail.discarded.iter().map(|effect| {
-        (
-            effect.index,
-            "was discarded",
-            &*effect.application.correlation_id,
-        )
-    });
-    let all = announced
-        .chain(published)
-        .chain(parked)
-        .chain(applied)
-        .chain(discarded);
-    all.filter(|(_, _, correlation)| !correlation.is_empty() && *correlation != own.correlation)
-        .map(|(index, how, correlation)| {
-            let (name, right) = (trail.name(), short(own.correlation));
+    let mut roots: Vec<(usize, &Origin<'h>)> = roots.collect();
+    roots.sort_by_key(|(_, own)| own.index);
+    let mut founders = BTreeMap::new();
+    let crossed = roots.into_iter().filter_map(|(number, own)| {
+        let &mut (first, founder) = founders.entry(own.correlation).or_insert((number, own));
+        let is_request = matches!(own.cause, Cause::Request(_));
+        let of_one_request =
+            own.commit == founder.commit || is_request && own.cause == founder.cause;
+        (!of_one_request).then(|| {
+            let (trail, first) = (&trails.trails[number], &trails.trails[first]);
             let summary = format!(
-                "{name} {how} under correlation id {} instead of {right}",
-                short(correlation)
+                "{} begins the flow {}, which {} had begun",
+                trail.name(),
+                short(own.correlation),
+                first.name()
             );
-            Breach::of(trail.event_id, None, index, summary)
+            let breach = Breach::of(trail.event_id, None, own.index, summary);
+            breach.by_rule("crosstalk").and_about([first.event_id])
+        })
+    });
+    crossed.collect()
+}
+
+/// Messages that belong to no flow, although they are events or stand among messages that do. A
+/// client's command may found one where it comes in.
+fn uncorrelated(history: &History) -> Vec<Breach<'_>> {
+    let messages = history.events.iter().filter_map(|event| match &event.what {
+        What::Published { position, message } => Some((event, position, message)),
+        _ => None,
+    });
+    let correlated = messages
+        .clone()
+        .filter(|(_, _, message)| correlation_of(message).is_some());
+    let topics: BTreeSet<&str> = correlated
+        .map(|(_, position, _)| &*position.topic)
+        .collect();
+    let is_correlated =
+        |fact: &Fact| matches!(fact, Fact::Announced(row) if !row.correlation_id.is_empty());
+    let mut facts = history.events.iter();
+    let in_use = !topics.is_empty()
+        || facts
+            .any(|event| matches!(&event.what, What::Observed { fact, .. } if is_correlated(fact)));
+    let uncorrelated = messages.filter(|(event, position, message)| {
+        let belongs = message.event_id().is_some() && in_use || topics.contains(&*position.topic);
+        belongs && correlation_of(message).is_none() && *event.host != *CLIENT
+    });
+    uncorrelated
+        .map(|(event, position, message)| {
+            let what = message.event_type().unwrap_or("a message");
+            let (host, key, topic) = (&event.host, short(&message.key), &position.topic);
+            let summary =
+                format!("{host} published {what} of {key} to {topic} without a correlation id");
+            let breach = Breach::at(event.index, summary).by_rule("without-flow");
+            breach.and_about(message.event_id())
         })
         .collect()
 }

@@ -1,9 +1,8 @@
 //! `effect-once`: an event changes a consumer's state once, however often it arrives.
 //!
 //! An event that is suppressed although it was never applied leaves no effect at all: that is for
-//! `no-lost-event` to find, unless the id that suppressed it is its own too.
+//! `no-lost-event` to find, or for `one-event-per-id` where another event of that id was applied.
 
-mod shared_ids;
 mod vacuity;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +19,6 @@ use crate::history::History;
 /// batch is resumed where it broke off; and one transaction may leave several different rows about
 /// one entity. Where a probe names no entity, all effects of an event count as being about one. An
 /// entity that is new with every effect (the id of the row itself) hides a second one.
-///
-/// An id stands for one event: two announcements to one topic that share it and differ in entity,
-/// type or cause, or two copies in one topic that differ in key or type, are two events of which
-/// consumers take the second for a duplicate.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EffectOnce;
 
@@ -33,15 +28,12 @@ impl Property for EffectOnce {
     }
 
     fn promise(&self) -> &str {
-        "one effect per consumer and event, whatever is redelivered, and one event per id"
+        "one effect per consumer and event, whatever is redelivered"
     }
 
     fn check(&self, history: &History) -> Verdict {
         let trails = Trails::gather(history);
-        let breaches = trails.trails.iter().flat_map(|trail| {
-            let shared = shared_ids::breaches(&trails, trail);
-            repeated(trail).into_iter().chain(shared)
-        });
+        let breaches = trails.trails.iter().flat_map(repeated);
         if let Some(broken) = judge(history, breaches) {
             return broken;
         }
@@ -91,11 +83,8 @@ fn is_part_of_one_effect(one: &Effect<'_>, other: &Effect<'_>) -> bool {
 mod tests {
     use super::EffectOnce;
     use crate::checker::Property;
-    use crate::checker::test_history::{
-        Tale, assert_holds, assert_vacuous, broken_at, complaint, order_event,
-    };
-    use crate::history::{Announcement, Application, ExternalOutcome, Fact, What};
-    use crate::message::EVENT_TYPE;
+    use crate::checker::test_history::{Tale, assert_holds, assert_vacuous, broken_at, complaint};
+    use crate::history::{Application, ExternalOutcome, Fact, What};
 
     #[test]
     fn accepts_a_redelivery_without_second_effect() {
@@ -198,91 +187,6 @@ mod tests {
         tale.delivers("e1");
         let second = tale.applies("e1");
         assert_eq!(broken_at(&EffectOnce, &tale), Some(second));
-    }
-
-    fn announcement(id: &str, topic: &str) -> Announcement {
-        Announcement {
-            event_id: id.to_owned(),
-            entity: "order-1".to_owned(),
-            topic: topic.to_owned(),
-            event_type: "order.changed".to_owned(),
-            correlation_id: String::new(),
-            cause_id: "request-1".to_owned(),
-        }
-    }
-
-    #[test]
-    fn accepts_an_event_that_is_announced_again_elsewhere_or_with_less_said() {
-        let mut tale = Tale::on_kafka();
-        tale.announces("orders", announcement("e1", "orders"));
-        tale.announces(
-            "orders",
-            Announcement {
-                entity: "customer-1".to_owned(),
-                event_type: "order.paid".to_owned(),
-                ..announcement("e1", "payments")
-            },
-        );
-        for topic in ["orders", "billing.dead", "billing.dead"] {
-            tale.announces(
-                "billing",
-                Announcement {
-                    cause_id: String::new(),
-                    ..announcement("e1", topic)
-                },
-            );
-        }
-        tale.publishes("e1", "order-1");
-        tale.delivers("e1");
-        tale.applies("e1");
-        tale.publishes("e1", "order-1");
-        tale.delivers("e1");
-        assert_holds(&EffectOnce, &tale);
-    }
-
-    #[test]
-    fn rejects_two_events_under_one_id() {
-        let first = || announcement("e1", "orders");
-        let others = [
-            Announcement {
-                entity: "order-2".to_owned(),
-                ..first()
-            },
-            Announcement {
-                event_type: "order.cancelled".to_owned(),
-                ..first()
-            },
-            Announcement {
-                cause_id: "request-2".to_owned(),
-                ..first()
-            },
-        ];
-        for other in others {
-            let mut tale = Tale::on_kafka();
-            tale.announces("orders", first());
-            let said = format!("{other:?}");
-            let namesake = tale.announces("orders", other);
-            assert_eq!(broken_at(&EffectOnce, &tale), Some(namesake), "{said}");
-        }
-    }
-
-    #[test]
-    fn rejects_two_messages_under_one_id() {
-        let retyped = order_event("e1", "order-1").header(EVENT_TYPE, "order.cancelled");
-        for other in [order_event("e1", "order-2"), retyped] {
-            let mut tale = Tale::on_kafka();
-            tale.brings("e1", "order-1");
-            let namesake = tale.sends("orders", other);
-            assert_eq!(broken_at(&EffectOnce, &tale), Some(namesake));
-        }
-        let mut tale = Tale::on_kafka();
-        tale.brings("e1", "order-1");
-        tale.publishes("e1", "order-2");
-        assert_eq!(
-            complaint(&EffectOnce, &tale),
-            "order.changed e1 of order-2 shares its id with order.changed e1 of order-1, so that \
-             one suppresses the other"
-        );
     }
 
     #[test]

@@ -232,8 +232,9 @@ impl<'h> Progress<'_, 'h> {
 #[cfg(test)]
 mod tests {
     use super::EntityOrder;
-    use crate::checker::test_history::{Tale, assert_holds, assert_vacuous, broken_at, complaint};
-    use crate::history::Announcement;
+    use crate::checker::test_history::{
+        Tale, assert_holds, assert_vacuous, broken_at, complaint, flow,
+    };
 
     /// Commits, in this order, and publishes events of one order.
     fn committed(ids: &[&str]) -> Tale {
@@ -278,17 +279,7 @@ mod tests {
     #[test]
     fn events_of_two_databases_are_not_compared() {
         let mut tale = committed(&["e1", "e2"]);
-        tale.announces(
-            "archive",
-            Announcement {
-                event_id: "e3".to_owned(),
-                entity: "order-1".to_owned(),
-                topic: "orders".to_owned(),
-                event_type: "order.changed".to_owned(),
-                correlation_id: String::new(),
-                cause_id: String::new(),
-            },
-        );
+        tale.announces("archive", flow("e3", "order-1", "", ""));
         for id in ["e3", "e1", "e2"] {
             tale.applies(id);
         }

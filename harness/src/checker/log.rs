@@ -47,12 +47,14 @@ impl Property for Log {
     }
 }
 
+/// What is wrong at a position: the rule that is broken, and how, in words.
+type Fault<'h> = (&'static str, &'h Position, String);
+
 /// A breach at one position; its story is the event itself and what stands at the position.
 fn breach_at<'h>(
     event: &'h Event,
     history: &'h History,
-    position: &Position,
-    summary: String,
+    (rule, position, summary): Fault<'_>,
 ) -> Breach<'h> {
     let written = history.events.iter().find_map(|event| match &event.what {
         What::Published {
@@ -61,5 +63,6 @@ fn breach_at<'h>(
         } if own == position => message.event_id(),
         _ => None,
     });
-    Breach::at(event.index, summary).and_about(written)
+    let breach = Breach::at(event.index, summary).by_rule(rule);
+    breach.and_about(written)
 }

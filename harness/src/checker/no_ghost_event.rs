@@ -73,7 +73,7 @@ impl Property for NoGhostEvent {
 fn ghost<'h>(history: &History, trail: &Trail<'h>, copy: &Published<'h>) -> Breach<'h> {
     let (host, topic, name) = (copy.host, &copy.position.topic, trail.name());
     let summary = format!("{host} published {name} to {topic}, but its state was never committed");
-    let breach = Breach::of(trail.event_id, None, copy.index, summary);
+    let breach = Breach::of(trail.event_id, None, copy.index, summary).by_rule("never-committed");
     match undone(history, copy.index, host) {
         Some(index) => breach.inevitable_from(index),
         None => breach,

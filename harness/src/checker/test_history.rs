@@ -40,12 +40,36 @@ pub(super) fn correlated(id: &str, correlation: &str, cause: &str) -> Message {
         .header(CAUSATION_ID, cause)
 }
 
+/// State that an event to `orders` announces, with the flow that it belongs to and its cause.
+pub(super) fn flow(id: &str, entity: &str, correlation: &str, cause: &str) -> Announcement {
+    Announcement {
+        event_id: id.to_owned(),
+        entity: entity.to_owned(),
+        topic: "orders".to_owned(),
+        event_type: "order.changed".to_owned(),
+        correlation_id: correlation.to_owned(),
+        cause_id: cause.to_owned(),
+        is_root: None,
+    }
+}
+
 /// A position in partition zero of a topic.
 pub(super) fn at(topic: &str, offset: u64) -> Position {
     Position {
         topic: topic.into(),
         partition: 0,
         offset,
+    }
+}
+
+/// What `billing` does with an event.
+pub(super) fn effect(id: &str, correlation: &str) -> Application {
+    Application {
+        consumer: "billing".to_owned(),
+        event_id: id.to_owned(),
+        entity: "account-1".to_owned(),
+        effect: "booked".to_owned(),
+        correlation_id: correlation.to_owned(),
     }
 }
 
@@ -114,6 +138,17 @@ impl Tale {
         }
     }
 
+    /// A request leads to `e1`, and that, at `billing`, to `e2`, both of `flow-1`.
+    pub(super) fn of_a_chain() -> Self {
+        let mut tale = Tale::on_kafka();
+        tale.announces("orders", flow("e1", "order-1", "flow-1", "request-1"));
+        tale.sends("orders", correlated("e1", "flow-1", "request-1"));
+        tale.delivers("e1");
+        tale.announces("billing", flow("e2", "order-1", "flow-1", "e1"));
+        tale.sends("billing", correlated("e2", "flow-1", "e1"));
+        tale
+    }
+
     /// Something happens at a host, a millisecond after what was last.
     pub(super) fn happens(&mut self, host: &str, what: What) -> u64 {
         let at = Duration::from_millis(self.history.events.len() as u64);
@@ -122,17 +157,7 @@ impl Tale {
 
     /// `orders` commits state that an event has to announce.
     pub(super) fn commits(&mut self, id: &str, entity: &str) -> u64 {
-        self.announces(
-            "orders",
-            Announcement {
-                event_id: id.to_owned(),
-                entity: entity.to_owned(),
-                topic: "orders".to_owned(),
-                event_type: "order.changed".to_owned(),
-                correlation_id: String::new(),
-                cause_id: String::new(),
-            },
-        )
+        self.announces("orders", flow(id, entity, "", ""))
     }
 
     /// A service commits, and a probe sees what has to be announced.
@@ -276,16 +301,16 @@ impl Tale {
         self.ends_with(id, Fact::Discarded)
     }
 
-    fn ends_with(&mut self, id: &str, fact: fn(Application) -> Fact) -> u64 {
-        let application = Application {
-            consumer: "billing".to_owned(),
-            event_id: id.to_owned(),
-            entity: "account-1".to_owned(),
-            effect: "booked".to_owned(),
-            correlation_id: String::new(),
-        };
+    /// `billing` commits the effect of an event, booked under a flow.
+    pub(super) fn applies_under(&mut self, id: &str, correlation: &str) -> u64 {
         self.commit("billing", "billing");
-        self.observes("billing", "billing", fact(application))
+        let effect = Fact::Applied(effect(id, correlation));
+        self.observes("billing", "billing", effect)
+    }
+
+    fn ends_with(&mut self, id: &str, fact: fn(Application) -> Fact) -> u64 {
+        self.commit("billing", "billing");
+        self.observes("billing", "billing", fact(effect(id, "")))
     }
 
     /// `billing` parks the last copy of an event as it should be parked.

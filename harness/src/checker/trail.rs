@@ -23,6 +23,8 @@ pub(super) struct Announced<'h> {
     pub(super) host: &'h str,
     /// Announcements of one database stand in the order of their commits.
     pub(super) database: &'h str,
+    /// The commit after which it was seen.
+    pub(super) commit: u64,
     pub(super) announcement: &'h Announcement,
 }
 
@@ -327,6 +329,11 @@ impl<'h> Trails<'h> {
         self.trails.iter().flat_map(|trail| &trail.handled)
     }
 
+    /// The hosts that were handed events.
+    pub(super) fn consumers(&self) -> BTreeSet<&'h str> {
+        self.handlings().map(|held| held.host).collect()
+    }
+
     /// The trail of the message at a position, by its place in `trails`.
     pub(super) fn at(&self, position: &Position) -> Option<usize> {
         self.by_position.get(position).copied()
@@ -516,6 +523,7 @@ impl<'h> Trails<'h> {
                     index: event.index,
                     host: &event.host,
                     database,
+                    commit,
                     announcement,
                 };
                 self.announce(announced);

@@ -46,7 +46,13 @@ enum Kind {
 
 impl Probe {
     /// Rows are state changes that an event has to announce: `event_id`, and, where the system has
-    /// them, `entity`, `topic`, `event_type`, `correlation_id`, `cause_id`.
+    /// them, `entity`, `topic`, `event_type`, `correlation_id`, `cause_id`, `is_root`.
+    ///
+    /// `is_root` tells [`Causality`](crate::checker::Causality) what it cannot see: true where a request
+    /// from outside begins a flow with this row (rows of one request have one `cause_id` or one
+    /// transaction), false where an event caused it, which `cause_id` has to name, and NULL where either
+    /// may be right, as when clients go on under a correlation id of theirs. Tell it by what the row is,
+    /// such as its `event_type`: told by `cause_id IS NULL` alone, a lost cause looks like a root.
     pub fn announced(query: impl Into<String>) -> Self {
         Probe {
             query: query.into(),
@@ -120,7 +126,7 @@ impl Probe {
     /// The columns that a probe of this kind reads, if the query has them.
     fn columns(&self) -> impl Iterator<Item = &'static str> {
         let own: &[&str] = match &self.kind {
-            Kind::Announced => &["topic", "event_type", "cause_id"],
+            Kind::Announced => &["topic", "event_type", "cause_id", "is_root"],
             Kind::Applied(_) | Kind::Discarded(_) => &["consumer", "effect"],
         };
         let all = &["event_id", "position", "entity", "correlation_id"];
@@ -236,6 +242,7 @@ impl Watch {
                 event_type: text(row, "event_type")?,
                 correlation_id: text(row, "correlation_id")?,
                 cause_id: text(row, "cause_id")?,
+                is_root: flag(row, "is_root")?,
                 event_id,
             }),
         })
@@ -254,6 +261,20 @@ fn text(row: &AnyRow, column: &str) -> sqlx::Result<String> {
         Some(value) => Ok(value.to_string()),
         None => {
             let why = format!("its bytes are no text; select them as text, such as hex({column})");
+            Err(unreadable(column, &why))
+        }
+    }
+}
+
+/// What a column says, as a truth value; SQLite has 0 and 1 for those. `None` where the query has no
+/// such column, or the row no value.
+fn flag(row: &AnyRow, column: &str) -> sqlx::Result<Option<bool>> {
+    match &*text(row, column)? {
+        "" => Ok(None),
+        "1" | "true" => Ok(Some(true)),
+        "0" | "false" => Ok(Some(false)),
+        other => {
+            let why = format!("`{other}` is neither true (1) nor false (0)");
             Err(unreadable(column, &why))
         }
     }
@@ -364,6 +385,25 @@ mod tests {
             told,
             [["7", "12", "1.5", ""], ["8", "sku-1", "2.0", "flow"]]
         );
+    }
+
+    #[test]
+    fn a_root_is_declared_by_a_truth_value() {
+        let mut connection = database(
+            "CREATE TABLE t (event_id INTEGER, is_root);
+             INSERT INTO t VALUES (1, TRUE), (2, FALSE), (3, NULL)",
+        );
+        let mut watch = Watch::new(Probe::announced("SELECT * FROM t ORDER BY event_id"));
+        let facts = watch.look(&mut connection).unwrap();
+        let declared = facts.iter().map(|fact| match fact {
+            Fact::Announced(announced) => announced.is_root,
+            other => panic!("expected an announcement, got {other:?}"),
+        });
+        assert!(declared.eq([Some(true), Some(false), None]));
+        run(&mut connection, "UPDATE t SET is_root = 'perhaps'");
+        let refused = watch.look(&mut connection).unwrap_err().to_string();
+        let why = "`perhaps` is neither true (1) nor false (0)";
+        assert!(refused.ends_with(why), "{refused}");
     }
 
     #[test]

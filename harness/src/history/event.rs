@@ -1,7 +1,7 @@
 //! The vocabulary of a history: everything that is recorded, as plain data.
 //!
 //! Events are written at the ports and inside the broker. A service's own claims appear only as
-//! [`What::Logged`], and no checker but `causality` reads those.
+//! [`What::Logged`], and no checker but `log-correlation` reads those.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,8 +51,10 @@ pub struct Announcement {
     pub event_type: String,
     /// The flow that the state change belongs to; empty if the system does not say.
     pub correlation_id: String,
-    /// The id of the event that caused the state change; empty at the ingress.
+    /// The id of the event that caused the state change; at the ingress that of the request, or empty.
     pub cause_id: String,
+    /// Whether a flow begins with it; `None` if the system does not say.
+    pub is_root: Option<bool>,
 }
 
 /// The effect of one event on the state of one consumer.

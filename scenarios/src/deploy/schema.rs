@@ -31,8 +31,10 @@ pub mod view {
     pub const NOTIFICATIONS: &str = "notifications";
 }
 
-/// Announcements: rows of the journal that an event announces.
-const ANNOUNCED: &str = "SELECT position, event_id, entity, topic, event_type, correlation_id, cause_id \
+/// Announcements: rows of the journal that an event announces. Customers begin flows, with orders; an
+/// order is also cancelled because of an event.
+const ANNOUNCED: &str = "SELECT position, event_id, entity, topic, event_type, correlation_id, cause_id, \
+         cause_id IS NULL AND event_type IN ('order.placed', 'order.cancelled', 'order.readdressed') AS is_root \
      FROM journal WHERE event_id IS NOT NULL AND position > $1 ORDER BY position";
 
 /// Effects: rows of the journal that an event caused.

@@ -2,111 +2,67 @@
 
 use super::Causality;
 use crate::checker::test_history::{
-    Tale, assert_holds, assert_vacuous, at, broken_at, complaint, correlated, order_event,
+    Tale, assert_holds, assert_vacuous, broken_at, complaint, correlated, effect, flow, order_event,
 };
-use crate::history::{Announcement, Application, Fact, What};
-use crate::message::{CORRELATION_ID, Message};
+use crate::history::{Announcement, Fact};
+use crate::message::{CAUSATION_ID, CORRELATION_ID, Message};
 
-/// State of a service that belongs to a flow.
-fn state(id: &str, entity: &str, correlation: &str, cause: &str) -> Announcement {
+/// The same state, whose probe declares whether a flow begins with it.
+fn declared(state: Announcement, is_root: bool) -> Announcement {
     Announcement {
-        event_id: id.to_owned(),
-        entity: entity.to_owned(),
-        topic: "orders".to_owned(),
-        event_type: "order.changed".to_owned(),
-        correlation_id: correlation.to_owned(),
-        cause_id: cause.to_owned(),
+        is_root: Some(is_root),
+        ..state
     }
-}
-
-/// A request leads to an event, and that one to another.
-fn chain() -> Tale {
-    let mut tale = Tale::on_kafka();
-    tale.announces("orders", state("e1", "order-1", "flow-1", "request-1"));
-    tale.sends("orders", correlated("e1", "flow-1", "request-1"));
-    tale.delivers("e1");
-    tale.announces("billing", state("e2", "order-1", "flow-1", "e1"));
-    tale.sends("billing", correlated("e2", "flow-1", "e1"));
-    tale
-}
-
-fn logs(tale: &mut Tale, host: &str, correlation: &str) -> u64 {
-    says(tale, host, "working", Some(correlation))
-}
-
-fn says(tale: &mut Tale, host: &str, text: &str, correlation: Option<&str>) -> u64 {
-    let line = What::Logged {
-        level: "INFO".to_owned(),
-        message: text.to_owned(),
-        correlation_id: correlation.map(str::to_owned),
-    };
-    tale.happens(host, line)
-}
-
-fn effect(id: &str, correlation: &str) -> Fact {
-    Fact::Applied(Application {
-        consumer: "billing".to_owned(),
-        event_id: id.to_owned(),
-        entity: "order-1".to_owned(),
-        effect: "booked".to_owned(),
-        correlation_id: correlation.to_owned(),
-    })
-}
-
-fn applied_under(tale: &mut Tale, id: &str, correlation: &str) -> u64 {
-    tale.commit("billing", "billing");
-    tale.observes("billing", "billing", effect(id, correlation))
 }
 
 /// A host commits the effects of some events and one announcement, all in one transaction.
 fn commits_together(tale: &mut Tale, host: &str, effects: &[&str], new: Announcement) -> u64 {
     tale.commit(host, "billing");
     for id in effects {
-        tale.observes(host, "billing", effect(id, ""));
+        tale.observes(host, "billing", Fact::Applied(effect(id, "")));
     }
     tale.observes(host, "billing", Fact::Announced(new))
 }
 
 #[test]
-fn accepts_a_chain_with_its_effects_and_log_lines() {
-    let mut tale = chain();
-    applied_under(&mut tale, "e1", "flow-1");
-    applied_under(&mut tale, "e1", "");
-    logs(&mut tale, "billing", "flow-1");
+fn accepts_a_chain_with_its_effects() {
+    let mut tale = Tale::of_a_chain();
+    tale.applies_under("e1", "flow-1");
+    tale.applies_under("e1", "");
     tale.parks("e2");
     assert_holds(&Causality, &tale);
 }
 
 #[test]
 fn accepts_events_that_name_a_cause_in_their_transaction() {
-    let mut tale = chain();
-    let either = state("e3", "order-1", "flow-1", "e1");
+    let mut tale = Tale::of_a_chain();
+    let either = flow("e3", "order-1", "flow-1", "e1");
     commits_together(&mut tale, "billing", &["e1", "e2"], either);
-    let next_step = Fact::Announced(state("e4", "order-1", "flow-1", "e3"));
+    let next_step = Fact::Announced(flow("e4", "order-1", "flow-1", "e3"));
     tale.observes("billing", "billing", next_step);
-    let foreign = state("e5", "order-5", "flow-5", "foreign");
+    let foreign = flow("e5", "order-5", "flow-5", "foreign");
     commits_together(&mut tale, "billing", &["foreign", "e1"], foreign);
     assert_holds(&Causality, &tale);
 }
 
 #[test]
 fn accepts_a_new_flow_where_no_event_is_handled() {
-    let mut tale = chain();
-    tale.announces("billing", state("timer", "report-1", "flow-timer", ""));
+    let mut tale = Tale::of_a_chain();
+    tale.announces("billing", flow("timer", "report-1", "flow-timer", ""));
     // A request: what announces and what handles it are committed at once.
-    let request = state("e4", "order-4", "flow-4", "");
+    let request = flow("e4", "order-4", "flow-4", "");
     commits_together(&mut tale, "billing", &["e4"], request);
     // A host that is handed nothing acts on requests.
-    let asked = state("e5", "order-5", "flow-5", "request-5");
+    let asked = flow("e5", "order-5", "flow-5", "request-5");
     commits_together(&mut tale, "operator", &["e1"], asked);
     assert_holds(&Causality, &tale);
 }
 
 #[test]
 fn accepts_what_an_operator_does_with_a_parked_event() {
-    let mut tale = chain();
+    let mut tale = Tale::of_a_chain();
     tale.parks("e1");
-    let asked = state("e3", "order-3", "flow-3", "request-3");
+    let asked = flow("e3", "order-3", "flow-3", "request-3");
     commits_together(&mut tale, "billing", &["e1"], asked);
     assert_holds(&Causality, &tale);
 }
@@ -122,7 +78,7 @@ fn accepts_a_clients_command_that_founds_a_flow() {
         tale.sends("client", command);
         tale.delivers("cmd-1");
         for (id, entity) in [("e1", "order-1"), ("e2", "stock-1")] {
-            tale.announces("billing", state(id, entity, "cmd-1", "cmd-1"));
+            tale.announces("billing", flow(id, entity, "cmd-1", "cmd-1"));
             tale.sends("billing", correlated(id, "cmd-1", "cmd-1"));
         }
         assert_holds(&Causality, &tale);
@@ -131,63 +87,46 @@ fn accepts_a_clients_command_that_founds_a_flow() {
 
 #[test]
 fn accepts_two_events_of_one_request() {
-    let mut tale = chain();
-    tale.announces("orders", state("e3", "customer-1", "flow-1", "request-1"));
+    let mut tale = Tale::of_a_chain();
+    tale.announces("orders", flow("e3", "customer-1", "flow-1", "request-1"));
     assert_holds(&Causality, &tale);
 }
 
 #[test]
 fn accepts_a_second_request_about_the_entity_of_the_flow() {
-    let mut tale = chain();
-    tale.announces("orders", state("e3", "order-1", "flow-1", "request-2"));
+    let mut tale = Tale::of_a_chain();
+    tale.announces("orders", flow("e3", "order-1", "flow-1", "request-2"));
     assert_holds(&Causality, &tale);
 }
 
 #[test]
 fn accepts_two_events_of_one_transaction_that_name_no_cause() {
-    let mut tale = chain();
-    tale.announces("orders", state("e3", "order-3", "flow-3", ""));
-    let second = Fact::Announced(state("e4", "customer-3", "flow-3", ""));
+    let mut tale = Tale::of_a_chain();
+    tale.announces("orders", flow("e3", "order-3", "flow-3", ""));
+    let second = Fact::Announced(flow("e4", "customer-3", "flow-3", ""));
     tale.observes("orders", "orders", second);
     assert_holds(&Causality, &tale);
 }
 
 #[test]
-fn accepts_log_lines_of_a_request_that_failed() {
-    let mut tale = chain();
-    logs(&mut tale, "billing", "flow-9");
-    logs(&mut tale, "gateway", "flow-9");
-    let (group, position) = ("orders".into(), at("orders", 0));
-    let delivered = What::Delivered {
-        group,
-        position,
-        attempt: 1,
-        generation: 1,
-    };
-    tale.happens("orders", delivered);
-    logs(&mut tale, "orders", "flow-8");
-    assert_holds(&Causality, &tale);
-}
-
-#[test]
 fn rejects_a_message_without_correlation_id() {
-    let mut tale = chain();
+    let mut tale = Tale::of_a_chain();
     let uncorrelated = tale.sends("orders", order_event("e3", "order-3"));
     assert_eq!(broken_at(&Causality, &tale), Some(uncorrelated));
 }
 
 #[test]
 fn rejects_a_regenerated_correlation_id() {
-    let mut tale = chain();
-    let regenerated = tale.announces("billing", state("e3", "order-1", "flow-new", "e1"));
+    let mut tale = Tale::of_a_chain();
+    let regenerated = tale.announces("billing", flow("e3", "order-1", "flow-new", "e1"));
     assert_eq!(broken_at(&Causality, &tale), Some(regenerated));
 }
 
 #[test]
 fn rejects_a_chain_that_begins_anew_in_a_consumer() {
     for cause in ["", "e3", "flow-new", "nobody-knows"] {
-        let mut tale = chain();
-        let anew = state("e3", "order-1", "flow-new", cause);
+        let mut tale = Tale::of_a_chain();
+        let anew = flow("e3", "order-1", "flow-new", cause);
         let anew = commits_together(&mut tale, "billing", &["e1"], anew);
         assert_eq!(broken_at(&Causality, &tale), Some(anew), "{cause}");
     }
@@ -195,8 +134,8 @@ fn rejects_a_chain_that_begins_anew_in_a_consumer() {
 
 #[test]
 fn rejects_another_event_as_the_cause_than_the_one_that_was_handled() {
-    let mut tale = chain();
-    let wrong = state("e3", "order-1", "flow-1", "e1");
+    let mut tale = Tale::of_a_chain();
+    let wrong = flow("e3", "order-1", "flow-1", "e1");
     let wrong = commits_together(&mut tale, "billing", &["e2"], wrong);
     assert_eq!(broken_at(&Causality, &tale), Some(wrong));
     assert_eq!(
@@ -209,39 +148,135 @@ fn rejects_another_event_as_the_cause_than_the_one_that_was_handled() {
 #[test]
 fn rejects_a_chain_that_lost_its_cause() {
     for cause in ["", "e3", "flow-1", "nobody-knows"] {
-        let mut tale = chain();
-        let lost = tale.announces("billing", state("e3", "payment-1", "flow-1", cause));
-        // A cause that only repeats the flow's id tells nothing, but may be an ingress' habit.
+        let lost = flow("e3", "payment-1", "flow-1", cause);
+        // Undeclared it may be an ingress' habit.
+        let mut tale = Tale::of_a_chain();
+        tale.announces("billing", lost.clone());
+        assert_holds(&Causality, &tale);
+        let mut tale = Tale::of_a_chain();
+        let lost = tale.announces("billing", declared(lost, false));
         assert_eq!(broken_at(&Causality, &tale), Some(lost), "{cause}");
     }
 }
 
 #[test]
 fn rejects_two_requests_that_share_a_correlation_id() {
-    for entity in ["order-2", ""] {
-        let mut tale = chain();
-        let crosstalk = tale.announces("orders", state("e3", entity, "flow-1", "request-2"));
-        assert_eq!(broken_at(&Causality, &tale), Some(crosstalk), "{entity}");
-    }
-
-    for cause in ["", "flow-5"] {
-        let mut tale = chain();
-        tale.announces("orders", state("e5", "order-5", "flow-5", cause));
-        let crosstalk = tale.announces("orders", state("e6", "order-6", "flow-5", cause));
-        assert_eq!(broken_at(&Causality, &tale), Some(crosstalk), "{cause}");
+    for causes in [
+        ["request-1", "request-2"],
+        ["", "request-2"],
+        ["", ""],
+        ["flow-5"; 2],
+    ] {
+        let [first, second] = causes.map(|cause| flow("e5", "order-5", "flow-5", cause));
+        let second = Announcement {
+            event_id: "e6".to_owned(),
+            ..second
+        };
+        let mut tale = Tale::of_a_chain();
+        tale.announces("orders", declared(first.clone(), true));
+        tale.announces("orders", second.clone());
+        assert_holds(&Causality, &tale);
+        let mut tale = Tale::of_a_chain();
+        tale.announces("orders", declared(first, true));
+        let crosstalk = tale.announces("orders", declared(second, true));
+        assert_eq!(broken_at(&Causality, &tale), Some(crosstalk), "{causes:?}");
     }
 }
 
 #[test]
+fn accepts_declared_roots_of_one_request() {
+    let mut tale = Tale::of_a_chain();
+    for (id, service) in [("e5", "orders"), ("e6", "stock")] {
+        let root = flow(id, id, "flow-5", "request-5");
+        tale.announces(service, declared(root, true));
+    }
+    tale.announces(
+        "orders",
+        declared(flow("e7", "order-7", "flow-7", ""), true),
+    );
+    let second = declared(flow("e8", "customer-7", "flow-7", ""), true);
+    tale.observes("orders", "orders", Fact::Announced(second));
+    // A command that came over the broker is the request of both.
+    tale.sends("client", order_event("cmd-1", "order-1"));
+    for id in ["e9", "e10"] {
+        let commanded = flow(id, "order-1", "flow-9", "cmd-1");
+        tale.announces("orders", declared(commanded, true));
+    }
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
+fn accepts_a_declared_root_beside_an_effect() {
+    let mut tale = Tale::of_a_chain();
+    let closed = declared(flow("e3", "day-1", "flow-new", ""), true);
+    commits_together(&mut tale, "billing", &["e1"], closed);
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
+fn accepts_a_new_flow_that_sums_up_several() {
+    let mut tale = Tale::of_a_chain();
+    tale.announces("orders", flow("e3", "order-3", "flow-3", ""));
+    let sum = flow("e4", "day-1", "flow-4", "");
+    commits_together(&mut tale, "billing", &["e1", "e3"], sum);
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
+fn accepts_what_stands_apart_from_all_flows() {
+    let mut tale = Tale::of_a_chain();
+    tale.sends("meter", Message::new("payments", "", "1"));
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
+fn accepts_messages_without_a_cause_where_none_names_one() {
+    let mut tale = Tale::of_a_chain();
+    let next = Announcement {
+        topic: "payments".to_owned(),
+        ..flow("e3", "order-1", "flow-1", "e2")
+    };
+    tale.announces("billing", next);
+    let mut message = order_event("e3", "order-1").header(CORRELATION_ID, "flow-1");
+    message.topic = "payments".to_owned();
+    tale.sends("billing", message);
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
+fn rejects_a_message_with_another_cause_than_was_committed() {
+    let without = order_event("e2", "order-1").header(CORRELATION_ID, "flow-1");
+    for message in [correlated("e2", "flow-1", "e0"), without] {
+        let mut tale = Tale::of_a_chain();
+        let wrong = tale.sends("billing", message);
+        assert_eq!(broken_at(&Causality, &tale), Some(wrong));
+    }
+    let mut tale = Tale::of_a_chain();
+    tale.sends("billing", correlated("e2", "flow-1", "request-1"));
+    assert_eq!(
+        complaint(&Causality, &tale),
+        "order.changed e2 of order-1 was published with request-1 as its cause, but committed \
+         with e1"
+    );
+}
+
+#[test]
+fn rejects_a_parked_message_with_another_cause() {
+    let mut tale = Tale::of_a_chain();
+    let wrong = tale.parks_as("e2", |message| message.header(CAUSATION_ID, "e0"));
+    assert_eq!(broken_at(&Causality, &tale), Some(wrong));
+}
+
+#[test]
 fn rejects_a_copy_under_another_correlation_id() {
-    let mut tale = chain();
+    let mut tale = Tale::of_a_chain();
     let strayed = tale.sends("billing", correlated("e2", "flow-2", "e1"));
     assert_eq!(broken_at(&Causality, &tale), Some(strayed));
 }
 
 #[test]
 fn rejects_a_parked_message_under_another_correlation_id() {
-    let mut tale = chain();
+    let mut tale = Tale::of_a_chain();
     let strayed = tale.parks_as("e1", |message: Message| {
         message.header(CORRELATION_ID, "flow-dead")
     });
@@ -250,49 +285,15 @@ fn rejects_a_parked_message_under_another_correlation_id() {
 
 #[test]
 fn rejects_an_effect_under_another_correlation_id() {
-    let mut tale = chain();
-    let strayed = applied_under(&mut tale, "e1", "flow-2");
+    let mut tale = Tale::of_a_chain();
+    let strayed = tale.applies_under("e1", "flow-2");
     assert_eq!(broken_at(&Causality, &tale), Some(strayed));
-}
-
-#[test]
-fn rejects_log_lines_under_an_id_that_a_consumer_made_up() {
-    let mut tale = chain();
-    let made_up = logs(&mut tale, "billing", "flow-made-up");
-    assert_eq!(broken_at(&Causality, &tale), Some(made_up));
-}
-
-#[test]
-fn accepts_log_lines_under_every_flow_that_reached_the_host() {
-    let mut tale = chain();
-    tale.announces("orders", state("e3", "order-3", "flow-3", "request-3"));
-    tale.announces("orders", state("e4", "order-4", "flow-4", "request-4"));
-    tale.sends("orders", correlated("e3", "flow-3", "request-3"));
-    tale.delivers("e3");
-    applied_under(&mut tale, "e4", "flow-4");
-    for flow in ["flow-3", "flow-4"] {
-        says(&mut tale, "billing", "waits for event_id=e1", Some(flow));
-    }
-    // No id says nothing; and somebody may have asked for a report under a flow of his own.
-    says(&mut tale, "billing", "handling event_id=e1", None);
-    tale.announces("orders", state("e9", "order-9", "flow-9", "request-9"));
-    logs(&mut tale, "billing", "flow-9");
-    says(&mut tale, "billing", "e1 goes before e9.", Some("flow-9"));
-    assert_holds(&Causality, &tale);
-}
-
-#[test]
-fn rejects_a_log_line_about_an_event_under_a_flow_that_the_host_never_had() {
-    let mut tale = chain();
-    tale.announces("orders", state("e9", "order-9", "flow-9", "request-9"));
-    let crossed = says(&mut tale, "billing", "handling event_id=e1", Some("flow-9"));
-    assert_eq!(broken_at(&Causality, &tale), Some(crossed));
 }
 
 #[test]
 fn is_vacuous_without_causes_or_without_ids() {
     let mut tale = Tale::on_kafka();
-    tale.announces("orders", state("e1", "order-1", "flow-1", "request-1"));
+    tale.announces("orders", flow("e1", "order-1", "flow-1", "request-1"));
     assert_vacuous(&Causality, &tale);
     let mut tale = Tale::on_kafka();
     tale.publishes("e1", "order-1");

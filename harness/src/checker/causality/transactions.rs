@@ -4,170 +4,97 @@
 //! Nothing is concluded where effects and announcements are kept in different databases, nor at
 //! hosts that are handed no messages: those act on somebody's request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::origin::{Cause, Origin, Origins};
 use crate::checker::breach::Breach;
-use crate::checker::trail::{Trail, Trails};
-use crate::history::{Application, Fact, What, short};
+use crate::checker::origins::{Cause, Origin, Origins};
+use crate::checker::trail::{Effect, Trail, Trails};
+use crate::history::short;
 
-/// What the probes saw after one commit.
-struct Transaction<'h> {
-    index: u64,
-    host: &'h str,
-    /// Announced events, by trail, and where each was seen.
-    announced: Vec<(usize, u64)>,
-    handled: Vec<Handled<'h>>,
-}
-
-/// An event that was applied or discarded in a transaction.
-#[derive(Clone, Copy)]
-struct Handled<'h> {
-    trail: usize,
-    index: u64,
-    application: &'h Application,
-}
+/// Events that were applied or discarded in one transaction.
+type Handled<'t, 'h> = Vec<(&'t Trail<'h>, &'t Effect<'h>, Option<&'t Origin<'h>>)>;
 
 /// Events that were committed together with the effects of others, and name none of those as their
 /// cause.
 pub(super) fn strangers<'h>(trails: &Trails<'h>, origins: &Origins<'h>) -> Vec<Breach<'h>> {
-    let consumers: BTreeSet<&str> = trails.handlings().map(|held| held.host).collect();
-    let transactions = transactions(trails).into_iter();
-    transactions
-        .filter(|transaction| consumers.contains(transaction.host))
-        .filter(|transaction| transaction.acts_on_events(trails))
-        .flat_map(|transaction| transaction.strangers(trails, origins))
-        .collect()
-}
-
-/// What was seen after each commit, in the order of the history.
-fn transactions<'h>(trails: &Trails<'h>) -> Vec<Transaction<'h>> {
-    let mut transactions: Vec<Transaction<'h>> = Vec::new();
-    let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
-    for event in &trails.history.events {
-        match &event.what {
-            What::Committed { database } => {
-                latest.insert(database, transactions.len());
-                transactions.push(Transaction {
-                    index: event.index,
-                    host: &event.host,
-                    announced: Vec::new(),
-                    handled: Vec::new(),
-                });
-            }
-            What::Observed { database, fact, .. } => {
-                if let Some(&own) = latest.get(&**database) {
-                    transactions[own].read(trails, event.index, fact);
-                }
-            }
-            _ => {}
-        }
-    }
-    transactions
-}
-
-impl<'h> Transaction<'h> {
-    fn read(&mut self, trails: &Trails<'h>, index: u64, fact: &'h Fact) {
-        match fact {
-            Fact::Announced(announcement) => {
-                let trail = trails.number_of(&announcement.event_id);
-                self.announced.extend(trail.map(|trail| (trail, index)));
-            }
-            Fact::Applied(application) | Fact::Discarded(application) => {
-                let trail = trails.number_of(&application.event_id);
-                self.handled.extend(trail.map(|trail| Handled {
-                    trail,
-                    index,
-                    application,
-                }));
-            }
-        }
-    }
-
-    /// Whether events that were there before are what the transaction is about. One that was parked
-    /// comes back at an operator's request, and that may be named as the cause.
-    fn acts_on_events(&self, trails: &Trails<'h>) -> bool {
-        let trail = |handled: &Handled<'h>| &trails.trails[handled.trail];
-        let was_parked = |handled: &Handled<'h>| {
-            let mut parked = trail(handled).parked.iter();
-            parked.any(|parked| parked.published.index < handled.index)
-        };
-        let was_there = |handled: &Handled<'h>| first_seen(trail(handled)) < self.index;
-        self.handled.iter().any(was_there) && !self.handled.iter().any(was_parked)
-    }
-
-    fn strangers(&self, trails: &Trails<'h>, origins: &Origins<'h>) -> Vec<Breach<'h>> {
-        let began_here = self.announced.iter().filter(|&&(number, index)| {
-            let trail = &trails.trails[number];
-            let first = trail.announced.first();
-            let handed_on = self.handled.iter().any(|handled| handled.trail == number);
-            first.is_some_and(|first| {
-                first.index == index && !trails.is_dead_letters(trail.topic_of(first))
-            }) && !handed_on
+    let consumers = trails.consumers();
+    let transactions = handled(trails, origins);
+    let strangers = trails
+        .trails
+        .iter()
+        .enumerate()
+        .filter_map(|(number, trail)| {
+            let (first, own) = (trail.announced.first()?, origins.get(number)?);
+            let handled = transactions.get(&first.commit)?;
+            let is_judged = consumers.contains(first.host)
+                && own.is_root != Some(true)
+                && !trails.is_dead_letters(trail.topic_of(first))
+                && acts_on_events(handled, first.commit)
+                && handled
+                    .iter()
+                    .all(|(other, ..)| other.event_id != trail.event_id);
+            let flaw = is_judged.then(|| flaw(own, handled, trails))??;
+            let (cause, ..) = handled.first()?;
+            let (name, effect) = (trail.name(), cause.name());
+            let summary = format!("{name} was committed with the effect of {effect}, but {flaw}");
+            let breach = Breach::of(trail.event_id, None, first.index, summary);
+            Some(breach.by_rule("stranger").and_about([cause.event_id]))
         });
-        began_here
-            .filter_map(|&(number, index)| {
-                let origin = origins.get(number)?;
-                let flaw = self.flaw(number, origin, trails, origins)?;
-                let cause = self
-                    .handled
-                    .first()
-                    .map(|handled| &trails.trails[handled.trail])?;
-                let trail = &trails.trails[number];
-                let summary = format!(
-                    "{} was committed with the effect of {}, but {flaw}",
-                    trail.name(),
-                    cause.name()
-                );
-                let breach = Breach::of(trail.event_id, None, index, summary);
-                Some(breach.and_about([cause.event_id]))
-            })
-            .collect()
-    }
-
-    /// Why an event that was announced here cannot have come of anything that was handled here.
-    fn flaw(
-        &self,
-        number: usize,
-        own: &Origin<'h>,
-        trails: &Trails<'h>,
-        origins: &Origins<'h>,
-    ) -> Option<String> {
-        let handled = |id: &str| {
-            let mut ids = self.handled.iter().map(|one| &*one.application.event_id);
-            ids.any(|handled| handled == id)
-        };
-        // One transaction may go several steps of a chain.
-        let announced = |cause: usize| {
-            let mut siblings = self.announced.iter();
-            siblings.any(|&(sibling, _)| sibling == cause && sibling != number)
-        };
-        match own.cause {
-            Cause::Event(cause) => {
-                let cause_id = trails.trails[cause].event_id;
-                (!handled(cause_id) && !announced(cause))
-                    .then(|| format!("names {} as its cause", short(cause_id)))
-            }
-            Cause::Request(id) => {
-                (!handled(id)).then(|| format!("names {} as its cause", short(id)))
-            }
-            Cause::Unsaid { .. } => {
-                let mut flows = self.handled.iter().map(|one| {
-                    let known = origins.get(one.trail).map(|origin| origin.correlation);
-                    known.unwrap_or(&one.application.correlation_id)
-                });
-                // An effect without a known flow may be the one that the event continues.
-                (!flows.any(|flow| flow.is_empty() || flow == own.correlation))
-                    .then(|| format!("begins the flow {}", short(own.correlation)))
-            }
-        }
-    }
+    strangers.collect()
 }
 
-/// Where an event first appears; the end of time if only consumers speak of it.
-fn first_seen(trail: &Trail<'_>) -> u64 {
-    let announced = trail.announced.first().map(|seen| seen.index);
-    let published = trail.published.first().map(|copy| copy.index);
-    let known = announced.into_iter().chain(published);
-    known.min().unwrap_or(u64::MAX)
+/// What was handled in each transaction, by its commit and in the order of the history.
+fn handled<'t, 'h>(
+    trails: &'t Trails<'h>,
+    origins: &'t Origins<'h>,
+) -> BTreeMap<u64, Handled<'t, 'h>> {
+    let mut transactions: BTreeMap<u64, Handled<'t, 'h>> = BTreeMap::new();
+    for (number, trail) in trails.trails.iter().enumerate() {
+        for effect in trail.applied.iter().chain(&trail.discarded) {
+            let own = transactions.entry(effect.commit).or_default();
+            own.push((trail, effect, origins.get(number)));
+        }
+    }
+    for handled in transactions.values_mut() {
+        handled.sort_by_key(|(_, effect, _)| effect.index);
+    }
+    transactions
+}
+
+/// Whether events that were there before are what a transaction is about. One that was parked comes
+/// back at an operator's request, and that may be named as the cause.
+fn acts_on_events(handled: &Handled<'_, '_>, commit: u64) -> bool {
+    let mut was_there = handled.iter().filter_map(|(_, _, origin)| *origin);
+    let mut was_parked = handled.iter().flat_map(|(trail, ..)| &trail.parked);
+    was_there.any(|origin| origin.index < commit)
+        && !was_parked.any(|parked| parked.published.index < commit)
+}
+
+/// Why an event cannot have come of anything that was handled in its transaction.
+fn flaw<'h>(own: &Origin<'h>, handled: &Handled<'_, 'h>, trails: &Trails<'h>) -> Option<String> {
+    let is_handled = |id: &str| handled.iter().any(|(trail, ..)| trail.event_id == id);
+    match own.cause {
+        Cause::Event(cause) => {
+            let cause = &trails.trails[cause];
+            // One transaction may go several steps of a chain.
+            let mut steps = cause.announced.iter().map(|seen| Some(seen.commit));
+            let is_known = is_handled(cause.event_id) || steps.any(|commit| commit == own.commit);
+            (!is_known).then(|| format!("names {} as its cause", short(cause.event_id)))
+        }
+        Cause::Request(id) => {
+            (!is_handled(id)).then(|| format!("names {} as its cause", short(id)))
+        }
+        Cause::Unsaid => {
+            let mut flows = handled.iter().map(|(_, effect, origin)| match origin {
+                Some(origin) => origin.correlation,
+                None => &effect.application.correlation_id,
+            });
+            let flow = flows.next()?;
+            // An effect without a known flow may be the one that the event continues, and a sum of
+            // several flows continues none.
+            let begins =
+                !flow.is_empty() && flow != own.correlation && flows.all(|own| own == flow);
+            begins.then(|| format!("begins the flow {}", short(own.correlation)))
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::DlqRouting;
 use crate::attempts::Attempts;
 use crate::checker::Property;
 use crate::checker::test_history::{
-    Tale, assert_holds, assert_vacuous, at, broken_at, complaint, order_event,
+    Tale, assert_holds, assert_vacuous, at, broken_at, complaint, flow, order_event,
 };
 use crate::history::{Announcement, SettleOutcome, Settlement, What};
 use crate::message::{EVENT_ID, Message, POISON};
@@ -255,12 +255,8 @@ fn accepts_parking_through_an_outbox() {
     tale.announces(
         "billing",
         Announcement {
-            event_id: "e1".to_owned(),
-            entity: "order-1".to_owned(),
             topic: "billing.dead".to_owned(),
-            event_type: "order.changed".to_owned(),
-            correlation_id: String::new(),
-            cause_id: String::new(),
+            ..flow("e1", "order-1", "", "")
         },
     );
     tale.acks("e1");

@@ -8,12 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::breach_at;
+use super::{Fault, breach_at};
 use crate::broker::JetStreamSettings;
 use crate::checker::breach::Breach;
 use crate::checker::lane::Lane;
 use crate::history::{Event, History, SettleOutcome, Settlement, What};
-use crate::message::Position;
 
 /// By how much the times of two hosts may be apart although they are next to each other.
 const TICK_MAX: Duration = Duration::from_millis(100);
@@ -35,8 +34,8 @@ pub(super) fn breach<'h>(
         ids: BTreeMap::new(),
     };
     history.events.iter().find_map(|event| {
-        let (position, fault) = reading.read(event)?;
-        Some(breach_at(event, history, position, fault))
+        let fault = reading.read(event)?;
+        Some(breach_at(event, history, fault))
     })
 }
 
@@ -69,25 +68,24 @@ struct Reading<'h> {
 
 impl<'h> Reading<'h> {
     /// Takes one more event into account; answers with the rule that it breaks.
-    fn read(&mut self, event: &'h Event) -> Option<(&'h Position, String)> {
+    fn read(&mut self, event: &'h Event) -> Option<Fault<'h>> {
         match &event.what {
             What::Published { position, message } => {
                 let id = message.headers.get(self.id_header)?;
                 let last = self.ids.insert((&position.topic, id), event.at)?;
                 let fault =
                     format!("{id} was taken again as {position} within the duplicate window");
-                (event.at < last + self.window).then_some((position, fault))
+                let is_early = event.at < last + self.window;
+                is_early.then_some(("taken-again", position, fault))
             }
             What::Delivered {
                 group, position, ..
             } => {
                 let pending_max = self.pending_max;
                 let consumer = self.lanes.entry(Lane::of(group, position)).or_default();
-                let fault = consumer.deliver(position.offset, event.at, pending_max)?;
-                Some((
-                    position,
-                    format!("{position} was delivered to {group} {fault}"),
-                ))
+                let (rule, fault) = consumer.deliver(position.offset, event.at, pending_max)?;
+                let fault = format!("{position} was delivered to {group} {fault}");
+                Some((rule, position, fault))
             }
             What::LeaseExpired { group, position } => {
                 let lease_min = self.lease_min;
@@ -97,7 +95,7 @@ impl<'h> Reading<'h> {
                     "{position} was taken back from {group} after {} ms, before its lease was over",
                     lasted.as_millis()
                 );
-                (lasted < lease_min).then_some((position, fault))
+                (lasted < lease_min).then_some(("lease-cut-short", position, fault))
             }
             What::Settled {
                 group,
@@ -132,23 +130,32 @@ impl Consumer {
         ran.then(|| at.saturating_sub(lease.since))
     }
 
-    fn deliver(&mut self, offset: u64, at: Duration, pending_max: usize) -> Option<String> {
+    fn deliver(
+        &mut self,
+        offset: u64,
+        at: Duration,
+        pending_max: usize,
+    ) -> Option<(&'static str, String)> {
         if self.acknowledged.contains(&offset) {
-            return Some("again after its acknowledgement".to_owned());
+            return Some((
+                "settled-again",
+                "again after its acknowledgement".to_owned(),
+            ));
         }
         let lease = Lease {
             since: at,
             is_over: false,
         };
         if let Some(last) = self.pending.insert(offset, lease) {
-            return (!last.is_over).then(|| "again while its lease still ran".to_owned());
+            let fault = "again while its lease still ran";
+            return (!last.is_over).then(|| ("leased-twice", fault.to_owned()));
         }
         let expected = self.next;
         self.next = self.next.max(offset + 1);
         if offset != expected {
-            return Some(format!("out of turn, skipping {expected}"));
+            return Some(("skips", format!("out of turn, skipping {expected}")));
         }
-        (self.pending.len() > pending_max)
-            .then(|| format!("when {pending_max} were open, the most that the consumer takes"))
+        let fault = || format!("when {pending_max} were open, the most that the consumer takes");
+        (self.pending.len() > pending_max).then(|| ("too-many-open", fault()))
     }
 }

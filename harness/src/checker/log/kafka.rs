@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::breach_at;
+use super::{Fault, breach_at};
 use crate::checker::breach::Breach;
 use crate::checker::lane::Lane;
 use crate::history::{Event, History, SettleOutcome, Settlement, What};
@@ -19,8 +19,8 @@ pub(super) fn breach(history: &History) -> Option<Breach<'_>> {
         lanes: BTreeMap::new(),
     };
     history.events.iter().find_map(|event| {
-        let (position, fault) = reading.read(event)?;
-        Some(breach_at(event, history, position, fault))
+        let fault = reading.read(event)?;
+        Some(breach_at(event, history, fault))
     })
 }
 
@@ -41,7 +41,7 @@ struct Reading<'h> {
 
 impl<'h> Reading<'h> {
     /// Takes one more event into account; answers with the rule that it breaks.
-    fn read(&mut self, event: &'h Event) -> Option<(&'h Position, String)> {
+    fn read(&mut self, event: &'h Event) -> Option<Fault<'h>> {
         match &event.what {
             What::Rebalanced {
                 group, generation, ..
@@ -55,13 +55,11 @@ impl<'h> Reading<'h> {
                 generation,
                 ..
             } => {
-                let fault = self
+                let (rule, fault) = self
                     .old(group, *generation)
                     .or_else(|| self.deliver(group, position, *generation))?;
-                Some((
-                    position,
-                    format!("{position} was delivered to {group} {fault}"),
-                ))
+                let fault = format!("{position} was delivered to {group} {fault}");
+                Some((rule, position, fault))
             }
             What::Settled {
                 group,
@@ -70,11 +68,9 @@ impl<'h> Reading<'h> {
                 outcome: SettleOutcome::Accepted,
                 generation,
             } => {
-                if let Some(fault) = self.old(group, *generation) {
-                    return Some((
-                        position,
-                        format!("{position} was settled by {group} {fault}"),
-                    ));
+                if let Some((rule, fault)) = self.old(group, *generation) {
+                    let fault = format!("{position} was settled by {group} {fault}");
+                    return Some((rule, position, fault));
                 }
                 let progress = self.lanes.entry(Lane::of(group, position)).or_default();
                 match settlement {
@@ -89,10 +85,10 @@ impl<'h> Reading<'h> {
         }
     }
 
-    fn old(&self, group: &str, generation: u64) -> Option<String> {
+    fn old(&self, group: &str, generation: u64) -> Option<(&'static str, String)> {
         let current = *self.generations.get(group)?;
-        (generation != current)
-            .then(|| format!("in generation {generation}, when {current} was current"))
+        let fault = || format!("in generation {generation}, when {current} was current");
+        (generation != current).then(|| ("old-generation", fault()))
     }
 
     fn deliver(
@@ -100,7 +96,7 @@ impl<'h> Reading<'h> {
         group: &'h str,
         position: &'h Position,
         generation: u64,
-    ) -> Option<String> {
+    ) -> Option<(&'static str, String)> {
         let progress = self.lanes.entry(Lane::of(group, position)).or_default();
         if progress.generation != generation {
             progress.generation = generation;
@@ -110,9 +106,15 @@ impl<'h> Reading<'h> {
         progress.next = offset + 1;
         match offset {
             _ if offset == expected => None,
-            _ if offset < progress.committed => Some("again after its acknowledgement".to_owned()),
-            _ if offset < expected => Some(format!("out of turn, going back from {expected}")),
-            _ => Some(format!("out of turn, skipping {expected}")),
+            _ if offset < progress.committed => Some((
+                "settled-again",
+                "again after its acknowledgement".to_owned(),
+            )),
+            _ if offset < expected => Some((
+                "goes-back",
+                format!("out of turn, going back from {expected}"),
+            )),
+            _ => Some(("skips", format!("out of turn, skipping {expected}"))),
         }
     }
 }

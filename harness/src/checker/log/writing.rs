@@ -35,13 +35,13 @@ impl<'h> Writing<'h> {
                 .or_default();
             let taken = writing.appended.insert(position, message).is_some();
             if position.offset != *end && writing.breach.is_none() {
-                let fault = if taken {
-                    "had been given to another message"
+                let (rule, fault) = if taken {
+                    ("offset-taken", "had been given to another message")
                 } else {
-                    "leaves a gap"
+                    ("offset-gap", "leaves a gap")
                 };
                 let summary = format!("the broker appended {position}, but that offset {fault}");
-                writing.breach = Some(breach_at(event, history, position, summary));
+                writing.breach = Some(breach_at(event, history, (rule, position, summary)));
             }
             *end = (*end).max(position.offset + 1);
         }
@@ -85,7 +85,7 @@ impl<'h> Writing<'h> {
         (!right).then(|| {
             let id = event_id.as_deref().unwrap_or("a message without id");
             let summary = format!("the broker {verb} {id} as {position}, where it does not stand");
-            breach_at(event, history, position, summary)
+            breach_at(event, history, ("wrong-answer", position, summary))
         })
     }
 
@@ -118,12 +118,8 @@ impl<'h> Writing<'h> {
                     (None, _) => "was never appended",
                     (Some(_), Some(_)) => "is another message in the end",
                 };
-                return Some(breach_at(
-                    event,
-                    history,
-                    &position,
-                    format!("{position} {fault}"),
-                ));
+                let summary = format!("{position} {fault}");
+                return Some(breach_at(event, history, ("wrong-end", &position, summary)));
             }
             was?;
             offset += 1;
@@ -153,6 +149,10 @@ impl<'h> Writing<'h> {
             offset: 0,
         };
         let summary = format!("partition {topic}/{partition} is missing in the end");
-        Some(breach_at(last, history, &position, summary))
+        Some(breach_at(
+            last,
+            history,
+            ("missing-end", &position, summary),
+        ))
     }
 }
