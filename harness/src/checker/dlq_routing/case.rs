@@ -84,7 +84,8 @@ impl<'t, 'h> Case<'t, 'h> {
 /// From where on nothing can lose an event any more that a group parks: its first parked copy, or
 /// the commit of its way through a table. That is the announcement to the dead letter topic where a
 /// probe shows it, and otherwise what the consumer committed before it acknowledged, if a parked
-/// copy came after.
+/// copy came after. Where the group was handed copies that differ, that is the copy which the parked
+/// one repeats: another may have been applied.
 pub(super) fn parked_at<'h>(trails: &Trails<'h>, trail: &Trail<'h>, group: &str) -> Option<u64> {
     let description = trails.history.description.groups.get(group)?;
     let dead_letters = description.dead_letters.as_deref()?;
@@ -92,7 +93,16 @@ pub(super) fn parked_at<'h>(trails: &Trails<'h>, trail: &Trail<'h>, group: &str)
     let published = first.map(|parked| parked.published.index);
     let announced = trail.announced.iter();
     let announced = announced.filter(|seen| seen.announcement.topic == dead_letters);
-    let committed = trail.handled_by(group).filter_map(|handling| {
+    let repeats = |handling: &&Handling<'h>| {
+        let mut copies = trail.published.iter();
+        let copy = copies.find(|copy| copy.position == handling.position);
+        let payload = copy.map(|copy| &copy.message.payload);
+        first.is_some_and(|parked| Some(&parked.published.message.payload) == payload)
+    };
+    let is_told_apart = trail.handled_by(group).any(|handling| repeats(&handling));
+    let handled = trail.handled_by(group);
+    let handled = handled.filter(|handling| !is_told_apart || repeats(handling));
+    let committed = handled.filter_map(|handling| {
         let settled = handling.settled?.index;
         let relayed = published.is_some_and(|published| settled < published);
         let acknowledged = relayed && handling.is_settled_by(Settlement::Ack);

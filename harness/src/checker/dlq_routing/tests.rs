@@ -247,6 +247,29 @@ fn accepts_a_healthy_copy_of_an_event_that_was_parked() {
     assert_holds(&property(), &tale);
 }
 
+/// A healthy copy is applied; the next one is poison, and given back so many times before it is parked.
+fn poison_after_an_effect(times: usize) -> Tale {
+    let mut tale = Tale::on_kafka();
+    tale.brings("e1", "order-1");
+    tale.applies("e1");
+    tale.acks("e1");
+    given_back(&mut tale, "e1", "order-1", times);
+    tale.delivers("e1");
+    tale.parks("e1");
+    tale.acks("e1");
+    tale
+}
+
+#[test]
+fn what_was_committed_for_another_copy_parks_nothing() {
+    assert_holds(&property(), &poison_after_an_effect(2));
+    let early = poison_after_an_effect(0);
+    assert_eq!(
+        complaint(&property(), &early),
+        "billing parked poison order.changed e1 of order-1 after 2 of 3 attempts"
+    );
+}
+
 #[test]
 fn accepts_parking_through_an_outbox() {
     let mut tale = Tale::on_kafka();
