@@ -115,7 +115,7 @@ fn a_heartbeat_that_is_named_as_background_holds() {
 
 #[test]
 fn a_heartbeat_that_nobody_names_holds() {
-    holds(&with_heartbeat(gate()), 100);
+    holds(&with_heartbeat(gate()), 1_000);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use stormglass::plan::Load;
 use stormglass::simulation::Request;
 use stormglass::{EVENT_ID, Group, Host, Message, Profile, System};
 
-use super::{Outcome, holds, publish_until_acknowledged};
+use super::{Outcome, ask, holds};
 use crate::web;
 
 const PAYMENTS: &str =
@@ -98,8 +98,7 @@ fn charges_over_http_are_right() {
             |client: Host, (number, cart): (u32, u8)| async move {
                 let order = Message::new("orders", &format!("cart-{cart}"), "")
                     .header(EVENT_ID, &format!("order-{number}"));
-                publish_until_acknowledged(&client.broker(), &order).await;
-                Ok::<(), String>(())
+                ask(client, order).await
             },
         )
         .load(Load {

@@ -14,7 +14,7 @@ use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
 use stormglass::{EVENT_ID, Group, Host, Message, Profile, System};
 
-use super::{Outcome, holds, publish_until_acknowledged};
+use super::{Outcome, ask, holds};
 
 const FILE: &str = "
     CREATE TABLE customers (customer TEXT PRIMARY KEY, signup TEXT NOT NULL, number INTEGER NOT NULL);
@@ -147,8 +147,7 @@ fn a_fan_out_on_jetstream_is_right() {
                 )
                 .header(EVENT_ID, &id)
                 .header("Nats-Msg-Id", &id);
-                publish_until_acknowledged(&client.broker(), &signup).await;
-                Ok::<(), String>(())
+                ask(client, signup).await
             },
         )
         .load(Load {

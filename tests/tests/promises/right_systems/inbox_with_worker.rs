@@ -13,7 +13,7 @@ use stormglass::plan::Load;
 use stormglass::{EVENT_ID, Group, Host, Message, System};
 use tokio::time::sleep;
 
-use super::{Outcome, holds, publish_until_acknowledged};
+use super::{Outcome, ask, holds};
 
 const SCHEMA: &str = "
     CREATE TABLE inbox (
@@ -101,8 +101,7 @@ fn an_inbox_with_a_worker_is_right() {
                     amount.to_string(),
                 )
                 .header(EVENT_ID, &format!("deposit-{number}"));
-                publish_until_acknowledged(&client.broker(), &deposit).await;
-                Ok::<(), String>(())
+                ask(client, deposit).await
             },
         )
         .load(Load {

@@ -11,7 +11,7 @@ use stormglass::database::{Database, Pool, Probe};
 use stormglass::plan::Load;
 use stormglass::{Delivery, EVENT_ID, Group, Host, Message, System};
 
-use super::{Outcome, holds, publish_until_acknowledged};
+use super::{Outcome, ask, holds};
 
 const SCHEMA: &str = "
     CREATE TABLE enrolments (
@@ -79,8 +79,7 @@ fn deduplication_by_a_natural_key_is_right() {
             |client: Host, (number, student, course): (u32, u8, String)| async move {
                 let request = Message::new("requests", &format!("student-{student}"), course)
                     .header(EVENT_ID, &format!("request-{number}"));
-                publish_until_acknowledged(&client.broker(), &request).await;
-                Ok::<(), String>(())
+                ask(client, request).await
             },
         )
         .load(Load {
