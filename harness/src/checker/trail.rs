@@ -3,6 +3,8 @@
 //! An event is known by its id, whatever its copies: republications, redeliveries and the message
 //! in a dead letter topic all belong to one trail. A trail judges nothing.
 
+mod parking;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -217,43 +219,6 @@ impl<'h> Trail<'h> {
         self.handled
             .iter()
             .filter(move |handling| handling.group == group)
-    }
-
-    /// The park and the effect of one group that exclude each other: both of one copy, and the event
-    /// was not replayed after the park, by publishing it again or straight from the parked copy.
-    pub(super) fn parked_and_applied(&self, group: &str) -> Option<(u64, u64)> {
-        let last_copy = self.published.last().map_or(0, |copy| copy.index);
-        let mut effects = self
-            .applied
-            .iter()
-            .filter(|effect| effect.consumer == group);
-        effects.find_map(|effect| {
-            self.parked_by(group)
-                .find(|parked| {
-                    parked.original == effect.original
-                        && parked.published.index > last_copy
-                        && !self.is_handed_on(parked, effect)
-                })
-                .map(|parked| (parked.published.index, effect.index))
-        })
-    }
-
-    /// Whether anybody was handed the parked copy before the effect came about.
-    fn is_handed_on(&self, parked: &Parked<'h>, effect: &Effect<'h>) -> bool {
-        let between = parked.published.index..effect.index;
-        self.handled.iter().any(|handling| {
-            handling.position == parked.published.position && between.contains(&handling.index)
-        })
-    }
-
-    /// The copy that a host was handed last on behalf of a group; another host's where the effect
-    /// came about elsewhere, such as in a relay.
-    fn in_hand(&self, group: &str, host: &str) -> Option<&'h Position> {
-        let last = |own_host_only: bool| {
-            let mut latest_first = self.handled_by(group).rev();
-            latest_first.find(|held| !own_host_only || held.host == host)
-        };
-        last(true).or_else(|| last(false)).map(|held| held.position)
     }
 }
 
@@ -492,28 +457,6 @@ impl<'h> Trails<'h> {
         } else {
             self.trails[trail].published.push(published);
         }
-    }
-
-    /// Books a message in a dead letter topic to the group that put it there. Where groups share
-    /// the topic, that is a group for which the producer had been handed the event.
-    fn park(&mut self, trail: usize, published: Published<'h>) {
-        let trail = &mut self.trails[trail];
-        let sharing = &self.parking[&*published.position.topic];
-        let held = |group: &str| {
-            let mut handled = trail.handled_by(group);
-            handled.any(|held| held.host == published.host)
-        };
-        let told_apart = sharing.len() > 1 && sharing.iter().any(|group| held(group));
-        let parked: Vec<_> = sharing
-            .iter()
-            .filter(|group| !told_apart || held(group))
-            .map(|group| Parked {
-                group,
-                published,
-                original: trail.in_hand(group, published.host),
-            })
-            .collect();
-        trail.parked.extend(parked);
     }
 
     fn read_fact(&mut self, event: &'h Event, database: &'h str, commit: u64, fact: &'h Fact) {

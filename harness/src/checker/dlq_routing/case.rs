@@ -94,10 +94,7 @@ pub(super) fn parked_at<'h>(trails: &Trails<'h>, trail: &Trail<'h>, group: &str)
     let announced = trail.announced.iter();
     let announced = announced.filter(|seen| seen.announcement.topic == dead_letters);
     let repeats = |handling: &&Handling<'h>| {
-        let mut copies = trail.published.iter();
-        let copy = copies.find(|copy| copy.position == handling.position);
-        let payload = copy.map(|copy| &copy.message.payload);
-        first.is_some_and(|parked| Some(&parked.published.message.payload) == payload)
+        first.is_some_and(|parked| trail.is_repeated(handling.position, &parked.published))
     };
     let is_told_apart = trail.handled_by(group).any(|handling| repeats(&handling));
     let handled = trail.handled_by(group);

@@ -271,6 +271,24 @@ fn what_was_committed_for_another_copy_parks_nothing() {
 }
 
 #[test]
+fn a_copy_that_was_fetched_ahead_is_not_the_parked_one() {
+    let mut tale = Tale::on_kafka();
+    given_back(&mut tale, "e1", "order-1", 2);
+    let poison = at("orders", 0);
+    tale.delivers_at(poison.clone());
+    tale.publishes("e1", "order-1");
+    tale.delivers("e1");
+    tale.parks_as("e1", |message| Message {
+        payload: POISON.to_vec(),
+        ..message.header("error", "cannot be decoded")
+    });
+    tale.settles(poison, Settlement::Ack, SettleOutcome::Accepted);
+    tale.applies("e1");
+    tale.acks("e1");
+    assert_holds(&property(), &tale);
+}
+
+#[test]
 fn accepts_parking_through_an_outbox() {
     let mut tale = Tale::on_kafka();
     given_back(&mut tale, "e1", "order-1", 2);

@@ -1,0 +1,83 @@
+//! Parking: which copy of an event a parked message was made of, and which an effect came of.
+//!
+//! Deliveries tell what a consumer had in hand, but one that fetches ahead has several copies at once.
+
+use super::{Effect, Parked, Published, Trail, Trails};
+use crate::message::Position;
+
+impl<'h> Trail<'h> {
+    /// The park and the effect of one group that exclude each other: both of one copy, and the event
+    /// was not replayed after the park, by publishing it again or straight from the parked copy.
+    pub(in crate::checker) fn parked_and_applied(&self, group: &str) -> Option<(u64, u64)> {
+        let last_copy = self.published.last().map_or(0, |copy| copy.index);
+        let mut effects = self
+            .applied
+            .iter()
+            .filter(|effect| effect.consumer == group);
+        effects.find_map(|effect| {
+            self.parked_by(group)
+                .find(|parked| {
+                    parked.original == effect.original
+                        && parked.published.index > last_copy
+                        && !self.is_handed_on(parked, effect)
+                })
+                .map(|parked| (parked.published.index, effect.index))
+        })
+    }
+
+    /// Whether anybody was handed the parked copy before the effect came about.
+    fn is_handed_on(&self, parked: &Parked<'h>, effect: &Effect<'h>) -> bool {
+        let between = parked.published.index..effect.index;
+        self.handled.iter().any(|handling| {
+            handling.position == parked.published.position && between.contains(&handling.index)
+        })
+    }
+
+    /// The copy that a host was handed last on behalf of a group; another host's where the effect
+    /// came about elsewhere, such as in a relay.
+    pub(super) fn in_hand(&self, group: &str, host: &str) -> Option<&'h Position> {
+        let last = |own_host_only: bool| {
+            let mut latest_first = self.handled_by(group).rev();
+            latest_first.find(|held| !own_host_only || held.host == host)
+        };
+        last(true).or_else(|| last(false)).map(|held| held.position)
+    }
+
+    /// Whether a parked message repeats the copy at a position.
+    pub(in crate::checker) fn is_repeated(&self, copy: &Position, parked: &Published<'_>) -> bool {
+        let mut copies = self.published.iter().filter(|own| own.position == copy);
+        copies.any(|own| own.message.payload == parked.message.payload)
+    }
+
+    /// The copy that a group parked: the last one that the message repeats, or else the one in hand.
+    fn original_of(&self, group: &str, parked: &Published<'h>) -> Option<&'h Position> {
+        let mut latest_first = self.handled_by(group).rev();
+        let repeated = latest_first.find(|held| self.is_repeated(held.position, parked));
+        let repeated = repeated.map(|held| held.position);
+        repeated.or_else(|| self.in_hand(group, parked.host))
+    }
+}
+
+impl<'h> Trails<'h> {
+    /// Books a message in a dead letter topic to the group that put it there. Where groups share
+    /// the topic, that is a group for which the producer had been handed the event.
+    pub(super) fn park(&mut self, trail: usize, published: Published<'h>) {
+        let trail = &mut self.trails[trail];
+        let sharing = &self.parking[&*published.position.topic];
+        let held = |group: &str| {
+            let mut handled = trail.handled_by(group);
+            handled.any(|held| held.host == published.host)
+        };
+        let told_apart = sharing.len() > 1 && sharing.iter().any(|group| held(group));
+        let parked: Vec<_> = sharing
+            .iter()
+            .filter(|group| !told_apart || held(group))
+            .map(|group| Parked {
+                group,
+                published,
+                original: trail.original_of(group, &published),
+            })
+            .collect();
+        trail.parked.extend(parked);
+    }
+}
