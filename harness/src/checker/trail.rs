@@ -72,10 +72,14 @@ pub(super) struct Effect<'h> {
     /// The group whose effect it is.
     pub(super) consumer: &'h str,
     pub(super) application: &'h Application,
+    /// The host whose commit it was.
+    pub(super) host: &'h str,
     /// The commit after which it was seen.
     pub(super) commit: u64,
-    /// The copy that the consumer was busy with, as far as the deliveries tell.
+    /// The copy that the consumer settled next; until then, and if it settled none, the one that it was
+    /// busy with as far as the deliveries tell.
     pub(super) original: Option<&'h Position>,
+    is_settled: bool,
 }
 
 /// How a consumer settled what it was handed.
@@ -428,6 +432,8 @@ impl<'h> Trails<'h> {
             outcome,
             is_untried: gave_back.is_some_and(|other| own.index < other && deed < other),
         });
+        let settled = *own;
+        self.trails[trail].came_of(&settled);
     }
 
     fn read_published(
@@ -513,8 +519,10 @@ impl<'h> Trails<'h> {
             index: event.index,
             consumer,
             application,
+            host: &event.host,
             commit,
             original: self.trails[trail].in_hand(consumer, &event.host),
+            is_settled: false,
         };
         (trail, effect)
     }

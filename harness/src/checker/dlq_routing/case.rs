@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Scene;
 use crate::attempts::Attempts;
 use crate::checker::breach::Breach;
-use crate::checker::trail::{Handling, Trail, Trails};
+use crate::checker::trail::{Handling, Published, Trail, Trails};
 use crate::checker::trouble::Troubles;
 use crate::history::Settlement;
 use crate::message::Position;
@@ -83,33 +83,52 @@ impl<'t, 'h> Case<'t, 'h> {
 
 /// From where on nothing can lose an event any more that a group parks: its first parked copy, or
 /// the commit of its way through a table. That is the announcement to the dead letter topic where a
-/// probe shows it, and otherwise what the consumer committed before it acknowledged, if a parked
-/// copy came after. Where the group was handed copies that differ, that is the copy which the parked
-/// one repeats: another may have been applied.
+/// probe shows it, and otherwise what the consumer committed, if a parked copy came after.
 pub(super) fn parked_at<'h>(trails: &Trails<'h>, trail: &Trail<'h>, group: &str) -> Option<u64> {
     let description = trails.history.description.groups.get(group)?;
     let dead_letters = description.dead_letters.as_deref()?;
-    let first = trail.parked_by(group).next();
-    let published = first.map(|parked| parked.published.index);
+    let parked = trail.parked_by(group).next().map(|own| &own.published);
     let announced = trail.announced.iter();
     let announced = announced.filter(|seen| seen.announcement.topic == dead_letters);
-    let repeats = |handling: &&Handling<'h>| {
-        first.is_some_and(|parked| trail.is_repeated(handling.position, &parked.published))
-    };
-    let is_told_apart = trail.handled_by(group).any(|handling| repeats(&handling));
-    let handled = trail.handled_by(group);
-    let handled = handled.filter(|handling| !is_told_apart || repeats(handling));
-    let committed = handled.filter_map(|handling| {
-        let settled = handling.settled?.index;
-        let relayed = published.is_some_and(|published| settled < published);
-        let acknowledged = relayed && handling.is_settled_by(Settlement::Ack);
-        let mut commits = acknowledged.then_some(&trails.commits).into_iter();
-        commits.find_map(|commits| commits.between(handling.host, handling.index, settled))
-    });
     let announced = announced.map(|seen| seen.index);
+    let committed = parked.and_then(|parked| committed_at(trails, trail, group, parked));
+    let published = parked.map(|parked| parked.index);
     published
         .into_iter()
         .chain(announced)
         .chain(committed)
         .min()
+}
+
+/// The commit with which a copy may have gone into a table that a relay parked it from: the last one in
+/// a handling that was not given back, of a copy that was acknowledged before. Where the group was
+/// handed copies that differ, it is one that the parked message repeats: others may have been applied.
+fn committed_at<'h>(
+    trails: &Trails<'h>,
+    trail: &Trail<'h>,
+    group: &str,
+    parked: &Published<'h>,
+) -> Option<u64> {
+    let repeats = |own: &Handling<'_>| trail.is_repeated(own.position, parked);
+    let is_told_apart = trail.handled_by(group).any(repeats);
+    let handled = trail.handled_by(group);
+    let handled = handled.filter(|own| !is_told_apart || repeats(own));
+    let handled: Vec<&Handling<'h>> = handled.collect();
+    let commit_in = |own: &Handling<'h>| {
+        let given_back = own.settled.map(|own| own.settlement) == Some(Settlement::Retry);
+        let end = own.settled.map_or(own.over, |own| own.index);
+        let commit = trails.commits.between(own.host, own.index, end);
+        commit.filter(|_| !given_back)
+    };
+    let acknowledged = handled.iter().enumerate().filter(|(_, own)| {
+        let settled = own.settled.map_or(u64::MAX, |own| own.index);
+        own.is_settled_by(Settlement::Ack) && settled < parked.index
+    });
+    // Who finds that the event is parked already commits nothing more.
+    let commits = acknowledged.filter_map(|(nth, own)| {
+        let mut latest_first = handled[..=nth].iter().rev();
+        latest_first
+            .find_map(|earlier| commit_in(earlier).filter(|_| earlier.position == own.position))
+    });
+    commits.min()
 }

@@ -140,6 +140,32 @@ fn accepts_parking_through_a_table_that_no_probe_shows() {
 }
 
 #[test]
+fn accepts_parking_through_a_table_before_an_interruption() {
+    let mut tale = Tale::on_kafka();
+    given_back(&mut tale, "e1", "order-1", 2);
+    tale.delivers("e1");
+    tale.commit("billing", "billing");
+    tale.crashes("billing");
+    tale.delivers("e1");
+    tale.acks("e1");
+    relay_parks(&mut tale);
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn rejects_an_acknowledgement_after_handings_back_alone() {
+    let mut tale = Tale::on_kafka();
+    given_back(&mut tale, "e1", "order-1", 1);
+    tale.delivers("e1");
+    tale.commit("billing", "billing");
+    tale.retries("e1");
+    tale.delivers("e1");
+    let dropped = tale.acks("e1");
+    relay_parks(&mut tale);
+    assert_eq!(broken_at(&property(), &tale), Some(dropped));
+}
+
+#[test]
 fn rejects_a_table_that_nobody_publishes_and_says_how_to_show_it() {
     let tale = parked_through_a_table();
     let complaint = complaint(&property(), &tale);
@@ -284,6 +310,25 @@ fn a_copy_that_was_fetched_ahead_is_not_the_parked_one() {
     });
     tale.settles(poison, Settlement::Ack, SettleOutcome::Accepted);
     tale.applies("e1");
+    tale.acks("e1");
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn a_copy_that_was_fetched_ahead_is_not_the_applied_one() {
+    let mut tale = Tale::on_kafka();
+    tale.commits("e1", "order-1");
+    tale.publishes("e1", "order-1");
+    tale.sends("orders", poison("e1", "order-1"));
+    tale.delivers_at(at("orders", 0));
+    tale.delivers_at(at("orders", 1));
+    tale.applies("e1");
+    tale.settles(at("orders", 0), Settlement::Ack, SettleOutcome::Accepted);
+    for _ in 0..2 {
+        tale.retries("e1");
+        tale.delivers("e1");
+    }
+    tale.parks("e1");
     tale.acks("e1");
     assert_holds(&property(), &tale);
 }

@@ -2,7 +2,7 @@
 //!
 //! Deliveries tell what a consumer had in hand, but one that fetches ahead has several copies at once.
 
-use super::{Effect, Parked, Published, Trail, Trails};
+use super::{Effect, Handling, Parked, Published, Trail, Trails};
 use crate::message::Position;
 
 impl<'h> Trail<'h> {
@@ -41,6 +41,21 @@ impl<'h> Trail<'h> {
             latest_first.find(|held| !own_host_only || held.host == host)
         };
         last(true).or_else(|| last(false)).map(|held| held.position)
+    }
+
+    /// A copy is settled: what its consumer committed since it was handed over, and settled nothing
+    /// for yet, came of it.
+    pub(super) fn came_of(&mut self, settled: &Handling<'h>) {
+        let effects = self.applied.iter_mut().chain(&mut self.discarded);
+        let own = effects.filter(|effect| {
+            (effect.consumer, effect.host) == (settled.group, settled.host)
+                && settled.index < effect.index
+                && !effect.is_settled
+        });
+        for effect in own {
+            effect.original = Some(settled.position);
+            effect.is_settled = true;
+        }
     }
 
     /// Whether a parked message repeats the copy at a position.
