@@ -156,6 +156,8 @@ fn kind(what: &What) -> RowKind {
         What::FaultBit { .. }
         | What::FaultLifted { .. }
         | What::HostCrashed
+        | What::HostStopping { .. }
+        | What::HostStopped { .. }
         | What::HostPaused { .. } => RowKind::Fault,
         What::HostStarted { .. }
         | What::HostExited { .. }

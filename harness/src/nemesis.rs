@@ -37,6 +37,8 @@ pub(crate) enum Command {
     SetOff { fault: usize },
     /// A host's software came to an end by itself.
     Exited { host: String },
+    /// A host's software came to its end because it was told to stop.
+    Stopped { host: String },
 }
 
 impl Armed {

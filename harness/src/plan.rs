@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use fault::{Action, Aim, Fault, Side};
-pub use incident::Incident;
+pub use incident::{Incident, Restarted};
 pub use schedule::{Budget, FaultKind};
 pub(crate) use strike::CallFault;
 pub use strike::{

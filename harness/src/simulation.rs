@@ -1,6 +1,6 @@
 //! The simulation: one run of one plan, on a fresh hermetic thread, in virtual time.
 //!
-//! Reading order: `host` what a service is handed, `world` what all hosts share, `hermetic`
+//! Reading order: `host` what a service is handed, `world` what all hosts share, `stops` how they end, `hermetic`
 //! and `clock` what makes a run repeatable, `net` and `http` the simulated network, `logs`
 //! what becomes of log lines, `panics` of panics, `quiescence` and `obligations` when a run is over, `watch` that it goes on, `cores` where. Only this folder and the broker's two ends name turmoil.
 
@@ -17,6 +17,7 @@ mod obligations;
 mod panics;
 mod quiescence;
 pub(crate) mod settings;
+pub(crate) mod stops;
 mod watch;
 pub(crate) mod world;
 
@@ -44,7 +45,7 @@ use cores::Core;
 use hermetic::Hermetic;
 use quiescence::Quiescence;
 use watch::{OnHost, Pulse};
-use world::{Gate, World, lock};
+use world::{World, lock};
 
 /// How long a fault that waits for a call is given before the run heals.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -317,7 +318,9 @@ impl<'a> Machines<'a> {
             }
         });
         let instances = Arc::new(plan.instances.clone());
+        let mut names = Vec::new();
         for (name, service, factory) in system.hosts_of(plan) {
+            names.push((name.to_string(), service.to_string()));
             let (world, databases) = (world.clone(), databases.clone());
             let instances = instances.clone();
             sim.host(name.to_string(), move || {
@@ -326,16 +329,14 @@ impl<'a> Machines<'a> {
                 let own = Host::new(gate.clone(), service, &instances, databases.clone());
                 let software = factory(own);
                 OnHost::new(name.clone(), async move {
-                    let error = software.await.err();
-                    gate.record(What::HostExited { error });
-                    gate.exited();
+                    gate.run(software).await;
                     Ok(())
                 })
             });
         }
         Machines {
             sim,
-            nemesis: Nemesis::new(plan, broker::HOST),
+            nemesis: Nemesis::new(plan, names, broker::HOST),
             world: world.clone(),
             usual_latency: settings.latency_max,
             is_calm: plan.schedule.is_empty(),
@@ -428,6 +429,10 @@ impl<'a> Machines<'a> {
                     let interventions = self.nemesis.set_off(fault, &self.world);
                     self.carry_out(interventions);
                 }
+                Command::Stopped { host } => {
+                    let interventions = self.nemesis.stopped(&host, self.now());
+                    self.carry_out(interventions);
+                }
                 Command::Exited { host } => {
                     self.refuse_if_in_vain(&host);
                     self.carry_out(vec![Intervention::Kill(host.clone())]);
@@ -490,13 +495,4 @@ struct Workload<'a> {
     handler: Handler,
     world: Arc<World>,
     databases: Arc<Databases>,
-}
-
-impl Gate {
-    /// The host's software came to an end by itself.
-    fn exited(&self) {
-        if !self.is_dead() {
-            self.world().end(self.host());
-        }
-    }
 }

@@ -510,6 +510,7 @@ impl System {
     fn surveyed(&self, generator: &mut Generator) -> Result<Targets, crate::simulation::RunError> {
         generator.targets = crate::simulation::survey(self, &generator.survey_plan())?;
         generator.targets.level(&self.services);
+        generator.targets.allow_restarts(&self.services);
         let mut all = generator.targets.clone();
         for plan in generator.survey_plans_under_faults() {
             // A system that comes to no result under faults is found out by its seeds.

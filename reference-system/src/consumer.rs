@@ -8,7 +8,6 @@ mod handler;
 mod received;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -35,26 +34,31 @@ const BEHIND_PARKED: &str = "an earlier event of this entity is parked";
 /// Why an event is parked that may have been handled and forgotten.
 const TOO_OLD: &str = "older than the deduplication window: whether it was handled cannot be told";
 
-/// Consumes for ever, and forgets in time what it has handled.
-pub async fn run<E: Environment, H: Handler>(environment: E, handler: H) -> Infallible {
+/// Consumes until it has to stop, and forgets in time what it has handled.
+pub async fn run<E: Environment, H: Handler>(environment: E, handler: H) {
     let (database, settings) = (environment.database().clone(), *environment.settings());
-    let forgetting = retention::run(database, settings);
-    let (never, _) = tokio::join!(consume(environment, handler), forgetting);
-    never
+    tokio::select! {
+        biased;
+        () = consume(environment, handler) => {}
+        never = retention::run(database, settings) => match never {},
+    }
 }
 
 /// Subscribes, handles what is delivered, and subscribes again when the broker is lost.
-async fn consume<E: Environment, H: Handler>(environment: E, handler: H) -> Infallible {
+async fn consume<E: Environment, H: Handler>(environment: E, handler: H) {
     let consumer = Consumer {
         environment,
         handler,
     };
     let mut failures = 0;
-    loop {
-        let error = consumer.member_of_group(&mut failures).await;
+    while let Err(error) = consumer.member_of_group(&mut failures).await {
         failures += 1;
         tracing::warn!(consumer = consumer.name(), %error, "subscribing again");
-        sleep(consumer.backoff(failures)).await;
+        let wait = sleep(consumer.backoff(failures));
+        let shutdown = consumer.environment.shutdown();
+        if shutdown.unless_it_comes(wait).await.is_none() {
+            return;
+        }
     }
 }
 
@@ -78,25 +82,17 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
         self.environment.settings().backoff.delay(failures)
     }
 
-    /// Handles deliveries until the broker is lost; every settled one clears `failures`.
-    async fn member_of_group(&self, failures: &mut u32) -> BrokerError {
-        let broker = self.environment.broker();
-        let subscribed = broker.subscribe(self.name(), self.handler.topics()).await;
-        let mut subscription = match subscribed {
-            Ok(subscription) => subscription,
-            Err(error) => return error,
-        };
+    /// Handles deliveries until it has to stop, or until the broker is lost; every settled one clears
+    /// `failures`. The one in hand is always finished.
+    async fn member_of_group(&self, failures: &mut u32) -> Result<(), BrokerError> {
+        let (broker, shutdown) = (self.environment.broker(), self.environment.shutdown());
+        let mut subscription = broker.subscribe(self.name(), self.handler.topics()).await?;
         let mut passing = BTreeMap::new();
-        loop {
-            let settled = match subscription.next().await {
-                Ok(delivery) => self.settle(delivery, &mut passing).await,
-                Err(error) => return error,
-            };
-            match settled {
-                Ok(()) => *failures = 0,
-                Err(error) => return error,
-            }
+        while let Some(delivery) = shutdown.unless_it_comes(subscription.next()).await {
+            self.settle(delivery?, &mut passing).await?;
+            *failures = 0;
         }
+        Ok(())
     }
 
     /// Handles one delivery; `passing` counts the passing failures in a row of each event.

@@ -8,6 +8,7 @@ use crate::ports::{Broker, Database, Identifiers};
 use crate::publishing::{Outbox, PublishPattern};
 use crate::retention::Retention;
 use crate::retry::Backoff;
+use crate::shutdown::Shutdown;
 
 /// Everything a service needs, by associated types, so that a service names one parameter.
 pub trait Environment: Clone + Send + Sync + 'static {
@@ -36,6 +37,8 @@ pub trait Environment: Clone + Send + Sync + 'static {
     fn inbox(&self) -> &Self::Inbox;
     /// What becomes of an event that cannot be handled.
     fn give_up(&self) -> &Self::GiveUp;
+    /// When the service has to stop.
+    fn shutdown(&self) -> &Shutdown;
     /// Numbers and durations.
     fn settings(&self) -> &Settings;
 }
@@ -85,6 +88,8 @@ pub struct Dependencies<D, B, I, P = Outbox, N = ProcessedEvents, G = Park> {
     pub inbox: N,
     /// What becomes of an event that cannot be handled.
     pub give_up: G,
+    /// When the service has to stop.
+    pub shutdown: Shutdown,
     /// Numbers and durations.
     pub settings: Settings,
 }
@@ -99,6 +104,7 @@ impl<D: Database, B: Broker, I: Identifiers> Dependencies<D, B, I> {
             publishing: Outbox::default(),
             inbox: ProcessedEvents,
             give_up: Park,
+            shutdown: Shutdown::never(),
             settings: Settings::default(),
         }
     }
@@ -115,6 +121,7 @@ impl<D, B, I, P, N, G> Dependencies<D, B, I, P, N, G> {
             publishing,
             inbox: self.inbox,
             give_up: self.give_up,
+            shutdown: self.shutdown,
             settings: self.settings,
         }
     }
@@ -129,6 +136,7 @@ impl<D, B, I, P, N, G> Dependencies<D, B, I, P, N, G> {
             publishing: self.publishing,
             inbox,
             give_up: self.give_up,
+            shutdown: self.shutdown,
             settings: self.settings,
         }
     }
@@ -143,8 +151,15 @@ impl<D, B, I, P, N, G> Dependencies<D, B, I, P, N, G> {
             publishing: self.publishing,
             inbox: self.inbox,
             give_up,
+            shutdown: self.shutdown,
             settings: self.settings,
         }
+    }
+
+    /// The same, to be stopped by `shutdown`.
+    #[must_use]
+    pub fn with_shutdown(self, shutdown: Shutdown) -> Self {
+        Self { shutdown, ..self }
     }
 
     /// The same with other settings.
@@ -187,6 +202,9 @@ where
     }
     fn give_up(&self) -> &G {
         &self.give_up
+    }
+    fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
     }
     fn settings(&self) -> &Settings {
         &self.settings

@@ -20,6 +20,7 @@ use tracing::Instrument;
 use crate::correlation::Correlation;
 use crate::order::{Orders, OrdersError, PlaceOrder, Readdress};
 use crate::ports::Identifiers;
+use crate::shutdown::Shutdown;
 
 /// The header with the caller's correlation id; also on every answer.
 const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -30,18 +31,25 @@ const IDEMPOTENCY_HEADER: HeaderName = HeaderName::from_static("idempotency-key"
 /// Longest idempotency key, in bytes.
 const KEY_LENGTH_MAX: usize = 255;
 
-/// Serves requests from `listener`, for ever.
+/// Serves requests from `listener` until it has to stop; those that have begun are still answered.
 ///
 /// # Errors
 /// When the listener fails for good.
-pub async fn serve<L, O, I>(listener: L, orders: O, identifiers: I) -> io::Result<()>
+pub async fn serve<L, O, I>(
+    listener: L,
+    orders: O,
+    identifiers: I,
+    shutdown: Shutdown,
+) -> io::Result<()>
 where
     L: axum::serve::Listener,
     L::Addr: Debug,
     O: Orders,
     I: Identifiers,
 {
-    axum::serve(listener, router(orders, identifiers)).await
+    axum::serve(listener, router(orders, identifiers))
+        .with_graceful_shutdown(async move { shutdown.comes().await })
+        .await
 }
 
 /// The routes.

@@ -3,8 +3,6 @@
 //!
 //! Free, reserved and shipped stock of an article add up to what was ever received; none of them is ever negative.
 
-use std::convert::Infallible;
-
 use crate::consumer::{self, Effect, Failure, Handler};
 use crate::dependencies::Environment;
 use crate::event::contract::{
@@ -22,8 +20,8 @@ pub fn schema(engine: Engine) -> &'static str {
     script!(engine, "inventory")
 }
 
-/// Keeps the stock, for ever.
-pub async fn consumer<E: Environment>(environment: E) -> Infallible {
+/// Keeps the stock until it has to stop.
+pub async fn consumer<E: Environment>(environment: E) {
     consumer::run(environment, Stockkeeping).await
 }
 

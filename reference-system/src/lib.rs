@@ -8,7 +8,7 @@
 //! - [`journal`]: what changed, and why.
 //!
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
-//! [`notification`]. What they need from the world: [`ports`], put together in [`dependencies`].
+//! [`notification`]. What they need from the world: [`ports`], put together in [`dependencies`]; how they end: [`shutdown`].
 //!
 //! Nothing here opens a socket, names a broker product or reads configuration: that is a deployment's part.
 
@@ -36,6 +36,8 @@ pub mod retention;
 pub mod retry;
 pub mod schema;
 pub mod shipping;
+pub mod shutdown;
 
 pub use dependencies::{Dependencies, Environment, Settings};
 pub use schema::{Engine, migrate};
+pub use shutdown::Shutdown;

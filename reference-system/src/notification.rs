@@ -3,8 +3,6 @@
 //! A confirmation and a dispatch come from different topics and may arrive in the wrong order. Nobody is told an older
 //! stage after a newer one: that event is discarded, with an audit entry.
 
-use std::convert::Infallible;
-
 use crate::consumer::{self, Effect, Failure, Handler};
 use crate::dependencies::Environment;
 use crate::event::Event;
@@ -22,8 +20,8 @@ pub fn schema(engine: Engine) -> &'static str {
     script!(engine, "notification")
 }
 
-/// Notifies customers, for ever.
-pub async fn consumer<E: Environment>(environment: E, mailer: impl Mailer) -> Infallible {
+/// Notifies customers until it has to stop.
+pub async fn consumer<E: Environment>(environment: E, mailer: impl Mailer) {
     consumer::run(environment, Notifying::new(mailer)).await
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::ports::Database;
 use crate::replay::{Origin, replay};
+use crate::shutdown::Shutdown;
 
 /// The databases of the services, as operators see them.
 #[derive(Clone, Debug)]
@@ -24,11 +25,11 @@ pub struct Services<D> {
     pub origins: Vec<Origin<D>>,
 }
 
-/// Serves operators from `listener`, for ever.
+/// Serves operators from `listener` until it has to stop; requests that have begun are still answered.
 ///
 /// # Errors
 /// When the listener fails for good.
-pub async fn serve<L, D>(listener: L, services: Services<D>) -> io::Result<()>
+pub async fn serve<L, D>(listener: L, services: Services<D>, shutdown: Shutdown) -> io::Result<()>
 where
     L: axum::serve::Listener,
     L::Addr: Debug,
@@ -37,7 +38,9 @@ where
     let routes = Router::new()
         .route("/parked/{consumer}/replay", post(replay_parked::<D>))
         .with_state(services);
-    axum::serve(listener, routes).await
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(async move { shutdown.comes().await })
+        .await
 }
 
 async fn replay_parked<D: Database>(

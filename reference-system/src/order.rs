@@ -7,8 +7,6 @@ mod lifecycle;
 mod orders;
 mod requests;
 
-use std::convert::Infallible;
-
 use crate::consumer;
 use crate::dependencies::Environment;
 use crate::schema::{Engine, script};
@@ -23,7 +21,7 @@ pub fn schema(engine: Engine) -> &'static str {
     script!(engine, "order")
 }
 
-/// Follows the orders, for ever.
-pub async fn consumer<E: Environment>(environment: E) -> Infallible {
+/// Follows the orders until it has to stop.
+pub async fn consumer<E: Environment>(environment: E) {
     consumer::run(environment, OrderLifecycle).await
 }

@@ -4,8 +4,6 @@
 //! one from the order also stops a second event for the same order, so that no crash or repetition anywhere upstream
 //! charges twice.
 
-use std::convert::Infallible;
-
 use crate::consumer::{self, Effect, Failure, Handler};
 use crate::dependencies::Environment;
 use crate::event::contract::{
@@ -23,8 +21,8 @@ pub fn schema(engine: Engine) -> &'static str {
     script!(engine, "payment")
 }
 
-/// Charges for orders, for ever.
-pub async fn consumer<E: Environment>(environment: E, processor: impl CardProcessor) -> Infallible {
+/// Charges for orders until it has to stop.
+pub async fn consumer<E: Environment>(environment: E, processor: impl CardProcessor) {
     consumer::run(environment, Charging::new(processor)).await
 }
 

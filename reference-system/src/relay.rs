@@ -10,8 +10,6 @@ mod hand_off;
 mod lease;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
-use std::future::pending;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -19,6 +17,7 @@ use tracing::Instrument;
 
 use crate::dependencies::Settings;
 use crate::ports::{Broker, Database, Transaction};
+use crate::shutdown::Shutdown;
 
 use lease::Lease;
 
@@ -27,17 +26,18 @@ pub use hand_off::{HandOff, HandOffError, MarkAfterAck, OutboxRow, mark_sent};
 /// Different keys in a row that may fail before a pass ends: then the broker is in trouble, not a row.
 const FAILURES_IN_A_ROW_MAX: u32 = 3;
 
-/// Relays the outboxes of `databases` for ever. Each relay has a `name` of its own, and keeps it over a restart.
+/// Relays the outboxes of `databases`, for ever. Each relay has a `name` of its own, and keeps it over a restart.
 pub async fn run<D: Database, B: Broker>(
     name: &str,
     databases: Vec<D>,
     broker: B,
     settings: Settings,
-) -> Infallible {
-    run_with(name, databases, broker, settings, MarkAfterAck).await
+) {
+    let shutdown = Shutdown::never();
+    run_with(name, databases, broker, settings, MarkAfterAck, shutdown).await;
 }
 
-/// The same with another way of handing a row over.
+/// The same with another way of handing a row over, until it has to stop.
 ///
 /// # Panics
 /// When the relay of one database panicked: half a relay must not go on unnoticed.
@@ -47,7 +47,8 @@ pub async fn run_with<D: Database, B: Broker, H: HandOff>(
     broker: B,
     settings: Settings,
     hand_off: H,
-) -> Infallible {
+    shutdown: Shutdown,
+) {
     let mut relays = JoinSet::new();
     for database in databases {
         let relay = Relay {
@@ -57,15 +58,17 @@ pub async fn run_with<D: Database, B: Broker, H: HandOff>(
             hand_off: hand_off.clone(),
             lease: Lease::new(name.to_owned(), settings.relay_lease),
             held: BTreeMap::new(),
+            shutdown: shutdown.clone(),
         };
         relays.spawn(relay.run());
     }
-    if let Some(Err(error)) = relays.join_next().await
-        && let Ok(panic) = error.try_into_panic()
-    {
-        std::panic::resume_unwind(panic);
+    while let Some(ended) = relays.join_next().await {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
     }
-    pending().await
 }
 
 /// The relay of one database.
@@ -78,6 +81,7 @@ struct Relay<D, B, H> {
     lease: Lease,
     /// Keys whose first unsent row failed, and when they may be tried again.
     held: BTreeMap<String, Held>,
+    shutdown: Shutdown,
 }
 
 /// A key that is held back.
@@ -87,9 +91,9 @@ struct Held {
 }
 
 impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
-    async fn run(mut self) -> Infallible {
-        let mut failures = 0;
-        loop {
+    async fn run(mut self) {
+        let (shutdown, mut failures) = (self.shutdown.clone(), 0);
+        while !shutdown.has_come() {
             let wait = match self.pass().await {
                 Ok(()) => {
                     failures = 0;
@@ -101,14 +105,14 @@ impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
                     self.settings.backoff.delay(failures)
                 }
             };
-            sleep(wait).await;
+            shutdown.unless_it_comes(sleep(wait)).await;
         }
     }
 
     /// Goes once through all unsent rows, page by page.
     ///
     /// A key that failed or is held back is skipped to the end of the pass, so that none of its rows overtakes. The pass
-    /// ends where another relay has the lease.
+    /// ends where another relay has the lease, and between two rows where the relay has to stop.
     async fn pass(&mut self) -> sqlx::Result<()> {
         let mut skipped = BTreeSet::new();
         let mut failures_in_a_row = 0;
@@ -128,6 +132,9 @@ impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
             after = last.position;
             let is_last_page = rows.len() < self.settings.relay_page as usize;
             for row in rows {
+                if self.shutdown.has_come() {
+                    return Ok(());
+                }
                 if !self.lease.is_held() && !self.lease.take(&self.database).await? {
                     return Ok(());
                 }

@@ -3,8 +3,6 @@
 //! A parcel that is dispatched is the cue for the next one of its order, so that between two parcels the order can
 //! still get another address.
 
-use std::convert::Infallible;
-
 use crate::consumer::{self, Effect, Failure, Handler};
 use crate::dependencies::Environment;
 use crate::event::contract::{
@@ -23,8 +21,8 @@ pub fn schema(engine: Engine) -> &'static str {
     script!(engine, "shipping")
 }
 
-/// Ships confirmed orders, for ever.
-pub async fn consumer<E: Environment>(environment: E) -> Infallible {
+/// Ships confirmed orders until it has to stop.
+pub async fn consumer<E: Environment>(environment: E) {
     consumer::run(environment, Dispatching).await
 }
 

@@ -233,6 +233,16 @@ pub const CATALOGUE: &[Scenario] = &[
         clients: Clients::Customers,
     },
     Scenario {
+        name: "rolling-restarts",
+        promise: "a new version is rolled out, or everything restarted, while orders come in",
+        faults: &[FaultKind::Restart, FaultKind::Rebalance, FaultKind::LoseAck],
+        certain: &[FaultKind::Restart],
+        beside: &[Beside::EffectOnce],
+        broker: Model::Kafka,
+        struck: &[],
+        clients: Clients::Customers,
+    },
+    Scenario {
         name: "relay-crashes",
         promise: "a relay that dies at any step loses no event",
         faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::LoseAck],

@@ -13,7 +13,6 @@ mod mailer;
 mod processes;
 mod schema;
 
-use std::convert::Infallible;
 use std::future::Future;
 
 use reference_system::consumer::Handler;
@@ -33,7 +32,7 @@ use reference_system::publishing::{Outbox, PublishPattern};
 use reference_system::relay::{HandOff, MarkAfterAck};
 use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
-use reference_system::{Dependencies, Environment, Settings, gateway};
+use reference_system::{Dependencies, Environment, Settings, Shutdown, gateway};
 use stormglass::database::OpenError;
 use stormglass::{Attempts, Group, Host, System};
 
@@ -308,6 +307,7 @@ where
             .with_publishing((self.publishing)(broker))
             .with_inbox(self.inbox.clone())
             .with_give_up(self.give_up.clone())
+            .with_shutdown(Shutdown::when(host.stopping()))
             .with_settings(self.settings))
     }
 }
@@ -377,7 +377,8 @@ async fn consume<D: Deployable>(
     handler: impl Handler,
 ) -> Result<(), StartError> {
     let environment = deployment.environment(host, database)?;
-    never(deployment.what_runs().consume(environment, handler).await)
+    deployment.what_runs().consume(environment, handler).await;
+    Ok(())
 }
 
 /// A service of this deployment, as a host starts it.
@@ -395,9 +396,10 @@ where
 
 async fn serve_gateway<D: Deployable>(host: Host, deployment: D) -> Result<(), StartError> {
     let environment = deployment.environment(&host, "order")?;
+    let shutdown = environment.shutdown().clone();
     let desk = deployment.what_runs().desk(&host, environment);
     let listener = SimulatedListener(host.listen(HTTP_PORT).await?);
-    Ok(gateway::serve(listener, desk, UuidV7).await?)
+    Ok(gateway::serve(listener, desk, UuidV7, shutdown).await?)
 }
 
 /// A relay process serves every outbox that is ever written to, and the operators, as one does where
@@ -413,12 +415,15 @@ async fn run_relay<D: Deployable>(host: Host, deployment: D) -> Result<(), Start
     );
     let (broker, processes) = (SimulatedBroker::of(&host), deployment.what_runs());
     let listener = SimulatedListener(host.listen(HTTP_PORT).await?);
-    let operations = operations::serve(listener, service_databases(&host)?);
-    let relay = processes.relay(host.name(), databases, broker, settings, hand_off);
-    tokio::select! {
-        never_ends = relay => never(never_ends),
-        served = operations => Ok(served?),
-    }
+    let shutdown = Shutdown::when(host.stopping());
+    let operations = operations::serve(listener, service_databases(&host)?, shutdown.clone());
+    let relay = processes.relay(host.name(), databases, broker, settings, hand_off, shutdown);
+    let relay = async {
+        relay.await;
+        Ok(())
+    };
+    tokio::try_join!(relay, operations)?;
+    Ok(())
 }
 
 /// The databases as operators reach them.
@@ -443,11 +448,6 @@ enum StartError {
     Database(#[from] OpenError),
     #[error("failed to listen: {0}")]
     Listen(#[from] std::io::Error),
-}
-
-/// A service that runs for ever never says how it ended.
-fn never(end: Infallible) -> Result<(), StartError> {
-    match end {}
 }
 
 /// Where clients reach the instances of the gateway.

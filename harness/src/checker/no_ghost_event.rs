@@ -111,9 +111,10 @@ fn undone(history: &History, published: u64, host: &str) -> Option<u64> {
     let own = after.filter(|event| *event.host == *host);
     let mut ends = own.filter_map(|event| match event.what {
         What::Committed { .. } => Some(None),
-        What::RolledBack { .. } | What::HostCrashed | What::HostExited { .. } => {
-            Some(Some(event.index))
-        }
+        What::RolledBack { .. }
+        | What::HostCrashed
+        | What::HostStopped { .. }
+        | What::HostExited { .. } => Some(Some(event.index)),
         _ => None,
     });
     ends.next().flatten()

@@ -141,7 +141,9 @@ impl<'b> Story<'b, '_> {
                 self.told.insert(index);
             }
             What::Committed { database } => self.commits(host, database, index),
-            What::HostCrashed | What::HostExited { .. } => self.lets_go(host, index),
+            What::HostCrashed | What::HostStopped { .. } | What::HostExited { .. } => {
+                self.lets_go(host, index);
+            }
             What::HostStarted { .. } => self.hand(host).idle_since = index,
             What::Logged { level, message, .. }
                 if ["WARN", "ERROR"].contains(&&**level) && self.is_named_in(message) =>
@@ -251,7 +253,10 @@ impl<'b> Story<'b, '_> {
         {
             self.told.insert(*index);
         }
-        if matches!(event.what, What::HostCrashed | What::HostExited { .. }) {
+        if matches!(
+            event.what,
+            What::HostCrashed | What::HostStopped { .. } | What::HostExited { .. }
+        ) {
             let mut later = history.events.iter().skip(at);
             let started = later.find(|later| {
                 later.host == event.host && matches!(later.what, What::HostStarted { .. })
@@ -312,6 +317,8 @@ impl Tenure<'_> {
             What::Rebalanced { group, .. } => self.group == Some(&**group),
             What::FaultBit { .. }
             | What::HostCrashed
+            | What::HostStopping { .. }
+            | What::HostStopped { .. }
             | What::HostExited { .. }
             | What::HostPaused { .. }
             | What::RolledBack { .. }

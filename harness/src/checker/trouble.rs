@@ -107,7 +107,10 @@ impl<'h> Reader<'h> {
             What::HostStarted { .. } if !self.ended.remove(host) => {
                 self.troubles.struck.add(host, index);
             }
-            What::HostPaused { .. } | What::StatementFailed { .. } => {
+            What::HostStopping { .. }
+            | What::HostStopped { .. }
+            | What::HostPaused { .. }
+            | What::StatementFailed { .. } => {
                 self.troubles.struck.add(host, index);
             }
             What::ExternalCalled {

@@ -143,6 +143,18 @@ pub enum What {
     },
     /// A host died: its ports are dead from here on.
     HostCrashed,
+    /// A host's software was told to stop; it is dropped at the time given if it has not come to its
+    /// end by then.
+    HostStopping {
+        /// When it has to have ended.
+        until: Duration,
+    },
+    /// A host's software came to its end because it was told to stop (`error` says how, if it failed or
+    /// was late).
+    HostStopped {
+        /// The error, if it failed or was late.
+        error: Option<String>,
+    },
     /// A host stands still; its ports answer again at the time given.
     HostPaused {
         /// When it goes on.

@@ -25,6 +25,11 @@ impl fmt::Display for What {
             What::HostStarted { incarnation: 1 } => write!(f, "started"),
             What::HostStarted { incarnation } => write!(f, "restarted, incarnation {incarnation}"),
             What::HostCrashed => write!(f, "crashed"),
+            What::HostStopping { until } => {
+                write!(f, "told to stop by {:.3} s", until.as_secs_f64())
+            }
+            What::HostStopped { error: None } => write!(f, "stopped"),
+            What::HostStopped { error: Some(error) } => write!(f, "stopped: {error}"),
             What::HostPaused { until } => write!(f, "paused until {:.3} s", until.as_secs_f64()),
             What::HostExited { error: None } => write!(f, "came to an end by itself"),
             What::HostExited { error: Some(error) } => write!(f, "came to an end: {error}"),

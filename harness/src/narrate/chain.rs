@@ -39,7 +39,12 @@ fn shown(history: &History, witness: &Witness) -> BTreeSet<u64> {
     }
     let is_fault = |index: &&u64| {
         let event = history.events.get(**index as usize);
-        event.is_some_and(|event| matches!(event.what, What::FaultBit { .. } | What::HostCrashed))
+        event.is_some_and(|event| {
+            matches!(
+                event.what,
+                What::FaultBit { .. } | What::HostCrashed | What::HostStopped { .. }
+            )
+        })
     };
     let must = [Some(witness.index), witness.inevitable_from];
     let must = must.into_iter().flatten();

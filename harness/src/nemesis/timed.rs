@@ -3,12 +3,12 @@
 //! It decides and keeps the books; what has to be done to processes and links comes out as
 //! [`Intervention`]s, which the simulation carries out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::history::What;
-use crate::plan::{Action, Fault, Incident, Plan};
+use crate::plan::{Action, Fault, Incident, Plan, Restarted};
 use crate::simulation::world::{StruckLink, World, lock};
 
 /// Something to be done to the simulated machines.
@@ -36,6 +36,16 @@ enum Step {
     Start(String),
 }
 
+/// Hosts that a fault stops one after the other.
+struct Stopping {
+    fault: usize,
+    down: Duration,
+    /// Those whose turn has not come.
+    hosts: VecDeque<String>,
+    /// Whether the one whose turn it is has gone down.
+    is_down: bool,
+}
+
 /// The faults of one plan, in the course of one run.
 pub(crate) struct Nemesis {
     /// The incidents of the plan, by their faults' index.
@@ -44,18 +54,24 @@ pub(crate) struct Nemesis {
     booked: usize,
     active: BTreeSet<usize>,
     cut: BTreeSet<(String, String)>,
+    /// Hosts that were told to stop and have not started again, each with what comes after it.
+    stopping: BTreeMap<String, Stopping>,
+    /// The system's hosts, with their services.
+    hosts: Vec<(String, String)>,
     broker_host: String,
     name: Arc<str>,
 }
 
 impl Nemesis {
-    pub(crate) fn new(plan: &Plan, broker_host: &str) -> Self {
+    pub(crate) fn new(plan: &Plan, hosts: Vec<(String, String)>, broker_host: &str) -> Self {
         let mut nemesis = Nemesis {
             incidents: BTreeMap::new(),
             agenda: BTreeMap::new(),
             booked: 0,
             active: BTreeSet::new(),
             cut: BTreeSet::new(),
+            stopping: BTreeMap::new(),
+            hosts,
             broker_host: broker_host.to_owned(),
             name: "nemesis".into(),
         };
@@ -93,10 +109,14 @@ impl Nemesis {
             .max(last_operation)
     }
 
-    /// When everything is over that has begun by now.
+    /// When everything is over that has begun by now; restarts are waited for.
     pub(crate) fn busy_until(&self, world: &World) -> Duration {
         let last = self.agenda.last_key_value().map(|((at, _), _)| *at);
-        last.unwrap_or_default().max(world.paused_until())
+        let last = last.unwrap_or_default().max(world.paused_until());
+        match self.stopping.is_empty() {
+            true => last,
+            false => last.max(world.now() + Duration::from_millis(1)),
+        }
     }
 
     fn book(&mut self, at: Duration, step: Step) {
@@ -106,6 +126,7 @@ impl Nemesis {
 
     /// Does everything whose time has come.
     pub(crate) fn due(&mut self, world: &World) -> Vec<Intervention> {
+        self.go_on(world);
         let mut interventions = Vec::new();
         let now = world.now();
         while let Some(entry) = self
@@ -153,6 +174,19 @@ impl Nemesis {
             Incident::BrokerOutage { .. } => {
                 let host = self.broker_host.clone();
                 self.crash(fault, &host, lasts, world)
+            }
+            Incident::Restart { of, .. } => {
+                for hosts in self.restarted(of) {
+                    let (fault, down) = (fault, lasts);
+                    let row = Stopping {
+                        fault,
+                        down,
+                        hosts,
+                        is_down: false,
+                    };
+                    self.stop_next(row, world);
+                }
+                Vec::new()
             }
             Incident::Pause { host, .. } => {
                 world.pause(&Arc::from(host.as_str()), fault, now + lasts);
@@ -213,8 +247,59 @@ impl Nemesis {
             world.bit(fault, &self.name, self.incidents[&fault].to_string());
             world.kill(&name);
         }
+        if let Some(row) = self.stopping.get_mut(host) {
+            row.is_down = true;
+        }
         self.book(world.now() + lasts, Step::Start(host.to_owned()));
         vec![Intervention::Kill(host.to_owned())]
+    }
+
+    /// The hosts that a restart is of; those of one row one after the other.
+    fn restarted(&self, of: &Restarted) -> Vec<VecDeque<String>> {
+        let names = self.hosts.iter();
+        match of {
+            Restarted::Host(host) => vec![[host.clone()].into()],
+            Restarted::Service(service) => {
+                let own = names.filter(|(_, own)| own == service);
+                vec![own.map(|(host, _)| host.clone()).collect()]
+            }
+            Restarted::Everything => names.map(|(host, _)| [host.clone()].into()).collect(),
+        }
+    }
+
+    /// Tells the first of the hosts to stop that can be told.
+    fn stop_next(&mut self, mut row: Stopping, world: &World) {
+        let text = self.incidents[&row.fault].to_string();
+        while let Some(host) = row.hosts.pop_front() {
+            if world.tell_to_stop(&Arc::from(&*host), row.fault, &text) {
+                row.is_down = false;
+                self.stopping.insert(host, row);
+                return;
+            }
+        }
+    }
+
+    /// A host has stopped that was told to.
+    pub(crate) fn stopped(&mut self, host: &str, now: Duration) -> Vec<Intervention> {
+        if let Some(row) = self.stopping.get_mut(host) {
+            row.is_down = true;
+            let again = now + row.down;
+            self.book(again, Step::Start(host.to_owned()));
+        }
+        vec![Intervention::Kill(host.to_owned())]
+    }
+
+    /// Where a host that was told to stop has started again it is the next one's turn.
+    fn go_on(&mut self, world: &World) {
+        let is_up_again = |host: &String, row: &mut Stopping| row.is_down && world.is_up(host);
+        let done: Vec<Stopping> = self
+            .stopping
+            .extract_if(.., is_up_again)
+            .map(|(_, row)| row)
+            .collect();
+        for row in done {
+            self.stop_next(row, world);
+        }
     }
 
     /// Brings links, third parties and the broker's capacity in line with the active faults.
@@ -263,6 +348,7 @@ impl Nemesis {
                     outages.insert(provider.clone(), fault);
                 }
                 Incident::Crash { .. }
+                | Incident::Restart { .. }
                 | Incident::Pause { .. }
                 | Incident::BrokerOutage { .. }
                 | Incident::Rebalance { .. } => {}

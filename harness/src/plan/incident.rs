@@ -20,6 +20,14 @@ pub enum Incident {
         /// How long it stays down.
         down_ms: u64,
     },
+    /// Hosts are told to stop ([`Host::stopping`](crate::Host::stopping)), stop in good order, and start
+    /// again `down_ms` after they have stopped.
+    Restart {
+        /// Which hosts.
+        of: Restarted,
+        /// How long each stays down.
+        down_ms: u64,
+    },
     /// The host stands still for `for_ms` and then goes on as if nothing had happened.
     Pause {
         /// The host.
@@ -80,12 +88,28 @@ pub enum Incident {
     },
 }
 
+/// Which hosts are restarted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restarted {
+    /// One.
+    Host(String),
+    /// Every instance of a service, one after the other: each is told once the one before has started
+    /// again, as when a new version is rolled out.
+    Service(String),
+    /// All of the system's, at the same time.
+    Everything,
+}
+
 impl Incident {
     pub(super) fn told(&self) -> Told {
         match self {
             Incident::Crash { host, down_ms: ms } => {
                 let text = format!("crash {host}, down for {ms} ms");
                 (FaultKind::Crash, *ms, text)
+            }
+            Incident::Restart { of, down_ms: ms } => {
+                (FaultKind::Restart, *ms, format!("{of} down for {ms} ms"))
             }
             Incident::Pause { host, for_ms: ms } => {
                 (FaultKind::Pause, *ms, format!("pause {host} for {ms} ms"))
@@ -142,10 +166,16 @@ impl Incident {
     /// The hosts that it befalls, where it befalls certain ones.
     pub(crate) fn hosts(&self) -> Vec<&str> {
         match self {
-            Incident::Crash { host, .. } | Incident::Pause { host, .. } => vec![host],
+            Incident::Crash { host, .. }
+            | Incident::Pause { host, .. }
+            | Incident::Restart {
+                of: Restarted::Host(host),
+                ..
+            } => vec![host],
             Incident::Partition { a, b, .. } | Incident::Latency { a, b, .. } => vec![a, b],
             Incident::OneWayPartition { from, to, .. } => vec![from, to],
-            Incident::BrokerOutage { .. }
+            Incident::Restart { .. }
+            | Incident::BrokerOutage { .. }
             | Incident::CapacityLimit { .. }
             | Incident::Rebalance { .. }
             | Incident::ExternalOutage { .. } => Vec::new(),
@@ -154,10 +184,16 @@ impl Incident {
 
     pub(super) fn hosts_mut(&mut self) -> Vec<&mut String> {
         match self {
-            Incident::Crash { host, .. } | Incident::Pause { host, .. } => vec![host],
+            Incident::Crash { host, .. }
+            | Incident::Pause { host, .. }
+            | Incident::Restart {
+                of: Restarted::Host(host),
+                ..
+            } => vec![host],
             Incident::Partition { a, b, .. } | Incident::Latency { a, b, .. } => vec![a, b],
             Incident::OneWayPartition { from, to, .. } => vec![from, to],
-            Incident::BrokerOutage { .. }
+            Incident::Restart { .. }
+            | Incident::BrokerOutage { .. }
             | Incident::CapacityLimit { .. }
             | Incident::Rebalance { .. }
             | Incident::ExternalOutage { .. } => Vec::new(),
@@ -168,5 +204,15 @@ impl Incident {
 impl fmt::Display for Incident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.told().2)
+    }
+}
+
+impl fmt::Display for Restarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Restarted::Host(host) => write!(f, "restart {host},"),
+            Restarted::Service(service) => write!(f, "rolling restart of {service}, each"),
+            Restarted::Everything => f.write_str("restart everything at once,"),
+        }
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::fault::{Aim, Fault, Side};
-use super::incident::Incident;
+use super::incident::{Incident, Restarted};
 use super::strike::{
     Call, CallFault, CommitFault, ExternalFault, PublishFault, ReceiveFault, SettleFault,
     StatementFault, Strike,
@@ -44,6 +44,7 @@ macro_rules! kinds {
 // because no other kind brings a dead letter about.
 kinds! {
     Crash "crash" 4;
+    Restart "restart" 2;
     Pause "pause" 1;
     Partition "partition" 1;
     OneWayPartition "one-way partition" 1;
@@ -164,6 +165,7 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
             host,
             down_ms,
         }),
+        FaultKind::Restart => aiming.restart(),
         FaultKind::Pause => {
             aiming.beside_calls(long, |host, for_ms| Incident::Pause { host, for_ms })
         }
@@ -264,6 +266,20 @@ impl Aiming<'_> {
             Some(moment) => prop_oneof![1 => self.at.clone(), 3 => moment].boxed(),
             None => self.at.clone().boxed(),
         }
+    }
+
+    /// Restarts of one host, often at a call of its own, of a service's instances, and of everything.
+    fn restart(&self) -> Option<BoxedStrategy<Fault>> {
+        let down_ms = 50..=1_500_u64;
+        let alone = self.beside_calls(down_ms.clone(), |host, down_ms| {
+            let of = Restarted::Host(host);
+            Incident::Restart { of, down_ms }
+        })?;
+        let Some(many) = one_of(&self.targets.restarts) else {
+            return Some(alone);
+        };
+        let many = (many, down_ms).prop_map(|(of, down_ms)| Incident::Restart { of, down_ms });
+        Some(prop_oneof![alone, self.incident(many)?].boxed())
     }
 
     /// Incidents at a time, or at a call that the host is known to make, on either side of it.

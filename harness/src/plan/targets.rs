@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::incident::Restarted;
 use super::strike::Call;
 use super::topology::{Services, instance_names, service_of};
 
@@ -10,6 +11,8 @@ use super::topology::{Services, instance_names, service_of};
 pub struct Targets {
     /// Hosts whose process may crash or pause, and whose port calls may be struck.
     pub hosts: Vec<String>,
+    /// Restarts that are of more than one host.
+    pub restarts: Vec<Restarted>,
     /// Which host calls which of its ports; the client's calls are struck like any other's.
     pub calls: Vec<(String, Call)>,
     /// Pairs of hosts that talk to each other.
@@ -23,6 +26,11 @@ pub struct Targets {
 impl Targets {
     /// Forgets every host that `keep` does not want, and every link that touches none of the others.
     pub(crate) fn keep_only(&mut self, keep: impl Fn(&str) -> bool) {
+        let all = self.hosts.iter().all(|host| keep(host));
+        self.restarts.retain(|of| match of {
+            Restarted::Host(name) | Restarted::Service(name) => keep(name),
+            Restarted::Everything => all,
+        });
         self.hosts.retain(|host| keep(host));
         self.calls.retain(|(host, _)| keep(host));
         self.links.retain(|(a, b)| keep(a) || keep(b));
@@ -35,6 +43,7 @@ impl Targets {
             own.extend(all);
         }
         join(&mut self.hosts, other.hosts);
+        join(&mut self.restarts, other.restarts);
         join(&mut self.calls, other.calls);
         join(&mut self.links, other.links);
         join(&mut self.groups, other.groups);
@@ -59,6 +68,12 @@ impl Targets {
         let links = links.filter(|(a, b)| a != b);
         let links = links.map(|(a, b)| if a < b { (a, b) } else { (b, a) });
         self.links = links.collect::<BTreeSet<_>>().into_iter().collect();
+    }
+
+    /// Grants that services are restarted, one by one or all together.
+    pub(crate) fn allow_restarts(&mut self, services: &Services) {
+        let rolling = services.keys().cloned().map(Restarted::Service);
+        self.restarts = rolling.chain([Restarted::Everything]).collect();
     }
 
     /// What there is to be struck where so many instances run.

@@ -5,7 +5,7 @@
 
 use super::Plan;
 use super::fault::{Action, Fault};
-use super::incident::Incident;
+use super::incident::{Incident, Restarted};
 use super::topology::{Services, instance_names, service_of};
 use crate::history::CLIENT;
 
@@ -93,14 +93,26 @@ fn too_late(ms: u64) -> Option<String> {
 
 fn wrong_target(incident: &Incident, hosts: &Hosts<'_>, groups: &[&str]) -> Option<String> {
     match incident {
-        Incident::Crash { host, .. } | Incident::Pause { host, .. } => {
-            hosts.lack(host).map(|lack| format!("names {lack}"))
-        }
+        Incident::Crash { host, .. }
+        | Incident::Pause { host, .. }
+        | Incident::Restart {
+            of: Restarted::Host(host),
+            ..
+        } => hosts.lack(host).map(|lack| format!("names {lack}")),
         Incident::Partition { a, b, .. } | Incident::Latency { a, b, .. } => no_link(a, b, hosts),
         Incident::OneWayPartition { from, to, .. } => no_link(from, to, hosts),
         Incident::Rebalance { group } => (!groups.contains(&&**group))
             .then(|| format!("names group `{group}`, which the system does not have")),
-        Incident::BrokerOutage { .. }
+        Incident::Restart {
+            of: Restarted::Service(service),
+            ..
+        } => (!hosts.services.contains_key(service))
+            .then(|| format!("names service `{service}`, which the system does not have")),
+        Incident::Restart {
+            of: Restarted::Everything,
+            ..
+        }
+        | Incident::BrokerOutage { .. }
         | Incident::CapacityLimit { .. }
         | Incident::ExternalOutage { .. } => None,
     }
@@ -155,6 +167,10 @@ mod tests {
         Incident::Crash { host, down_ms }
     }
 
+    fn restart(of: Restarted) -> Incident {
+        Incident::Restart { of, down_ms: 10 }
+    }
+
     fn cut(a: &str, b: &str) -> Incident {
         let (a, b) = (a.to_owned(), b.to_owned());
         Incident::Partition { a, b, for_ms: 1 }
@@ -180,6 +196,9 @@ mod tests {
     fn what_exists_and_ends_fits() {
         for plan in [
             at_once(crash("billing", 10)),
+            at_once(restart(Restarted::Host("relay-2".to_owned()))),
+            at_once(restart(Restarted::Service("relay".to_owned()))),
+            at_once(restart(Restarted::Everything)),
             at_once(cut("client", "broker")),
             commit_lost("client", 1),
             crash_at_commit_of("relay-2"),
@@ -198,6 +217,14 @@ mod tests {
             (at_once(crash("client", 10)), "`client`"),
             (at_once(crash("relay-3", 10)), "no more than 2 of `relay`"),
             (at_once(crash("relay-4", 10)), "`relay-4`"),
+            (
+                at_once(restart(Restarted::Host("relay-3".to_owned()))),
+                "no more than 2 of `relay`",
+            ),
+            (
+                at_once(restart(Restarted::Service("relay-2".to_owned()))),
+                "service `relay-2`",
+            ),
             (
                 plan(Fault::at(u64::MAX, crash("billing", 10))),
                 "virtual day",

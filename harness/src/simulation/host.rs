@@ -62,6 +62,16 @@ impl Host {
         self.gate.incarnation()
     }
 
+    /// Resolves when the host is told to stop, as a process is by SIGTERM. Its ports stay alive; it has
+    /// two seconds of virtual time to finish what it has in hand and return, and is dropped after that.
+    /// A service that never calls this is dropped at once when it has to stop.
+    ///
+    /// Calling it is what gains the two seconds, as installing a handler for the signal is; what it
+    /// returns may be awaited at any time.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.gate.stopping()
+    }
+
     /// A client of the simulated broker.
     pub fn broker(&self) -> Broker {
         Broker::new(self.gate.clone(), broker::HOST)

@@ -208,9 +208,11 @@ impl Quiescence {
             | What::Quiet { .. }
             | What::LivenessBoundReached { .. }
             | What::HostExited { error: Some(_) } => (Weight::Owed, "", None),
-            What::HostStarted { .. } | What::HostCrashed | What::HostExited { error: None } => {
-                (of_host(Weight::Change), "", None)
-            }
+            What::HostStarted { .. }
+            | What::HostCrashed
+            | What::HostStopping { .. }
+            | What::HostStopped { .. }
+            | What::HostExited { error: None } => (of_host(Weight::Change), "", None),
             What::Published { position, .. } => {
                 let weight = match self.consumed.contains(&*position.topic) {
                     true => Weight::Owed,

@@ -14,7 +14,7 @@ use crate::broker;
 use crate::external::Ledgers;
 use crate::history::{CLIENT, History, What};
 use crate::nemesis::{Armed, Command, Injection};
-use crate::plan::{CallFault, Incident, Side, Targets};
+use crate::plan::{CallFault, Incident, Restarted, Side, Targets};
 use crate::simulation::RunError;
 
 use super::clock;
@@ -22,6 +22,7 @@ use super::io::{Io, IoCall};
 use super::net::Graveyard;
 use super::quiescence::Quiescence;
 use super::settings::Recording;
+use super::stops::Stops;
 use super::watch;
 
 /// What all hosts of one run share.
@@ -37,6 +38,8 @@ pub(crate) struct World {
     links: Mutex<Vec<StruckLink>>,
     links_seen: Mutex<Vec<(Arc<str>, Arc<str>)>>,
     graveyard: Graveyard,
+    /// Who is told to stop.
+    pub(super) stops: Stops,
     io: Mutex<Vec<Io>>,
     capacity_limit: Mutex<Option<usize>>,
     /// Why the run can come to no result, if it cannot.
@@ -106,6 +109,7 @@ impl World {
             links: Mutex::default(),
             links_seen: Mutex::default(),
             graveyard: Graveyard::default(),
+            stops: Stops::default(),
             io: Mutex::default(),
             capacity_limit: Mutex::default(),
             failure: Mutex::default(),
@@ -229,6 +233,7 @@ impl World {
             state.incarnation
         };
         self.graveyard.close_all_of(host);
+        self.stops.forget(host);
         self.record(host, What::HostStarted { incarnation });
         Gate {
             world: self.clone(),
@@ -246,6 +251,10 @@ impl World {
     /// returns. The simulation drops its futures later, when they can no longer do anything.
     /// Returns whether it was up.
     pub(crate) fn kill(&self, host: &Arc<str>) -> bool {
+        self.take_down(host, What::HostCrashed)
+    }
+
+    fn take_down(&self, host: &Arc<str>, what: What) -> bool {
         let connections = {
             let mut hosts = lock(&self.hosts);
             let Some(state) = hosts.get_mut(host) else {
@@ -260,7 +269,7 @@ impl World {
         for connection in connections {
             connection.sever();
         }
-        self.record(host, What::HostCrashed);
+        self.record(host, what);
         true
     }
 
@@ -353,6 +362,14 @@ impl World {
         });
     }
 
+    /// A host's software came to its end because it was told to stop.
+    pub(crate) fn stop(&self, host: &Arc<str>, error: Option<String>) {
+        self.take_down(host, What::HostStopped { error });
+        lock(&self.nemesis).push(Command::Stopped {
+            host: host.to_string(),
+        });
+    }
+
     /// Kills every host, at the end of the run.
     pub(crate) fn kill_all(&self) {
         let names: Vec<Arc<str>> = lock(&self.hosts).keys().cloned().collect();
@@ -372,6 +389,7 @@ impl World {
         let record = lock(&self.record);
         let groups = record.history.description.groups.keys().cloned().collect();
         Targets {
+            restarts: Vec::new(),
             hosts: lock(&self.hosts)
                 .keys()
                 .filter(|host| own(host))
@@ -476,7 +494,16 @@ impl Gate {
                     let until = self.world.now() + Duration::from_millis(*for_ms);
                     self.world.pause(&self.host, fault, until);
                 }
+                Incident::Restart {
+                    of: Restarted::Host(host),
+                    ..
+                } if **host == *self.host => {
+                    let text = incident.to_string();
+                    self.world.tell_to_stop(&self.host, fault, &text);
+                    lock(&self.world.nemesis).push(Command::SetOff { fault });
+                }
                 Incident::Crash { .. }
+                | Incident::Restart { .. }
                 | Incident::Pause { .. }
                 | Incident::Partition { .. }
                 | Incident::OneWayPartition { .. }

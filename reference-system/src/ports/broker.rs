@@ -91,7 +91,7 @@ pub trait Subscription: Send + 'static {
     /// What [`Subscription::next`] gives.
     type Delivery: Delivery;
 
-    /// Waits for the next delivery.
+    /// Waits for the next delivery. Whoever waits no longer loses none.
     ///
     /// # Errors
     /// See [`BrokerError`]; the subscription is of no use afterwards.

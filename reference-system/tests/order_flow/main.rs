@@ -15,7 +15,9 @@ use reference_system::ports::broker::{Broker, InProcessBroker, Message, header};
 use reference_system::ports::identifiers::UuidV7;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::Direct;
-use reference_system::{Dependencies, correlation, gateway, inventory, notification, order, relay};
+use reference_system::{
+    Dependencies, Shutdown, correlation, gateway, inventory, notification, order, relay,
+};
 use serde_json::json;
 
 use tokio::net::TcpListener;
@@ -541,7 +543,7 @@ async fn an_unreachable_database_is_a_503_without_its_inner_workings() {
     ));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = Http(listener.local_addr().unwrap());
-    tokio::spawn(gateway::serve(listener, desk, UuidV7));
+    tokio::spawn(gateway::serve(listener, desk, UuidV7, Shutdown::never()));
     for answer in [
         http.get("/orders/1").await,
         http.post("/orders", &[], &body("tea", "visa")).await,

@@ -5,7 +5,6 @@
 pub(crate) mod faulty;
 mod http;
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use reference_system::correlation::Correlation;
@@ -18,8 +17,8 @@ use reference_system::ports::identifiers::{Identifiers, UuidV7};
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::retry::Backoff;
 use reference_system::{
-    Dependencies, Engine, Settings, gateway, inventory, migrate, notification, order, payment,
-    relay, shipping,
+    Dependencies, Engine, Settings, Shutdown, gateway, inventory, migrate, notification, order,
+    payment, relay, shipping,
 };
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
@@ -69,7 +68,7 @@ impl System {
             Dependencies::new(database.clone(), broker.clone(), UuidV7).with_settings(fast())
         };
         let desk = OrderDesk::new(with(&system.orders));
-        tokio::spawn(gateway::serve(listener, desk, UuidV7));
+        tokio::spawn(gateway::serve(listener, desk, UuidV7, Shutdown::never()));
         let processor = FailingFirst::new(system.processor.clone(), failures);
         spawn(order::consumer(with(&system.orders)));
         spawn(inventory::consumer(with(&system.inventory)));
@@ -138,7 +137,7 @@ pub(crate) fn fast() -> Settings {
 }
 
 /// Runs a service in the background.
-pub(crate) fn spawn(service: impl Future<Output = Infallible> + Send + 'static) {
+pub(crate) fn spawn(service: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(service);
 }
 

@@ -3,29 +3,27 @@
 //! Each is the reference system's own unless it is overridden. A mistake that is no single step of a
 //! loop but its order or its shape is deployed here.
 
-use std::convert::Infallible;
-
 use reference_system::consumer::{self, Handler};
 use reference_system::order::{OrderDesk, Orders};
 use reference_system::ports::{Broker, CardProcessor, Database, Mailer};
 use reference_system::relay::{self, HandOff};
-use reference_system::{Environment, Settings};
+use reference_system::{Environment, Settings, Shutdown};
 use stormglass::Host;
 
 use super::{SimulatedCardProcessor, SimulatedMailer};
 
 /// What a deployment runs.
 pub trait Processes: Clone + Send + Sync + 'static {
-    /// Consumes with `handler`, for ever.
+    /// Consumes with `handler` until the environment has to stop.
     fn consume<E: Environment, H: Handler>(
         &self,
         environment: E,
         handler: H,
-    ) -> impl Future<Output = Infallible> {
+    ) -> impl Future<Output = ()> {
         consumer::run(environment, handler)
     }
 
-    /// Relays the outboxes of `databases`, for ever, as the relay of this name.
+    /// Relays the outboxes of `databases` as the relay of this name, until it has to stop.
     fn relay<D: Database, B: Broker>(
         &self,
         name: &str,
@@ -33,8 +31,9 @@ pub trait Processes: Clone + Send + Sync + 'static {
         broker: B,
         settings: Settings,
         hand_off: impl HandOff,
-    ) -> impl Future<Output = Infallible> {
-        relay::run_with(name, databases, broker, settings, hand_off)
+        shutdown: Shutdown,
+    ) -> impl Future<Output = ()> {
+        relay::run_with(name, databases, broker, settings, hand_off, shutdown)
     }
 
     /// The card processor as `host` calls it.

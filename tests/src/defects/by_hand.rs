@@ -1,7 +1,6 @@
 //! A consumer written by hand around the reference system's handlers. What it does with each delivery is for
 //! the mistakes to choose; it is no mistake itself.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use reference_system::consumer::{Effect, Failure, Handler};
@@ -40,7 +39,7 @@ pub(super) trait Routine {
 pub(super) struct ByHand<R>(pub(super) R);
 
 impl<R: Routine + Clone + Send + Sync + 'static> Processes for ByHand<R> {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         let consumer = Consumer {
             environment,
             handler,
@@ -65,7 +64,7 @@ pub(super) async fn settle(
 
 impl<E: Environment, H: Handler> Consumer<E, H> {
     /// Consumes one delivery after the other, for ever.
-    pub(super) async fn run(self, routine: impl Routine) -> Infallible {
+    pub(super) async fn run(self, routine: impl Routine) {
         loop {
             let group = self.handler.consumer();
             let broker = self.environment.broker();

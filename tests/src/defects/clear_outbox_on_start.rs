@@ -1,10 +1,8 @@
 //! `clear-outbox-on-start`: a relay deletes what it believes it sent in its last life.
 
-use std::convert::Infallible;
-
-use reference_system::Settings;
 use reference_system::ports::{Broker, Database, Transaction};
 use reference_system::relay::{self, HandOff};
+use reference_system::{Settings, Shutdown};
 use scenarios::deploy::Processes;
 
 use super::crashed_claim_never_freed::{CLAIMED, ClaimFirst};
@@ -21,13 +19,14 @@ impl Processes for ClearOutboxOnStart {
         broker: B,
         settings: Settings,
         _: impl HandOff,
-    ) -> Infallible {
+        shutdown: Shutdown,
+    ) {
         for database in &databases {
             if let Err(error) = clear(database).await {
                 tracing::warn!(%error, "outbox is not cleared");
             }
         }
-        relay::run_with(name, databases, broker, settings, ClaimFirst).await
+        relay::run_with(name, databases, broker, settings, ClaimFirst, shutdown).await
     }
 }
 

@@ -1,7 +1,5 @@
 //! `commit-max-offset`: events are handled in parallel, and each commits its offset when it is done.
 
-use std::convert::Infallible;
-
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use reference_system::Environment;
@@ -21,7 +19,7 @@ const PARALLEL_MAX: usize = 8;
 pub(super) struct CommitMaxOffset;
 
 impl Processes for CommitMaxOffset {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         let (broker, topics) = (environment.broker().clone(), handler.topics());
         let consumer = Consumer {
             environment,

@@ -1,7 +1,5 @@
 //! `compensation-twice`: stock is given back as often as the cancellation arrives.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::{self, Effect, Failure, Handler};
 use reference_system::event::contract::{OrderCancelled, StockReleased, event_type};
@@ -18,7 +16,7 @@ use super::rewired::Rewired;
 pub(super) struct CompensationTwice;
 
 impl Processes for CompensationTwice {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         let environment = Rewired::inbox(environment, ForwardOnly);
         consumer::run(environment, GivingBack(handler)).await
     }

@@ -1,7 +1,5 @@
 //! `decode-error-at-debug`: what cannot be decoded is logged where nobody looks, and acknowledged.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
 use reference_system::event::Event;
@@ -16,7 +14,7 @@ use super::rewired::Rewired;
 pub(super) struct DecodeErrorAtDebug;
 
 impl Processes for DecodeErrorAtDebug {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         let broker = Skipping(environment.broker().clone());
         consumer::run(Rewired::broker(environment, broker), handler).await
     }

@@ -1,7 +1,6 @@
 //! `dedup-in-memory`: what was handled already is known as long as the process lives.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reference_system::Environment;
@@ -18,7 +17,7 @@ use super::rewired::Rewired;
 pub(super) struct DedupInMemory;
 
 impl Processes for DedupInMemory {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         let inbox = Remembered::default();
         consumer::run(Rewired::inbox(environment, inbox), handler).await
     }

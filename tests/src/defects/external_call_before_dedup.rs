@@ -1,7 +1,5 @@
 //! `external-call-before-dedup`: the card is charged before anybody asks whether the event is a duplicate.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
 use reference_system::event::Event;
@@ -21,7 +19,7 @@ use super::rewired::Rewired;
 pub(super) struct ExternalCallBeforeDedup;
 
 impl Processes for ExternalCallBeforeDedup {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         consumer::run(Rewired::inbox(environment, AskedLast), handler).await
     }
 

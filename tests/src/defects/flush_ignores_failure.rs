@@ -1,10 +1,8 @@
 //! `flush-ignores-failure`: a batch counts as sent though one of it was not.
 
-use std::convert::Infallible;
-
-use reference_system::Settings;
 use reference_system::ports::{Broker, Database};
 use reference_system::relay::{HandOff, HandOffError, mark_sent};
+use reference_system::{Settings, Shutdown};
 use scenarios::deploy::Processes;
 
 use super::outbox::{for_each_outbox, unsent};
@@ -21,7 +19,8 @@ impl Processes for FlushIgnoresFailure {
         broker: B,
         settings: Settings,
         _: impl HandOff,
-    ) -> Infallible {
+        _: Shutdown,
+    ) {
         for_each_outbox(databases, settings, async |database: &D| {
             flush(database, &broker).await
         })

@@ -1,8 +1,6 @@
 //! A relay written by hand: what the mistakes in relaying have in common. It is no mistake itself.
 
-use std::convert::Infallible;
-
-use futures::future::{join_all, pending};
+use futures::future::join_all;
 use reference_system::Settings;
 use reference_system::ports::{Database, Transaction};
 use reference_system::relay::{HandOffError, OutboxRow};
@@ -13,7 +11,7 @@ pub(super) async fn for_each_outbox<D: Database>(
     databases: Vec<D>,
     settings: Settings,
     pass: impl AsyncFn(&D) -> Result<(), HandOffError>,
-) -> Infallible {
+) {
     let relays = databases.iter().map(async |database| {
         loop {
             if let Err(error) = pass(database).await {
@@ -22,8 +20,7 @@ pub(super) async fn for_each_outbox<D: Database>(
             sleep(settings.relay_poll).await;
         }
     });
-    let _: Vec<Infallible> = join_all(relays).await;
-    pending().await
+    let _: Vec<()> = join_all(relays).await;
 }
 
 /// All rows that are not marked as sent, in order.

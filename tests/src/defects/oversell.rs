@@ -1,7 +1,5 @@
 //! `oversell`: stock is looked at, and what is left of it is written down in another transaction.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::{self, Effect, Failure, Handler};
 use reference_system::event::Event;
@@ -15,7 +13,7 @@ use scenarios::deploy::Processes;
 pub(super) struct Oversell;
 
 impl Processes for Oversell {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         consumer::run(environment, BySight(handler)).await
     }
 }

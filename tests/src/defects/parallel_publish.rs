@@ -1,11 +1,9 @@
 //! `parallel-publish`: a relay publishes a page of rows at once, and those that failed again.
 
-use std::convert::Infallible;
-
 use futures::future::join_all;
-use reference_system::Settings;
 use reference_system::ports::{Broker, Database};
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
+use reference_system::{Settings, Shutdown};
 use scenarios::deploy::Processes;
 
 use super::outbox::{for_each_outbox, unsent};
@@ -22,7 +20,8 @@ impl Processes for ParallelPublish {
         broker: B,
         settings: Settings,
         _: impl HandOff,
-    ) -> Infallible {
+        _: Shutdown,
+    ) {
         for_each_outbox(databases, settings, async |database: &D| {
             let rows = unsent(database).await?;
             let publishes = rows.iter().map(|row| publish(&broker, row));

@@ -1,6 +1,5 @@
 //! `prefetch-blame`: a crash counts as a failed attempt of every message in flight.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use reference_system::Environment;
@@ -25,7 +24,7 @@ const LINGER: Duration = Duration::from_millis(10);
 pub(super) struct PrefetchBlame;
 
 impl Processes for PrefetchBlame {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         let (broker, topics) = (environment.broker().clone(), handler.topics());
         let consumer = Consumer {
             environment,

@@ -1,7 +1,5 @@
 //! `retry-burn`: whatever goes wrong counts as a failed attempt of the message.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::{self, Effect, Failure, Handler};
 use reference_system::event::Event;
@@ -13,7 +11,7 @@ use scenarios::deploy::Processes;
 pub(super) struct RetryBurn;
 
 impl Processes for RetryBurn {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         consumer::run(environment, Blaming(handler)).await
     }
 }

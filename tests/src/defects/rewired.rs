@@ -1,10 +1,10 @@
 //! An environment of the reference system with some of its parts replaced. It is no mistake itself.
 
-use reference_system::Environment;
 use reference_system::dependencies::Settings;
 use reference_system::inbox::Inbox;
 use reference_system::ports::{Broker, Database};
 use reference_system::publishing::PublishPattern;
+use reference_system::{Environment, Shutdown};
 
 /// `environment`, but for its database, broker, inbox and way of publishing.
 #[derive(Clone)]
@@ -100,6 +100,9 @@ where
     }
     fn give_up(&self) -> &E::GiveUp {
         self.environment.give_up()
+    }
+    fn shutdown(&self) -> &Shutdown {
+        self.environment.shutdown()
     }
     fn settings(&self) -> &Settings {
         self.environment.settings()

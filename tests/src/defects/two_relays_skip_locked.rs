@@ -1,10 +1,8 @@
 //! `two-relays-skip-locked`: relays share an outbox row by row, whatever entity a row is about.
 
-use std::convert::Infallible;
-
-use reference_system::Settings;
 use reference_system::ports::{Broker, Database, Transaction};
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
+use reference_system::{Settings, Shutdown};
 use scenarios::deploy::Processes;
 
 use super::crashed_claim_never_freed::{CLAIMED, UNSENT, mark};
@@ -22,7 +20,8 @@ impl Processes for TwoRelaysSkipLocked {
         broker: B,
         settings: Settings,
         _: impl HandOff,
-    ) -> Infallible {
+        _: Shutdown,
+    ) {
         for_each_outbox(databases, settings, async |database: &D| {
             while let Some(row) = next(database).await? {
                 if let Err(error) = broker.publish(row.message()?).await {

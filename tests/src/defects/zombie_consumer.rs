@@ -1,7 +1,5 @@
 //! `zombie-consumer`: a consumer goes on with a partition that was given to somebody else.
 
-use std::convert::Infallible;
-
 use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
 use reference_system::event::Event;
@@ -16,7 +14,7 @@ use super::rewired::Rewired;
 pub(super) struct ZombieConsumer;
 
 impl Processes for ZombieConsumer {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) -> Infallible {
+    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
         consumer::run(Rewired::inbox(environment, SoleOwner), handler).await
     }
 }

@@ -8,4 +8,5 @@ mod broker;
 mod database;
 mod process;
 mod stage;
+mod stops;
 mod third_party;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::Sqlite;
 use stormglass::database::{Database, Pool};
 use stormglass::history::{Event, SettleOutcome, What};
-use stormglass::plan::{Call, Incident};
+use stormglass::plan::{Call, Incident, Restarted};
 use stormglass::simulation::Settings;
 use stormglass::{Broker, Group, Host, Message, Profile};
 use tokio::time::sleep;
@@ -157,6 +157,28 @@ fn destructors_of_a_crashed_host_reach_nothing() {
         "{}",
         seen.text()
     );
+}
+
+#[test]
+fn destructors_of_a_stopped_host_have_their_effect() {
+    let incident = Incident::Restart {
+        of: Restarted::Host("polite".to_owned()),
+        down_ms: 500,
+    };
+    let seen = Stage::new()
+        .with(|system| {
+            system
+                .topic("notes", 1)
+                .database(notebook())
+                .host("polite", polite)
+        })
+        .at_ms(400, incident)
+        .run();
+    assert_eq!(seen.said("polite"), ["goodbye"]);
+    assert_eq!(seen.log("notes"), ["hello", "goodbye"]);
+    // Nobody waits for the commit that a destructor only begins.
+    assert!(seen.notes().is_empty(), "{}", seen.text());
+    seen.first("polite", |what| *what == What::HostStopped { error: None });
 }
 
 /// A crowd of tasks, each of which says something when it is dropped.
