@@ -22,6 +22,7 @@ pub use client::{Broker, BrokerError, Delivery, PublishError, Subscription};
 pub use profile::{JetStreamSettings, KafkaSettings, Profile};
 
 pub(crate) use self::core::Core;
+pub(crate) use self::interface::Handout;
 pub(crate) use server::serve;
 
 /// The name of the broker's host.

@@ -156,6 +156,7 @@ fn kind(what: &What) -> RowKind {
         What::FaultBit { .. }
         | What::FaultLifted { .. }
         | What::HostCrashed
+        | What::MadePoison { .. }
         | What::HostStopping { .. }
         | What::HostStopped { .. }
         | What::HostPaused { .. } => RowKind::Fault,

@@ -6,13 +6,15 @@
 
 mod timed;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use timed::{Intervention, Nemesis};
 
-use crate::plan::{Action, Call, CallFault, Incident, Plan, Side};
+use crate::broker::Handout;
+use crate::message::Position;
+use crate::plan::{Action, Call, CallFault, Fault, FaultKind, Incident, Plan, Side};
 
 /// Faults that wait for a port call.
 #[derive(Default)]
@@ -20,6 +22,23 @@ pub(crate) struct Armed {
     waiting: Vec<Waiting>,
     commands: Vec<Command>,
     seen: BTreeSet<(Arc<str>, Call)>,
+    /// Whether some fault makes poison of what a group is handed.
+    is_poisoning: bool,
+    /// What each group was handed, where that matters.
+    had: BTreeSet<(Arc<str>, Position)>,
+    /// Keys of which a group cannot decode the next messages, the fault that makes it so, and how many
+    /// are left.
+    poisonous: BTreeMap<(Arc<str>, String), (usize, u32)>,
+    /// What a group cannot decode, and the fault that makes it so.
+    poisoned: BTreeMap<(Arc<str>, Position), usize>,
+}
+
+/// Why a group cannot decode what it is handed.
+pub(crate) struct Poisoned {
+    /// The fault, by its index in the plan.
+    pub(crate) fault: usize,
+    /// Whether the group could not have known before.
+    pub(crate) is_new: bool,
 }
 
 struct Waiting {
@@ -60,8 +79,10 @@ impl Armed {
                 })
             })
             .collect();
+        let mut kinds = plan.schedule.iter().map(Fault::kind);
         Armed {
             waiting,
+            is_poisoning: kinds.any(|kind| kind == FaultKind::GroupPoison),
             ..Armed::default()
         }
     }
@@ -88,6 +109,38 @@ impl Armed {
     /// The ports that were called so far.
     pub(crate) fn seen(&self) -> impl Iterator<Item = &(Arc<str>, Call)> {
         self.seen.iter()
+    }
+
+    /// Makes so many messages poison for a group: this one and the next of its key, unless the group has
+    /// had this one before.
+    pub(crate) fn poison(&mut self, group: &Arc<str>, first: &Handout, fault: usize, events: u32) {
+        if !self.had.contains(&(group.clone(), first.position.clone())) {
+            let entity = (group.clone(), first.message.key.clone());
+            self.poisonous.entry(entity).or_insert((fault, events));
+        }
+    }
+
+    /// The fault because of which a group cannot decode what it is handed now.
+    pub(crate) fn poisoned(&mut self, group: &Arc<str>, handout: &Handout) -> Option<Poisoned> {
+        if !self.is_poisoning {
+            return None;
+        }
+        let message = (group.clone(), handout.position.clone());
+        if let Some(&fault) = self.poisoned.get(&message) {
+            let is_new = false;
+            return Some(Poisoned { fault, is_new });
+        }
+        let entity = (group.clone(), handout.message.key.clone());
+        let is_first = self.had.insert(message.clone());
+        let (fault, left) = self.poisonous.get_mut(&entity)?;
+        // What a group could decode once does not change any more.
+        if !is_first || *left == 0 {
+            return None;
+        }
+        *left -= 1;
+        self.poisoned.insert(message, *fault);
+        let (fault, is_new) = (*fault, true);
+        Some(Poisoned { fault, is_new })
     }
 
     /// Leaves a command for the simulation's loop.

@@ -183,13 +183,20 @@ impl Generator {
     }
 
     /// Plans that bring about what only faults make happen, so that its calls are seen as well: what
-    /// every publisher publishes first is poison, and a few seeds have everything that is allowed.
+    /// every publisher publishes first is poison, and what every consumer gets next; and a few seeds have
+    /// everything that is allowed.
     pub(crate) fn survey_plans_under_faults(&self) -> Vec<Plan> {
         let mut poisoned = self.survey_plan();
         if self.faults.contains(&FaultKind::Poison) {
             let publishers = self.targets.making(Call::Publish);
             let poison = |host: &String| Fault::strike(0, host, 1, PublishFault::Poison);
-            poisoned.schedule = publishers.iter().map(poison).collect();
+            poisoned.schedule.extend(publishers.iter().map(poison));
+        }
+        if self.faults.contains(&FaultKind::GroupPoison) {
+            let consumers = self.targets.making(Call::Receive);
+            let poison =
+                |host: &String| Fault::strike(0, host, 2, ReceiveFault::Poison { events: 1 });
+            poisoned.schedule.extend(consumers.iter().map(poison));
         }
         let everything = (0..SURVEYED_SEEDS_UNDER_FAULTS).map(|seed| {
             let seed = Seed(seed);

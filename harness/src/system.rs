@@ -388,7 +388,8 @@ impl System {
             .values()
             .any(|group| group.dead_letters.is_some());
         let mut kinds = self.faults.clone().unwrap_or_else(|| {
-            let allowed = |kind: &FaultKind| parks || *kind != FaultKind::Poison;
+            let poison = [FaultKind::Poison, FaultKind::GroupPoison];
+            let allowed = |kind: &FaultKind| parks || !poison.contains(kind);
             FaultKind::ALL.iter().copied().filter(allowed).collect()
         });
         kinds.retain(|kind| self.profile.knows(*kind));

@@ -18,21 +18,23 @@ mod parked_again;
 mod tests;
 mod whole;
 
+use std::collections::BTreeSet;
+
 use self::blocks::Blocks;
 use self::case::Case;
 use super::breach::{Breach, judge};
 use super::trail::{Trail, Trails};
 use super::trouble::Troubles;
 use super::{Property, Verdict};
-use crate::history::History;
+use crate::history::{History, What};
 use crate::message::{Message, POISON};
 
 /// A poison event is parked after the promised number of [attempts](crate::Attempts), with its id, key,
 /// headers and payload and with the error; a healthy one is never parked; none is both parked and
 /// applied.
 ///
-/// Poison are the events of which some copy carries [`POISON`], and those that the test declares
-/// poison. What uses up no attempt: a delivery that its consumer did not settle itself (crash, lost
+/// Poison are, for everybody, the events of which some copy carries [`POISON`] and those that the test
+/// declares poison; and for one group alone those that a fault has made so for it. What uses up no attempt: a delivery that its consumer did not settle itself (crash, lost
 /// lease, rebalance, refused settlement); one that it gave back when something else had befallen its
 /// host meanwhile, or when its last publication had failed and none had been acknowledged since; and
 /// one that it gave back right after another message, without having done anything in between, as with
@@ -99,35 +101,68 @@ impl Property for DlqRouting {
     }
 }
 
+/// For whom an event is poison.
+enum Poison<'h> {
+    /// For everybody who is handed it.
+    ForAll,
+    /// For these groups only, because of a fault.
+    For(BTreeSet<&'h str>),
+}
+
 /// What the rules look at.
 pub(super) struct Scene<'t, 'h> {
     trails: &'t Trails<'h>,
     pub(super) troubles: Troubles<'h>,
-    /// By trail, whether the event is poison.
-    poison: Vec<bool>,
+    /// By trail, for whom the event is poison.
+    poison: Vec<Poison<'h>>,
     blocks: Blocks<'h>,
 }
 
 impl<'t, 'h> Scene<'t, 'h> {
     pub(super) fn of(trails: &'t Trails<'h>, declared: fn(&Message) -> bool) -> Self {
         let is_poison = |message: &Message| message.payload == POISON || declared(message);
-        let poisoned =
-            |trail: &Trail<'h>| trail.published.iter().any(|copy| is_poison(copy.message));
+        let poisoned = |trail: &Trail<'h>| {
+            let mut copies = trail.published.iter();
+            match copies.any(|copy| is_poison(copy.message)) {
+                true => Poison::ForAll,
+                false => Poison::For(BTreeSet::new()),
+            }
+        };
+        let mut poison: Vec<_> = trails.trails.iter().map(poisoned).collect();
+        for event in &trails.history.events {
+            if let What::MadePoison { group, position } = &event.what
+                && let Some(trail) = trails.at(position)
+                && let Poison::For(groups) = &mut poison[trail]
+            {
+                groups.insert(group);
+            }
+        }
         Scene {
             trails,
             troubles: Troubles::of(trails.history),
-            poison: trails.trails.iter().map(poisoned).collect(),
+            poison,
             blocks: Blocks::of(trails),
+        }
+    }
+
+    /// Whether an event is poison for a group.
+    fn is_poison(&self, trail: usize, group: &str) -> bool {
+        match &self.poison[trail] {
+            Poison::ForAll => true,
+            Poison::For(groups) => groups.contains(group),
         }
     }
 
     /// Every poison event at every group that wants it and has somewhere to park it.
     fn cases(&self) -> Vec<Case<'_, 'h>> {
-        let poison = (0..self.poison.len()).filter(|&number| self.poison[number]);
-        poison
+        let of_group = |number, group| {
+            let is_poison = self.is_poison(number, group);
+            is_poison.then(|| Case::of(self, number, group))?
+        };
+        (0..self.poison.len())
             .flat_map(|number| {
                 let groups = self.trails.groups();
-                groups.filter_map(move |(group, _)| Case::of(self, number, group))
+                groups.filter_map(move |(group, _)| of_group(number, group))
             })
             .collect()
     }

@@ -135,7 +135,7 @@ impl<'b> Story<'b, '_> {
                 }
                 self.hand(host).idle_since = index;
             }
-            What::LeaseExpired { group, position }
+            What::LeaseExpired { group, position } | What::MadePoison { group, position }
                 if self.is_group(group) && self.positions.contains(position) =>
             {
                 self.told.insert(index);

@@ -249,6 +249,14 @@ pub enum What {
         /// The group's generation at that moment; zero where the profile has none.
         generation: u64,
     },
+    /// The host's group cannot decode this message, from here on; the fault that makes it so is not in
+    /// the log.
+    MadePoison {
+        /// The group.
+        group: Arc<str>,
+        /// Where the message stands.
+        position: Position,
+    },
     /// A consumer's settlement reached the broker.
     Settled {
         /// The group.

@@ -105,6 +105,9 @@ impl fmt::Display for What {
             } => {
                 write!(f, "got {position} for {group}, attempt {attempt}")
             }
+            What::MadePoison { group, position } => {
+                write!(f, "{position} is poison for {group} from here on")
+            }
             What::Settled {
                 group,
                 position,

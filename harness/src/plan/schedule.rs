@@ -57,6 +57,7 @@ kinds! {
     DelaySettle "delayed settlement" 1;
     Reorder "reorder" 1;
     Poison "poison" 3;
+    GroupPoison "poison for one group" 1;
     StatementError "statement error" 1;
     Locked "locked" 1;
     Slow "slow statement" 1;
@@ -206,6 +207,10 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
         ),
         FaultKind::LoseAck => aiming.strike(Just(PublishFault::AckLost)),
         FaultKind::Poison => aiming.strike(Just(PublishFault::Poison)),
+        FaultKind::GroupPoison => {
+            let events = prop_oneof![Just(1), 2..=3_u32];
+            aiming.strike(events.prop_map(|events| ReceiveFault::Poison { events }))
+        }
         FaultKind::Reorder => {
             aiming.strike((50..=2_000_u64).prop_map(|hold_ms| ReceiveFault::Reorder { hold_ms }))
         }

@@ -29,6 +29,12 @@ pub enum ReceiveFault {
         /// For how long.
         hold_ms: u64,
     },
+    /// Its group cannot decode the payload of this message, now or at any later delivery; other groups
+    /// can. Only what the group gets for the first time becomes so.
+    Poison {
+        /// How many messages of its key are poison for the group: this one, and those that come next.
+        events: u32,
+    },
 }
 
 /// What becomes of one settlement.
@@ -180,6 +186,13 @@ impl ReceiveFault {
             ReceiveFault::Reorder { hold_ms: ms } => {
                 let text = format!("reorder, held back for {ms} ms");
                 (FaultKind::Reorder, *ms, text)
+            }
+            ReceiveFault::Poison { events } => {
+                let text = match events {
+                    0 | 1 => "poison for one group".to_owned(),
+                    _ => format!("{events} of one key poison for one group"),
+                };
+                (FaultKind::GroupPoison, 0, text)
             }
         }
     }

@@ -195,6 +195,7 @@ impl Quiescence {
         };
         Some(match what {
             What::Logged { .. }
+            | What::MadePoison { .. }
             | What::Committed { .. }
             | What::FinalLog { .. }
             | What::FinalGroup { .. }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::broker;
+use crate::broker::{self, Handout};
 use crate::external::Ledgers;
 use crate::history::{CLIENT, History, What};
-use crate::nemesis::{Armed, Command, Injection};
+use crate::nemesis::{Armed, Command, Injection, Poisoned};
 use crate::plan::{CallFault, Incident, Restarted, Side, Targets};
 use crate::simulation::RunError;
 
@@ -347,6 +347,16 @@ impl World {
     /// The fault because of which the broker refuses every publish.
     pub(crate) fn capacity_limit(&self) -> Option<usize> {
         *lock(&self.capacity_limit)
+    }
+
+    /// Makes so many messages poison for a group: this one, and the next of its key.
+    pub(crate) fn poison(&self, group: &Arc<str>, first: &Handout, fault: usize, events: u32) {
+        lock(&self.nemesis).poison(group, first, fault, events);
+    }
+
+    /// The fault because of which a group cannot decode what it is handed.
+    pub(crate) fn poisoned(&self, group: &Arc<str>, handout: &Handout) -> Option<Poisoned> {
+        lock(&self.nemesis).poisoned(group, handout)
     }
 
     /// Takes the commands that port calls left for the simulation's loop.

@@ -12,6 +12,7 @@ mod determinism;
 mod misuse;
 mod outcomes;
 mod plans;
+mod provoked;
 mod quiet;
 mod regressions;
 mod right_systems;

@@ -17,7 +17,8 @@ use super::{Broker, BrokerError, Delivery, REQUEST_TIMEOUT};
 use crate::broker::interface::{Handout, MemberId};
 use crate::broker::profile::Profile;
 use crate::broker::protocol::{Request, Response};
-use crate::message::Position;
+use crate::history::What;
+use crate::message::{Message, POISON, Position};
 use crate::nemesis::Injection;
 use crate::plan::ReceiveFault;
 use crate::simulation::world::lock;
@@ -156,7 +157,12 @@ impl Subscription {
             };
             let gate = &self.broker.inner.gate;
             let injection = gate.enter().await;
-            if let Some((fault, hold)) = reordering(&injection) {
+            let faults = ReceiveFaults::of(&injection);
+            if let (Some((fault, events)), Some(first)) = (faults.poison, self.buffer.get(place)) {
+                let group = &self.membership.group;
+                gate.world().poison(group, first, fault, events);
+            }
+            if let Some((fault, hold)) = faults.reorder {
                 self.hold_back(place, fault, hold, injection);
                 continue;
             }
@@ -238,7 +244,27 @@ impl Subscription {
         }
     }
 
+    /// What the group sees of a message.
+    fn seen(&self, mut handout: Handout) -> Handout {
+        let (gate, group) = (&self.broker.inner.gate, &self.membership.group);
+        if let Some(poisoned) = gate.world().poisoned(group, &handout) {
+            let position = &handout.position;
+            if poisoned.is_new {
+                let (group, position) = (group.clone(), position.clone());
+                gate.record(What::MadePoison { group, position });
+            }
+            let text = format!("payload of {position} undecodable for {group}");
+            gate.bit(poisoned.fault, text);
+            handout.message = Arc::new(Message {
+                payload: POISON.to_vec(),
+                ..Message::clone(&handout.message)
+            });
+        }
+        handout
+    }
+
     fn hand_over(&self, handout: Handout) -> Delivery {
+        let handout = self.seen(handout);
         for held in &self.held {
             let text = format!(
                 "{} held back while {} went on",
@@ -346,10 +372,27 @@ async fn beat(broker: Broker, membership: Arc<Membership>, interval: Duration) {
     }
 }
 
-/// The fault that holds this delivery back, and for how long.
-fn reordering(injection: &Injection<ReceiveFault>) -> Option<(usize, Duration)> {
-    let mut strikes = injection.strikes();
-    strikes.next().map(|(fault, strike)| match strike {
-        ReceiveFault::Reorder { hold_ms } => (fault, Duration::from_millis(*hold_ms)),
-    })
+/// The faults that strike one delivery, by their index in the plan.
+#[derive(Default)]
+struct ReceiveFaults {
+    /// What holds it back, and for how long.
+    reorder: Option<(usize, Duration)>,
+    /// What makes it poison, and how many of its key.
+    poison: Option<(usize, u32)>,
+}
+
+impl ReceiveFaults {
+    fn of(injection: &Injection<ReceiveFault>) -> Self {
+        let mut faults = ReceiveFaults::default();
+        for (fault, strike) in injection.strikes() {
+            match strike {
+                ReceiveFault::Reorder { hold_ms } => {
+                    let hold = Duration::from_millis(*hold_ms);
+                    faults.reorder.get_or_insert((fault, hold));
+                }
+                ReceiveFault::Poison { events } => faults.poison = Some((fault, *events)),
+            }
+        }
+        faults
+    }
 }

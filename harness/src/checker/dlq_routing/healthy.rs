@@ -11,7 +11,7 @@ pub(in crate::checker) fn breaches<'h>(scene: &Scene<'_, 'h>) -> Vec<Breach<'h>>
     let trails = scene.trails;
     let breaches = trails.parkings().filter_map(|(trail, group)| {
         let number = trails.number_of(trail.event_id)?;
-        if trail.published.is_empty() || scene.poison[number] {
+        if trail.published.is_empty() || scene.is_poison(number, group) {
             return None;
         }
         let parked_at = parked_at(trails, trail, group)?;
@@ -36,16 +36,17 @@ pub(in crate::checker) fn was_tempted(scene: &Scene<'_, '_>) -> bool {
         .enumerate()
         .any(|(number, trail)| {
             let mut handled = trail.handled.iter();
-            !scene.poison[number]
-                && handled.any(|handling| {
-                    let group = groups.get(handling.group);
-                    group.is_some_and(|group| {
+            handled.any(|handling| {
+                let group = groups.get(handling.group);
+                !scene.is_poison(number, handling.group)
+                    && group.is_some_and(|group| {
                         group.dead_letters.is_some()
                             && group.wants(&handling.position.topic, trail.event_type())
-                    }) && (handling.is_settled_by(Settlement::Retry)
+                    })
+                    && (handling.is_settled_by(Settlement::Retry)
                         || scene
                             .troubles
                             .struck(handling.host, handling.index, handling.over))
-                })
+            })
         })
 }

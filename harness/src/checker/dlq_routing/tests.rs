@@ -1,6 +1,7 @@
 //! Histories that `dlq-routing` accepts, and one for each way in which it is broken.
 
 mod attempts;
+mod copies;
 
 use super::DlqRouting;
 use crate::attempts::Attempts;

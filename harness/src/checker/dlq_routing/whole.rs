@@ -13,11 +13,11 @@ const ERROR_WORDS: [&str; 4] = ["error", "exception", "reason", "failure"];
 
 /// Parked messages that lack something.
 pub(super) fn breaches<'h>(scene: &Scene<'_, 'h>) -> Vec<Breach<'h>> {
-    let trails = scene.trails.trails.iter().zip(&scene.poison);
-    let parked = trails.flat_map(|(trail, &poison)| {
+    let trails = scene.trails.trails.iter().enumerate();
+    let parked = trails.flat_map(|(number, trail)| {
         let parked = trail.parked.iter();
         parked.filter_map(move |parked| {
-            let flaw = flaw(trail, parked, poison)?;
+            let flaw = flaw(trail, parked, scene.is_poison(number, parked.group))?;
             let (group, index) = (parked.group, parked.published.index);
             let summary = format!("{group} parked {} {flaw}", trail.name());
             Some(Breach::of(trail.event_id, Some(group), index, summary).by_rule("not-whole"))

@@ -33,14 +33,28 @@ impl<'h> Trail<'h> {
         })
     }
 
-    /// The copy that a host was handed last on behalf of a group; another host's where the effect
+    /// The first copy that a host was handed on behalf of a group and has not let go of, because what
+    /// was fetched together is handled in turn; otherwise the last one, another host's where the effect
     /// came about elsewhere, such as in a relay.
     pub(super) fn in_hand(&self, group: &str, host: &str) -> Option<&'h Position> {
         let last = |own_host_only: bool| {
             let mut latest_first = self.handled_by(group).rev();
             latest_first.find(|held| !own_host_only || held.host == host)
         };
-        last(true).or_else(|| last(false)).map(|held| held.position)
+        let held = self.first_open(group, host, |_| true);
+        let held = held.or_else(|| last(true)).or_else(|| last(false));
+        held.map(|held| held.position)
+    }
+
+    /// The first of some copies that a host has in hand for a group.
+    fn first_open(
+        &self,
+        group: &str,
+        host: &str,
+        wanted: impl Fn(&Handling<'h>) -> bool,
+    ) -> Option<&Handling<'h>> {
+        let mut handled = self.handled_by(group);
+        handled.find(|held| held.host == host && held.over == u64::MAX && wanted(held))
     }
 
     /// A copy is settled: what its consumer committed since it was handed over, and settled nothing
@@ -64,10 +78,14 @@ impl<'h> Trail<'h> {
         copies.any(|own| own.message.payload == parked.message.payload)
     }
 
-    /// The copy that a group parked: the last one that the message repeats, or else the one in hand.
+    /// The copy that a group parked: the first in hand that the message repeats, the last one that it
+    /// repeats, or else the one in hand.
     fn original_of(&self, group: &str, parked: &Published<'h>) -> Option<&'h Position> {
+        let is_repeated = |held: &Handling<'h>| self.is_repeated(held.position, parked);
         let mut latest_first = self.handled_by(group).rev();
-        let repeated = latest_first.find(|held| self.is_repeated(held.position, parked));
+        let repeated = self
+            .first_open(group, parked.host, is_repeated)
+            .or_else(|| latest_first.find(|held| is_repeated(held)));
         let repeated = repeated.map(|held| held.position);
         repeated.or_else(|| self.in_hand(group, parked.host))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stormglass::checker::{DlqRouting, Property, Verdict};
 use stormglass::history::What;
-use stormglass::plan::{Incident, PublishFault};
+use stormglass::plan::{Incident, PublishFault, ReceiveFault};
 use stormglass::{
     Attempts, Broker, Delivery, EVENT_ID, Group, Host, Message, POISON, PublishError,
 };
@@ -143,32 +143,106 @@ async fn park(broker: &Broker, note: &Delivery, error: std::str::Utf8Error) -> R
         .map_err(|e| e.to_string())
 }
 
+/// Publishes three notes with ids.
+async fn writer(host: Host) -> Result<(), String> {
+    for id in ["a", "b", "c"] {
+        if host.incarnation() > 1 {
+            break;
+        }
+        let note = Message::new("notes", id, id).header(EVENT_ID, id);
+        host.broker()
+            .publish(note)
+            .await
+            .map_err(|e| e.to_string())?;
+    }
+    idle().await
+}
+
+fn reading() -> Stage {
+    Stage::new().with(|system| {
+        system
+            .topic("notes", 1)
+            .group(Group::new("readers", &["notes"]).dead_letters("readers.dlq"))
+            .attempts(Attempts::Exactly(ATTEMPTS_MAX))
+            .property(DlqRouting::default())
+            .host("reader", reader)
+            .host("writer", writer)
+    })
+}
+
+/// Reads notes, and knows nothing that cannot be read.
+async fn other_reader(host: Host) -> Result<(), String> {
+    let subscribed = host.broker().subscribe("others", &["notes"]).await;
+    let mut notes = subscribed.map_err(|e| e.to_string())?;
+    while let Ok(note) = notes.next().await {
+        let text = String::from_utf8_lossy(&note.message().payload).into_owned();
+        tracing::info!("read {text}");
+        note.ack().await.map_err(|e| e.to_string())?;
+    }
+    Err("subscription lost".to_owned())
+}
+
 #[test]
-fn a_poison_payload_comes_again_until_it_is_parked() {
+fn what_is_poison_for_one_group_is_healthy_for_the_others() {
+    let seen = reading()
+        .with(|system| {
+            system
+                .group(Group::new("others", &["notes"]))
+                .host("other", other_reader)
+        })
+        .strike("reader", 2, ReceiveFault::Poison { events: 1 })
+        .run();
+    let poison = String::from_utf8_lossy(POISON);
+    assert_eq!(seen.log("notes"), ["a", "b", "c"]);
+    assert_eq!(seen.log("readers.dlq"), [poison], "{}", seen.text());
+    assert_eq!(seen.said("reader"), ["read a", "read c"]);
+    assert_eq!(seen.said("other"), ["read a", "read b", "read c"]);
+    assert_eq!(seen.run.bitten, [0]);
+    assert_eq!(
+        DlqRouting::default().check(&seen.run.history),
+        Verdict::Holds
+    );
+}
+
+#[test]
+fn several_of_one_key_become_poison_for_one_group_and_then_it_reads_on() {
     let seen = Stage::new()
         .with(|system| {
+            let scribe = |host: Host| async move {
+                for (note, key) in [("a1", "a"), ("b1", "b"), ("a2", "a"), ("a3", "a")] {
+                    let note = Message::new("notes", key, note).header(EVENT_ID, note);
+                    let published = host.broker().publish(note).await;
+                    published.map_err(|e| e.to_string())?;
+                }
+                idle().await
+            };
             system
                 .topic("notes", 1)
                 .group(Group::new("readers", &["notes"]).dead_letters("readers.dlq"))
-                .attempts(Attempts::Exactly(ATTEMPTS_MAX))
-                .property(DlqRouting::default())
                 .host("reader", reader)
-                .host("producer", |host: Host| async move {
-                    for id in ["a", "b", "c"] {
-                        if host.incarnation() > 1 {
-                            break;
-                        }
-                        let note = Message::new("notes", id, id).header(EVENT_ID, id);
-                        host.broker()
-                            .publish(note)
-                            .await
-                            .map_err(|e| e.to_string())?;
-                    }
-                    idle().await
-                })
+                .host("scribe", scribe)
         })
-        .strike("producer", 2, PublishFault::Poison)
+        .strike("reader", 1, ReceiveFault::Poison { events: 2 })
         .run();
+    let poison = String::from_utf8_lossy(POISON);
+    assert_eq!(seen.log("readers.dlq"), [poison.clone(), poison]);
+    assert_eq!(seen.said("reader"), ["read b1", "read a3"]);
+}
+
+#[test]
+fn what_a_group_has_had_before_does_not_become_poison() {
+    // The second is handed out twice, of which the strike meets the latter.
+    let seen = reading()
+        .strike("writer", 2, PublishFault::Poison)
+        .strike("reader", 3, ReceiveFault::Poison { events: 1 })
+        .run();
+    assert_eq!(seen.run.bitten, [0], "{}", seen.text());
+    assert_eq!(seen.said("reader"), ["read a", "read c"]);
+}
+
+#[test]
+fn a_poison_payload_comes_again_until_it_is_parked() {
+    let seen = reading().strike("writer", 2, PublishFault::Poison).run();
     let poison = String::from_utf8_lossy(POISON);
     assert_eq!(seen.log("readers.dlq"), [poison], "{}", seen.text());
     assert_eq!(seen.said("reader"), ["read a", "read c"]);
