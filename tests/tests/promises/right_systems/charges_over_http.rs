@@ -13,13 +13,11 @@ use axum::{Json, Router};
 use proptest::prelude::*;
 use serde_json::json;
 use sqlx::Sqlite;
-use stormglass::checker::{Convergence, EffectOnce, Log, NoLostEvent};
 use stormglass::database::{Database, Pool, Probe};
-use stormglass::plan::Load;
 use stormglass::simulation::Request;
 use stormglass::{EVENT_ID, Group, Host, Message, Profile, System};
 
-use super::{Outcome, ask, holds};
+use super::{FEW, Outcome, ask, holds, promising_effects};
 use crate::web;
 
 const PAYMENTS: &str =
@@ -101,14 +99,6 @@ fn charges_over_http_are_right() {
                 ask(client, order).await
             },
         )
-        .load(Load {
-            operations_min: 3,
-            operations_max: 6,
-            over_ms: 2_000,
-        })
-        .property(EffectOnce)
-        .property(NoLostEvent)
-        .property(Convergence)
-        .property(Log);
-    holds(&system);
+        .load(FEW);
+    holds(&promising_effects(system));
 }

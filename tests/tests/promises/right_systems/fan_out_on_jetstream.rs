@@ -9,12 +9,11 @@ use proptest::prelude::*;
 use serde_json::json;
 use sqlx::Sqlite;
 use stormglass::broker::JetStreamSettings;
-use stormglass::checker::{Convergence, EffectOnce, Log, NoLostEvent};
 use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
 use stormglass::{EVENT_ID, Group, Host, Message, Profile, System};
 
-use super::{Outcome, ask, holds};
+use super::{Outcome, ask, holds, promising_effects};
 
 const FILE: &str = "
     CREATE TABLE customers (customer TEXT PRIMARY KEY, signup TEXT NOT NULL, number INTEGER NOT NULL);
@@ -154,10 +153,6 @@ fn a_fan_out_on_jetstream_is_right() {
             operations_min: 4,
             operations_max: 8,
             over_ms: 2_500,
-        })
-        .property(EffectOnce)
-        .property(NoLostEvent)
-        .property(Convergence)
-        .property(Log);
-    holds(&system);
+        });
+    holds(&promising_effects(system));
 }

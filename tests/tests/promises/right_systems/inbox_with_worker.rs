@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sqlx::Sqlite;
-use stormglass::checker::{Convergence, EffectOnce, Log, NoLostEvent};
 use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
 use stormglass::{EVENT_ID, Group, Host, Message, System};
 use tokio::time::sleep;
 
-use super::{Outcome, ask, holds};
+use super::{Outcome, ask, holds, promising_effects};
 
 const SCHEMA: &str = "
     CREATE TABLE inbox (
@@ -108,10 +107,6 @@ fn an_inbox_with_a_worker_is_right() {
             operations_min: 4,
             operations_max: 8,
             ..Load::default()
-        })
-        .property(EffectOnce)
-        .property(NoLostEvent)
-        .property(Convergence)
-        .property(Log);
-    holds(&system);
+        });
+    holds(&promising_effects(system));
 }

@@ -6,12 +6,11 @@
 
 use proptest::prelude::*;
 use sqlx::Sqlite;
-use stormglass::checker::{Convergence, EffectOnce, Log, NoLostEvent};
 use stormglass::database::{Database, Pool, Probe};
 use stormglass::plan::Load;
 use stormglass::{Delivery, EVENT_ID, Group, Host, Message, System};
 
-use super::{Outcome, ask, holds};
+use super::{Outcome, ask, holds, promising_effects};
 
 const SCHEMA: &str = "
     CREATE TABLE enrolments (
@@ -86,10 +85,6 @@ fn deduplication_by_a_natural_key_is_right() {
             operations_min: 5,
             operations_max: 10,
             ..Load::default()
-        })
-        .property(EffectOnce)
-        .property(NoLostEvent)
-        .property(Convergence)
-        .property(Log);
-    holds(&system);
+        });
+    holds(&promising_effects(system));
 }

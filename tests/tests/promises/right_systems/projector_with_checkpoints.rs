@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sqlx::{QueryBuilder, Sqlite};
-use stormglass::checker::{Convergence, EffectOnce, Log, NoLostEvent};
 use stormglass::database::{Database, Pool, Probe};
 use stormglass::plan::Load;
 use stormglass::{Delivery, EVENT_ID, Group, Host, Message, Subscription, System};
 use tokio::time::timeout;
 
-use super::{Outcome, holds};
+use super::{Outcome, holds, promising_effects};
 
 const SCHEMA: &str = "
     CREATE TABLE checkpoints (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL);
@@ -127,10 +126,6 @@ fn a_projector_with_checkpoints_is_right() {
             operations_min: 6,
             operations_max: 10,
             over_ms: 2_500,
-        })
-        .property(EffectOnce)
-        .property(NoLostEvent)
-        .property(Convergence)
-        .property(Log);
-    holds(&system);
+        });
+    holds(&promising_effects(system));
 }

@@ -3,7 +3,7 @@
 //! A reading belongs to the window that its client's clock says. A window is closed once it is old enough, with an
 //! event that is written in the same transaction; a reading that comes later is set aside with an audit entry.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use sqlx::Sqlite;
@@ -13,7 +13,7 @@ use stormglass::plan::Load;
 use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError, System};
 use tokio::time::sleep;
 
-use super::{Outcome, holds};
+use super::{Outcome, holds, now_ms};
 
 /// How long a window is.
 const WINDOW_MS: i64 = 1_000;
@@ -32,11 +32,6 @@ const METERS: &str = "
     CREATE TABLE late (reading TEXT PRIMARY KEY, meter TEXT NOT NULL);
     CREATE TABLE closings (number INTEGER PRIMARY KEY, window INTEGER NOT NULL UNIQUE, meter TEXT NOT NULL);";
 const BILLS: &str = "CREATE TABLE bills (closing TEXT PRIMARY KEY, meter TEXT NOT NULL);";
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default().as_millis() as i64
-}
 
 async fn meters(host: Host) -> Outcome {
     let meters = host.database::<Sqlite>("meters")?;
