@@ -88,8 +88,8 @@ pub(super) struct Settled {
     pub(super) index: u64,
     pub(super) settlement: Settlement,
     pub(super) outcome: SettleOutcome,
-    /// Whether it was given back together with another message that had failed before it, and nothing
-    /// tells that it was tried itself: the rest of a batch.
+    /// Whether it was given back together with another message that had failed or was parked before
+    /// it, and nothing tells that it was tried itself: the rest of a batch.
     pub(super) is_untried: bool,
 }
 
@@ -231,8 +231,8 @@ impl<'h> Trail<'h> {
 struct Last<'h> {
     /// Something that an attempt may consist of: a transaction, a call, a publication.
     deed: u64,
-    /// Giving back what it was handed, by group.
-    gave_back: BTreeMap<&'h str, u64>,
+    /// Refusing what it was handed, by giving it back or parking it, by group.
+    refused: BTreeMap<&'h str, u64>,
 }
 
 /// The trails of all events of a history.
@@ -412,9 +412,9 @@ impl<'h> Trails<'h> {
         (settlement, outcome): (Settlement, SettleOutcome),
     ) {
         let last = self.last.entry(&event.host).or_default();
-        let (gave_back, deed) = (last.gave_back.get(group).copied(), last.deed);
+        let (refused, deed) = (last.refused.get(group).copied(), last.deed);
         if settlement == Settlement::Retry {
-            last.gave_back.insert(group, event.index);
+            last.refused.insert(group, event.index);
         }
         let Some(trail) = self.at(position) else {
             return;
@@ -430,9 +430,14 @@ impl<'h> Trails<'h> {
             index: event.index,
             settlement,
             outcome,
-            is_untried: gave_back.is_some_and(|other| own.index < other && deed < other),
+            is_untried: refused.is_some_and(|other| own.index < other && deed < other),
         });
         let settled = *own;
+        let is_later = |parked: &Parked<'_>| parked.published.index > settled.index;
+        if self.trails[trail].parked_by(group).any(is_later) {
+            let last = self.last.entry(&event.host).or_default();
+            last.refused.insert(group, event.index);
+        }
         self.trails[trail].came_of(&settled);
     }
 

@@ -157,31 +157,44 @@ pub(super) fn at_times(plan: &Plan, begin: impl Fn(usize) -> Duration) -> Plan {
     plan
 }
 
-/// The plans with only one of the faults that befall a single host, at one of these calls instead.
+/// The plans with one fault only: a strike at an early call, or what befalls a single host at one of
+/// these calls.
 pub(super) fn with_one_fault(plan: &Plan, calls: &[(String, Call)]) -> Vec<Plan> {
     let mut plans = Vec::new();
     let mut kinds = Vec::new();
     for fault in &plan.schedule {
-        let Action::Incident { incident, .. } = &fault.action else {
-            continue;
-        };
-        if incident.hosts().len() != 1 || kinds.contains(&fault.kind()) {
+        if kinds.contains(&fault.kind()) {
             continue;
         }
         kinds.push(fault.kind());
         let mut alone = plan.clone();
         alone.schedule = vec![fault.clone()];
-        for (host, call) in calls {
-            for side in [Side::After, Side::Before] {
-                let mut waiting = waiting_for(&alone, 0, host, *call, side);
-                for struck in waiting.schedule[0].hosts_mut() {
-                    host.clone_into(struck);
-                }
-                plans.extend(with_early_calls(&waiting));
+        let placed = match &fault.action {
+            Action::Strike { .. } => vec![alone],
+            Action::Incident { incident, .. } if incident.hosts().len() == 1 => {
+                at_each_of(&alone, calls)
             }
-        }
+            Action::Incident { .. } => Vec::new(),
+        };
+        plans.extend(placed.iter().flat_map(with_early_calls));
     }
     plans
+}
+
+/// The plans with the one fault of a plan befalling the host of one of these calls, on either side of it.
+fn at_each_of(alone: &Plan, calls: &[(String, Call)]) -> Vec<Plan> {
+    let sides = [Side::After, Side::Before];
+    let places = calls
+        .iter()
+        .flat_map(|call| sides.map(move |side| (call, side)));
+    let at_one = |((host, call), side): (&(String, Call), Side)| {
+        let mut waiting = waiting_for(alone, 0, host, *call, side);
+        for struck in waiting.schedule[0].hosts_mut() {
+            host.clone_into(struck);
+        }
+        waiting
+    };
+    places.map(at_one).collect()
 }
 
 #[cfg(test)]
@@ -243,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_crashes_is_tried_at_each_call() {
+    fn one_of_several_faults_is_tried_at_each_call() {
         let crash = |host: &str| {
             let host = host.to_owned();
             Fault::at(900, Incident::Crash { host, down_ms: 1 })
@@ -256,9 +269,10 @@ mod tests {
             .flat_map(|plan| &plan.schedule)
             .map(|fault| format!("{} {}", fault.what(), fault.moment().unwrap()))
             .collect();
-        assert_eq!(told.len(), 6);
-        let first = "crash billing, down for 1 ms after settle #1 of billing";
-        assert_eq!(told[0], first);
+        assert_eq!(told.len(), 9);
+        assert_eq!(told[0], "lost ack at publish #1 of relay");
+        let crash = "crash billing, down for 1 ms after settle #1 of billing";
+        assert_eq!(told[3], crash);
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Pulse {
         patience: Duration,
     ) -> Result<Option<T>, Hang> {
         let mut steps = self.steps.load(Ordering::Relaxed);
-        let mut looks = 0;
+        let (mut looks, mut wanted) = (0, 0);
         let mut worked = None;
         loop {
             match told.recv_timeout(patience / LOOKS) {
@@ -104,7 +104,7 @@ impl Pulse {
             }
             let now = self.steps.load(Ordering::Relaxed);
             if now != steps {
-                (steps, looks, worked) = (now, 0, None);
+                (steps, looks, wanted, worked) = (now, 0, 0, None);
                 self.is_suspected.store(false, Ordering::Relaxed);
                 continue;
             }
@@ -112,15 +112,16 @@ impl Pulse {
             self.is_suspected
                 .store(looks > LOOKS / 2, Ordering::Relaxed);
             let thread = lock(&self.seen).thread.and_then(thread::look);
+            wanted += u32::from(thread.is_some_and(|own| own.wants_to_run));
             let before = *worked.get_or_insert(thread.map_or(Duration::ZERO, |own| own.worked));
             if looks < LOOKS {
                 continue;
             }
             let worked = thread.map_or(patience, |own| own.worked.saturating_sub(before));
             let is_busy = worked >= patience / 4;
-            let is_starved = !is_busy && thread.is_some_and(|own| own.wants_to_run);
+            let is_starved = !is_busy && wanted > looks / 2;
             if !is_starved || looks >= LOOKS * STARVED_FACTOR {
-                return Err(self.hang(patience, is_busy));
+                return Err(self.hang(patience, is_busy || is_starved));
             }
         }
     }

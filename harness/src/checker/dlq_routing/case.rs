@@ -101,8 +101,8 @@ pub(super) fn parked_at<'h>(trails: &Trails<'h>, trail: &Trail<'h>, group: &str)
 }
 
 /// The commit with which a copy may have gone into a table that a relay parked it from: the last one in
-/// a handling that was not given back, of a copy that was acknowledged before. Where the group was
-/// handed copies that differ, it is one that the parked message repeats: others may have been applied.
+/// a handling that was not given back, of a copy that was acknowledged before and not applied. Where
+/// the group was handed copies that differ, it is one that the parked message repeats.
 fn committed_at<'h>(
     trails: &Trails<'h>,
     trail: &Trail<'h>,
@@ -113,6 +113,7 @@ fn committed_at<'h>(
     let is_told_apart = trail.handled_by(group).any(repeats);
     let handled = trail.handled_by(group);
     let handled = handled.filter(|own| !is_told_apart || repeats(own));
+    let handled = handled.filter(|own| !trail.came_to_effect(group, own.position));
     let handled: Vec<&Handling<'h>> = handled.collect();
     let commit_in = |own: &Handling<'h>| {
         let given_back = own.settled.map(|own| own.settlement) == Some(Settlement::Retry);

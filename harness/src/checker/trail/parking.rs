@@ -72,6 +72,12 @@ impl<'h> Trail<'h> {
         }
     }
 
+    /// Whether a consumer applied the event as it was handed the copy at a position.
+    pub(in crate::checker) fn came_to_effect(&self, group: &str, copy: &Position) -> bool {
+        let mut effects = self.applied.iter();
+        effects.any(|effect| effect.consumer == group && effect.original == Some(copy))
+    }
+
     /// Whether a parked message repeats the copy at a position.
     pub(in crate::checker) fn is_repeated(&self, copy: &Position, parked: &Published<'_>) -> bool {
         let mut copies = self.published.iter().filter(|own| own.position == copy);

@@ -183,6 +183,45 @@ fn rejects_attempts_too_many_where_the_rest_of_a_batch_was_tried() {
     assert_eq!(broken_at(&property(), &tale), Some(fourth));
 }
 
+/// The last attempt of one poison event comes in one batch with another one, which is given back when
+/// the first is parked and then tried three times on its own. `between` is what the host does between
+/// the two.
+fn batch_parked(between: Option<What>) -> (Tale, u64) {
+    let mut tale = Tale::on_kafka();
+    tale.sends("orders", poison("e2", "order-2"));
+    given_back(&mut tale, "e1", "order-1", 2);
+    tale.delivers("e1");
+    tale.delivers("e2");
+    tale.parks("e1");
+    tale.acks("e1");
+    if let Some(what) = between {
+        tale.happens("billing", what);
+    }
+    tale.retries("e2");
+    for _ in 0..2 {
+        tale.delivers("e2");
+        tale.retries("e2");
+    }
+    let fourth = tale.delivers("e2");
+    tale.parks("e2");
+    tale.acks("e2");
+    (tale, fourth)
+}
+
+#[test]
+fn accepts_the_rest_of_a_batch_whose_first_message_is_parked() {
+    let (tale, _) = batch_parked(None);
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn rejects_attempts_too_many_where_the_rest_was_tried_behind_a_parking() {
+    let why = "by its owner".to_owned();
+    let database = "billing".into();
+    let (tale, fourth) = batch_parked(Some(What::RolledBack { database, why }));
+    assert_eq!(broken_at(&property(), &tale), Some(fourth));
+}
+
 /// Two failed attempts, a restart, and three more.
 fn counted_in_memory(attempts: Attempts) -> (Tale, u64) {
     let mut tale = Tale::on_kafka();

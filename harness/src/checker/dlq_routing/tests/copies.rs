@@ -58,6 +58,40 @@ fn parks_undecodable(tale: &mut Tale) -> u64 {
     })
 }
 
+/// `billing` applies one copy, and cannot decode the second, which it tries so often.
+fn second_copy_made_poison(attempts: usize) -> Tale {
+    let mut tale = Tale::on_kafka();
+    tale.brings("e1", "order-1");
+    tale.commit("billing", "billing");
+    tale.applies("e1");
+    tale.acks("e1");
+    tale.publishes("e1", "order-1");
+    tale.delivers("e1");
+    let (group, position) = ("billing".into(), at("orders", 1));
+    tale.happens("billing", What::MadePoison { group, position });
+    for _ in 1..attempts {
+        tale.retries("e1");
+        tale.delivers("e1");
+    }
+    tale
+}
+
+#[test]
+fn accepts_a_copy_that_was_applied_before_another_one_is_parked() {
+    let mut tale = second_copy_made_poison(3);
+    parks_undecodable(&mut tale);
+    tale.acks("e1");
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn rejects_a_second_copy_that_is_parked_too_soon() {
+    let mut tale = second_copy_made_poison(1);
+    let parked = parks_undecodable(&mut tale);
+    tale.acks("e1");
+    assert_eq!(broken_at(&property(), &tale), Some(parked));
+}
+
 #[test]
 fn accepts_what_is_poison_for_the_group_that_parks_it() {
     let mut tale = made_poison_for("billing");
