@@ -2,7 +2,7 @@
 //!
 //! Reading order: `store` gives every service a fresh database in a folder of `scratch`, `pool`, `connection` and
 //! `transaction` are what services use (sqlx's own interface), `statement` tells what SQL does, `probe` is how the harness sees
-//! what they did, `driver` makes real calls while virtual time stands still, `backend` knows
+//! what they did, `row` reads any type of column, `driver` makes real calls while virtual time stands still, `backend` knows
 //! the engines. Not modelled: disks that fail, replicas, and the servers' own crashes.
 
 mod backend;
@@ -11,6 +11,7 @@ mod driver;
 mod fault;
 mod pool;
 mod probe;
+mod row;
 mod scratch;
 mod statement;
 mod store;

@@ -22,8 +22,14 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// What all third parties of a run have booked.
 #[derive(Default)]
 pub(crate) struct Ledgers {
-    answers: BTreeMap<(String, String), Result<Value, String>>,
+    answers: BTreeMap<(String, String), Answer>,
     outages: BTreeMap<String, usize>,
+}
+
+/// The first answer under an idempotency key.
+struct Answer {
+    given_at: Duration,
+    answer: Result<Value, String>,
 }
 
 impl Ledgers {
@@ -50,6 +56,7 @@ pub struct External {
     gate: Gate,
     provider: Arc<str>,
     refusal: Option<Arc<str>>,
+    memory: Option<Duration>,
 }
 
 /// Why a call to a third party gave no usable answer.
@@ -72,6 +79,7 @@ impl External {
             gate,
             provider: provider.into(),
             refusal: None,
+            memory: None,
         }
     }
 
@@ -83,9 +91,18 @@ impl External {
         self
     }
 
+    /// The third party knows an idempotency key for so long, in virtual time, and takes it for a new one
+    /// after that; for ever unless this is said. Card processors keep keys for a day or more.
+    #[must_use]
+    pub fn remembers(mut self, keys_for: Duration) -> Self {
+        self.memory = Some(keys_for);
+        self
+    }
+
     /// Calls the third party. `decide` is its own business logic: it sees the request and either
     /// books it with an answer or refuses it with a reason. It runs once per idempotency key; a
-    /// repeated key gets the first answer again, as card processors do.
+    /// repeated key gets the first answer again, as card processors do, as long as it is
+    /// [remembered](External::remembers).
     ///
     /// # Errors
     ///
@@ -160,13 +177,22 @@ impl External {
         request: &Value,
         decide: impl FnOnce(&Value) -> Result<Value, String>,
     ) -> (ExternalOutcome, Result<Value, String>) {
+        let now = self.gate.world().now();
         let mut ledgers = lock(&self.gate.world().ledgers);
         let entry = (self.provider.to_string(), key.to_owned());
-        if let Some(answer) = ledgers.answers.get(&entry) {
-            return (ExternalOutcome::Repeated, answer.clone());
+        let is_known = |known: &&Answer| {
+            let age = now.saturating_sub(known.given_at);
+            self.memory.is_none_or(|memory| age < memory)
+        };
+        if let Some(known) = ledgers.answers.get(&entry).filter(is_known) {
+            return (ExternalOutcome::Repeated, known.answer.clone());
         }
         let answer = decide(request);
-        ledgers.answers.insert(entry, answer.clone());
+        let first = Answer {
+            given_at: now,
+            answer: answer.clone(),
+        };
+        ledgers.answers.insert(entry, first);
         let outcome = match answer {
             Ok(_) => ExternalOutcome::Booked,
             Err(_) => ExternalOutcome::Refused,

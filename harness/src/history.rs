@@ -20,7 +20,6 @@ pub use event::{
     Announcement, Answer, Application, Event, ExternalOutcome, Fact, SettleOutcome, Settlement,
     What,
 };
-pub use narrative::short;
 pub use operations::{Asked, Told};
 
 use crate::attempts::Attempts;
@@ -75,6 +74,9 @@ pub struct GroupDescription {
     /// Whether its events are snapshots, of which the newest makes the older ones superfluous.
     #[serde(default)]
     pub is_superseding: bool,
+    /// How long it certainly knows what it has handled, in virtual time, if not for ever.
+    #[serde(default)]
+    pub memory: Option<Duration>,
     /// Whether a probe shows its effects.
     #[serde(default)]
     pub is_probed: bool,

@@ -2,8 +2,8 @@
 //!
 //! A plan is data, so one shrinker serves tests, the command line and saved artefacts. Of many
 //! operations most go at once. Then faults that did not bite go, then instances, then faults, then
-//! operations that the witness is not about, then operations (delta debugging, Zeller and Hildebrandt,
-//! TSE 2002), then faults are aimed anew so that fewer operations lead up to them. A fault at a time
+//! restarts of more than one host, then operations that the witness is not about, then operations (delta
+//! debugging, Zeller and Hildebrandt, TSE 2002), then faults are aimed anew so that fewer operations lead up to them. A fault at a time
 //! meets what it has to meet only as long as everything before it takes as long, so one that holds
 //! operations back is aimed at a call instead. Where several faults are left, one of them is tried at
 //! the calls that the witness tells of, and where many operations are left, few are tried at other
@@ -189,6 +189,7 @@ impl Search<'_> {
             self.drop_idle_faults()?;
             self.run_fewer_instances()?;
             self.cut(Part::Schedule)?;
+            self.restart_less()?;
             self.keep_what_the_witness_is_about()?;
             self.cut(Part::Workload)?;
             self.aim_anew()?;
@@ -287,6 +288,21 @@ impl Search<'_> {
                 // Two ends of a link may have become one, and such a fault has no meaning.
                 let fits = self.system.fits(&candidate).is_ok();
                 if fits && self.accept(candidate)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One host's restart is told in one line, and everybody's is not.
+    fn restart_less(&mut self) -> Result<(), RunError> {
+        for fault in 0..self.best.plan.schedule.len() {
+            let hosts = self.system.hosts_of(&self.best.plan).into_iter();
+            let hosts = hosts.map(|(host, service, _)| (host.to_string(), service.to_string()));
+            let hosts: Vec<_> = hosts.collect();
+            for narrower in smaller::with_narrower_restart(&self.best.plan, fault, &hosts) {
+                if self.accept(narrower)? {
                     break;
                 }
             }
@@ -398,8 +414,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Two requests that have to meet on their way do so by luck, and what waits for a call that few
-    /// operations bring about may as well come at its time.
+    /// Two requests that have to meet on their way do so by luck, a slow link needs no crowd if it is slower,
+    /// and what waits for a call that few operations bring about may as well come at its time.
     fn take_other_chances(&mut self) -> Result<(), RunError> {
         if self.best.plan.workload.len() <= clues::FEW {
             return Ok(());
@@ -409,8 +425,9 @@ impl Search<'_> {
         let mut sets = smaller::fewest(&promising);
         sets.extend(smaller::closest(&aimed, &promising));
         let timed = smaller::at_times(&aimed, |fault| clues::begin(&self.best, fault));
+        let stronger = smaller::with_stronger_faults(&timed);
         for chance in 0..=CHANCES {
-            for plan in [&timed, &aimed] {
+            for plan in stronger.iter().chain([&timed, &aimed]) {
                 let mut plan = plan.clone();
                 plan.chance = chance;
                 if self.accept_any(&plan, &sets)? {

@@ -16,6 +16,7 @@ mod net;
 mod obligations;
 mod panics;
 mod quiescence;
+mod running;
 pub(crate) mod settings;
 pub(crate) mod stops;
 mod watch;
@@ -311,7 +312,7 @@ impl<'a> Machines<'a> {
         let own = world.clone();
         sim.host(broker::HOST, move || {
             let gate = own.start(&broker::HOST.into());
-            logs::this_host(gate.host());
+            running::this_host(gate.host());
             async move {
                 broker::serve(gate).await;
                 Ok(())
@@ -325,7 +326,7 @@ impl<'a> Machines<'a> {
             let instances = instances.clone();
             sim.host(name.to_string(), move || {
                 let gate = world.start(&name);
-                logs::this_host(&name);
+                running::this_host(&name);
                 let own = Host::new(gate.clone(), service, &instances, databases.clone());
                 let software = factory(own);
                 OnHost::new(name.clone(), async move {
@@ -358,7 +359,7 @@ impl<'a> Machines<'a> {
         let (service, instances) = (Arc::from(CLIENT), Arc::new(plan.instances.clone()));
         self.sim.host(CLIENT, move || {
             let gate = world.start(&CLIENT.into());
-            logs::this_host(gate.host());
+            running::this_host(gate.host());
             for (operation, planned) in plan.workload.iter().enumerate() {
                 let at = Duration::from_millis(planned.at_ms);
                 let text = planned.operation.to_string();

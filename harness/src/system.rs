@@ -9,6 +9,7 @@ use std::fmt::{self, Debug, Display};
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -87,6 +88,15 @@ impl Group {
     #[must_use]
     pub fn superseding(mut self) -> Self {
         self.description.is_superseding = true;
+        self
+    }
+
+    /// The group forgets what it has handled, but not sooner than after `at_least`, as where a table of
+    /// handled ids is purged. From then on it cannot tell a copy from an event that it never had, and may
+    /// park one although the event was applied. Applying it again stays a breach.
+    #[must_use]
+    pub fn remembers(mut self, at_least: Duration) -> Self {
+        self.description.memory = Some(at_least);
         self
     }
 }

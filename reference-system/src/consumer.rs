@@ -31,6 +31,8 @@ use received::Received;
 
 /// Why a successor of a parked event is parked.
 const BEHIND_PARKED: &str = "an earlier event of this entity is parked";
+/// Why an event is looked at again that was about to be applied.
+const PARKED_MEANWHILE: &str = "another consumer has parked it, or an earlier event of its entity";
 /// Why an event is parked that may have been handled and forgotten.
 const TOO_OLD: &str = "older than the deduplication window: whether it was handled cannot be told";
 
@@ -133,6 +135,9 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
         }
         match self.progress(received).await? {
             Progress::Settled => Ok(Settle::Ack),
+            Progress::HalfParked { attempts, error } => {
+                self.give_up(received, attempts, &error).await
+            }
             Progress::BehindParked => self.give_up(received, 0, BEHIND_PARKED).await,
             Progress::Attempted {
                 attempts,
@@ -198,8 +203,20 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
         }
         let inbox = self.environment.inbox();
         if !inbox.first_time(&mut tx, self.name(), event).await? {
+            let is_known = inbox
+                .knows(&mut tx, self.name(), &received.event_id)
+                .await?;
             tx.rollback().await?;
-            return Ok(None);
+            return match is_known {
+                true => Ok(None),
+                false => Err(Failure::Transient(PARKED_MEANWHILE.to_owned())),
+            };
+        }
+        if !received.is_replay()
+            && dead_letter::holds_back(&mut tx, self.name(), &event.entity).await?
+        {
+            tx.rollback().await?;
+            return Err(Failure::Transient(PARKED_MEANWHILE.to_owned()));
         }
         let announced = match self.handler.apply(&mut tx, event, prepared).await? {
             Effect::Discarded { reason } => {

@@ -1,12 +1,19 @@
 //! The dead letter queue: what a consumer cannot handle is parked there, whole, and remembered as parked.
 //!
+//! An event is claimed for the queue in the table in which its effect would be claimed, so that it is either applied or
+//! parked, even where a consumer that stood still wakes up with a copy that another one has parked meanwhile.
 //! Later events of a parked entity are parked behind it, so that none overtakes. A parked event stays there until it
 //! is replayed ([`crate::replay`]) and taken up again.
 
 use std::future::Future;
 
 use crate::consumer::Failure;
-use crate::ports::{Broker, Database, Message, Transaction};
+use crate::ports::broker::{self, Broker};
+use crate::ports::clock::now_ms;
+use crate::ports::{Database, Message, Transaction};
+
+/// What `processed_events` says of an event that is parked.
+const PARKED: &str = "parked";
 
 /// Names of the headers that a parked message carries beside its own.
 pub mod header {
@@ -57,9 +64,10 @@ pub trait GiveUp: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// Publishes the message to the dead letter topic, waits for the acknowledgement, then records it as parked.
+/// Claims the event, publishes the message to the dead letter topic, waits for the acknowledgement, then notes that.
 ///
-/// A crash between the two parks the message twice under the same event id; it is never lost.
+/// A crash before the note parks the message twice under the same event id; it is never lost. An event that was
+/// applied meanwhile is not parked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Park;
 
@@ -70,11 +78,14 @@ impl GiveUp for Park {
         broker: &B,
         refused: Refused<'_>,
     ) -> Result<(), Failure> {
+        if !claim(database, &refused).await? {
+            return Ok(());
+        }
         broker
             .publish(dead_letter(&refused))
             .await
             .map_err(|error| Failure::Transient(error.to_string()))?;
-        record(database, &refused).await?;
+        note_published(database, &refused).await?;
         tracing::error!(
             event_id = refused.event_id,
             error = refused.error,
@@ -97,8 +108,34 @@ fn dead_letter(refused: &Refused<'_>) -> Message {
     message
 }
 
-async fn record<D: Database>(database: &D, refused: &Refused<'_>) -> sqlx::Result<()> {
+/// Records the event as parked, unless it was applied; tells whether it is parked.
+async fn claim<D: Database>(database: &D, refused: &Refused<'_>) -> sqlx::Result<bool> {
+    let header = |name| refused.message.headers.get(name).map_or("", String::as_str);
     let mut tx = database.begin().await?;
+    sqlx::query(
+        "INSERT INTO processed_events \
+         (consumer, event_id, event_type, entity, correlation_id, outcome, handled_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, 'parked', $6) ON CONFLICT DO NOTHING",
+    )
+    .bind(refused.consumer)
+    .bind(refused.event_id)
+    .bind(header(broker::header::EVENT_TYPE))
+    .bind(refused.entity)
+    .bind(header(broker::header::CORRELATION_ID))
+    .bind(now_ms())
+    .execute(tx.executor())
+    .await?;
+    let outcome: String = sqlx::query_scalar(
+        "SELECT outcome FROM processed_events WHERE consumer = $1 AND event_id = $2",
+    )
+    .bind(refused.consumer)
+    .bind(refused.event_id)
+    .fetch_one(tx.executor())
+    .await?;
+    if outcome != PARKED {
+        tx.rollback().await?;
+        return Ok(false);
+    }
     sqlx::query(
         "INSERT INTO parked (consumer, entity, event_id, topic, attempts, error) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
@@ -111,7 +148,36 @@ async fn record<D: Database>(database: &D, refused: &Refused<'_>) -> sqlx::Resul
     .bind(refused.error)
     .execute(tx.executor())
     .await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn note_published<D: Database>(database: &D, refused: &Refused<'_>) -> sqlx::Result<()> {
+    let mut tx = database.begin().await?;
+    sqlx::query("UPDATE parked SET published = 1 WHERE consumer = $1 AND event_id = $2")
+        .bind(refused.consumer)
+        .bind(refused.event_id)
+        .execute(tx.executor())
+        .await?;
     tx.commit().await
+}
+
+/// Whether an event of `entity` is parked at `consumer`, in the transaction of an effect.
+///
+/// # Errors
+/// When the statement fails; the caller rolls back.
+pub async fn holds_back<T: Transaction>(
+    tx: &mut T,
+    consumer: &str,
+    entity: &str,
+) -> sqlx::Result<bool> {
+    let parked: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM parked WHERE consumer = $1 AND entity = $2")
+            .bind(consumer)
+            .bind(entity)
+            .fetch_one(tx.executor())
+            .await?;
+    Ok(parked > 0)
 }
 
 /// Takes a parked event up again, in the transaction of its effect.
@@ -123,10 +189,15 @@ pub async fn take_up<T: Transaction>(
     consumer: &str,
     event_id: &str,
 ) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM parked WHERE consumer = $1 AND event_id = $2")
-        .bind(consumer)
-        .bind(event_id)
-        .execute(tx.executor())
-        .await?;
+    for table in [
+        "DELETE FROM parked WHERE consumer = $1 AND event_id = $2",
+        "DELETE FROM processed_events WHERE consumer = $1 AND event_id = $2 AND outcome = 'parked'",
+    ] {
+        sqlx::query(table)
+            .bind(consumer)
+            .bind(event_id)
+            .execute(tx.executor())
+            .await?;
+    }
     Ok(())
 }

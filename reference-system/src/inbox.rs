@@ -10,7 +10,7 @@ use crate::ports::clock::now_ms;
 
 /// What a consumer remembers of the events it has handled.
 pub trait Inbox: Clone + Send + Sync + 'static {
-    /// Whether `consumer` has handled the event of this id already.
+    /// Whether `consumer` has applied or discarded the event of this id already.
     ///
     /// It saves calls to the world outside; only [`Inbox::first_time`] decides.
     ///
@@ -23,7 +23,7 @@ pub trait Inbox: Clone + Send + Sync + 'static {
         event_id: &str,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
-    /// Records the event in the transaction of its effect, and tells whether it was new.
+    /// Records the event in the transaction of its effect, and tells whether it was new: neither handled nor parked.
     ///
     /// # Errors
     /// When the statement fails; the caller rolls back.
@@ -49,7 +49,8 @@ impl Inbox for ProcessedEvents {
         event_id: &str,
     ) -> sqlx::Result<bool> {
         let found: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM processed_events WHERE consumer = $1 AND event_id = $2",
+            "SELECT COUNT(*) FROM processed_events \
+             WHERE consumer = $1 AND event_id = $2 AND outcome <> 'parked'",
         )
         .bind(consumer)
         .bind(event_id)

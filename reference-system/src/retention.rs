@@ -36,6 +36,14 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    /// How long a handled event is certainly known, whatever the clocks of those who note and who forget it.
+    #[must_use]
+    pub fn known_for(&self) -> Duration {
+        self.handled.saturating_sub(MARGIN)
+    }
+}
+
 /// How much sooner than the row of a handled event its copies count as too old, because clocks differ.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -51,7 +59,7 @@ pub fn is_too_old(event: &Event, retention: &Retention) -> bool {
             .unwrap_or(i64::MAX)
             .saturating_mul(1000),
     );
-    age_ms > millis(retention.handled.saturating_sub(MARGIN))
+    age_ms > millis(retention.known_for())
 }
 
 /// Deletes what has had its time, for ever.

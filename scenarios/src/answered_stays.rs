@@ -10,14 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use stormglass::checker::{Property, Verdict};
-use stormglass::history::{History, short};
+use stormglass::history::History;
 
 use crate::breach::{About, Breach, judge};
 use crate::deploy::view;
 use crate::told::Told;
+use crate::workload::Operation;
 
 /// Every order that a client was told is placed exists and can be read from then on; requests under one
-/// idempotency key place one order, and are all told that one. One that was answered as cancelled stays so.
+/// idempotency key place one order, and are all told that one. One that was answered as cancelled stays so,
+/// and one that was answered as readdressed goes to an address that somebody asked for afterwards.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnsweredStays;
 
@@ -44,6 +46,7 @@ impl Property for AnsweredStays {
             two_answers(&answers),
             unasked(&answers, &last),
             revived(&answers, &last),
+            not_readdressed(history, &answers, &last),
         ];
         judge(history, breaches.into_iter().flatten()).unwrap_or(Verdict::Holds)
     }
@@ -55,6 +58,7 @@ struct Last<'h> {
     index: u64,
     orders: BTreeSet<&'h str>,
     cancelled: BTreeSet<&'h str>,
+    addresses: BTreeMap<&'h str, &'h str>,
     /// The orders that an idempotency key is bound to.
     bound: BTreeSet<&'h str>,
 }
@@ -70,6 +74,10 @@ impl<'h> Last<'h> {
                 .iter()
                 .filter(|row| row.get("state").is_some_and(|state| state == "cancelled"))
                 .filter_map(|row| row.get("id")?.as_str())
+                .collect(),
+            addresses: orders
+                .iter()
+                .filter_map(|row| Some((row.get("id")?.as_str()?, row.get("address")?.as_str()?)))
                 .collect(),
             bound: column(requests, "order_id"),
         })
@@ -100,7 +108,7 @@ fn gone(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
         .map(|(_, _, order)| {
             let summary = format!(
                 "a client was told that order {} is placed, and there is no such order",
-                short(order)
+                order
             );
             Breach::of("gone", order, last.index, summary)
         })
@@ -122,7 +130,7 @@ fn unreadable(answers: &[(u64, Told)]) -> Vec<Breach> {
         .map(|(index, order)| {
             let summary = format!(
                 "order {} was answered, and a client that asked for it was told that there is none",
-                short(order)
+                order
             );
             Breach::of("unreadable", order, index, summary)
         })
@@ -143,8 +151,7 @@ fn two_answers(answers: &[(u64, Told)]) -> Vec<Breach> {
             about: About::Orders(vec![known.to_owned(), order.to_owned()]),
             summary: format!(
                 "requests under the key {key} were told two orders, {} and {}",
-                short(known),
-                short(order)
+                known, order
             ),
         })
         .collect()
@@ -159,7 +166,7 @@ fn unasked(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
         .map(|order| {
             let summary = format!(
                 "order {} exists, but no idempotency key leads to it, and no client was told of it",
-                short(order)
+                order
             );
             Breach::of("unasked", order, last.index, summary)
         })
@@ -181,7 +188,7 @@ fn revived(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
             } if state != "cancelled" && cancelled.get(order_id) == Some(&index) => {
                 let summary = format!(
                     "order {} was answered as cancelled, and its client was told then that it is {state}",
-                    short(order_id)
+                    order_id
                 );
                 breaches.push(Breach::of("seen-alive", order_id, *index, summary));
             }
@@ -194,11 +201,68 @@ fn revived(answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
     breaches.extend(gone_on.map(|id| {
         let summary = format!(
             "a client was told that order {} is cancelled, and it is not",
-            short(id)
+            id
         );
         Breach::of("not-cancelled", id, last.index, summary)
     }));
     breaches
+}
+
+/// Orders that a client was told go to another address, and that still go, or went when that client looked,
+/// to one that no change can have brought.
+fn not_readdressed(history: &History, answers: &[(u64, Told)], last: &Last<'_>) -> Vec<Breach> {
+    let mut told: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut changed_by = BTreeSet::new();
+    for (index, answer) in answers {
+        if let Told::Readdressed { order_id, address } = answer {
+            told.entry(order_id).or_default().insert(address);
+            changed_by.insert((*index, order_id));
+        }
+    }
+    let perhaps = perhaps_readdressed_to(history);
+    let can_be = |order: &str, address: &str| {
+        perhaps.contains(address) || told.get(order).is_none_or(|own| own.contains(address))
+    };
+    let mut breaches = Vec::new();
+    for (index, answer) in answers {
+        if let Told::Found {
+            order_id, address, ..
+        } = answer
+            && changed_by.contains(&(*index, order_id))
+            && !can_be(order_id, address)
+        {
+            let summary = format!(
+                "order {order_id} was answered as readdressed, and its client was told then that it goes to {address}"
+            );
+            breaches.push(Breach::of("seen-elsewhere", order_id, *index, summary));
+        }
+    }
+    let kept = last.addresses.iter();
+    let kept = kept.filter(|(order, address)| !can_be(order, address));
+    breaches.extend(kept.map(|(order, address)| {
+        let summary = format!(
+            "a client was told that order {order} goes to another address, and it goes to {address}, \
+             for which nobody asked since"
+        );
+        Breach::of("not-readdressed", order, last.index, summary)
+    }));
+    breaches
+}
+
+/// The addresses of changes whose clients were not told that they are made: each may have been.
+fn perhaps_readdressed_to(history: &History) -> BTreeSet<String> {
+    let operations = history.operations();
+    let unknown = operations.iter().filter(|asked| {
+        let told = asked.answer::<Vec<Told>>();
+        let mut told = told.iter().flat_map(|(_, told)| told);
+        !told.any(|told| matches!(told, Told::Readdressed { .. }))
+    });
+    unknown
+        .filter_map(|asked| match asked.operation()? {
+            Operation::Readdress { address, .. } => Some(address),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The orders that clients were told are placed: the event, the key and the order.

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use reference_system::ports::broker::header::MESSAGE_ID;
+use reference_system::retention::Retention;
 use stormglass::System;
 use stormglass::broker::{JetStreamSettings, Profile};
 use stormglass::checker::{
     Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Log, LogCorrelation, NoGhostEvent,
-    NoLostEvent, OneEventPerId,
+    NoLostEvent, OneEventPerId, OnlyPoisonParked,
 };
 use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
@@ -40,6 +41,8 @@ pub struct Scenario {
     pub struck: &'static [&'static str],
     /// Who asks for things.
     pub clients: Clients,
+    /// How long is remembered what.
+    pub memory: Memory,
 }
 
 /// Who asks for things.
@@ -51,6 +54,15 @@ pub enum Clients {
     CustomersAndOperators,
 }
 
+/// How long broker and services remember what they had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// For days, longer than any run.
+    Long,
+    /// For seconds; and at some time customers ask for nothing for longer than that.
+    Short,
+}
+
 /// A property that only some faults put to the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beside {
@@ -58,6 +70,8 @@ pub enum Beside {
     EffectOnce,
     /// [`DlqRouting`]: something has to be poison, or to be tried again.
     DlqRouting,
+    /// [`OnlyPoisonParked`], which is a part of it: a consumer has to fail while it has an event in hand.
+    OnlyPoisonParked,
 }
 
 /// A broker that is modelled.
@@ -77,8 +91,11 @@ impl Scenario {
 
     /// The system under test, with its workload, faults and properties.
     pub fn system(&self) -> System {
-        let system = under_test(deploy(Deployment::new(self.name)))
-            .broker(self.broker.profile())
+        let deployment = Deployment::new(self.name).settings(self.memory.settings());
+        let system = under_test(deploy(deployment))
+            .broker(self.broker.profile(self.memory))
+            .load(self.memory.load())
+            .budget(self.memory.budget())
             .faults(self.faults)
             .provoke(self.certain);
         let system = match self.clients {
@@ -97,6 +114,7 @@ impl Scenario {
             .fold(system, |system, beside| match beside {
                 Beside::EffectOnce => system.property(EffectOnce),
                 Beside::DlqRouting => system.property(DlqRouting::default()),
+                Beside::OnlyPoisonParked => system.property(OnlyPoisonParked),
             })
     }
 }
@@ -104,17 +122,67 @@ impl Scenario {
 impl Model {
     /// `kafka` or `jetstream`.
     pub fn name(self) -> &'static str {
-        self.profile().name()
+        self.profile(Memory::Long).name()
     }
 
-    fn profile(self) -> Profile {
+    fn profile(self, memory: Memory) -> Profile {
         match self {
             Model::Kafka => Profile::kafka(),
             // The relay's adapter sends this header's value as the message's id.
             Model::JetStream => Profile::JetStream(JetStreamSettings {
                 message_id_header: MESSAGE_ID.to_owned(),
+                duplicate_window: match memory {
+                    Memory::Long => JetStreamSettings::default().duplicate_window,
+                    Memory::Short => Duration::from_secs(2),
+                },
                 ..JetStreamSettings::default()
             }),
+        }
+    }
+}
+
+impl Memory {
+    fn settings(self) -> reference_system::Settings {
+        let retention = match self {
+            Memory::Long => Retention::default(),
+            Memory::Short => Retention {
+                sent: Duration::from_secs(4),
+                handled: Duration::from_secs(8),
+                every: Duration::from_secs(1),
+            },
+        };
+        reference_system::Settings {
+            retention,
+            ..reference_system::Settings::default()
+        }
+    }
+
+    fn budget(self) -> Budget {
+        Budget {
+            faults_max: 12,
+            over_ms: 4_000,
+            duration_ms_max: match self {
+                Memory::Long => 3_000,
+                // What stands still for so long has forgotten, or is forgotten.
+                Memory::Short => 4_500,
+            },
+        }
+    }
+
+    fn load(self) -> Load {
+        let load = Load {
+            operations_min: 12,
+            operations_max: 20,
+            over_ms: 3_000,
+            ..Load::default()
+        };
+        match self {
+            Memory::Long => load,
+            Memory::Short => Load {
+                pause_ms_min: 7_000,
+                pause_ms_max: 12_000,
+                ..load
+            },
         }
     }
 }
@@ -129,16 +197,8 @@ pub fn under_test(system: System) -> System {
     };
     system
         .operations(workload::operation, workload::carry_out)
-        .load(Load {
-            operations_min: 12,
-            operations_max: 20,
-            over_ms: 3_000,
-        })
-        .budget(Budget {
-            faults_max: 12,
-            over_ms: 4_000,
-            duration_ms_max: 3_000,
-        })
+        .load(Memory::Long.load())
+        .budget(Memory::Long.budget())
         .settings(settings)
         .property(NoLostEvent)
         .property(NoGhostEvent::default())
@@ -164,6 +224,7 @@ pub const CATALOGUE: &[Scenario] = &[
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "duplicates",
@@ -179,6 +240,7 @@ pub const CATALOGUE: &[Scenario] = &[
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "duplicates-jetstream",
@@ -193,6 +255,7 @@ pub const CATALOGUE: &[Scenario] = &[
         broker: Model::JetStream,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "reordering",
@@ -207,6 +270,7 @@ pub const CATALOGUE: &[Scenario] = &[
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "broker-outage",
@@ -221,26 +285,29 @@ pub const CATALOGUE: &[Scenario] = &[
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "consumer-crashes",
         promise: "a service that dies at any step goes on where it was",
         faults: &[FaultKind::Crash, FaultKind::Pause],
         certain: &[FaultKind::Crash],
-        beside: &[Beside::EffectOnce],
+        beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
         broker: Model::Kafka,
         struck: &["order", "inventory", "payment", "shipping", "notification"],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "rolling-restarts",
         promise: "a new version is rolled out, or everything restarted, while orders come in",
         faults: &[FaultKind::Restart, FaultKind::Rebalance, FaultKind::LoseAck],
         certain: &[FaultKind::Restart],
-        beside: &[Beside::EffectOnce],
+        beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "relay-crashes",
@@ -251,6 +318,7 @@ pub const CATALOGUE: &[Scenario] = &[
         broker: Model::Kafka,
         struck: &["relay"],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "partitions",
@@ -261,10 +329,11 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::Latency,
         ],
         certain: &[],
-        beside: &[Beside::EffectOnce],
+        beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "database-faults",
@@ -277,10 +346,11 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::CommitAnswerLost,
         ],
         certain: &[FaultKind::CommitAnswerLost],
-        beside: &[Beside::EffectOnce],
+        beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "third-parties",
@@ -292,10 +362,11 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::ExternalRefusal,
         ],
         certain: &[FaultKind::ExternalAnswerLost],
-        beside: &[Beside::EffectOnce],
+        beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "poison",
@@ -312,6 +383,7 @@ pub const CATALOGUE: &[Scenario] = &[
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "replay",
@@ -332,35 +404,81 @@ pub const CATALOGUE: &[Scenario] = &[
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::CustomersAndOperators,
+        memory: Memory::Long,
     },
     Scenario {
         name: "crashes-jetstream",
         promise: "a service that dies or stands still while its lease runs out goes on where it was",
         faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::DelaySettle],
         certain: &[FaultKind::Crash, FaultKind::Pause],
+        beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
+        broker: Model::JetStream,
+        struck: &[],
+        clients: Clients::Customers,
+        memory: Memory::Long,
+    },
+    Scenario {
+        name: "retention",
+        promise: "what comes again after it was forgotten is not taken for new",
+        faults: &[
+            FaultKind::LoseAck,
+            FaultKind::Duplicate,
+            FaultKind::DelaySettle,
+            FaultKind::Pause,
+            FaultKind::Reorder,
+            FaultKind::ClockSkew,
+        ],
+        certain: &[FaultKind::LoseAck, FaultKind::Duplicate, FaultKind::Pause],
         beside: &[Beside::EffectOnce],
         broker: Model::JetStream,
         struck: &[],
         clients: Clients::Customers,
+        memory: Memory::Short,
+    },
+    Scenario {
+        name: "clocks",
+        promise: "services whose clocks differ keep order, leases and keys apart from the time of day",
+        faults: &[
+            FaultKind::ClockSkew,
+            FaultKind::Pause,
+            FaultKind::Restart,
+            FaultKind::LoseAck,
+        ],
+        certain: &[FaultKind::ClockSkew, FaultKind::LoseAck],
+        beside: &[Beside::EffectOnce],
+        broker: Model::Kafka,
+        struck: &[],
+        clients: Clients::Customers,
+        memory: Memory::Long,
     },
     Scenario {
         name: "everything",
         promise: "all of it at once",
         faults: FaultKind::ALL,
-        certain: &[FaultKind::Poison, FaultKind::Duplicate],
+        certain: &[
+            FaultKind::Poison,
+            FaultKind::GroupPoison,
+            FaultKind::Duplicate,
+        ],
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::Kafka,
         struck: &[],
         clients: Clients::CustomersAndOperators,
+        memory: Memory::Long,
     },
     Scenario {
         name: "everything-jetstream",
         promise: "all of it at once, where each message has its own lease",
         faults: FaultKind::ALL,
-        certain: &[FaultKind::Poison, FaultKind::Duplicate],
+        certain: &[
+            FaultKind::Poison,
+            FaultKind::GroupPoison,
+            FaultKind::Duplicate,
+        ],
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::JetStream,
         struck: &[],
         clients: Clients::CustomersAndOperators,
+        memory: Memory::Long,
     },
 ];

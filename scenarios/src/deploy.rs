@@ -50,7 +50,7 @@ const HTTP_PORT: u16 = 80;
 const PARTITIONS: u32 = 4;
 /// Services whose effects are announced, by the name of host and database alike.
 const PUBLISHERS: [&str; 4] = ["order", "inventory", "payment", "shipping"];
-/// What runs once or twice, as a plan draws it.
+/// What runs once to three times, as a plan draws it.
 const SERVICES: [&str; 7] = [
     "gateway",
     "order",
@@ -319,8 +319,9 @@ pub fn deploy(deployment: impl Deployable) -> System {
     for topic in TOPICS {
         system = system.topic(topic, PARTITIONS);
     }
+    let memory = deployment.service_settings().retention.known_for();
     for group in groups() {
-        system = system.group(group);
+        system = system.group(group.remembers(memory));
     }
     for database in schema::databases() {
         system = system.database(database);
@@ -330,7 +331,7 @@ pub fn deploy(deployment: impl Deployable) -> System {
         .host("relay", with(&deployment, run_relay));
     SERVICES
         .iter()
-        .fold(system, |system, service| system.instances(service, 1..=2))
+        .fold(system, |system, service| system.instances(service, 1..=3))
 }
 
 fn services<D: Deployable>(system: System, deployment: &D) -> System {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use reference_system::event::contract::event_type;
 use serde_json::Value;
 use stormglass::checker::{Property, Verdict};
-use stormglass::history::{ExternalOutcome, Fact, History, What, short};
+use stormglass::history::{ExternalOutcome, Fact, History, What};
 
 use crate::breach::{Breach, judge};
 use crate::deploy::{CARD_PROCESSOR, MAILER};
@@ -178,7 +178,7 @@ impl Account {
     fn excess(&self, deed: &Deed, order: &str) -> Option<Breach> {
         let reasons = self.reasons.len();
         let &first_too_many = self.done.get(reasons)?;
-        let (done, what, id) = (self.done.len(), deed.words(), short(order));
+        let (done, what, id) = (self.done.len(), deed.words(), order);
         let rule = match reasons {
             0 => "without-reason",
             _ => "too-many",
@@ -207,7 +207,7 @@ impl Account {
             let done_before = self.done.iter().filter(|&done| done < claim).count();
             done_before <= nth
         })?;
-        let (provider, what, id) = (deed.provider, deed.words(), short(order));
+        let (provider, what, id) = (deed.provider, deed.words(), order);
         let summary =
             format!("{what} for order {id} is said to be done, and the {provider} knows of none");
         Some(Breach::of("empty-claim", order, index, summary))
@@ -241,7 +241,7 @@ fn refunds_of_nothing(history: &History) -> Vec<Breach> {
             _ => *paid += cents,
         }
         if *paid < 0 {
-            let id = short(order(request));
+            let id = order(request);
             let summary =
                 format!("{cents} cents for order {id} went back, which is more than was paid");
             breaches.push(Breach::of(

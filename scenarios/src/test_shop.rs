@@ -15,6 +15,7 @@ use stormglass::{CORRELATION_ID, EVENT_ID, Message, Position};
 
 use crate::deploy::{ARTICLES, CARD_PROCESSOR, MAILER, view};
 use crate::told::Told;
+use crate::workload::Operation;
 
 /// Every order is for two pieces of tea at 300 cents.
 const SKU: &str = "tea";
@@ -25,6 +26,8 @@ pub(crate) const PRICE: i64 = 600;
 pub(crate) struct Shop {
     pub(crate) history: History,
     pub(crate) orders: BTreeMap<&'static str, &'static str>,
+    /// Where orders go that are not left to go anywhere.
+    pub(crate) addresses: BTreeMap<&'static str, &'static str>,
     pub(crate) requests: BTreeMap<&'static str, &'static str>,
     pub(crate) reservations: BTreeMap<&'static str, (i64, &'static str)>,
     pub(crate) shipments: BTreeMap<&'static str, i64>,
@@ -49,6 +52,7 @@ impl Shop {
         Shop {
             history: History::new(description),
             orders: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             requests: BTreeMap::new(),
             reservations: BTreeMap::new(),
             shipments: BTreeMap::new(),
@@ -170,6 +174,13 @@ impl Shop {
         })
     }
 
+    /// A client asks, and is told nothing.
+    pub(crate) fn asks_in_vain(&mut self, operation: &Operation) {
+        let text = serde_json::to_string(operation).expect("an operation is JSON");
+        let operation = self.history.events.len();
+        self.happens(What::OperationInvoked { operation, text });
+    }
+
     pub(crate) fn ships(&mut self, order: &'static str) -> u64 {
         *self.shipments.entry(order).or_default() += PIECES;
         self.applies("shipping", order, "parcel dispatched")
@@ -226,7 +237,14 @@ impl Shop {
             columns.into_iter().map(row).collect()
         };
         let orders = self.orders.iter().map(|(id, state)| {
-            json!({ "id": id, "sku": SKU, "quantity": PIECES, "unit_price_cents": PRICE / PIECES, "state": state })
+            json!({
+                "id": id,
+                "address": self.addresses.get(id),
+                "sku": SKU,
+                "quantity": PIECES,
+                "unit_price_cents": PRICE / PIECES,
+                "state": state,
+            })
         });
         let stock = self.stock.iter().map(|(sku, [free, reserved, shipped])| {
             json!({ "sku": sku, "free": free, "reserved": reserved, "shipped": shipped })

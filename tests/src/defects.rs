@@ -6,6 +6,7 @@
 mod ack_before_commit;
 mod answer_before_commit;
 mod by_hand;
+mod cause_of_the_retry;
 mod check_then_act;
 mod clear_outbox_on_start;
 mod commit_max_offset;
@@ -52,6 +53,7 @@ use stormglass::plan::FaultKind;
 use ack_before_commit::AckBeforeCommit;
 use answer_before_commit::AnswerBeforeCommit;
 use by_hand::ByHand;
+use cause_of_the_retry::CauseOfTheRetry;
 use check_then_act::CheckThenAct;
 use clear_outbox_on_start::ClearOutboxOnStart;
 use commit_max_offset::CommitMaxOffset;
@@ -222,6 +224,12 @@ pub const DEFECTS: &[Defect] = &[
         ],
         breaks: "causality",
         plant: |name| judged(Deployment::new(name).processes(ByHand(CorrelationRegenerated))),
+    },
+    Defect {
+        id: "cause-of-the-retry",
+        exposed_by: &[FaultKind::LoseAck, FaultKind::CapacityLimit],
+        breaks: "causality",
+        plant: |name| judged(Deployment::new(name).hand_off(CauseOfTheRetry)),
     },
     Defect {
         id: "external-call-before-dedup",

@@ -50,6 +50,7 @@ pub fn system(name: &str, care: Care) -> System {
             operations_min: 3,
             operations_max: 8,
             over_ms: 1_500,
+            ..Load::default()
         })
         .property(EffectOnce)
         .property(Convergence)

@@ -13,7 +13,7 @@ use super::breach::{Breach, judge};
 use super::origins::{Cause, Origin, Origins};
 use super::trail::{Trails, correlation_of, differ};
 use super::{Property, Verdict};
-use crate::history::{CLIENT, Fact, History, What, short};
+use crate::history::{CLIENT, Fact, History, What};
 
 /// Every event of a chain carries the correlation id of its ingress and names its cause, and what
 /// carries an event on carries the ids that it was committed with.
@@ -79,9 +79,9 @@ fn broken_link<'h>(
         let summary = format!(
             "{} carries correlation id {}, but its cause, {}, carries {}",
             trail.name(),
-            short(own.correlation),
+            own.correlation,
             cause.name(),
-            short(right)
+            right
         );
         let breach = Breach::of(trail.event_id, None, own.index, summary);
         breach.by_rule("broken-link").and_about([cause.event_id])
@@ -92,7 +92,7 @@ fn broken_link<'h>(
 fn lost_cause<'h>(trails: &Trails<'h>, number: usize, own: &Origin<'h>) -> Option<Breach<'h>> {
     let named = match own.cause {
         Cause::Request(id) if own.is_root == Some(false) => {
-            format!("{}, which is no event", short(id))
+            format!("{}, which is no event", id)
         }
         Cause::Unsaid if own.is_root == Some(false) => "nothing".to_owned(),
         _ => return None,
@@ -126,7 +126,7 @@ fn crosstalk<'h>(trails: &Trails<'h>, origins: &Origins<'h>) -> Vec<Breach<'h>> 
             let summary = format!(
                 "{} begins the flow {}, which {} had begun",
                 trail.name(),
-                short(own.correlation),
+                own.correlation,
                 first.name()
             );
             let breach = Breach::of(trail.event_id, None, own.index, summary);
@@ -162,7 +162,7 @@ fn uncorrelated(history: &History) -> Vec<Breach<'_>> {
     uncorrelated
         .map(|(event, position, message)| {
             let what = message.event_type().unwrap_or("a message");
-            let (host, key, topic) = (&event.host, short(&message.key), &position.topic);
+            let (host, key, topic) = (&event.host, &message.key, &position.topic);
             let summary =
                 format!("{host} published {what} of {key} to {topic} without a correlation id");
             let breach = Breach::at(event.index, summary).by_rule("without-flow");

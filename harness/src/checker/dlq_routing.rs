@@ -171,7 +171,7 @@ impl<'t, 'h> Scene<'t, 'h> {
 /// Events that ended twice at one group, in ways that exclude each other.
 fn both_parked_and_applied<'h>(trails: &Trails<'h>) -> Vec<Breach<'h>> {
     let breaches = trails.parkings().filter_map(|(trail, group)| {
-        let (parked, applied) = trail.parked_and_applied(group)?;
+        let (parked, applied) = trails.parked_and_applied(trail, group)?;
         let summary = format!("{group} both parked and applied {}", trail.name());
         let index = parked.max(applied);
         Some(Breach::of(trail.event_id, Some(group), index, summary).by_rule("two-ends"))

@@ -11,7 +11,7 @@ use super::origins::{Cause, Origins};
 use super::placements::Placements;
 use super::trail::{Trails, correlation_of};
 use super::{Property, Verdict};
-use crate::history::{Event, Fact, History, What, short};
+use crate::history::{Event, Fact, History, What};
 
 /// A host logs under no correlation id that nothing brought to it.
 ///
@@ -117,7 +117,7 @@ fn unknown_flows<'h>(
     let first = unknown.values().map(|lines| lines[0]);
     first
         .map(|line| {
-            let (host, flow) = (line.host, short(line.flow));
+            let (host, flow) = (line.host, line.flow);
             let summary = format!(
                 "{host} logged correlation id {flow}, which no request and no event brought in"
             );
@@ -135,7 +135,7 @@ fn crossed<'h>(line: &Line<'h>, trails: &Trails<'h>, origins: &Origins<'h>) -> O
     let is_own = |flow: &str| flow.is_empty() || flow == line.flow;
     let crossed = !named.iter().map(flow_of).any(is_own);
     crossed.then(|| {
-        let (host, name, flow) = (line.host, about.name(), short(line.flow));
+        let (host, name, flow) = (line.host, about.name(), line.flow);
         let summary = format!(
             "{host} logged a line about {name} under correlation id {flow}, of which nothing ever \
              reached it"

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::breach::{Breach, judge};
 use super::trail::{Published, Trail, Trails};
 use super::{Property, Verdict};
-use crate::history::{CLIENT, History, What, short};
+use crate::history::{CLIENT, History, What};
 
 /// Every published event was announced by committed state, before or after its publication.
 ///
@@ -96,7 +96,7 @@ fn nameless<'h>(
         let nameless = message.event_id().is_none() && with_ids.contains(topic) && judged(topic);
         let nameless = nameless && *event.host != *CLIENT;
         nameless.then(|| {
-            let (host, key) = (&event.host, short(&message.key));
+            let (host, key) = (&event.host, &message.key);
             let summary =
                 format!("{host} published a message of {key} to {topic} without an event id");
             Breach::at(event.index, summary).by_rule("without-id")

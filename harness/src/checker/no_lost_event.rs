@@ -17,8 +17,8 @@ use crate::history::{CLIENT, History};
 /// or of which some such end was seen: what a group does unseen cannot be told.
 ///
 /// Parked and applied exclude each other, unless the event was published again after it was
-/// parked, as a replay does, or the parked copy itself was handed to somebody before the event was
-/// applied. So do discarded and applied, in this order; an audit entry for a
+/// parked, as a replay does, the parked copy itself was handed to somebody before the event was
+/// applied, or the group [may have forgotten](crate::Group::remembers) the effect by then. So do discarded and applied, in this order; an audit entry for a
 /// redelivery that came after the effect is no contradiction, and neither is one with which a
 /// parked event was given up.
 ///
@@ -169,16 +169,16 @@ fn end<'h>(
         || trail.discarded_by(group).is_some()
         || trail.parked_by(group).next().is_some();
     if ended {
-        contradiction(trail, group)
+        contradiction(trails, trail, group)
     } else {
         lost(trails, trail, group, topic)
     }
 }
 
 /// Two ends that exclude each other.
-fn contradiction<'h>(trail: &Trail<'h>, group: &'h str) -> Option<Breach<'h>> {
+fn contradiction<'h>(trails: &Trails<'h>, trail: &Trail<'h>, group: &'h str) -> Option<Breach<'h>> {
     let name = trail.name();
-    if let Some((parked, applied)) = trail.parked_and_applied(group) {
+    if let Some((parked, applied)) = trails.parked_and_applied(trail, group) {
         let summary = format!("{group} both parked and applied {name}");
         let index = parked.max(applied);
         let breach = Breach::of(trail.event_id, Some(group), index, summary);
@@ -286,6 +286,8 @@ fn is_superseded(trails: &Trails<'_>, trail: &Trail<'_>, group: &str, acknowledg
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::NoLostEvent;
     use crate::checker::Property;
     use crate::checker::test_history::{
@@ -550,6 +552,22 @@ mod tests {
         tale.applies("e1");
         let parked = tale.parks("e1");
         assert_eq!(broken_at(&NoLostEvent, &tale), Some(parked));
+    }
+
+    #[test]
+    fn accepts_a_copy_that_is_parked_once_its_effect_is_forgotten() {
+        // Each event of a tale comes a millisecond after the one before.
+        for (memory_ms, is_broken) in [(0, false), (1, false), (2, true)] {
+            let mut tale = Tale::on_kafka();
+            let groups = &mut tale.history.description.groups;
+            groups.get_mut("billing").expect("it is there").memory =
+                Some(Duration::from_millis(memory_ms));
+            tale.brings("e1", "order-1");
+            tale.applies("e1");
+            let parked = tale.parks("e1");
+            let expected = is_broken.then_some(parked);
+            assert_eq!(broken_at(&NoLostEvent, &tale), expected, "{memory_ms} ms");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::breach::{Breach, judge};
 use super::trail::{Published, Trail, Trails, differ};
 use super::{Property, Verdict};
-use crate::history::{History, short};
+use crate::history::History;
 
 /// Two announcements to one topic that share an id and differ in entity, type or cause are two events,
 /// and so are two copies in one topic that differ in key or type.
@@ -74,8 +74,8 @@ fn told<'h>(trail: &Trail<'h>, index: u64, kind: &str, entity: &str) -> Breach<'
     let kind = if kind.is_empty() { "event" } else { kind };
     let summary = format!(
         "{kind} {} of {} shares its id with {}, so that one suppresses the other",
-        short(trail.event_id),
-        short(entity),
+        trail.event_id,
+        entity,
         trail.name()
     );
     Breach::of(trail.event_id, None, index, summary)

@@ -13,7 +13,7 @@ use super::marks::Marks;
 use super::placements::Placements;
 use crate::history::{
     Announcement, Application, Event, Fact, GroupDescription, History, SettleOutcome, Settlement,
-    What, short,
+    What,
 };
 use crate::message::{CORRELATION_ID, Message, Position};
 
@@ -186,11 +186,7 @@ impl<'h> Trail<'h> {
 
     /// The event named for a person: type, end of the id, entity.
     pub(super) fn name(&self) -> String {
-        let (kind, id, entity) = (
-            self.event_type(),
-            short(self.event_id),
-            short(self.entity()),
-        );
+        let (kind, id, entity) = (self.event_type(), self.event_id, self.entity());
         match (kind, entity) {
             ("", "") => format!("event {id}"),
             ("", _) => format!("event {id} of {entity}"),

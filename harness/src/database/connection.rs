@@ -19,7 +19,7 @@ use super::backend::{Backend, IntoExecutor, LockState, lock_state};
 use super::driver::complete;
 use super::fault::{Interrupted, broken_connection, locked};
 use super::pool::{Lease, Shared};
-use super::statement::{Control, Effect, is_write};
+use super::statement::{Control, Effect, is_query, is_write};
 use crate::history::What;
 use crate::plan::StatementFault;
 use crate::simulation::IoCall;
@@ -58,6 +58,8 @@ pub(super) struct Slot<DB: Backend> {
 struct OpenTransaction {
     /// Whether it has written something.
     wrote: bool,
+    /// Whether it has read something.
+    has_read: bool,
     /// What that has changed.
     effect: Effect,
     /// How many nested transactions are open in it.
@@ -84,6 +86,13 @@ impl<DB: Backend> Slot<DB> {
     fn wrote(&self) {
         if let Some(open) = &mut *lock(&self.open) {
             open.wrote = true;
+        }
+    }
+
+    /// Notes a read in the open transaction.
+    fn has_read(&self) {
+        if let Some(open) = &mut *lock(&self.open) {
+            open.has_read = true;
         }
     }
 
@@ -139,7 +148,7 @@ impl<DB: Backend> Connection<DB> {
         let gate = self.shared().gate.clone();
         let injection = gate.enter().await;
         for (fault, strike) in injection.strikes() {
-            if let Err(error) = self.strike(fault, strike).await {
+            if let Err(error) = self.strike(fault, strike, false).await {
                 return Err(self.failed(error));
             }
         }
@@ -274,12 +283,12 @@ impl<DB: Backend> Connection<DB> {
         let gate = &shared.gate;
         let injection = gate.enter().await;
         tokio::time::sleep(shared.databases.latency()).await;
+        let writes = is_write(request.sql.as_str());
         for (fault, strike) in injection.strikes() {
-            if let Err(error) = self.strike(fault, strike).await {
+            if let Err(error) = self.strike(fault, strike, writes).await {
                 return Err(self.failed(error));
             }
         }
-        let writes = is_write(request.sql.as_str());
         let steps = match (writes, self.lease.slot().in_transaction()) {
             (true, false) => self.autocommit(&request).await,
             (true, true) => {
@@ -290,7 +299,13 @@ impl<DB: Backend> Connection<DB> {
                 }
                 steps
             }
-            (false, _) => self.attempt(&request).await,
+            (false, _) => {
+                let steps = self.attempt(&request).await;
+                if steps.is_ok() && is_query(request.sql.as_str()) {
+                    self.lease.slot().has_read();
+                }
+                steps
+            }
         };
         gate.leave(&injection).await;
         steps.map_err(|error| self.failed(error))
@@ -327,7 +342,20 @@ impl<DB: Backend> Connection<DB> {
         shared.databases.effect(&shared.name, sql, rows)
     }
 
-    async fn strike(&mut self, fault: usize, strike: &StatementFault) -> Result<(), Error> {
+    /// Whether a statement that writes may not wait for a lock. SQLite calls no busy handler once the
+    /// transaction has read: the writer that it would wait for may be waiting for it
+    /// (<https://sqlite.org/c3ref/busy_handler.html>).
+    fn may_not_wait(&self) -> bool {
+        let open = *lock(&self.lease.slot().open);
+        self.shared().is_sqlite() && open.is_some_and(|open| open.has_read)
+    }
+
+    async fn strike(
+        &mut self,
+        fault: usize,
+        strike: &StatementFault,
+        writes: bool,
+    ) -> Result<(), Error> {
         let gate = self.shared().gate.clone();
         match strike {
             StatementFault::Error => {
@@ -337,6 +365,9 @@ impl<DB: Backend> Connection<DB> {
             }
             StatementFault::Locked { for_ms } => {
                 gate.bit(fault, strike.to_string());
+                if writes && self.may_not_wait() {
+                    return Err(locked());
+                }
                 let held = Duration::from_millis(*for_ms);
                 tokio::time::sleep(held.min(BUSY_TIMEOUT)).await;
                 gate.open().await;
@@ -362,7 +393,8 @@ impl<DB: Backend> Connection<DB> {
                 Ok(steps) => return Ok(steps),
                 Err(error) => error,
             };
-            if lock_state(&error) == LockState::NoMatter || waited >= BUSY_TIMEOUT {
+            let may_wait = lock_state(&error) == LockState::Held && !self.may_not_wait();
+            if !may_wait || waited >= BUSY_TIMEOUT {
                 return Err(error);
             }
             let pause_ms = pauses

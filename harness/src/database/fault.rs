@@ -53,7 +53,7 @@ pub(super) fn locked() -> Error {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("database is locked")]
+#[error("(code: 5) database is locked")]
 struct Locked;
 
 impl DatabaseError for Locked {

@@ -46,6 +46,10 @@ impl Shared {
     }
 
     /// Whether a statement in a transaction needs a savepoint to be able to wait for a lock.
+    pub(super) fn is_sqlite(&self) -> bool {
+        matches!(self.databases.engine(), Engine::Sqlite)
+    }
+
     pub(super) fn needs_savepoint(&self, sql: &str) -> bool {
         matches!(self.databases.engine(), Engine::Postgres { .. })
             && (is_write(sql) || sql.to_ascii_uppercase().contains(" FOR "))

@@ -7,13 +7,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sqlx::any::AnyRow;
-use sqlx::{
-    Any, AnyConnection, Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
-    ValueRef as _,
-};
+use sqlx::{AnyConnection, Column as _, Executor as _, SqlSafeStr as _, Statement as _};
 
 use super::driver::complete;
+use super::row::{self, Row};
 use crate::history::{Announcement, Application, Fact};
 use crate::system::nearest;
 
@@ -173,24 +170,23 @@ impl Watch {
 
     /// What is new since the last look.
     pub(crate) fn look(&mut self, connection: &mut AnyConnection) -> sqlx::Result<Vec<Fact>> {
-        let sql = sqlx::AssertSqlSafe(self.probe.query.as_str().to_owned());
-        let overlap = if connection.backend_name() == "PostgreSQL" {
-            OVERLAP
-        } else {
-            0
+        let overlap = match row::is_postgres(connection) {
+            true => OVERLAP,
+            false => 0,
         };
-        let mut query = sqlx::query::<Any>(sql);
-        if self.incremental {
-            query = query.bind(self.greatest.saturating_sub(overlap));
-        }
-        let rows = complete(query.fetch_all(connection))?;
+        let from = self.greatest.saturating_sub(overlap);
+        let rows = row::fetch(
+            connection,
+            self.probe.query(),
+            self.incremental.then_some(from),
+        )?;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let mut facts = Vec::new();
         for row in &rows {
             let is_new = if self.incremental {
                 self.is_new_position(row, overlap)?
             } else {
-                let content = format!("{:?}", json(row));
+                let content = format!("{row:?}");
                 let before = self.seen.get(&content).copied().unwrap_or_default();
                 let number = counts.entry(content).or_default();
                 *number += 1;
@@ -207,83 +203,43 @@ impl Watch {
     }
 
     /// Notes the position of a row; says whether it was not seen before.
-    fn is_new_position(&mut self, row: &AnyRow, overlap: i64) -> sqlx::Result<bool> {
-        let position: i64 = row.try_get("position")?;
+    fn is_new_position(&mut self, row: &Row, overlap: i64) -> sqlx::Result<bool> {
+        let position = row.integer("position")?;
         self.greatest = self.greatest.max(position);
         Ok(overlap == 0 || self.seen.insert(position.to_string(), 1).is_none())
     }
 
-    fn fact(&self, row: &AnyRow) -> sqlx::Result<Fact> {
-        if row.try_get_raw("event_id")?.is_null() {
-            return Err(unreadable(
-                "event_id",
-                "it is NULL, and every fact is of some event",
-            ));
+    fn fact(&self, row: &Row) -> sqlx::Result<Fact> {
+        if row.is_null("event_id") {
+            let why = "it is NULL, and every fact is of some event";
+            return Err(row::unreadable("event_id", why));
         }
-        let event_id = text(row, "event_id")?;
+        let event_id = row.text("event_id")?;
         let application = |own: &Option<String>| {
             Ok::<_, sqlx::Error>(Application {
                 consumer: match own {
                     Some(own) => own.clone(),
-                    None => text(row, "consumer")?,
+                    None => row.text("consumer")?,
                 },
                 event_id: event_id.clone(),
-                entity: text(row, "entity")?,
-                effect: text(row, "effect")?,
-                correlation_id: text(row, "correlation_id")?,
+                entity: row.text("entity")?,
+                effect: row.text("effect")?,
+                correlation_id: row.text("correlation_id")?,
             })
         };
         Ok(match &self.probe.kind {
             Kind::Applied(own) => Fact::Applied(application(own)?),
             Kind::Discarded(own) => Fact::Discarded(application(own)?),
             Kind::Announced => Fact::Announced(Announcement {
-                entity: text(row, "entity")?,
-                topic: text(row, "topic")?,
-                event_type: text(row, "event_type")?,
-                correlation_id: text(row, "correlation_id")?,
-                cause_id: text(row, "cause_id")?,
-                is_root: flag(row, "is_root")?,
+                entity: row.text("entity")?,
+                topic: row.text("topic")?,
+                event_type: row.text("event_type")?,
+                correlation_id: row.text("correlation_id")?,
+                cause_id: row.text("cause_id")?,
+                is_root: row.flag("is_root")?,
                 event_id,
             }),
         })
-    }
-}
-
-/// What a column says, as text: a number or a truth value in its usual form. Empty where the query has
-/// no such column, or the row no value.
-fn text(row: &AnyRow, column: &str) -> sqlx::Result<String> {
-    let Ok(found) = row.try_column(column) else {
-        return Ok(String::new());
-    };
-    match cell(row, found.ordinal()) {
-        Some(Value::Null) => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text),
-        Some(value) => Ok(value.to_string()),
-        None => {
-            let why = format!("its bytes are no text; select them as text, such as hex({column})");
-            Err(unreadable(column, &why))
-        }
-    }
-}
-
-/// What a column says, as a truth value; SQLite has 0 and 1 for those. `None` where the query has no
-/// such column, or the row no value.
-fn flag(row: &AnyRow, column: &str) -> sqlx::Result<Option<bool>> {
-    match &*text(row, column)? {
-        "" => Ok(None),
-        "1" | "true" => Ok(Some(true)),
-        "0" | "false" => Ok(Some(false)),
-        other => {
-            let why = format!("`{other}` is neither true (1) nor false (0)");
-            Err(unreadable(column, &why))
-        }
-    }
-}
-
-fn unreadable(column: &str, why: &str) -> sqlx::Error {
-    sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: why.into(),
     }
 }
 
@@ -299,43 +255,8 @@ pub(crate) fn rows(
     view: &View,
     connection: &mut AnyConnection,
 ) -> sqlx::Result<Vec<BTreeMap<String, Value>>> {
-    let sql = sqlx::AssertSqlSafe(view.query.clone());
-    let rows = complete(sqlx::query::<Any>(sql).fetch_all(connection))?;
-    Ok(rows.iter().map(json).collect())
-}
-
-fn json(row: &AnyRow) -> BTreeMap<String, Value> {
-    let columns = row.columns().iter();
-    columns
-        .map(|column| {
-            let value = cell(row, column.ordinal()).or_else(|| bytes(row, column.ordinal()));
-            (column.name().to_owned(), value.unwrap_or_default())
-        })
-        .collect()
-}
-
-/// Bytes as hexadecimal digits.
-fn bytes(row: &AnyRow, index: usize) -> Option<Value> {
-    let bytes = row.try_get::<Vec<u8>, _>(index).ok()?;
-    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
-    Some(Value::String(digits.collect()))
-}
-
-/// What stands in a column; `None` if that is neither a number nor a truth value nor text.
-fn cell(row: &AnyRow, index: usize) -> Option<Value> {
-    if row.try_get_raw(index).ok()?.is_null() {
-        return Some(Value::Null);
-    }
-    if let Ok(number) = row.try_get::<i64, _>(index) {
-        return Some(number.into());
-    }
-    if let Ok(number) = row.try_get::<f64, _>(index) {
-        return Some(number.into());
-    }
-    if let Ok(flag) = row.try_get::<bool, _>(index) {
-        return Some(flag.into());
-    }
-    row.try_get::<String, _>(index).ok().map(Value::String)
+    let rows = row::fetch(connection, &view.query, None)?;
+    Ok(rows.into_iter().map(Row::into_json).collect())
 }
 
 #[cfg(test)]

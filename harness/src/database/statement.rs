@@ -69,6 +69,11 @@ pub(super) fn is_write(sql: &str) -> bool {
     !READS.iter().any(|read| word.eq_ignore_ascii_case(read))
 }
 
+/// Whether SQL reads rows and does nothing else.
+pub(super) fn is_query(sql: &str) -> bool {
+    !is_write(sql) && is_any(first_word(sql), &["select", "values", "with"])
+}
+
 /// Words that begin a statement which changes rows and says how many.
 const CHANGES: &[&str] = &["insert", "update", "delete", "replace", "merge"];
 

@@ -179,7 +179,7 @@ impl fmt::Display for What {
                 write!(
                     f,
                     "{provider} {outcome}{lost}: {request} under {}",
-                    short(idempotency_key)
+                    idempotency_key
                 )
             }
             What::Logged { level, message, .. } => write!(f, "{level} {message}"),
@@ -199,7 +199,7 @@ impl fmt::Display for Fact {
                 write!(
                     f,
                     "{} committed {}",
-                    short(entity),
+                    entity,
                     Identity(Some(event_id), Some(event_type))
                 )
             }
@@ -213,8 +213,8 @@ impl fmt::Display for Fact {
                 write!(
                     f,
                     "{consumer} applied {} to {}{}",
-                    short(event_id),
-                    short(entity),
+                    event_id,
+                    entity,
                     Detail(effect)
                 )
             }
@@ -228,8 +228,8 @@ impl fmt::Display for Fact {
                 write!(
                     f,
                     "{consumer} discarded {} for {}{}",
-                    short(event_id),
-                    short(entity),
+                    event_id,
+                    entity,
                     Detail(effect)
                 )
             }
@@ -242,7 +242,7 @@ struct Identity<'a>(Option<&'a str>, Option<&'a str>);
 
 impl fmt::Display for Identity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.0.map_or("an event without id", short);
+        let id = self.0.unwrap_or("an event without id");
         match self.1 {
             Some(kind) if !kind.is_empty() => write!(f, "{kind} {id}"),
             _ => write!(f, "{id}"),
@@ -270,9 +270,4 @@ impl fmt::Display for Detail<'_> {
             words => write!(f, ": {words}"),
         }
     }
-}
-
-/// The id itself: a report gives long ones readable names.
-pub fn short(id: &str) -> &str {
-    id
 }

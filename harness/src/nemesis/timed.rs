@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::history::What;
 use crate::plan::{Action, Fault, Incident, Plan, Restarted};
+use crate::simulation::clock;
 use crate::simulation::world::{StruckLink, World, lock};
 
 /// Something to be done to the simulated machines.
@@ -127,6 +128,7 @@ impl Nemesis {
     /// Does everything whose time has come.
     pub(crate) fn due(&mut self, world: &World) -> Vec<Intervention> {
         self.go_on(world);
+        self.notice_misled(world);
         let mut interventions = Vec::new();
         let now = world.now();
         while let Some(entry) = self
@@ -204,6 +206,11 @@ impl Nemesis {
                 world.broker_changed.notify_waiters();
                 Vec::new()
             }
+            Incident::ClockSkew { host, ahead_ms, .. } => {
+                clock::set_wrong(fault, host, *ahead_ms);
+                self.book(now + lasts, Step::End(fault));
+                Vec::new()
+            }
             Incident::Partition { .. }
             | Incident::OneWayPartition { .. }
             | Incident::Latency { .. }
@@ -226,8 +233,18 @@ impl Nemesis {
                 latency: None,
             });
         }
+        self.notice_misled(world);
+        clock::set_right(fault);
         world.record(&self.name, What::FaultLifted { fault });
         interventions
+    }
+
+    /// A wrong clock has an effect when its host looks at it. It breaks nothing off, so that it excuses
+    /// no host: it is said in the nemesis' own name.
+    fn notice_misled(&self, world: &World) {
+        for fault in clock::misled() {
+            world.bit(fault, &self.name, self.incidents[&fault].to_string());
+        }
     }
 
     fn crash(
@@ -350,6 +367,7 @@ impl Nemesis {
                 Incident::Crash { .. }
                 | Incident::Restart { .. }
                 | Incident::Pause { .. }
+                | Incident::ClockSkew { .. }
                 | Incident::BrokerOutage { .. }
                 | Incident::Rebalance { .. } => {}
             }

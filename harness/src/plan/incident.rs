@@ -35,6 +35,16 @@ pub enum Incident {
         /// How long it lasts.
         for_ms: u64,
     },
+    /// The host's system clock is wrong: it jumps at the start, and back at the end. What only measures
+    /// how much time passes (`Instant`, timers) is not.
+    ClockSkew {
+        /// The host.
+        host: String,
+        /// How far it is ahead, in milliseconds; behind, if negative.
+        ahead_ms: i64,
+        /// How long it lasts.
+        for_ms: u64,
+    },
     /// No segment passes between two hosts.
     Partition {
         /// One end.
@@ -114,6 +124,16 @@ impl Incident {
             Incident::Pause { host, for_ms: ms } => {
                 (FaultKind::Pause, *ms, format!("pause {host} for {ms} ms"))
             }
+            Incident::ClockSkew {
+                host,
+                ahead_ms,
+                for_ms: ms,
+            } => {
+                let (off, side) = (ahead_ms.unsigned_abs(), ["ahead", "behind"]);
+                let side = side[usize::from(*ahead_ms < 0)];
+                let text = format!("clock of {host} {off} ms {side} for {ms} ms");
+                (FaultKind::ClockSkew, *ms, text)
+            }
             Incident::Partition { a, b, for_ms: ms } => {
                 let text = format!("partition {a} <-/-> {b} for {ms} ms");
                 (FaultKind::Partition, *ms, text)
@@ -168,6 +188,7 @@ impl Incident {
         match self {
             Incident::Crash { host, .. }
             | Incident::Pause { host, .. }
+            | Incident::ClockSkew { host, .. }
             | Incident::Restart {
                 of: Restarted::Host(host),
                 ..
@@ -186,6 +207,7 @@ impl Incident {
         match self {
             Incident::Crash { host, .. }
             | Incident::Pause { host, .. }
+            | Incident::ClockSkew { host, .. }
             | Incident::Restart {
                 of: Restarted::Host(host),
                 ..

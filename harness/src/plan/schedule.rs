@@ -46,6 +46,7 @@ kinds! {
     Crash "crash" 4;
     Restart "restart" 2;
     Pause "pause" 1;
+    ClockSkew "clock skew" 1;
     Partition "partition" 1;
     OneWayPartition "one-way partition" 1;
     Latency "latency" 1;
@@ -95,6 +96,9 @@ impl Default for Budget {
 const OUTLASTING_IN: u32 = 10;
 /// How many times longer it may last.
 const OUTLASTING: u64 = 8;
+
+/// How far a clock may be off, in milliseconds, ahead or behind: so far one drifts unnoticed.
+const SKEW_MS_MAX: i64 = 2_500;
 
 /// Schedules of the faults that `swarm` has, against `targets`, within `budget`, for clients that ask
 /// for something at `moments`.
@@ -170,6 +174,19 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
         FaultKind::Pause => {
             aiming.beside_calls(long, |host, for_ms| Incident::Pause { host, for_ms })
         }
+        FaultKind::ClockSkew => aiming.incident(
+            (
+                one_of(&targets.hosts)?,
+                10..=SKEW_MS_MAX,
+                any::<bool>(),
+                long,
+            )
+                .prop_map(|(host, off_ms, is_behind, for_ms)| Incident::ClockSkew {
+                    host,
+                    ahead_ms: if is_behind { -off_ms } else { off_ms },
+                    for_ms,
+                }),
+        ),
         FaultKind::Partition => aiming.incident(
             (one_of(&targets.links)?, long).prop_map(|((a, b), for_ms)| Incident::Partition {
                 a,
@@ -212,7 +229,11 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
             aiming.strike(events.prop_map(|events| ReceiveFault::Poison { events }))
         }
         FaultKind::Reorder => {
-            aiming.strike((50..=2_000_u64).prop_map(|hold_ms| ReceiveFault::Reorder { hold_ms }))
+            let hold_ms = prop_oneof![
+                OUTLASTING_IN - 1 => 50..=2_000_u64,
+                1 => 2_000 * OUTLASTING / 2..=2_000 * OUTLASTING,
+            ];
+            aiming.strike(hold_ms.prop_map(|hold_ms| ReceiveFault::Reorder { hold_ms }))
         }
         FaultKind::Duplicate => aiming.strike(Just(SettleFault::Duplicate)),
         FaultKind::DelaySettle => {

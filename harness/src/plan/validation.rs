@@ -95,6 +95,7 @@ fn wrong_target(incident: &Incident, hosts: &Hosts<'_>, groups: &[&str]) -> Opti
     match incident {
         Incident::Crash { host, .. }
         | Incident::Pause { host, .. }
+        | Incident::ClockSkew { host, .. }
         | Incident::Restart {
             of: Restarted::Host(host),
             ..

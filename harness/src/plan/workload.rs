@@ -36,8 +36,13 @@ pub struct Load {
     pub operations_min: usize,
     /// The greatest number of operations.
     pub operations_max: usize,
-    /// Operations begin within this time, in virtual milliseconds.
+    /// Operations begin within this time, in virtual milliseconds, pauses not counted.
     pub over_ms: u64,
+    /// At some moment nothing is asked for at least so long, in virtual milliseconds.
+    pub pause_ms_min: u64,
+    /// And at most so long; zero for no pause at all. What the system had before a pause may be
+    /// forgotten after it.
+    pub pause_ms_max: u64,
 }
 
 impl Default for Load {
@@ -46,6 +51,8 @@ impl Default for Load {
             operations_min: 8,
             operations_max: 20,
             over_ms: 4_000,
+            pause_ms_min: 0,
+            pause_ms_max: 0,
         }
     }
 }
@@ -57,13 +64,23 @@ pub(super) fn workload(
 ) -> BoxedStrategy<Vec<Operation>> {
     let one = (0..load.over_ms.max(1), operation)
         .prop_map(|(at_ms, operation)| Operation { at_ms, operation });
-    prop::collection::vec(
-        one,
-        load.operations_min..=load.operations_max.max(load.operations_min),
-    )
-    .prop_map(|mut operations| {
+    let many = load.operations_min..=load.operations_max.max(load.operations_min);
+    let operations = prop::collection::vec(one, many).prop_map(|mut operations| {
         operations.sort_by_key(|operation| operation.at_ms);
         operations
-    })
-    .boxed()
+    });
+    if load.pause_ms_max == 0 {
+        return operations.boxed();
+    }
+    let pause_ms = load.pause_ms_min..=load.pause_ms_max.max(load.pause_ms_min);
+    (operations, 0..load.over_ms.max(1), pause_ms)
+        .prop_map(|(mut operations, from_ms, pause_ms)| {
+            for operation in &mut operations {
+                if operation.at_ms >= from_ms {
+                    operation.at_ms += pause_ms;
+                }
+            }
+            operations
+        })
+        .boxed()
 }

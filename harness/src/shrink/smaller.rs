@@ -3,15 +3,66 @@
 use std::time::Duration;
 
 use crate::plan::topology::instance_name;
-use crate::plan::{Action, Aim, Call, Fault, Plan, Side};
+use crate::plan::{
+    Action, Aim, Call, Fault, Incident, Plan, ReceiveFault, Restarted, SettleFault, Side,
+    StatementFault, Strike,
+};
 
-/// The size of a plan: faults, operations, instances, and how many calls its faults wait for. A plan
-/// is better than another only if its size comes first.
-pub(super) fn size(plan: &Plan) -> (usize, usize, u32, u32) {
+/// The size of a plan: faults, operations, how widely it restarts, instances, and how many calls its
+/// faults wait for. A plan is better than another only if its size comes first.
+pub(super) fn size(plan: &Plan) -> (usize, usize, u32, u32, u32) {
     let aims = plan.schedule.iter().filter_map(Fault::call);
     let calls = aims.map(|(_, _, nth)| nth).sum();
     let instances = plan.instances.values().sum();
-    (plan.schedule.len(), plan.workload.len(), instances, calls)
+    let restarts = plan.schedule.iter().map(breadth).sum();
+    let (faults, operations) = (plan.schedule.len(), plan.workload.len());
+    (faults, operations, restarts, instances, calls)
+}
+
+/// How widely a fault restarts: one host, a service, everything.
+fn breadth(fault: &Fault) -> u32 {
+    match restarted(fault) {
+        None | Some(Restarted::Host(_)) => 0,
+        Some(Restarted::Service(_)) => 1,
+        Some(Restarted::Everything) => 2,
+    }
+}
+
+fn restarted(fault: &Fault) -> Option<&Restarted> {
+    match &fault.action {
+        Action::Incident {
+            incident: Incident::Restart { of, .. },
+            ..
+        } => Some(of),
+        _ => None,
+    }
+}
+
+/// The plans in which a fault restarts only one of the hosts that it restarts; `hosts` are all of them,
+/// with their services.
+pub(super) fn with_narrower_restart(
+    plan: &Plan,
+    fault: usize,
+    hosts: &[(String, String)],
+) -> Vec<Plan> {
+    let is_meant = |service: &str| match restarted(&plan.schedule[fault]) {
+        Some(Restarted::Service(own)) => own == service,
+        Some(Restarted::Everything) => true,
+        Some(Restarted::Host(_)) | None => false,
+    };
+    let own = hosts.iter().filter(|(_, service)| is_meant(service));
+    let narrower = own.map(|(host, _)| {
+        let mut plan = plan.clone();
+        if let Action::Incident {
+            incident: Incident::Restart { of, .. },
+            ..
+        } = &mut plan.schedule[fault].action
+        {
+            *of = Restarted::Host(host.clone());
+        }
+        plan
+    });
+    narrower.collect()
 }
 
 /// The plan with so many instances of a service. What was to befall one that is gone befalls the
@@ -157,6 +208,35 @@ pub(super) fn at_times(plan: &Plan, begin: impl Fn(usize) -> Duration) -> Plan {
     plan
 }
 
+/// How many times as strong a fault is made that is to do with few operations what it did with many.
+const STRONGER: u64 = 8;
+/// How long a fault holds something up at most that is made stronger.
+const STRONGEST_MS: u64 = 3_000;
+
+/// The plan with whatever holds something up holding it up for longer; `None` if nothing does.
+pub(super) fn with_stronger_faults(plan: &Plan) -> Option<Plan> {
+    let mut plan = plan.clone();
+    let mut is_any = false;
+    for fault in &mut plan.schedule {
+        let ms = match &mut fault.action {
+            Action::Incident { incident, .. } => match incident {
+                Incident::Latency { latency_ms, .. } => latency_ms,
+                Incident::Pause { for_ms, .. } => for_ms,
+                _ => continue,
+            },
+            Action::Strike { strike, .. } => match strike {
+                Strike::Receive(ReceiveFault::Reorder { hold_ms: ms })
+                | Strike::Settle(SettleFault::Delay { delay_ms: ms })
+                | Strike::Statement(StatementFault::Slow { delay_ms: ms }) => ms,
+                _ => continue,
+            },
+        };
+        *ms = ms.saturating_mul(STRONGER).min(STRONGEST_MS.max(*ms));
+        is_any = true;
+    }
+    is_any.then_some(plan)
+}
+
 /// The plans with one fault only: a strike at an early call, or what befalls a single host at one of
 /// these calls.
 pub(super) fn with_one_fault(plan: &Plan, calls: &[(String, Call)]) -> Vec<Plan> {
@@ -202,7 +282,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::plan::{Incident, Operation, PublishFault};
+    use crate::plan::{Operation, PublishFault};
     use crate::seed::Seed;
 
     fn plan(operations: u64, calls: &[Option<u32>]) -> Plan {
@@ -234,6 +314,23 @@ mod tests {
         ];
         assert!(ascending.iter().map(size).is_sorted());
         assert_eq!(size(&plan(2, &[None])), size(&plan(2, &[None])));
+    }
+
+    #[test]
+    fn what_holds_something_up_can_hold_it_up_for_longer() {
+        let link = |latency_ms| Incident::Latency {
+            a: "broker".to_owned(),
+            b: "relay".to_owned(),
+            latency_ms,
+            for_ms: 500,
+        };
+        let mut weak = plan(1, &[Some(1)]);
+        assert_eq!(with_stronger_faults(&weak), None);
+        for (latency_ms, stronger_ms) in [(90, 720), (1_000, 3_000), (5_000, 5_000)] {
+            weak.schedule[0] = Fault::at(0, link(latency_ms));
+            let strong = with_stronger_faults(&weak).unwrap();
+            assert_eq!(strong.schedule, [Fault::at(0, link(stronger_ms))]);
+        }
     }
 
     #[test]
@@ -296,6 +393,31 @@ mod tests {
             .map(|own| (own.at_ms, own.moment()))
             .collect();
         assert_eq!(moments, [(500, aimed.schedule[1].moment()), (700, None)]);
+    }
+
+    #[test]
+    fn a_restart_of_many_is_tried_with_each_of_them() {
+        let hosts = [
+            ("relay", "relay"),
+            ("relay-2", "relay"),
+            ("billing", "billing"),
+        ];
+        let hosts = hosts.map(|(host, service)| (host.to_owned(), service.to_owned()));
+        let of_all = |of| {
+            let mut plan = plan(1, &[]);
+            plan.schedule = vec![Fault::at(5, Incident::Restart { of, down_ms: 1 })];
+            plan
+        };
+        for (of, hosts_left) in [
+            (Restarted::Everything, 3),
+            (Restarted::Service("relay".to_owned()), 2),
+            (Restarted::Host("relay".to_owned()), 0),
+        ] {
+            let whole = of_all(of);
+            let narrower = with_narrower_restart(&whole, 0, &hosts);
+            assert_eq!(narrower.len(), hosts_left);
+            assert!(narrower.iter().all(|plan| size(plan) < size(&whole)));
+        }
     }
 
     #[test]

@@ -1,12 +1,23 @@
-//! Virtual time: the one place that knows where it comes from.
+//! Virtual time: the one place that knows where it comes from, and whose system clock is wrong.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::watch;
+use super::{running, watch};
 
 thread_local! {
     static BETWEEN_TICKS: Cell<Option<Duration>> = const { Cell::new(Some(Duration::ZERO)) };
+    static SKEWS: RefCell<Vec<Skew>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How far the system clock of a host is off while a fault lasts.
+struct Skew {
+    fault: usize,
+    host: Arc<str>,
+    ahead_ms: i64,
+    /// Whether the host has looked at its clock, and nobody was told.
+    was_read: bool,
 }
 
 /// Virtual time since the start of the run: the running host's own, which advances within a tick,
@@ -28,4 +39,60 @@ pub(crate) fn set_between_ticks(now: Duration) {
 /// From here on hosts are running, each with its own time.
 pub(crate) fn set_within_tick() {
     BETWEEN_TICKS.set(None);
+}
+
+/// From here on the system clock of a host is so far ahead; behind, if negative.
+pub(crate) fn set_wrong(fault: usize, host: &str, ahead_ms: i64) {
+    let skew = Skew {
+        fault,
+        host: host.into(),
+        ahead_ms,
+        was_read: false,
+    };
+    SKEWS.with_borrow_mut(|skews| skews.push(skew));
+}
+
+/// From here on the clock that a fault has set wrong is right again.
+pub(crate) fn set_right(fault: usize) {
+    SKEWS.with_borrow_mut(|skews| skews.retain(|skew| skew.fault != fault));
+}
+
+/// The faults whose wrong clock was looked at since this was last asked.
+pub(crate) fn misled() -> Vec<usize> {
+    SKEWS.with_borrow_mut(|skews| {
+        let read = skews.iter_mut().filter(|skew| skew.was_read);
+        read.map(|skew| {
+            skew.was_read = false;
+            skew.fault
+        })
+        .collect()
+    })
+}
+
+/// What the running host's system clock shows when it is `time`. Time that only passes, as
+/// [`Instant`](std::time::Instant) measures it, is right on every host.
+pub(super) fn as_shown(time: Duration) -> Duration {
+    SKEWS.with(|skews| {
+        // The lookup of the host asks for no time, but whoever does so within a change is not misled.
+        let Ok(mut skews) = skews.try_borrow_mut() else {
+            return time;
+        };
+        if skews.is_empty() {
+            return time;
+        }
+        let Some(host) = running::current_host() else {
+            return time;
+        };
+        skews
+            .iter_mut()
+            .filter(|skew| skew.host == host)
+            .fold(time, |time, skew| {
+                skew.was_read = true;
+                let off = Duration::from_millis(skew.ahead_ms.unsigned_abs());
+                match skew.ahead_ms < 0 {
+                    true => time.saturating_sub(off),
+                    false => time.saturating_add(off),
+                }
+            })
+    })
 }

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
+use super::clock::as_shown;
 use crate::seed::Seed;
 
 /// What the system clock shows when a run begins: the first second of 2026, UTC.
@@ -113,11 +114,10 @@ unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespe
         // SAFETY: the caller's own arguments, passed on to a function of the same contract.
         return unsafe { machine_clock_gettime(id, time) };
     };
-    let start = match id {
-        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => EPOCH,
-        _ => MONOTONIC_START,
+    let now = match id {
+        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => as_shown(EPOCH + clock()),
+        _ => MONOTONIC_START + clock(),
     };
-    let now = start + clock();
     CLOCK.with(|own| own.set(Some(clock)));
     let answer = libc::timespec {
         tv_sec: now.as_secs() as libc::time_t,

@@ -3,7 +3,6 @@
 //! Everything that the system says through `tracing` at level INFO or above is recorded in virtual
 //! time, with the correlation id of its span. Libraries below the system are left out.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -14,6 +13,7 @@ use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
+use super::running;
 use super::world::World;
 use crate::history::What;
 
@@ -24,14 +24,6 @@ const CORRELATION_FIELD: &str = "correlation_id";
 const FOREIGN: &[&str] = &[
     "turmoil", "tokio", "sqlx", "hyper", "axum", "tower", "mio", "runtime",
 ];
-
-#[cfg(tokio_unstable)]
-thread_local! {
-    static HOSTS: RefCell<Vec<(tokio::runtime::Id, Arc<str>)>> = const { RefCell::new(Vec::new()) };
-}
-thread_local! {
-    static UNKNOWN: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
-}
 
 /// Makes sure that no thread can silence the log lines of another one's run; to be called before a run.
 ///
@@ -55,47 +47,14 @@ impl<S: Subscriber> Layer<S> for Listener {
 
 /// Captures log lines of this thread until the guard is dropped.
 pub(super) fn capture(world: Arc<World>) -> DefaultGuard {
-    UNKNOWN.with(|unknown| *unknown.borrow_mut() = Some("unknown".into()));
-    tracing::subscriber::set_default(Registry::default().with(Capture { world }))
-}
-
-/// Notes that the runtime which is running right now is this host's.
-pub(super) fn this_host(host: &Arc<str>) {
-    #[cfg(tokio_unstable)]
-    if let Ok(handle) = tokio::runtime::Handle::try_current() {
-        HOSTS.with(|hosts| {
-            let mut hosts = hosts.borrow_mut();
-            hosts.retain(|(_, own)| own != host);
-            hosts.push((handle.id(), host.clone()));
-        });
-    }
-    #[cfg(not(tokio_unstable))]
-    let _ = host;
-}
-
-/// The host whose runtime is running.
-pub(super) fn current_host() -> Arc<str> {
-    #[cfg(tokio_unstable)]
-    if let Ok(handle) = tokio::runtime::Handle::try_current() {
-        let id = handle.id();
-        let found = HOSTS.with(|hosts| {
-            hosts
-                .borrow()
-                .iter()
-                .find(|(own, _)| *own == id)
-                .map(|(_, host)| host.clone())
-        });
-        if let Some(host) = found {
-            return host;
-        }
-    }
-    UNKNOWN
-        .with(|unknown| unknown.borrow().clone())
-        .unwrap_or_else(|| "unknown".into())
+    let unknown = "unknown".into();
+    tracing::subscriber::set_default(Registry::default().with(Capture { world, unknown }))
 }
 
 struct Capture {
     world: Arc<World>,
+    /// Where a line comes from that no host says.
+    unknown: Arc<str>,
 }
 
 fn is_of_the_system(metadata: &Metadata<'_>) -> bool {
@@ -120,7 +79,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let host = current_host();
+        let host = running::current_host().unwrap_or_else(|| self.unknown.clone());
         // What destructors of a crashed host say was never said.
         if !self.world.is_up(&host) {
             return;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Announcement, Fact, What, short};
+use crate::history::{Announcement, Fact, What};
 
 /// The announcements of a run that no publication has met yet.
 #[derive(Default)]
@@ -50,8 +50,8 @@ impl Obligations {
         Some(format!(
             "{} committed but not published, the first is {} of {}",
             self.owed.len(),
-            short(id),
-            short(entity)
+            id,
+            entity
         ))
     }
 }

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::PanicHookInfo;
 use std::sync::Once;
 
-use super::logs;
+use super::running;
 use crate::system::panic_text;
 
 /// How tokio begins when it shuts a runtime down because a spawned task has panicked. Why that task
@@ -52,13 +52,11 @@ impl Drop for Remembering {
 
 /// The host, what was said, and where in the code.
 fn told(panic: &PanicHookInfo<'_>) -> String {
+    let text = panic_text(panic.payload());
+    let host = running::current_host();
+    let host = host.as_deref().unwrap_or("unknown");
     let place = panic.location().map(|place| format!(", at {place}"));
-    format!(
-        "{} at host {}{}",
-        panic_text(panic.payload()),
-        logs::current_host(),
-        place.unwrap_or_default()
-    )
+    format!("{text} at host {host}{}", place.unwrap_or_default())
 }
 
 /// The last panic of this thread, if there was one.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::logs;
+use super::running;
 use super::world::lock;
 use crate::plan::Call;
 
@@ -180,8 +180,9 @@ pub(super) fn asked_for_the_time() {
     }) else {
         return;
     };
-    let host = logs::current_host();
-    tell(|pulse| lock(&pulse.seen).running = Some(host));
+    if let Some(host) = running::current_host() {
+        tell(|pulse| lock(&pulse.seen).running = Some(host));
+    }
 }
 
 /// A future of a host, which is told as running whenever it is polled.

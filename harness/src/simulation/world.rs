@@ -515,6 +515,7 @@ impl Gate {
                 Incident::Crash { .. }
                 | Incident::Restart { .. }
                 | Incident::Pause { .. }
+                | Incident::ClockSkew { .. }
                 | Incident::Partition { .. }
                 | Incident::OneWayPartition { .. }
                 | Incident::Latency { .. }

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS processed_events (
     event_type TEXT NOT NULL,
     entity TEXT NOT NULL,
     correlation_id TEXT NOT NULL,
-    outcome TEXT NOT NULL CHECK (outcome IN ('applied', 'discarded')),
+    outcome TEXT NOT NULL CHECK (outcome IN ('applied', 'discarded', 'parked')),
     reason TEXT,
     handled_at_ms BIGINT NOT NULL,
     PRIMARY KEY (consumer, event_id)
@@ -61,6 +61,7 @@ CREATE TABLE IF NOT EXISTS parked (
     topic TEXT NOT NULL,
     attempts BIGINT NOT NULL,
     error TEXT NOT NULL,
+    published BIGINT NOT NULL DEFAULT 0,
     UNIQUE (consumer, event_id)
 );
 

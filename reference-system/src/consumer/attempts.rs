@@ -10,6 +10,13 @@ use super::Received;
 pub(super) enum Progress {
     /// Applied, discarded or parked.
     Settled,
+    /// Recorded as parked, but perhaps not published.
+    HalfParked {
+        /// Attempts made.
+        attempts: u32,
+        /// Why it cannot be handled.
+        error: String,
+    },
     /// An earlier event of its entity is parked.
     BehindParked,
     /// Parked ahead of all others of its entity, and published again to be taken up.
@@ -29,18 +36,27 @@ pub(super) async fn look_up<T: Transaction>(
     consumer: &str,
     received: &Received,
 ) -> sqlx::Result<Progress> {
-    let parked: Vec<String> = sqlx::query_scalar(
-        "SELECT event_id FROM parked WHERE consumer = $1 AND entity = $2 ORDER BY position",
+    let parked: Vec<(String, i64, i64, String)> = sqlx::query_as(
+        "SELECT event_id, published, attempts, error FROM parked \
+         WHERE consumer = $1 AND entity = $2 ORDER BY position",
     )
     .bind(consumer)
     .bind(&received.entity)
     .fetch_all(tx.executor())
     .await?;
-    if received.is_replay() && parked.first() == Some(&received.event_id) {
+    let first = parked.first().map(|(event_id, ..)| event_id);
+    if received.is_replay() && first == Some(&received.event_id) {
         return Ok(Progress::Replayed);
     }
-    if parked.contains(&received.event_id) {
-        return Ok(Progress::Settled);
+    let own = parked.iter().find(|(id, ..)| *id == received.event_id);
+    if let Some((_, published, attempts, error)) = own {
+        return Ok(match published {
+            0 => Progress::HalfParked {
+                attempts: u32::try_from(*attempts).unwrap_or(u32::MAX),
+                error: error.clone(),
+            },
+            _ => Progress::Settled,
+        });
     }
     if !parked.is_empty() {
         return Ok(Progress::BehindParked);

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use reference_system::consumer::{self, Effect, Failure, Handler};
 use reference_system::correlation::Correlation;
+use reference_system::dead_letter::{GiveUp, Park, Refused};
 use reference_system::event::Event;
 use reference_system::order::{OrderDesk, Orders, Readdress};
 use reference_system::ports::broker::{Broker, InProcessBroker, Message};
 use reference_system::ports::identifiers::UuidV7;
+use reference_system::ports::{Database, Transaction};
 use reference_system::replay::{Origin, Replayed, replay};
 use reference_system::retention::{Retention, purge};
 use reference_system::{Dependencies, Settings, inventory, order, relay};
@@ -155,7 +158,7 @@ async fn what_is_old_is_forgotten_and_what_could_be_an_old_copy_is_parked() {
             .len()
     };
     purge(&stocks, &settings.retention).await.unwrap();
-    assert_eq!(known().await, 1, "it is younger than the window");
+    assert_eq!(known().await, 2, "they are younger than the window");
     tokio::time::sleep(Duration::from_millis(5)).await;
     let nothing = Retention {
         sent: Duration::ZERO,
@@ -170,4 +173,77 @@ async fn what_is_old_is_forgotten_and_what_could_be_an_old_copy_is_parked() {
             .await
             .is_empty()
     );
+}
+
+/// A consumer that stands still before it applies an event, until another one has parked it.
+struct Overtaken {
+    broker: InProcessBroker,
+}
+
+impl Handler for Overtaken {
+    type Prepared = ();
+
+    fn consumer(&self) -> &'static str {
+        "inventory"
+    }
+
+    fn topics(&self) -> &'static [&'static str] {
+        &["orders"]
+    }
+
+    fn handles(&self) -> &'static [&'static str] {
+        &["order.placed"]
+    }
+
+    async fn prepare<D: Database>(&self, database: &D, event: &Event) -> Result<(), Failure> {
+        let refused = Refused {
+            consumer: self.consumer(),
+            message: &event.encode(event.entity.clone()),
+            event_id: &event.id.to_string(),
+            entity: &event.entity,
+            attempts: 5,
+            error: "given up elsewhere",
+        };
+        Park.give_up(database, &self.broker, refused).await
+    }
+
+    async fn apply<T: Transaction>(&self, _: &mut T, _: &Event, (): ()) -> Result<Effect, Failure> {
+        Ok(Effect::Applied {
+            effect: "applied all the same",
+            announces: None,
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_was_parked_meanwhile_is_not_applied() {
+    let stocks = database(inventory::schema).await;
+    let broker = InProcessBroker::new();
+    let dependencies = Dependencies::new(stocks.clone(), broker.clone(), UuidV7);
+    let overtaken = Overtaken {
+        broker: broker.clone(),
+    };
+    spawn(consumer::run(dependencies.with_settings(fast()), overtaken));
+    let first = event("order-1", placed());
+    broker
+        .publish(first.encode("order-1".to_owned()))
+        .await
+        .unwrap();
+    let parked = "SELECT event_id FROM parked WHERE published = 1";
+    Patience::until("the event is parked", async || {
+        rows(&stocks, parked).await.len() == 1
+    })
+    .await;
+    // What follows is parked behind it once the first one is settled.
+    let second = event("order-1", placed());
+    broker
+        .publish(second.encode("order-1".to_owned()))
+        .await
+        .unwrap();
+    Patience::until("so is what follows", async || {
+        rows(&stocks, parked).await.len() == 2
+    })
+    .await;
+    assert!(rows(&stocks, "SELECT effect FROM journal").await.is_empty());
+    assert_eq!(broker.published("inventory.dlq").len(), 2);
 }

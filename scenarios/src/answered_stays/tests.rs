@@ -6,6 +6,7 @@ use super::AnsweredStays;
 use crate::deploy::view;
 use crate::test_shop::Shop;
 use crate::told::Told;
+use crate::workload::Operation;
 
 fn placed(idempotency_key: &str, order_id: &str) -> Told {
     Told::Placed {
@@ -136,5 +137,61 @@ fn refuses_a_cancelled_order_that_goes_on() {
         &AnsweredStays,
         told,
         "its client was told then that it is confirmed",
+    );
+}
+
+fn readdressed(address: &str) -> Told {
+    Told::Readdressed {
+        order_id: "a".to_owned(),
+        address: address.to_owned(),
+    }
+}
+
+fn found_at(address: &str) -> Told {
+    Told::Found {
+        order_id: "a".to_owned(),
+        state: "placed".to_owned(),
+        address: address.to_owned(),
+    }
+}
+
+#[test]
+fn accepts_the_last_of_several_addresses_that_were_asked_for() {
+    for last in ["Mill Lane 2", "Mill Lane 3", "Mill Lane 4"] {
+        let mut shop = Shop::open();
+        shop.fulfils("a");
+        shop.tells(&[placed("a", "a"), found_at("Mill Lane 1")]);
+        shop.tells(&[readdressed("Mill Lane 2"), found_at("Mill Lane 3")]);
+        shop.tells(&[readdressed("Mill Lane 3")]);
+        shop.asks_in_vain(&Operation::Readdress {
+            customer: "ada@example.org".to_owned(),
+            which: 0,
+            address: "Mill Lane 4".to_owned(),
+            idempotency_key: "key".to_owned(),
+            gateway: 0,
+        });
+        shop.addresses.insert("a", last);
+        assert_eq!(shop.judged_by(&AnsweredStays), Verdict::Holds, "{last}");
+    }
+}
+
+#[test]
+fn refuses_an_order_that_goes_to_its_first_address_again() {
+    let mut shop = Shop::open();
+    shop.fulfils("a");
+    shop.tells(&[placed("a", "a"), found_at("Mill Lane 1")]);
+    shop.tells(&[readdressed("Mill Lane 2"), found_at("Mill Lane 2")]);
+    shop.addresses.insert("a", "Mill Lane 1");
+    shop.must_break_in(&AnsweredStays, view::ORDERS, "it goes to Mill Lane 1");
+
+    let mut shop = Shop::open();
+    shop.fulfils("a");
+    shop.tells(&[placed("a", "a")]);
+    let told = shop.tells(&[readdressed("Mill Lane 2"), found_at("Mill Lane 1")]);
+    shop.addresses.insert("a", "Mill Lane 2");
+    shop.must_break_at(
+        &AnsweredStays,
+        told,
+        "told then that it goes to Mill Lane 1",
     );
 }

@@ -2,8 +2,6 @@
 //!
 //! An order with a parked event is left out: it waits for an operator.
 
-use stormglass::history::short;
-
 use super::books::{Books, Last, Order};
 use crate::breach::Breach;
 
@@ -13,7 +11,7 @@ pub(super) fn breaches(books: &Books<'_>, last: &Last<'_>) -> Vec<Breach> {
     orders
         .filter_map(|(&id, order)| {
             let (index, problem) = wrong_end(id, order, last)?;
-            let summary = format!("order {} {problem}", short(id));
+            let summary = format!("order {} {problem}", id);
             Some(Breach::of("wrong-end", id, index, summary))
         })
         .collect()

@@ -4,8 +4,6 @@
 //! That an order which ships is charged at all follows; that one which does not ship is not left
 //! charged is a matter of how it ends.
 
-use stormglass::history::short;
-
 use super::books::{Books, Last, Order};
 use crate::breach::Breach;
 
@@ -16,10 +14,7 @@ pub(super) fn breaches(books: &Books<'_>, last: &Last<'_>) -> Vec<Breach> {
             "strange-charge",
             id,
             index,
-            format!(
-                "a card was charged for order {}, which nobody placed",
-                short(id)
-            ),
+            format!("a card was charged for order {}, which nobody placed", id),
         )
     });
     let of_orders = books.orders.iter().flat_map(|(&id, order)| {
@@ -53,7 +48,7 @@ fn wrong_charge(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option<Breach> 
         wrong.index,
         format!(
             "order {} costs {price} cents, and its customer has paid {paid}{twice}",
-            short(id)
+            id
         ),
     ))
 }
@@ -68,8 +63,7 @@ fn charged_again(id: &str, order: &Order<'_>) -> Option<Breach> {
         second.index,
         format!(
             "order {} was charged again: by a second charge of {} cents",
-            short(id),
-            second.cents
+            id, second.cents
         ),
     ))
 }
@@ -83,10 +77,7 @@ fn shipped_yet_cancelled(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option
             "shipped-yet-cancelled",
             id,
             last.orders_index,
-            format!(
-                "order {} is cancelled, and its goods were shipped",
-                short(id)
-            ),
+            format!("order {} is cancelled, and its goods were shipped", id),
         )
     })
 }
@@ -109,7 +100,7 @@ fn unpaid_shipment(id: &str, order: &Order<'_>) -> Option<Breach> {
         "unpaid-shipment",
         id,
         unpaid,
-        format!("order {} was shipped before it was paid", short(id)),
+        format!("order {} was shipped before it was paid", id),
     ))
 }
 
@@ -124,7 +115,7 @@ fn wrong_shipment(id: &str, order: &Order<'_>, last: &Last<'_>) -> Option<Breach
             order.shipments.last().copied().unwrap_or(last.orders_index),
             format!(
                 "order {} is for {ordered} pieces, and {shipped} were shipped",
-                short(id)
+                id
             ),
         )
     })

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use reference_system::shipping::PARCEL_PIECES_MAX;
-use stormglass::history::short;
 
 use super::books::{Books, Last, Move};
 use crate::breach::{About, Breach};
@@ -61,7 +60,7 @@ impl<'b, 'h> Warehouse<'b, 'h> {
         let sku = order.sku;
         let shelf = self.shelves.entry(sku).or_default();
         let held = self.held.entry(step.order).or_default();
-        let (free, id) = (shelf.places[0], short(step.order));
+        let (free, id) = (shelf.places[0], step.order);
         let pieces = match step.effect {
             // An order leaves the house parcel by parcel.
             "stock shipped" => (*held).clamp(1, PARCEL_PIECES_MAX),

@@ -5,8 +5,10 @@
 //! [`defects`] and [`wrong_systems`] show that the properties bite, [`regressions`] that what was found
 //! stays fixed, [`right_systems`] that what is right is not accused, [`misuse`] what a test that is wrong
 //! is told, [`outcomes`] how a check ends, [`stories`] what a person reads, [`structure`] who may name
-//! whom. [`web`] is what a service needs to serve HTTP. All of it runs on SQLite and needs no environment.
+//! whom. [`web`] is what a service needs to serve HTTP,
+//! [`clock`] to know the time of day. All of it runs on SQLite and needs no environment.
 
+mod clock;
 mod defects;
 mod determinism;
 mod misuse;

@@ -24,7 +24,7 @@ mod windowed_aggregator;
 
 use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use stormglass::check::jobs;
 use stormglass::checker::{
@@ -83,6 +83,8 @@ const FEW: Load = Load {
     operations_min: 3,
     operations_max: 6,
     over_ms: 2_000,
+    pause_ms_min: 0,
+    pause_ms_max: 0,
 };
 
 /// What a client asks for; a flow begins with it.
@@ -98,9 +100,4 @@ async fn ask(client: Host, message: Message) -> Result<(), Infallible> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     Ok(())
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default().as_millis() as i64
 }

@@ -5,6 +5,7 @@
 //! it did is read from the broker's log, the databases and the ledgers.
 
 mod broker;
+mod clocks;
 mod database;
 mod process;
 mod stage;

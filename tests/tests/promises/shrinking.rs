@@ -100,6 +100,7 @@ fn many(postings: u64) -> (System, Plan) {
         operations_min: 1,
         operations_max: 1,
         over_ms: 1,
+        ..Load::default()
     };
     let system = postings::system("careless postings", Care::Careless).load(load);
     (system, entered_twice(postings))

@@ -14,6 +14,7 @@ mod forgets_too_soon;
 mod headers_lost_when_parked;
 mod idempotency_key_looked_up_first;
 mod ledger;
+mod lock_by_the_own_clock;
 mod lock_outlives_its_owner;
 mod reply_before_the_request_is_stored;
 mod retries_run_out;

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use crate::checker::breach::Breach;
 use crate::checker::origins::{Cause, Origin, Origins};
 use crate::checker::trail::{Published, Trail, Trails, correlation_of, differ};
-use crate::history::short;
 use crate::message::CAUSATION_ID;
 
 /// Rows and messages under another correlation id or with another cause than their event was
@@ -29,9 +28,11 @@ pub(super) fn breaches<'h>(trails: &Trails<'h>, origins: &Origins<'h>) -> Vec<Br
     events.collect()
 }
 
+/// The cause that a message names. Who names itself names none, as the first of a flow may.
 fn cause_of<'h>(copy: &Published<'h>) -> Option<&'h str> {
     let cause = copy.message.headers.get(CAUSATION_ID)?;
-    (!cause.is_empty()).then_some(cause)
+    let is_itself = copy.message.event_id() == Some(cause);
+    (!cause.is_empty() && !is_itself).then_some(cause)
 }
 
 /// Messages of an event, and how each came about.
@@ -64,7 +65,7 @@ fn strayed<'h>(trail: &Trail<'h>, own: &Origin<'h>) -> Vec<Breach<'h>> {
     let all = rows.chain(messages).chain(effects);
     all.filter(|(_, _, flow)| differ(flow, own.correlation))
         .map(|(index, how, flow)| {
-            let (name, wrong, right) = (trail.name(), short(flow), short(own.correlation));
+            let (name, wrong, right) = (trail.name(), flow, own.correlation);
             let summary = format!("{name} {how} under correlation id {wrong} instead of {right}");
             Breach::of(trail.event_id, None, index, summary).by_rule("other-flow")
         })
@@ -86,14 +87,12 @@ fn other_causes<'h>(
     messages(trail)
         .filter_map(|(how, copy)| {
             let named = match cause_of(copy) {
-                Some(cause) if cause == trail.event_id || committed.contains(&cause) => {
-                    return None;
-                }
-                Some(cause) => format!("with {} as its cause", short(cause)),
+                Some(cause) if committed.contains(&cause) => return None,
+                Some(cause) => format!("with {} as its cause", cause),
                 None if is_lost(copy) => "without a cause".to_owned(),
                 None => return None,
             };
-            let (name, right) = (trail.name(), short(right));
+            let (name, right) = (trail.name(), right);
             let summary = format!("{name} {how} {named}, but committed with {right}");
             Some(Breach::of(trail.event_id, None, copy.index, summary).by_rule("other-cause"))
         })

@@ -244,9 +244,18 @@ fn accepts_messages_without_a_cause_where_none_names_one() {
 }
 
 #[test]
+fn accepts_the_first_of_a_flow_that_names_itself() {
+    let mut tale = Tale::of_a_chain();
+    tale.announces("orders", flow("e3", "order-2", "flow-2", "e3"));
+    tale.sends("orders", correlated("e3", "flow-2", "e3"));
+    assert_holds(&Causality, &tale);
+}
+
+#[test]
 fn rejects_a_message_with_another_cause_than_was_committed() {
     let without = order_event("e2", "order-1").header(CORRELATION_ID, "flow-1");
-    for message in [correlated("e2", "flow-1", "e0"), without] {
+    let itself = correlated("e2", "flow-1", "e2");
+    for message in [correlated("e2", "flow-1", "e0"), without, itself] {
         let mut tale = Tale::of_a_chain();
         let wrong = tale.sends("billing", message);
         assert_eq!(broken_at(&Causality, &tale), Some(wrong));

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use crate::checker::breach::Breach;
 use crate::checker::origins::{Cause, Origin, Origins};
 use crate::checker::trail::{Effect, Trail, Trails};
-use crate::history::short;
 
 /// Events that were applied or discarded in one transaction.
 type Handled<'t, 'h> = Vec<(&'t Trail<'h>, &'t Effect<'h>, Option<&'t Origin<'h>>)>;
@@ -79,11 +78,9 @@ fn flaw<'h>(own: &Origin<'h>, handled: &Handled<'_, 'h>, trails: &Trails<'h>) ->
             // One transaction may go several steps of a chain.
             let mut steps = cause.announced.iter().map(|seen| Some(seen.commit));
             let is_known = is_handled(cause.event_id) || steps.any(|commit| commit == own.commit);
-            (!is_known).then(|| format!("names {} as its cause", short(cause.event_id)))
+            (!is_known).then(|| format!("names {} as its cause", cause.event_id))
         }
-        Cause::Request(id) => {
-            (!is_handled(id)).then(|| format!("names {} as its cause", short(id)))
-        }
+        Cause::Request(id) => (!is_handled(id)).then(|| format!("names {} as its cause", id)),
         Cause::Unsaid => {
             let mut flows = handled.iter().map(|(_, effect, origin)| match origin {
                 Some(origin) => origin.correlation,
@@ -94,7 +91,7 @@ fn flaw<'h>(own: &Origin<'h>, handled: &Handled<'_, 'h>, trails: &Trails<'h>) ->
             // several flows continues none.
             let begins =
                 !flow.is_empty() && flow != own.correlation && flows.all(|own| own == flow);
-            begins.then(|| format!("begins the flow {}", short(own.correlation)))
+            begins.then(|| format!("begins the flow {}", own.correlation))
         }
     }
 }

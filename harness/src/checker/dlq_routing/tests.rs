@@ -76,6 +76,59 @@ fn accepts_a_second_park_after_a_crash_that_was_recorded_before_the_first() {
     assert_holds(&property(), &tale);
 }
 
+/// `billing` has poison in hand for the third time when `billing-2` is handed it as well, and both park it,
+/// `billing` so often.
+fn parked_by_two(rebalances: bool, times: usize) -> (Tale, u64) {
+    let mut tale = Tale::on_kafka();
+    given_back(&mut tale, "e1", "order-1", 2);
+    tale.delivers("e1");
+    if rebalances {
+        tale.rebalances();
+    }
+    let (group, position) = ("billing".into(), at("orders", 0));
+    let other = What::Delivered {
+        group,
+        position: position.clone(),
+        attempt: 4,
+        generation: 2,
+    };
+    tale.happens("billing-2", other);
+    for _ in 0..times {
+        tale.parks("e1");
+    }
+    tale.settles(position.clone(), Settlement::Ack, SettleOutcome::Fenced);
+    let message = order_event("e1", "order-1").header("error", "cannot be decoded");
+    let message = Message {
+        topic: "billing.dead".to_owned(),
+        payload: POISON.to_vec(),
+        ..message
+    };
+    let last = tale.sends("billing-2", message);
+    let settled = What::Settled {
+        group: "billing".into(),
+        position,
+        settlement: Settlement::Ack,
+        outcome: SettleOutcome::Accepted,
+        generation: 2,
+    };
+    tale.happens("billing-2", settled);
+    (tale, last)
+}
+
+#[test]
+fn accepts_a_park_by_who_has_lost_the_poison_to_another_and_does_not_know() {
+    let (tale, _) = parked_by_two(true, 1);
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn rejects_two_parks_by_who_has_lost_the_poison_and_one_without_a_loss() {
+    for (rebalances, times) in [(true, 2), (false, 1)] {
+        let (tale, last) = parked_by_two(rebalances, times);
+        assert_eq!(broken_at(&property(), &tale), Some(last), "{rebalances}");
+    }
+}
+
 #[test]
 fn rejects_a_second_park_where_nothing_befell_the_host() {
     // Neither an acknowledgement that was forgotten nor a service that ends by itself is an excuse.

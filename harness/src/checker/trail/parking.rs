@@ -5,26 +5,46 @@
 use super::{Effect, Handling, Parked, Published, Trail, Trails};
 use crate::message::Position;
 
-impl<'h> Trail<'h> {
-    /// The park and the effect of one group that exclude each other: both of one copy, and the event
-    /// was not replayed after the park, by publishing it again or straight from the parked copy.
-    pub(in crate::checker) fn parked_and_applied(&self, group: &str) -> Option<(u64, u64)> {
-        let last_copy = self.published.last().map_or(0, |copy| copy.index);
-        let mut effects = self
+impl<'h> Trails<'h> {
+    /// The park and the effect of one group that exclude each other: both of one copy, the event was not
+    /// replayed after the park, by publishing it again or straight from the parked copy, and the effect
+    /// was not forgotten when the copy was parked.
+    pub(in crate::checker) fn parked_and_applied(
+        &self,
+        trail: &Trail<'h>,
+        group: &str,
+    ) -> Option<(u64, u64)> {
+        let last_copy = trail.published.last().map_or(0, |copy| copy.index);
+        let mut effects = trail
             .applied
             .iter()
             .filter(|effect| effect.consumer == group);
         effects.find_map(|effect| {
-            self.parked_by(group)
+            trail
+                .parked_by(group)
                 .find(|parked| {
                     parked.original == effect.original
                         && parked.published.index > last_copy
-                        && !self.is_handed_on(parked, effect)
+                        && !trail.is_handed_on(parked, effect)
+                        && !self.is_forgotten(group, effect.index, parked.published.index)
                 })
                 .map(|parked| (parked.published.index, effect.index))
         })
     }
 
+    /// Whether a group may no longer know at one event what it has done at another.
+    fn is_forgotten(&self, group: &str, done: u64, now: u64) -> bool {
+        let group = self.history.description.groups.get(group);
+        let at = |index: u64| {
+            let event = self.history.events.get(index as usize);
+            event.map(|event| event.at).unwrap_or_default()
+        };
+        let memory = group.and_then(|group| group.memory);
+        memory.is_some_and(|memory| at(now).saturating_sub(at(done)) >= memory)
+    }
+}
+
+impl<'h> Trail<'h> {
     /// Whether anybody was handed the parked copy before the effect came about.
     fn is_handed_on(&self, parked: &Parked<'h>, effect: &Effect<'h>) -> bool {
         let between = parked.published.index..effect.index;

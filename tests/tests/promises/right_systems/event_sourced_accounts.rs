@@ -195,6 +195,7 @@ fn event_sourced_accounts_are_right() {
             operations_min: 4,
             operations_max: 8,
             over_ms: 1_500,
+            ..Load::default()
         })
         .property(NoLostEvent)
         .property(NoGhostEvent::default())

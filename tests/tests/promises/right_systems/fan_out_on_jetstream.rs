@@ -153,6 +153,7 @@ fn a_fan_out_on_jetstream_is_right() {
             operations_min: 4,
             operations_max: 8,
             over_ms: 2_500,
+            ..Load::default()
         });
     holds(&promising_effects(system));
 }

@@ -14,7 +14,8 @@ use tokio::time::sleep;
 
 use super::inbox::{self, INBOX};
 use super::outbox::{self, Event, OUTBOX};
-use super::{FEW, Outcome, ask, command, holds, now_ms, promising_events};
+use super::{FEW, Outcome, ask, command, holds, promising_events};
+use crate::clock::now_ms;
 
 const SHOP: &str = "
     CREATE TABLE baskets (basket TEXT PRIMARY KEY, articles INTEGER NOT NULL);

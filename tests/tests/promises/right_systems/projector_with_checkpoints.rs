@@ -126,6 +126,7 @@ fn a_projector_with_checkpoints_is_right() {
             operations_min: 6,
             operations_max: 10,
             over_ms: 2_500,
+            ..Load::default()
         });
     holds(&promising_effects(system));
 }

@@ -12,7 +12,8 @@ use stormglass::{Broker, Group, Host, System};
 use tokio::time::sleep;
 
 use super::outbox::{self, Event, OUTBOX};
-use super::{FEW, Outcome, ask, command, holds, now_ms, promising_events};
+use super::{FEW, Outcome, ask, command, holds, promising_events};
+use crate::clock::now_ms;
 
 const CALENDAR: &str = "
     CREATE TABLE reminders (

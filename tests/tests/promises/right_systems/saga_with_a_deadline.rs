@@ -14,7 +14,8 @@ use tokio::time::sleep;
 
 use super::inbox::{self, INBOX};
 use super::outbox::{self, Event, OUTBOX};
-use super::{FEW, Outcome, ask, holds, now_ms, promising_events};
+use super::{FEW, Outcome, ask, holds, promising_events};
+use crate::clock::now_ms;
 
 /// For how long a trip may stay open.
 const DEADLINE_MS: i64 = 2_000;

@@ -13,7 +13,8 @@ use stormglass::plan::Load;
 use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError, System};
 use tokio::time::sleep;
 
-use super::{Outcome, holds, now_ms};
+use super::{Outcome, holds};
+use crate::clock::now_ms;
 
 /// How long a window is.
 const WINDOW_MS: i64 = 1_000;
@@ -190,6 +191,7 @@ fn a_windowed_aggregator_is_right() {
             operations_min: 4,
             operations_max: 8,
             over_ms: 2_500,
+            ..Load::default()
         })
         .property(NoLostEvent)
         .property(NoGhostEvent::default())

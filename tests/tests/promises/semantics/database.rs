@@ -69,6 +69,8 @@ fn struck(strike: impl Into<Strike>) -> Seen {
 
 const LOST: &str = "failed: error communicating with database: connection to the database lost";
 
+const LOCKED: &str = "failed: error returned from database: (code: 5) database is locked";
+
 #[test]
 fn a_lost_commit_writes_nothing_and_fails() {
     let seen = struck(CommitFault::Lost);
@@ -230,13 +232,7 @@ fn a_slow_statement_is_slow_in_virtual_time() {
 
 #[test]
 fn a_lock_is_waited_for_and_given_up_after_five_seconds() {
-    for (for_ms, said) in [
-        (800, "written"),
-        (
-            6_000,
-            "failed: error returned from database: database is locked",
-        ),
-    ] {
+    for (for_ms, said) in [(800, "written"), (6_000, LOCKED)] {
         let locked = StatementFault::Locked { for_ms };
         let seen = writers(&[ADA]).strike("ada", 2, locked).run();
         assert_eq!(seen.said("ada"), [said]);
@@ -244,6 +240,49 @@ fn a_lock_is_waited_for_and_given_up_after_five_seconds() {
         let expected = 100 + u128::from(for_ms.min(5_000));
         assert!((expected..expected + 50).contains(&waited), "{waited} ms");
     }
+}
+
+/// Reads, waits, and then writes in the same transaction.
+async fn read_then_write(host: Host) -> Result<(), String> {
+    let database: Pool<Sqlite> = host.database("notebook").map_err(|e| e.to_string())?;
+    if host.incarnation() > 1 {
+        return idle().await;
+    }
+    sleep(Duration::from_millis(300)).await;
+    let written = async {
+        let mut transaction = database.begin().await?;
+        let _: i64 = sqlx::query_scalar("SELECT count(*) FROM notes")
+            .fetch_one(&mut *transaction)
+            .await?;
+        let inserted = sqlx::query(INSERT).bind("ben");
+        inserted.execute(&mut *transaction).await?;
+        transaction.commit().await
+    };
+    match written.await {
+        Ok(()) => tracing::info!("written"),
+        Err(error) => tracing::info!("failed: {error}"),
+    }
+    idle().await
+}
+
+#[test]
+fn sqlite_does_not_wait_for_a_lock_once_the_transaction_has_read() {
+    let holder = Writing {
+        held_for: Duration::from_secs(1),
+        ..ADA
+    };
+    let stage = writers(&[holder]).with(|system| system.host("ben", read_then_write));
+    let seen = stage.run();
+    assert_eq!(seen.said("ben"), [LOCKED], "{}", seen.text());
+    let refused = seen.said_at("ben", LOCKED).as_millis();
+    assert!((300..320).contains(&refused), "{refused} ms");
+    assert_eq!(seen.said("ada"), ["written"]);
+
+    let struck = writers(&[])
+        .with(|system| system.host("ben", read_then_write))
+        .strike("ben", 3, StatementFault::Locked { for_ms: 800 })
+        .run();
+    assert_eq!(struck.said("ben"), [LOCKED], "{}", struck.text());
 }
 
 #[test]

@@ -137,3 +137,30 @@ fn neither_what_is_booked_nor_who_never_refuses_is_refused() {
     assert_eq!(never.said("debtor"), ["answer 1"]);
     assert!(never.run.bitten.is_empty(), "{}", never.text());
 }
+
+/// Asks a bank under one key at the beginning, after a second and after three, which knows keys for two.
+async fn forgotten_debtor(host: Host) -> Result<(), String> {
+    if host.incarnation() > 1 {
+        return idle().await;
+    }
+    let bank = host.external("bank").remembers(Duration::from_secs(2));
+    for pause_s in [0, 1, 2] {
+        sleep(Duration::from_secs(pause_s)).await;
+        let asked = bank.call("invoice-7", json!({ "cents": 100 }), |_| Ok(json!("paid")));
+        asked.await.map_err(|error| error.to_string())?;
+    }
+    idle().await
+}
+
+#[test]
+fn a_key_that_is_forgotten_is_a_new_one() {
+    let seen = Stage::new()
+        .with(|system| system.host("debtor", forgotten_debtor))
+        .run();
+    let expected = [
+        (ExternalOutcome::Booked, true),
+        (ExternalOutcome::Repeated, true),
+        (ExternalOutcome::Booked, true),
+    ];
+    assert_eq!(ledger(&seen), expected, "{}", seen.text());
+}

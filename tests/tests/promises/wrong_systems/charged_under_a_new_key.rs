@@ -12,8 +12,8 @@ use stormglass::checker::{Property, Verdict, Witness};
 use stormglass::history::History;
 
 use super::ledger::ledger;
-use super::shop::now_ms;
 use super::{Calm, Outcome, found};
+use crate::clock::now_ms;
 
 async fn charge(host: Host) -> Outcome {
     let ledger = host.database::<Sqlite>("ledger")?;

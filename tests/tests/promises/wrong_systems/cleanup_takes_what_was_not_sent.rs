@@ -9,8 +9,9 @@ use sqlx::Sqlite;
 use stormglass::Host;
 use tokio::time::sleep;
 
-use super::shop::{billing, now_ms, relay, shop};
+use super::shop::{billing, relay, shop};
 use super::{Calm, Outcome, found};
+use crate::clock::now_ms;
 
 /// How old a row of the outbox may get.
 const RETENTION_MS: i64 = 2_000;

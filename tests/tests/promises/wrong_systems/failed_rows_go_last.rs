@@ -9,8 +9,9 @@ use sqlx::Sqlite;
 use stormglass::Host;
 use tokio::time::sleep;
 
-use super::shop::{Row, billing, mark_sent, now_ms, publish, shop};
+use super::shop::{Row, billing, mark_sent, publish, shop};
 use super::{Calm, Outcome, found};
+use crate::clock::now_ms;
 
 async fn relay(host: Host) -> Outcome {
     let shop = host.database::<Sqlite>("shop")?;

@@ -7,8 +7,8 @@ use sqlx::Sqlite;
 use stormglass::Host;
 
 use super::ledger::ledger;
-use super::shop::now_ms;
 use super::{Calm, Outcome, found};
+use crate::clock::now_ms;
 
 /// For how long an id is remembered.
 const RETENTION_MS: i64 = 1_000;

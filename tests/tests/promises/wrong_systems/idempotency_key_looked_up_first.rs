@@ -84,6 +84,7 @@ fn an_idempotency_key_that_is_looked_up_first_is_found() {
             operations_min: 4,
             operations_max: 8,
             over_ms: 3_000,
+            ..Load::default()
         })
         .property(NoRows {
             id: "one-order-per-key",

@@ -41,6 +41,7 @@ pub(super) fn ledger_of(name: &str, group: Group) -> System {
             operations_min: 4,
             operations_max: 8,
             over_ms: 3_000,
+            ..Load::default()
         })
         .property(NoLostEvent)
         .property(EffectOnce)

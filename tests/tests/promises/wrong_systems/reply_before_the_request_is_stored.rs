@@ -98,6 +98,7 @@ fn a_reply_before_the_request_is_stored_is_found() {
             operations_min: 4,
             operations_max: 8,
             over_ms: 3_000,
+            ..Load::default()
         })
         .property(NoLostEvent)
         .property(EffectOnce)

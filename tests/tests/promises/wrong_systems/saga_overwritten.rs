@@ -91,6 +91,7 @@ fn a_saga_that_is_overwritten_is_found() {
             operations_min: 4,
             operations_max: 8,
             over_ms: 3_000,
+            ..Load::default()
         })
         .property(NoRows {
             id: "saga-keeps-what-happened",

@@ -3,7 +3,7 @@
 //! A mistake replaces the relay or the billing. The order of one customer's events is kept, none is lost, and
 //! each is billed once.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use sqlx::Sqlite;
@@ -14,6 +14,7 @@ use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError,
 use tokio::time::sleep;
 
 use super::Outcome;
+use crate::clock::now_ms;
 
 /// The tables of `orders`; the columns of the outbox are those that relays in the field have.
 const SHOP: &str = "
@@ -29,12 +30,6 @@ const SHOP: &str = "
 const BILLING: &str = "
     CREATE TABLE processed (id TEXT PRIMARY KEY);
     CREATE TABLE invoices (number INTEGER PRIMARY KEY, id TEXT NOT NULL, customer TEXT NOT NULL);";
-
-/// Milliseconds since 1970, by the host's clock.
-pub(super) fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default().as_millis() as i64
-}
 
 /// Takes orders: the command's mark and the outbox row in one transaction.
 pub(super) async fn orders(host: Host) -> Outcome {
@@ -162,6 +157,7 @@ pub(super) fn shop(name: &str) -> System {
             operations_min: 4,
             operations_max: 8,
             over_ms: 3_000,
+            ..Load::default()
         })
         .property(NoLostEvent)
         .property(NoGhostEvent::default())
