@@ -242,6 +242,7 @@ mod tests {
             certain: Vec::new(),
             targets: Targets {
                 hosts: vec!["billing".into(), "billing-2".into(), "billing-3".into()],
+                clocks: vec!["billing".into(), "billing-3".into()],
                 calls: vec![("billing-3".into(), Call::Publish)],
                 ..Targets::default()
             },

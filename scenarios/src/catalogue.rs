@@ -213,18 +213,25 @@ pub fn under_test(system: System) -> System {
         .property(Log)
 }
 
+/// What most scenarios have.
+const PLAIN: Scenario = Scenario {
+    name: "",
+    promise: "",
+    faults: &[],
+    certain: &[],
+    beside: &[],
+    broker: Model::Kafka,
+    struck: &[],
+    clients: Clients::Customers,
+    memory: Memory::Long,
+};
+
 /// Every scenario, the gentlest first.
 pub const CATALOGUE: &[Scenario] = &[
     Scenario {
         name: "calm",
         promise: "without any fault every order comes to its end",
-        faults: &[],
-        certain: &[],
-        beside: &[],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "duplicates",
@@ -237,10 +244,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::Duplicate],
         beside: &[Beside::EffectOnce],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "duplicates-jetstream",
@@ -253,9 +257,7 @@ pub const CATALOGUE: &[Scenario] = &[
         certain: &[FaultKind::Duplicate],
         beside: &[Beside::EffectOnce],
         broker: Model::JetStream,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "reordering",
@@ -265,12 +267,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::Latency,
             FaultKind::DelaySettle,
         ],
-        certain: &[],
-        beside: &[],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "broker-outage",
@@ -282,10 +279,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::LoseAck],
         beside: &[Beside::EffectOnce],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "consumer-crashes",
@@ -293,10 +287,8 @@ pub const CATALOGUE: &[Scenario] = &[
         faults: &[FaultKind::Crash, FaultKind::Pause],
         certain: &[FaultKind::Crash],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
-        broker: Model::Kafka,
         struck: &["order", "inventory", "payment", "shipping", "notification"],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "rolling-restarts",
@@ -304,10 +296,7 @@ pub const CATALOGUE: &[Scenario] = &[
         faults: &[FaultKind::Restart, FaultKind::Rebalance, FaultKind::LoseAck],
         certain: &[FaultKind::Restart],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "relay-crashes",
@@ -315,10 +304,8 @@ pub const CATALOGUE: &[Scenario] = &[
         faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::LoseAck],
         certain: &[FaultKind::LoseAck],
         beside: &[Beside::EffectOnce],
-        broker: Model::Kafka,
         struck: &["relay"],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "partitions",
@@ -328,12 +315,8 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::OneWayPartition,
             FaultKind::Latency,
         ],
-        certain: &[],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "database-faults",
@@ -347,10 +330,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::CommitAnswerLost],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "third-parties",
@@ -363,10 +343,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::ExternalAnswerLost],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "poison",
@@ -380,10 +357,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::Poison, FaultKind::GroupPoison],
         beside: &[Beside::DlqRouting],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "replay",
@@ -401,10 +375,8 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::LoseAck,
         ],
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
-        broker: Model::Kafka,
-        struck: &[],
         clients: Clients::CustomersAndOperators,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "crashes-jetstream",
@@ -413,9 +385,7 @@ pub const CATALOGUE: &[Scenario] = &[
         certain: &[FaultKind::Crash, FaultKind::Pause],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
         broker: Model::JetStream,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "retention",
@@ -431,9 +401,8 @@ pub const CATALOGUE: &[Scenario] = &[
         certain: &[FaultKind::LoseAck, FaultKind::Duplicate, FaultKind::Pause],
         beside: &[Beside::EffectOnce],
         broker: Model::JetStream,
-        struck: &[],
-        clients: Clients::Customers,
         memory: Memory::Short,
+        ..PLAIN
     },
     Scenario {
         name: "clocks",
@@ -446,10 +415,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::ClockSkew, FaultKind::LoseAck],
         beside: &[Beside::EffectOnce],
-        broker: Model::Kafka,
-        struck: &[],
-        clients: Clients::Customers,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "everything",
@@ -461,10 +427,8 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::Duplicate,
         ],
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
-        broker: Model::Kafka,
-        struck: &[],
         clients: Clients::CustomersAndOperators,
-        memory: Memory::Long,
+        ..PLAIN
     },
     Scenario {
         name: "everything-jetstream",
@@ -477,8 +441,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         broker: Model::JetStream,
-        struck: &[],
         clients: Clients::CustomersAndOperators,
-        memory: Memory::Long,
+        ..PLAIN
     },
 ];

@@ -176,7 +176,7 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
         }
         FaultKind::ClockSkew => aiming.incident(
             (
-                one_of(&targets.hosts)?,
+                one_of(&targets.clocks)?,
                 10..=SKEW_MS_MAX,
                 any::<bool>(),
                 long,

@@ -11,6 +11,8 @@ use super::topology::{Services, instance_names, service_of};
 pub struct Targets {
     /// Hosts whose process may crash or pause, and whose port calls may be struck.
     pub hosts: Vec<String>,
+    /// Hosts that look at their system clock.
+    pub clocks: Vec<String>,
     /// Restarts that are of more than one host.
     pub restarts: Vec<Restarted>,
     /// Which host calls which of its ports; the client's calls are struck like any other's.
@@ -32,6 +34,7 @@ impl Targets {
             Restarted::Everything => all,
         });
         self.hosts.retain(|host| keep(host));
+        self.clocks.retain(|host| keep(host));
         self.calls.retain(|(host, _)| keep(host));
         self.links.retain(|(a, b)| keep(a) || keep(b));
     }
@@ -43,6 +46,7 @@ impl Targets {
             own.extend(all);
         }
         join(&mut self.hosts, other.hosts);
+        join(&mut self.clocks, other.clocks);
         join(&mut self.restarts, other.restarts);
         join(&mut self.calls, other.calls);
         join(&mut self.links, other.links);
@@ -57,6 +61,8 @@ impl Targets {
             Some(service) => instance_names(service, *services[service].end()).collect(),
             None => vec![host.clone()],
         };
+        let clocks = self.clocks.iter().flat_map(alike);
+        self.clocks = clocks.collect::<BTreeSet<_>>().into_iter().collect();
         let calls = self.calls.iter();
         let calls = calls.flat_map(|(host, call)| alike(host).into_iter().map(|own| (own, *call)));
         self.calls = calls.collect::<BTreeSet<_>>().into_iter().collect();
@@ -87,6 +93,7 @@ impl Targets {
         };
         let mut own = self.clone();
         own.hosts.retain(|host| runs(host));
+        own.clocks.retain(|host| runs(host));
         own.calls.retain(|(host, _)| runs(host));
         own.links.retain(|(a, b)| runs(a) && runs(b));
         own

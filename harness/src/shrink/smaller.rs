@@ -237,8 +237,7 @@ pub(super) fn with_stronger_faults(plan: &Plan) -> Option<Plan> {
     is_any.then_some(plan)
 }
 
-/// The plans with one fault only: a strike at an early call, or what befalls a single host at one of
-/// these calls.
+/// The plans with one fault only: a strike at an early call, or an incident at one of these calls.
 pub(super) fn with_one_fault(plan: &Plan, calls: &[(String, Call)]) -> Vec<Plan> {
     let mut plans = Vec::new();
     let mut kinds = Vec::new();
@@ -251,26 +250,29 @@ pub(super) fn with_one_fault(plan: &Plan, calls: &[(String, Call)]) -> Vec<Plan>
         alone.schedule = vec![fault.clone()];
         let placed = match &fault.action {
             Action::Strike { .. } => vec![alone],
-            Action::Incident { incident, .. } if incident.hosts().len() == 1 => {
-                at_each_of(&alone, calls)
-            }
-            Action::Incident { .. } => Vec::new(),
+            Action::Incident { incident, .. } => at_each_of(&alone, incident, calls),
         };
         plans.extend(placed.iter().flat_map(with_early_calls));
     }
     plans
 }
 
-/// The plans with the one fault of a plan befalling the host of one of these calls, on either side of it.
-fn at_each_of(alone: &Plan, calls: &[(String, Call)]) -> Vec<Plan> {
+/// The plans with the one fault of a plan coming at one of these calls, on either side of it. What befalls a
+/// single host befalls the caller then; what befalls a link waits for one of its ends.
+fn at_each_of(alone: &Plan, incident: &Incident, calls: &[(String, Call)]) -> Vec<Plan> {
     let sides = [Side::After, Side::Before];
+    let befallen = incident.hosts();
+    let is_meant = |host: &String| befallen.len() < 2 || befallen.contains(&&**host);
     let places = calls
         .iter()
+        .filter(|(host, _)| is_meant(host))
         .flat_map(|call| sides.map(move |side| (call, side)));
     let at_one = |((host, call), side): (&(String, Call), Side)| {
         let mut waiting = waiting_for(alone, 0, host, *call, side);
-        for struck in waiting.schedule[0].hosts_mut() {
-            host.clone_into(struck);
+        if befallen.len() == 1 {
+            for struck in waiting.schedule[0].hosts_mut() {
+                host.clone_into(struck);
+            }
         }
         waiting
     };

@@ -1,6 +1,7 @@
 //! Virtual time: the one place that knows where it comes from, and whose system clock is wrong.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::{running, watch};
 thread_local! {
     static BETWEEN_TICKS: Cell<Option<Duration>> = const { Cell::new(Some(Duration::ZERO)) };
     static SKEWS: RefCell<Vec<Skew>> = const { RefCell::new(Vec::new()) };
+    static READERS: RefCell<BTreeSet<Arc<str>>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 /// How far the system clock of a host is off while a fault lasts.
@@ -69,30 +71,28 @@ pub(crate) fn misled() -> Vec<usize> {
     })
 }
 
+/// The hosts that have looked at their system clock.
+pub(crate) fn readers() -> impl Iterator<Item = Arc<str>> {
+    READERS.with_borrow(|readers| readers.clone()).into_iter()
+}
+
 /// What the running host's system clock shows when it is `time`. Time that only passes, as
 /// [`Instant`](std::time::Instant) measures it, is right on every host.
 pub(super) fn as_shown(time: Duration) -> Duration {
-    SKEWS.with(|skews| {
-        // The lookup of the host asks for no time, but whoever does so within a change is not misled.
-        let Ok(mut skews) = skews.try_borrow_mut() else {
-            return time;
-        };
-        if skews.is_empty() {
-            return time;
-        }
-        let Some(host) = running::current_host() else {
-            return time;
-        };
-        skews
-            .iter_mut()
-            .filter(|skew| skew.host == host)
-            .fold(time, |time, skew| {
-                skew.was_read = true;
-                let off = Duration::from_millis(skew.ahead_ms.unsigned_abs());
-                match skew.ahead_ms < 0 {
-                    true => time.saturating_sub(off),
-                    false => time.saturating_add(off),
-                }
-            })
+    let Some(host) = running::current_host() else {
+        return time;
+    };
+    SKEWS.with_borrow_mut(|skews| {
+        let own = skews.iter_mut().filter(|skew| skew.host == host);
+        let shown = own.fold(time, |time, skew| {
+            skew.was_read = true;
+            let off = Duration::from_millis(skew.ahead_ms.unsigned_abs());
+            match skew.ahead_ms < 0 {
+                true => time.saturating_sub(off),
+                false => time.saturating_add(off),
+            }
+        });
+        READERS.with_borrow_mut(|readers| readers.contains(&host) || readers.insert(host));
+        shown
     })
 }

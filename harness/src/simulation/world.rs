@@ -405,6 +405,10 @@ impl World {
                 .filter(|host| own(host))
                 .map(ToString::to_string)
                 .collect(),
+            clocks: clock::readers()
+                .filter(own)
+                .map(|host| host.to_string())
+                .collect(),
             calls: lock(&self.nemesis)
                 .seen()
                 .filter(|(host, _)| **host != *broker::HOST)
