@@ -22,8 +22,9 @@ use process::{Chunk, compare, histories};
 
 /// Seeds of each scenario unless told otherwise.
 const SEEDS: u64 = 20;
-/// How many seeds a process runs, so that many processes share the work.
-const CHUNK: u64 = 10;
+/// How many seeds a process runs at most: several processes share the work, but each surveys its scenario
+/// anew, which takes as long as some ten seeds.
+const CHUNK: u64 = 50;
 
 #[derive(Args, Clone)]
 pub(super) struct Arguments {

@@ -13,7 +13,7 @@ use super::super::output::complain;
 use super::cluster::Cluster;
 
 /// Scenarios whose faults and loads make transactions meet.
-const SCENARIOS: [&str; 4] = ["calm", "duplicates", "database-faults", "everything"];
+const SCENARIOS: [&str; 3] = ["calm", "database-faults", "everything"];
 
 /// Seeds of each of them. A run costs several times as much as on SQLite.
 const SEEDS: u64 = 10;
