@@ -422,14 +422,14 @@ fn help_and_version_are_no_errors() {
     }
 }
 
-#[test]
-fn ctrl_c_ends_a_sweep_with_what_was_found_so_far() {
+/// Interrupts a long sweep after a time; gives its report and its exit code.
+fn interrupted_after(seconds: u64) -> (stormglass_reports::SweepReport, Option<i32>) {
     let child = stormglass(&["sweep", "calm", "--seeds", "1000000", "--format", "json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary can be run");
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(std::time::Duration::from_secs(seconds));
     let interrupt = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status();
@@ -438,6 +438,17 @@ fn ctrl_c_ends_a_sweep_with_what_was_found_so_far() {
     assert_eq!(text(&output.stderr), "");
     let report = stormglass_reports::json::read(&text(&output.stdout)).expect("stdout is a report");
     assert!(report.interrupted);
-    assert!((1..1_000_000).contains(&report.seeds_total()));
-    assert_eq!(output.status.code(), Some(0));
+    (report, output.status.code())
+}
+
+#[test]
+fn ctrl_c_ends_a_sweep_with_what_was_found_so_far() {
+    // On a machine that has much else to do the first seed takes its time.
+    let found = [3, 12, 48].into_iter().find_map(|seconds| {
+        let (report, code) = interrupted_after(seconds);
+        (report.seeds_total() > 0).then_some((report, code))
+    });
+    let (report, code) = found.expect("a seed is run in time");
+    assert!(report.seeds_total() < 1_000_000);
+    assert_eq!(code, Some(0));
 }
