@@ -148,7 +148,7 @@ impl Databases {
                 source,
             })?;
             for probe in &database.probes {
-                let verified = probe.verify(&mut connection);
+                let verified = probe.verify(&mut connection, url);
                 verified.map_err(|source| unreadable(&database.name, probe.query(), source))?;
             }
             for table in &database.background {

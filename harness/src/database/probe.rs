@@ -7,9 +7,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sqlx::{AnyConnection, Column as _, Executor as _, SqlSafeStr as _, Statement as _};
+use sqlx::AnyConnection;
 
-use super::driver::complete;
 use super::row::{self, Row};
 use crate::history::{Announcement, Application, Fact};
 use crate::system::nearest;
@@ -97,10 +96,9 @@ impl Probe {
     }
 
     /// Finds out before the run what would otherwise show at the first row.
-    pub(crate) fn verify(&self, connection: &mut AnyConnection) -> sqlx::Result<()> {
-        let sql = sqlx::AssertSqlSafe(self.query.clone()).into_sql_str();
-        let prepared = complete(connection.prepare(sql))?;
-        let has = |wanted: &str| prepared.columns().iter().any(|own| own.name() == wanted);
+    pub(crate) fn verify(&self, connection: &mut AnyConnection, url: &str) -> sqlx::Result<()> {
+        let found = row::columns(connection, url, &self.query)?;
+        let has = |wanted: &str| found.iter().any(|own| own == wanted);
         let needed = match self.query.contains("$1") {
             true => &["event_id", "position"][..],
             false => &["event_id"],
@@ -109,7 +107,7 @@ impl Probe {
             return Err(sqlx::Error::ColumnNotFound((*column).to_owned()));
         }
         let missing: Vec<&str> = self.columns().filter(|column| !has(column)).collect();
-        let strange = prepared.columns().iter().map(|own| own.name());
+        let strange = found.iter().map(String::as_str);
         let mut strange = strange.filter(|own| self.columns().all(|column| column != *own));
         let misspelt = strange.find_map(|own| Some((own, nearest(own, missing.iter().copied())?)));
         match misspelt {
@@ -306,6 +304,19 @@ mod tests {
             told,
             [["7", "12", "1.5", ""], ["8", "sku-1", "2.0", "flow"]]
         );
+    }
+
+    #[test]
+    fn a_declared_type_that_cannot_be_read_is_refused_by_name_before_the_run() {
+        let mut connection = database("CREATE TABLE t (event_id VARCHAR(9), entity DATETIME)");
+        let mut refused = |entity: &str| {
+            let probe = Probe::applied(format!("SELECT event_id, {entity} FROM t"));
+            let verified = probe.verify(&mut connection, "");
+            verified.err().map(|error| error.to_string())
+        };
+        let why = refused("entity").unwrap();
+        assert!(why.ends_with("select CAST(entity AS TEXT)"), "{why}");
+        assert_eq!(refused("CAST(entity AS TEXT) AS entity"), None);
     }
 
     #[test]

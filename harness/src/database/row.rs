@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
-use sqlx::{Any, AnyConnection, Column as _, Row as _, ValueRef as _};
+use sqlx::{
+    Any, AnyConnection, Column as _, Executor as _, Postgres, Row as _, SqlSafeStr as _,
+    Statement as _, ValueRef as _,
+};
 
+use super::backend::{Backend, IntoExecutor as _};
 use super::driver::complete;
 
 /// A row, by the names of its columns.
@@ -24,6 +28,36 @@ enum Cell {
 
 pub(super) fn is_postgres(connection: &AnyConnection) -> bool {
     connection.backend_name() == "PostgreSQL"
+}
+
+/// The names of a query's columns, without running it. `url` is where the connection leads.
+pub(super) fn columns(
+    connection: &mut AnyConnection,
+    url: &str,
+    query: &str,
+) -> sqlx::Result<Vec<String>> {
+    match complete(columns_by::<Any>(connection, query)) {
+        // The driver for any database does not know the type of one of the columns; the server's own does.
+        Err(sqlx::Error::ColumnDecode { .. }) if is_postgres(connection) => {
+            complete(async { columns_by::<Postgres>(&mut Postgres::open(url).await?, query).await })
+        }
+        // SQLite's own types are few, and a column may be declared to have another one.
+        Err(sqlx::Error::ColumnDecode { index, .. }) => {
+            let why = format!("its declared type cannot be read; select CAST({index} AS TEXT)");
+            Err(unreadable(&index, &why))
+        }
+        found => found,
+    }
+}
+
+async fn columns_by<DB: Backend>(
+    connection: &mut DB::Connection,
+    query: &str,
+) -> sqlx::Result<Vec<String>> {
+    let sql = sqlx::AssertSqlSafe(query.to_owned()).into_sql_str();
+    let prepared = connection.executor().prepare(sql).await?;
+    let columns = prepared.columns().iter();
+    Ok(columns.map(|own| own.name().to_owned()).collect())
 }
 
 /// The rows of a query, whose `$1` is `position` if it has one.
