@@ -18,9 +18,9 @@ use crate::history::{CLIENT, History};
 ///
 /// Parked and applied exclude each other, unless the event was published again after it was
 /// parked, as a replay does, the parked copy itself was handed to somebody before the event was
-/// applied, or the group [may have forgotten](crate::Group::remembers) the effect by then. So do discarded and applied, in this order; an audit entry for a
-/// redelivery that came after the effect is no contradiction, and neither is one with which a
-/// parked event was given up.
+/// applied, or the group [may have forgotten](crate::Group::remembers) the effect by then. So do
+/// discarded and applied, in this order; an audit entry for a redelivery that came after the effect
+/// is no contradiction, and neither is one with which a parked event was given up.
 ///
 /// A group of [snapshots](crate::Group::superseding) owes no end to one that another snapshot of the same
 /// entity has superseded.

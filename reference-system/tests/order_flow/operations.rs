@@ -178,6 +178,8 @@ async fn what_is_old_is_forgotten_and_what_could_be_an_old_copy_is_parked() {
 /// A consumer that stands still before it applies an event, until another one has parked it.
 struct Overtaken {
     broker: InProcessBroker,
+    /// What the other one parks, if not the event itself: an earlier one of its entity.
+    earlier: Option<&'static str>,
 }
 
 impl Handler for Overtaken {
@@ -196,10 +198,11 @@ impl Handler for Overtaken {
     }
 
     async fn prepare<D: Database>(&self, database: &D, event: &Event) -> Result<(), Failure> {
+        let own = event.id.to_string();
         let refused = Refused {
             consumer: self.consumer(),
             message: &event.encode(event.entity.clone()),
-            event_id: &event.id.to_string(),
+            event_id: self.earlier.unwrap_or(&own),
             entity: &event.entity,
             attempts: 5,
             error: "given up elsewhere",
@@ -217,11 +220,21 @@ impl Handler for Overtaken {
 
 #[tokio::test]
 async fn what_was_parked_meanwhile_is_not_applied() {
+    nothing_is_applied_past_what_was_parked_meanwhile(None).await;
+}
+
+#[tokio::test]
+async fn what_follows_an_event_that_was_parked_meanwhile_is_not_applied() {
+    nothing_is_applied_past_what_was_parked_meanwhile(Some("an earlier event")).await;
+}
+
+async fn nothing_is_applied_past_what_was_parked_meanwhile(earlier: Option<&'static str>) {
     let stocks = database(inventory::schema).await;
     let broker = InProcessBroker::new();
     let dependencies = Dependencies::new(stocks.clone(), broker.clone(), UuidV7);
     let overtaken = Overtaken {
         broker: broker.clone(),
+        earlier,
     };
     spawn(consumer::run(dependencies.with_settings(fast()), overtaken));
     let first = event("order-1", placed());
@@ -230,8 +243,9 @@ async fn what_was_parked_meanwhile_is_not_applied() {
         .await
         .unwrap();
     let parked = "SELECT event_id FROM parked WHERE published = 1";
+    let already = usize::from(earlier.is_some());
     Patience::until("the event is parked", async || {
-        rows(&stocks, parked).await.len() == 1
+        rows(&stocks, parked).await.len() == 1 + already
     })
     .await;
     // What follows is parked behind it once the first one is settled.
@@ -241,9 +255,9 @@ async fn what_was_parked_meanwhile_is_not_applied() {
         .await
         .unwrap();
     Patience::until("so is what follows", async || {
-        rows(&stocks, parked).await.len() == 2
+        rows(&stocks, parked).await.len() == 2 + already
     })
     .await;
     assert!(rows(&stocks, "SELECT effect FROM journal").await.is_empty());
-    assert_eq!(broker.published("inventory.dlq").len(), 2);
+    assert_eq!(broker.published("inventory.dlq").len(), 2 + already);
 }
