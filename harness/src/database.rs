@@ -13,6 +13,7 @@ mod pool;
 mod probe;
 mod row;
 mod scratch;
+mod sqlite;
 mod statement;
 mod store;
 mod transaction;

@@ -16,6 +16,7 @@ use sqlx::{AnyConnection, Connection as _, Executor};
 use super::backend::Backend;
 use super::driver::{self, complete};
 use super::scratch::Scratch;
+use super::sqlite;
 
 /// The environment variable that names a PostgreSQL server.
 pub const DATABASE_VARIABLE: &str = "STORMGLASS_DATABASE";
@@ -48,8 +49,9 @@ impl Engine {
 
     /// Starts what all runs on this engine share, before the first of them does.
     pub(crate) fn prepare(&self) {
-        if let Engine::Postgres { .. } = self {
-            driver::start();
+        match self {
+            Engine::Sqlite => sqlite::share_no_count(),
+            Engine::Postgres { .. } => driver::start(),
         }
     }
 

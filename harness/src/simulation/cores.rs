@@ -20,13 +20,22 @@ pub(super) struct Core(usize);
 impl Core {
     /// Keeps the current thread, and those that it will start, on a core of its own; `None` if none is
     /// free.
+    ///
+    /// The core that the thread is on comes first: the scheduler has put it where other processes,
+    /// such as a test runner's, leave room, and they cannot be seen from here.
     pub(super) fn claim() -> Option<Core> {
         let mut cores = lock(&CORES);
-        let (core, runs) = cores.iter_mut().find(|(_, runs)| *runs == 0)?;
+        let (core, runs) = free(&mut cores, system::current())?;
         system::stay_on(*core)?;
         *runs += 1;
         Some(Core(*core))
     }
+}
+
+/// A core without a run, the current one if it has none.
+fn free(cores: &mut [(usize, u32)], current: Option<usize>) -> Option<&mut (usize, u32)> {
+    let free = cores.iter_mut().filter(|(_, runs)| *runs == 0);
+    free.min_by_key(|(core, _)| current != Some(*core))
 }
 
 impl Drop for Core {
@@ -41,7 +50,7 @@ impl Drop for Core {
 
 #[cfg(target_os = "linux")]
 mod system {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
     /// The cores that the current thread may run on.
     pub(super) fn allowed() -> Vec<usize> {
@@ -49,6 +58,11 @@ mod system {
         (0..CpuSet::MAX_CPU)
             .filter(|core| set.is_set(*core))
             .collect()
+    }
+
+    /// The core that the current thread is on.
+    pub(super) fn current() -> Option<usize> {
+        Some(sched_getcpu())
     }
 
     /// `None` if the operating system refuses.
@@ -65,7 +79,24 @@ mod system {
         Vec::new()
     }
 
+    pub(super) fn current() -> Option<usize> {
+        None
+    }
+
     pub(super) fn stay_on(_: usize) -> Option<()> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::free;
+
+    #[test]
+    fn a_run_stays_where_it_was_put_unless_another_is_there() {
+        let chosen = |cores: &mut [(usize, u32)]| free(cores, Some(3)).map(|(core, _)| *core);
+        assert_eq!(chosen(&mut [(0, 0), (1, 0), (3, 0)]), Some(3));
+        assert_eq!(chosen(&mut [(0, 1), (1, 0), (3, 1)]), Some(1));
+        assert_eq!(chosen(&mut [(0, 1), (1, 1), (3, 1)]), None);
     }
 }
