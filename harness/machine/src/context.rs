@@ -1,0 +1,169 @@
+//! The context: which thread of which run the current thread is, if any.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use libc::pthread_t;
+
+use crate::host::Host;
+use crate::kernel::{self, Kernel};
+use crate::scheduler::{Scheduler, Wait, Woken};
+use crate::thread::Thread;
+
+/// What the system clock shows when a run begins: the first second of 2026, UTC.
+const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+/// What the monotonic clock shows when a run begins; not zero, because programs subtract from it.
+const MONOTONIC_START: Duration = Duration::from_secs(1_000_000);
+
+thread_local! {
+    static CURRENT: Cell<Option<&'static Context>> = const { Cell::new(None) };
+}
+
+/// A thread of a run, as it sees itself.
+pub(crate) struct Context {
+    pub(crate) scheduler: Arc<Scheduler>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) thread: Arc<Thread>,
+    /// The host that the next thread belongs to, if it is to be another one.
+    starting: RefCell<Option<Arc<Host>>>,
+}
+
+/// The context of the current thread; `None` outside of a run.
+pub(crate) fn current() -> Option<&'static Context> {
+    CURRENT.try_with(Cell::get).ok().flatten()
+}
+
+/// Makes the current thread the one of `context`, or none.
+pub(crate) fn enter(context: Option<&'static Context>) {
+    CURRENT.with(|current| current.set(context));
+}
+
+impl Context {
+    pub(crate) fn new(scheduler: Arc<Scheduler>, host: Arc<Host>, thread: Arc<Thread>) -> Self {
+        Context {
+            scheduler,
+            host,
+            thread,
+            starting: RefCell::default(),
+        }
+    }
+
+    /// The context of a thread that this one starts.
+    pub(crate) fn child(&self) -> Context {
+        let starting = self.starting.take();
+        let host = starting.clone().unwrap_or_else(|| self.host.clone());
+        let thread = self.scheduler.lock().add(host.clone(), true);
+        if starting.is_some() {
+            host.set_main(&thread);
+        }
+        Context::new(self.scheduler.clone(), host, thread)
+    }
+
+    /// Runs `start`, whose first thread is the one that the process of `host` begins with.
+    pub(crate) fn starting<T>(&self, host: &Arc<Host>, start: impl FnOnce() -> T) -> T {
+        *self.starting.borrow_mut() = Some(host.clone());
+        start()
+    }
+
+    /// Does `work` with the kernel of this thread's host; `None` once the process has ended.
+    pub(crate) fn on_kernel<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Kernel) -> R + Send + 'static,
+    ) -> Option<R> {
+        if self.host.is_dead() && !self.is_main() {
+            return None;
+        }
+        self.host.on_main_thread(self.thread.id, work)
+    }
+
+    /// Waits until a thread of the run is at its end, by the C library's name for it.
+    pub(crate) fn wait_for_end(&self, handle: pthread_t) {
+        let Some(id) = self.scheduler.lock().named(handle) else {
+            return;
+        };
+        while self.scheduler.is_alive(id) {
+            self.wait(Wait::End(id), None);
+        }
+    }
+
+    /// Virtual time since the start of the run.
+    pub(crate) fn now(&self) -> Duration {
+        self.scheduler.lock().now()
+    }
+
+    pub(crate) fn monotonic_clock(&self) -> Duration {
+        MONOTONIC_START + self.now()
+    }
+
+    pub(crate) fn wall_clock(&self) -> Duration {
+        EPOCH + self.now()
+    }
+
+    /// Lets time pass.
+    pub(crate) fn sleep(&self, time: Duration) {
+        // Time does not pass for a process that is dead: its threads are to come to their end.
+        if self.host.is_dead() {
+            self.give_way();
+        } else {
+            self.wait(Wait::Sleep, Some(time));
+        }
+    }
+
+    /// Lets every other thread that is ready go on first.
+    pub(crate) fn give_way(&self) {
+        self.settle();
+        self.scheduler.give_way(self);
+    }
+
+    /// Waits for something, at most until `left` has passed.
+    pub(crate) fn wait(&self, wait: Wait, left: Option<Duration>) -> Woken {
+        self.settle();
+        self.scheduler.wait(self, wait, left)
+    }
+
+    /// Waits until something has happened to the host's descriptors since its count was `seen`.
+    pub(crate) fn wait_for_io(&self, seen: u64, left: Option<Duration>) -> Woken {
+        self.settle();
+        if self.host.io_count() != seen || self.host.is_dead() {
+            return Woken::ByEvent;
+        }
+        self.scheduler.wait(self, Wait::Io, left)
+    }
+
+    /// Waits until the futex at `address` is woken.
+    pub(crate) fn wait_for_futex(&self, address: usize, left: Option<Duration>) -> Woken {
+        match left {
+            Some(_) if self.host.is_dead() => Woken::ByDeadline,
+            _ => self.wait(Wait::Futex(address), left),
+        }
+    }
+
+    /// Wakes at most `most` threads that wait at `address`.
+    pub(crate) fn wake(&self, address: usize, most: usize) -> usize {
+        self.scheduler.lock().wake(address, most)
+    }
+
+    /// Whether this is the thread that the host's kernel works on.
+    pub(crate) fn is_main(&self) -> bool {
+        self.host.is_main(self.thread.id)
+    }
+
+    /// Sends what has been written before this thread waits.
+    fn settle(&self) {
+        if self.is_main() {
+            kernel::serve_here();
+        }
+    }
+
+    /// Waits until this thread may go on, and does the kernel's work meanwhile.
+    pub(crate) fn park(&self) {
+        loop {
+            self.thread.parker.park();
+            match self.host.take_job_of(self.thread.id) {
+                Some(job) => job.run(),
+                None => return,
+            }
+        }
+    }
+}

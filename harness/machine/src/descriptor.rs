@@ -1,0 +1,141 @@
+//! Descriptors: the numbers by which a process knows its sockets, epoll instances and event counters.
+//!
+//! They begin far above those of the real machine, and are counted for each process, so that a number tells
+//! whose it is and repeats with the run.
+
+use std::collections::BTreeMap;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use crate::epoll::Epoll;
+use crate::lock;
+use crate::symbols::Errno;
+
+/// What several descriptors may stand for: an open file, as POSIX calls it.
+pub(crate) type ObjectId = u32;
+
+/// The first descriptor of a process.
+pub(crate) const FIRST: c_int = 1 << 20;
+
+/// An open file of a process.
+pub(crate) struct Object {
+    pub(crate) id: ObjectId,
+    pub(crate) kind: Kind,
+    /// Whether calls fail instead of waiting.
+    is_nonblocking: AtomicBool,
+    /// The longest that receiving and sending wait.
+    timeouts: Mutex<[Option<Duration>; 2]>,
+}
+
+pub(crate) enum Kind {
+    /// A TCP socket; the kernel knows it by the object's number.
+    Socket,
+    /// An `eventfd`, and what it has counted.
+    Counter(AtomicU64),
+    Epoll(Epoll),
+}
+
+impl Object {
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.is_nonblocking.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_nonblocking(&self, is_nonblocking: bool) {
+        self.is_nonblocking.store(is_nonblocking, Ordering::SeqCst);
+    }
+
+    pub(crate) fn timeout(&self, direction: Direction) -> Option<Duration> {
+        lock(&self.timeouts)[direction as usize]
+    }
+
+    pub(crate) fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) {
+        lock(&self.timeouts)[direction as usize] = timeout;
+    }
+}
+
+/// Which of the two ways of a connection.
+#[derive(Clone, Copy)]
+pub(crate) enum Direction {
+    Receive,
+    Send,
+}
+
+impl Direction {
+    /// What a socket is ready for when this does not wait, in epoll's bits.
+    pub(crate) fn bits(self) -> u32 {
+        match self {
+            Direction::Receive => libc::EPOLLIN as u32,
+            Direction::Send => libc::EPOLLOUT as u32,
+        }
+    }
+}
+
+/// The descriptors of a process.
+#[derive(Default)]
+pub(crate) struct Descriptors {
+    open: BTreeMap<c_int, Arc<Object>>,
+    opened_count: c_int,
+    object_count: ObjectId,
+    epolls: Vec<Weak<Object>>,
+}
+
+impl Descriptors {
+    pub(crate) fn open(&mut self, kind: Kind, is_nonblocking: bool) -> (c_int, Arc<Object>) {
+        let id = self.object_count;
+        self.object_count += 1;
+        let object = Arc::new(Object {
+            id,
+            kind,
+            is_nonblocking: AtomicBool::new(is_nonblocking),
+            timeouts: Mutex::default(),
+        });
+        if matches!(object.kind, Kind::Epoll(_)) {
+            self.epolls.retain(|own| own.strong_count() > 0);
+            self.epolls.push(Arc::downgrade(&object));
+        }
+        (self.give(object.clone()), object)
+    }
+
+    fn give(&mut self, object: Arc<Object>) -> c_int {
+        let descriptor = FIRST + self.opened_count;
+        self.opened_count += 1;
+        self.open.insert(descriptor, object);
+        descriptor
+    }
+
+    pub(crate) fn get(&self, descriptor: c_int) -> Result<Arc<Object>, Errno> {
+        let found = self.open.get(&descriptor).cloned();
+        found.ok_or(Errno(libc::EBADF))
+    }
+
+    /// Another number for the same open file.
+    pub(crate) fn duplicate(&mut self, descriptor: c_int) -> Result<c_int, Errno> {
+        let object = self.get(descriptor)?;
+        Ok(self.give(object))
+    }
+
+    /// Takes a number back; the open file, if that was its last one.
+    pub(crate) fn close(&mut self, descriptor: c_int) -> Result<Option<Arc<Object>>, Errno> {
+        let object = self.open.remove(&descriptor).ok_or(Errno(libc::EBADF))?;
+        let is_last = !self.open.values().any(|own| own.id == object.id);
+        if is_last {
+            for epoll in self.epolls.iter().filter_map(Weak::upgrade) {
+                if let Kind::Epoll(epoll) = &epoll.kind {
+                    epoll.forget(object.id);
+                }
+            }
+        }
+        Ok(is_last.then_some(object))
+    }
+
+    /// Something has happened to an open file.
+    pub(crate) fn signal(&self, id: ObjectId) {
+        for epoll in self.epolls.iter().filter_map(Weak::upgrade) {
+            if let Kind::Epoll(epoll) = &epoll.kind {
+                epoll.signal(id);
+            }
+        }
+    }
+}

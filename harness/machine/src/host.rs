@@ -1,0 +1,189 @@
+//! A host: a computer of the simulated network, with the one process that runs on it.
+//!
+//! A process that is started again after a crash is a new `Host` at the old address.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{CStr, CString};
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Waker;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
+use turmoil_net::Packet;
+
+use crate::context::Context;
+use crate::descriptor::Descriptors;
+use crate::kernel::{self, Job, Kernel};
+use crate::lock;
+use crate::thread::{Parker, Thread, ThreadId};
+
+/// How a process came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its main function returned.
+    Returned,
+    /// Its main function panicked, with this message.
+    Panicked(String),
+    /// It was killed.
+    Killed,
+}
+
+/// A host and its process.
+pub(crate) struct Host {
+    pub(crate) name: Arc<str>,
+    pub(crate) address: Ipv4Addr,
+    /// Which process of this name it is, in the order of their starts.
+    number: u32,
+    variables: BTreeMap<CString, CString>,
+    random: Mutex<ChaCha12Rng>,
+    pub(crate) descriptors: Mutex<Descriptors>,
+    /// Packets that have arrived and that the kernel has not looked at.
+    inbox: Mutex<VecDeque<Packet>>,
+    /// Work for the kernel that another thread waits for.
+    job: Mutex<Option<Job>>,
+    /// How often something has happened to its descriptors.
+    io_count: AtomicU64,
+    main: OnceLock<Main>,
+    is_dead: AtomicBool,
+    is_paused: AtomicBool,
+    /// What makes the process' main future look whether it was killed.
+    pub(crate) root: Mutex<Option<Waker>>,
+    pub(crate) ending: Mutex<Option<Ending>>,
+}
+
+/// The thread that a process began with.
+pub(crate) struct Main {
+    pub(crate) id: ThreadId,
+    pub(crate) parker: Arc<Parker>,
+}
+
+impl PartialEq for Host {
+    fn eq(&self, other: &Host) -> bool {
+        self.number == other.number && self.name == other.name
+    }
+}
+
+impl Host {
+    pub(crate) fn new(
+        name: &str,
+        address: Ipv4Addr,
+        number: u32,
+        variables: BTreeMap<CString, CString>,
+        random: ChaCha12Rng,
+    ) -> Self {
+        Host {
+            name: name.into(),
+            address,
+            number,
+            variables,
+            random: Mutex::new(random),
+            descriptors: Mutex::default(),
+            inbox: Mutex::default(),
+            job: Mutex::default(),
+            io_count: AtomicU64::new(0),
+            main: OnceLock::new(),
+            is_dead: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
+            root: Mutex::default(),
+            ending: Mutex::default(),
+        }
+    }
+
+    /// Fills `bytes` from this host's stream of random numbers.
+    pub(crate) fn draw(&self, bytes: &mut [u8]) {
+        lock(&self.random).fill_bytes(bytes);
+    }
+
+    /// A variable of the environment that belongs to this host alone.
+    pub(crate) fn variable(&self, name: &CStr) -> Option<&CStr> {
+        self.variables.get(name).map(CString::as_c_str)
+    }
+
+    /// Whether its process has ended, so that nothing of it reaches the world any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_dead(&self) {
+        self.is_dead.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_paused(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Ordering::SeqCst);
+    }
+
+    /// The thread that the process began with; its kernel works there.
+    pub(crate) fn main(&self) -> &Main {
+        let main = self.main.get();
+        main.unwrap_or_else(|| unreachable!("{} has been started", self.name))
+    }
+
+    pub(crate) fn set_main(&self, thread: &Thread) {
+        let _ = self.main.set(Main {
+            id: thread.id,
+            parker: thread.parker.clone(),
+        });
+    }
+
+    pub(crate) fn is_main(&self, thread: ThreadId) -> bool {
+        self.main.get().is_some_and(|main| main.id == thread)
+    }
+
+    /// Something has happened to its descriptors.
+    pub(crate) fn count_io(&self) {
+        self.io_count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn io_count(&self) -> u64 {
+        self.io_count.load(Ordering::SeqCst)
+    }
+
+    /// A packet has arrived.
+    pub(crate) fn receive(&self, packet: Packet) {
+        lock(&self.inbox).push_back(packet);
+    }
+
+    pub(crate) fn take_packets(&self) -> VecDeque<Packet> {
+        std::mem::take(&mut lock(&self.inbox))
+    }
+
+    /// The work that `thread` shall do for another one, which waits for it.
+    pub(crate) fn take_job_of(&self, thread: ThreadId) -> Option<Job> {
+        if !self.is_main(thread) {
+            return None;
+        }
+        lock(&self.job).take()
+    }
+
+    /// Does `work` with the kernel of this host, on the thread that it belongs to, while the thread `current`
+    /// waits; `None` once the process has ended.
+    pub(crate) fn on_main_thread<R: Send + 'static>(
+        &self,
+        current: ThreadId,
+        work: impl FnOnce(&mut Kernel) -> R + Send + 'static,
+    ) -> Option<R> {
+        if self.is_main(current) {
+            kernel::here(work)
+        } else {
+            kernel::elsewhere(&self.main().parker, work, |job| {
+                *lock(&self.job) = Some(job)
+            })
+        }
+    }
+
+    /// Whether the thread of `context`, which is about to wait for its descriptors, has to come to its end:
+    /// the main future is made to look.
+    pub(crate) fn has_to_end(&self, context: &Context) -> bool {
+        let has_to = self.is_dead() && self.is_main(context.thread.id);
+        if has_to && let Some(root) = lock(&self.root).take() {
+            root.wake();
+        }
+        has_to
+    }
+}

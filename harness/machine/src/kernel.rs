@@ -1,0 +1,367 @@
+//! The kernel of a host: its sockets, over turmoil-net's simulated TCP.
+//!
+//! turmoil-net belongs to the thread that entered it, so a host's kernel works on the thread that its process
+//! began with. Other threads hand it work and wait; a thread that waits for something else does it
+//! meanwhile.
+
+mod loopback;
+mod socket;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::task::{Context as Task, Wake, Waker};
+
+use turmoil_net::{EnterGuard, KernelConfig, Net, Packet, Transport};
+
+use crate::descriptor::{Kind, Object, ObjectId};
+use crate::host::Host;
+use crate::lock;
+use crate::network::{refusal, reset};
+use crate::scheduler::{Scheduler, Wait};
+use crate::symbols::Errno;
+use crate::thread::Parker;
+pub(crate) use loopback::Addresses;
+use socket::Socket;
+
+thread_local! {
+    static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
+}
+
+/// The sockets of a host, and the way to the network.
+pub(crate) struct Kernel {
+    host: Arc<Host>,
+    scheduler: Arc<Scheduler>,
+    net: EnterGuard,
+    addresses: Addresses,
+    sockets: BTreeMap<ObjectId, Socket>,
+    /// Sockets that something has happened to.
+    signals: Signals,
+    /// Sockets that have to be asked once more whether they are ready.
+    unsure: BTreeSet<ObjectId>,
+    /// Whether turmoil-net may have something to send.
+    is_dirty: bool,
+    departures: Vec<Packet>,
+    /// Connections, by their two ends, whose owner has closed them and will read no more.
+    closed: BTreeSet<(SocketAddr, SocketAddr)>,
+}
+
+type Signals = Arc<Mutex<Vec<ObjectId>>>;
+
+/// Tells the kernel that something has happened to a socket.
+struct Signal {
+    socket: ObjectId,
+    signals: Signals,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        lock(&self.signals).push(self.socket);
+    }
+}
+
+/// Work that the kernel of a host does for a thread that waits for it.
+pub(crate) struct Job {
+    work: Box<dyn FnOnce() + Send>,
+    done: Arc<Parker>,
+}
+
+impl Job {
+    pub(crate) fn run(self) {
+        (self.work)();
+        self.done.unpark();
+    }
+}
+
+/// Does `work` with the kernel of the current thread; `None` if it has none.
+pub(crate) fn here<R>(work: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
+    let work =
+        |kernel: &RefCell<Option<Kernel>>| Some(work(kernel.try_borrow_mut().ok()?.as_mut()?));
+    KERNEL.try_with(work).ok().flatten()
+}
+
+/// Does `work` with the kernel of the thread that waits at `main`, which finds it where `leave` puts it.
+pub(crate) fn elsewhere<R: Send + 'static>(
+    main: &Parker,
+    work: impl FnOnce(&mut Kernel) -> R + Send + 'static,
+    leave: impl FnOnce(Job),
+) -> Option<R> {
+    let answer = Arc::new(Mutex::new(None));
+    let done = Arc::new(Parker::default());
+    let work = {
+        let answer = answer.clone();
+        move || *lock(&answer) = here(work)
+    };
+    let job = Job {
+        work: Box::new(work),
+        done: done.clone(),
+    };
+    leave(job);
+    main.unpark();
+    done.park();
+    lock(&answer).take()
+}
+
+/// Does what is due in the kernel of the current thread, if it has one.
+pub(crate) fn serve_here() {
+    here(Kernel::serve);
+}
+
+/// Gives the current thread the kernel of `host`, until [`uninstall`].
+pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
+    // A packet that is not delivered yet is late, not lost: nothing is to be sent twice.
+    let config = KernelConfig::default().retx_threshold(u32::MAX);
+    let mut net = Net::with_config(config);
+    let addresses = Addresses::of(host.address);
+    net.add_host(addresses.bound());
+    let kernel = Kernel {
+        host: host.clone(),
+        scheduler: scheduler.clone(),
+        net: net.enter(),
+        addresses,
+        sockets: BTreeMap::new(),
+        signals: Signals::default(),
+        unsure: BTreeSet::new(),
+        is_dirty: false,
+        departures: Vec::new(),
+        closed: BTreeSet::new(),
+    };
+    KERNEL.with(|own| *own.borrow_mut() = Some(kernel));
+}
+
+/// Takes the kernel from the current thread, after a last look.
+pub(crate) fn uninstall() {
+    here(Kernel::close_all);
+    KERNEL.with(|own| own.borrow_mut().take());
+}
+
+impl Kernel {
+    /// Takes in what has arrived, sends what is to be sent, and tells who waits for it.
+    pub(crate) fn serve(&mut self) {
+        for packet in self.host.take_packets() {
+            self.take_in(packet);
+        }
+        if std::mem::take(&mut self.is_dirty) {
+            self.net.egress_all(&mut self.departures);
+            for packet in &mut self.departures {
+                if let Some(returned) = self.addresses.returned(packet) {
+                    *packet = returned;
+                }
+            }
+        }
+        if !self.departures.is_empty() {
+            let mut schedule = self.scheduler.lock();
+            schedule.network.depart(self.departures.drain(..));
+            schedule.carry();
+        }
+        self.tell();
+    }
+
+    fn take_in(&mut self, packet: Packet) {
+        self.is_dirty = true;
+        if let Transport::Tcp(segment) = &packet.payload {
+            let local = SocketAddr::new(packet.dst, segment.dst_port);
+            let peer = SocketAddr::new(packet.src, segment.src_port);
+            if segment.flags.rst || segment.flags.fin {
+                self.closed.remove(&(local, peer));
+            }
+            if segment.flags.fin {
+                let mut all = self.sockets.values_mut();
+                if let Some(own) = all.find(|own| own.ends() == Some((local, peer))) {
+                    own.peer_finishes();
+                }
+            }
+            // Nobody will read it: the sender is told (RFC 9293, 3.6.1), and the connection is over.
+            if !segment.payload.is_empty() && self.closed.remove(&(local, peer)) {
+                self.departures.push(refusal(&packet, segment));
+                self.net.deliver(reset(peer, local));
+                return;
+            }
+        }
+        self.net.deliver(packet);
+    }
+
+    /// Tells the host's epoll instances and threads of sockets that something has happened to.
+    fn tell(&mut self) {
+        let signals = std::mem::take(&mut *lock(&self.signals));
+        if signals.is_empty() {
+            return;
+        }
+        self.host.count_io();
+        let descriptors = lock(&self.host.descriptors);
+        for socket in signals {
+            descriptors.signal(socket);
+        }
+        drop(descriptors);
+        let mut schedule = self.scheduler.lock();
+        schedule.resume_all(&self.host, |wait| wait == Wait::Io);
+    }
+
+    /// Asks those sockets that may have become ready unnoticed.
+    pub(crate) fn look_again(&mut self) {
+        self.serve();
+        for id in std::mem::take(&mut self.unsure) {
+            if self.readiness(id) != 0 {
+                lock(&self.host.descriptors).signal(id);
+            }
+        }
+    }
+
+    /// What a socket is ready for, in epoll's bits; it tells when that changes.
+    pub(crate) fn readiness(&mut self, id: ObjectId) -> u32 {
+        self.with(id, Socket::readiness).unwrap_or(0)
+    }
+
+    /// What an open file is ready for, in epoll's bits.
+    pub(crate) fn readiness_of(&mut self, object: &Object) -> u32 {
+        match &object.kind {
+            Kind::Socket => self.readiness(object.id),
+            Kind::Counter(counter) if counter.load(Ordering::SeqCst) > 0 => {
+                (libc::EPOLLIN | libc::EPOLLOUT) as u32
+            }
+            Kind::Counter(_) => libc::EPOLLOUT as u32,
+            Kind::Epoll(_) => 0,
+        }
+    }
+
+    pub(crate) fn open(&mut self, id: ObjectId) {
+        let signal = Signal {
+            socket: id,
+            signals: self.signals.clone(),
+        };
+        let waker = Waker::from(Arc::new(signal));
+        self.sockets.insert(id, Socket::new(waker));
+    }
+
+    pub(crate) fn close(&mut self, id: ObjectId) {
+        self.serve();
+        self.unsure.remove(&id);
+        self.is_dirty = true;
+        let Some(socket) = self.sockets.remove(&id) else {
+            return;
+        };
+        let Some((local, peer)) = socket.ends() else {
+            return;
+        };
+        if socket.has_unread() {
+            // Its peer is told that not everything was read (RFC 2525, 2.17).
+            drop(socket);
+            self.departures.push(reset(local, peer));
+            self.net.deliver(reset(peer, local));
+        } else {
+            self.closed.insert((local, peer));
+        }
+    }
+
+    /// Closes every socket, as the end of a process does.
+    pub(crate) fn close_all(&mut self) {
+        let all: Vec<ObjectId> = self.sockets.keys().copied().collect();
+        for id in all {
+            self.close(id);
+        }
+        self.serve();
+    }
+
+    fn with<R>(&mut self, id: ObjectId, work: impl FnOnce(&mut Socket) -> R) -> Result<R, Errno> {
+        let socket = self.sockets.get_mut(&id).ok_or(Errno(libc::EBADF))?;
+        self.is_dirty = true;
+        Ok(work(socket))
+    }
+
+    /// A call that may have used up what the socket was ready for.
+    fn with_data<R>(
+        &mut self,
+        id: ObjectId,
+        work: impl FnOnce(&mut Socket) -> (R, bool),
+    ) -> Result<R, Errno> {
+        self.serve();
+        let (result, is_used_up) = self.with(id, work)?;
+        if is_used_up {
+            self.unsure.insert(id);
+        }
+        Ok(result)
+    }
+
+    pub(crate) fn bind(&mut self, id: ObjectId, address: SocketAddr) -> Result<(), Errno> {
+        let address = self.addresses.to_bind(address);
+        self.with(id, |socket| socket.bind(address))?
+    }
+
+    pub(crate) fn listen(&mut self, id: ObjectId) -> Result<(), Errno> {
+        self.with(id, Socket::listen)?
+    }
+
+    pub(crate) fn connect(&mut self, id: ObjectId, address: SocketAddr) -> Result<(), Errno> {
+        let address = self.addresses.to_reach(address);
+        let result = self.with(id, |socket| socket.connect(address))?;
+        self.serve();
+        result
+    }
+
+    /// The next connection of a listener becomes the socket `child`.
+    pub(crate) fn accept(&mut self, id: ObjectId, child: ObjectId) -> Result<SocketAddr, Errno> {
+        let accepted = self.with_data(id, |socket| {
+            let accepted = socket.accept();
+            let is_used_up = accepted.as_ref().err() == Some(&Errno(libc::EAGAIN));
+            (accepted, is_used_up)
+        })?;
+        let (stream, peer) = accepted?;
+        self.open(child);
+        self.with(child, |socket| socket.becomes(stream))?;
+        Ok(self.addresses.shown(peer, peer).1)
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        id: ObjectId,
+        into: &mut [u8],
+        peek: bool,
+    ) -> Result<usize, Errno> {
+        self.with_data(id, |socket| {
+            let received = socket.receive(into, peek);
+            let is_used_up = received.is_ok_and(|count| count < into.len())
+                || received == Err(Errno(libc::EAGAIN));
+            (received, is_used_up)
+        })?
+    }
+
+    pub(crate) fn send(&mut self, id: ObjectId, bytes: &[u8]) -> Result<usize, Errno> {
+        self.with_data(id, |socket| {
+            let sent = socket.send(bytes);
+            let is_used_up =
+                sent.is_ok_and(|count| count < bytes.len()) || sent == Err(Errno(libc::EAGAIN));
+            (sent, is_used_up)
+        })?
+    }
+
+    pub(crate) fn shut_down(&mut self, id: ObjectId, how: i32) -> Result<(), Errno> {
+        self.with(id, |socket| socket.shut_down(how))?
+    }
+
+    pub(crate) fn local_address(&mut self, id: ObjectId) -> Result<SocketAddr, Errno> {
+        let addresses = self.addresses;
+        self.with(id, |socket| match socket.ends() {
+            Some((local, peer)) => Ok(addresses.shown(local, peer).0),
+            None => socket.bound().map(|bound| addresses.shown_bound(bound)),
+        })?
+    }
+
+    pub(crate) fn peer_address(&mut self, id: ObjectId) -> Result<SocketAddr, Errno> {
+        let addresses = self.addresses;
+        let ends = self.with(id, |socket| socket.ends())?;
+        let (local, peer) = ends.ok_or(Errno(libc::ENOTCONN))?;
+        Ok(addresses.shown(local, peer).1)
+    }
+
+    /// The error that waits to be asked for.
+    pub(crate) fn take_error(&mut self, id: ObjectId) -> Result<Option<Errno>, Errno> {
+        self.with(id, Socket::take_error)
+    }
+}
+
+/// A task that wakes `waker`.
+fn task(waker: &Waker) -> Task<'_> {
+    Task::from_waker(waker)
+}

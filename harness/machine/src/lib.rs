@@ -1,0 +1,40 @@
+//! The machine under the services: an operating system of a simulated run, for ordinary code.
+//!
+//! A service runs on a [`Machine`] as a process does on a computer: on threads of its own, with a clock,
+//! randomness, names, environment and sockets, all of which belong to the run. Nothing of it is written
+//! for that. Time is virtual: it stands still while any thread works, and jumps to the next moment at which
+//! something is due when all of them wait. One thread of a run works at a time, and gives way only where
+//! it would wait, so that a run repeats with its seed.
+//!
+//! Reading order: [`run`] begins a run and [`Machine`] starts hosts in it; `scheduler` decides which thread works and
+//! when time moves, `thread` is one of them, `context` says which one the current thread is; `host` is a computer
+//! with one process, `kernel` has its sockets, `descriptor` its numbers for them, `epoll` tells which are ready; `network`
+//! carries packets between hosts. `symbols` is how code reaches all of it: the functions of the C library.
+//! `service` runs an async function as a host's process.
+//!
+//! Not modelled: UDP, signals, other processes, and disks (files are the machine's own). Only Linux with the GNU
+//! C library is covered; elsewhere this package is empty.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod context;
+mod descriptor;
+mod epoll;
+mod host;
+mod kernel;
+mod machine;
+mod network;
+mod scheduler;
+mod service;
+mod symbols;
+mod thread;
+
+pub use host::Ending;
+pub use machine::{Machine, RunError, run};
+pub use network::Links;
+
+/// Locks `mutex`, also after a panic of a thread that held it: what a run shares is changed in one step.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

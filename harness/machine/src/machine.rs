@@ -1,0 +1,298 @@
+//! The machine: a run's hosts, for whoever starts, stops and watches them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::context::{self, Context};
+use crate::host::{Ending, Host};
+use crate::network::{Links, Network};
+use crate::scheduler::{Scheduler, Wait};
+use crate::symbols::{self, threads};
+use crate::{kernel, lock, service};
+
+/// Why a run came to no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The function that drives the run panicked, with this message.
+    #[error("{0}")]
+    Panicked(String),
+    /// Processes that have ended left threads that wait for what will never come.
+    #[error("{0} left threads that wait for what will never come: {1}")]
+    Leaked(String, usize),
+    /// No thread could be started.
+    #[error("no thread could be started: {0}")]
+    NoThread(#[from] std::io::Error),
+}
+
+/// A run, for the thread that drives it.
+pub struct Machine<'run> {
+    context: &'run Context,
+    seed: [u8; 32],
+    hosts: RefCell<Vec<Arc<Host>>>,
+}
+
+/// Begins a run that follows from `seed` and drives it with `drive`, on a thread of its own.
+///
+/// When `drive` returns, every process that is left is killed.
+///
+/// # Errors
+///
+/// See [`RunError`].
+pub fn run<T: Send + 'static>(
+    seed: [u8; 32],
+    links: Links,
+    drive: impl FnOnce(&Machine) -> T + Send + 'static,
+) -> Result<T, RunError> {
+    symbols::link();
+    let scheduler = Arc::new(Scheduler::default());
+    let stream = |name: &str| stream(&seed, name);
+    scheduler.lock().network = Network::new(links, stream("network"));
+    let own = Host::new(
+        "driver",
+        std::net::Ipv4Addr::UNSPECIFIED,
+        0,
+        BTreeMap::new(),
+        stream("driver"),
+    );
+    let own = Arc::new(own);
+    let thread = scheduler.lock().add(own.clone(), false);
+    let thread = std::thread::Builder::new().spawn(move || {
+        let context = Context::new(scheduler, own, thread);
+        threads::within(&context, || {
+            let machine = Machine {
+                context: &context,
+                seed,
+                hosts: RefCell::default(),
+            };
+            let result = catch_unwind(AssertUnwindSafe(|| drive(&machine)));
+            match (result, machine.end()) {
+                (Err(panic), _) => Err(RunError::Panicked(text_of(&*panic))),
+                (Ok(_), Some((host, count))) => Err(RunError::Leaked(host, count)),
+                (Ok(result), None) => Ok(result),
+            }
+        })
+    })?;
+    let result = thread.join();
+    result.unwrap_or_else(|panic| Err(RunError::Panicked(text_of(&*panic))))
+}
+
+/// An independent stream of random numbers for `name`.
+fn stream(seed: &[u8; 32], name: &str) -> ChaCha12Rng {
+    // FNV-1a: names differ, so that their streams do.
+    let number = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut stream = ChaCha12Rng::from_seed(*seed);
+    stream.set_stream(number);
+    stream
+}
+
+/// What a panic said.
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a value that is not text".to_owned())
+}
+
+impl Machine<'_> {
+    /// Virtual time since the start of the run.
+    pub fn now(&self) -> Duration {
+        self.context.now()
+    }
+
+    /// Lets virtual time pass.
+    pub fn sleep(&self, time: Duration) {
+        self.context.sleep(time);
+    }
+
+    /// Starts the process of the host `name` with the function `main`; its earlier one, if any, has to
+    /// have ended.
+    ///
+    /// # Panics
+    ///
+    /// If the host still has a living process, if a variable has a null byte, or if no thread can be started.
+    pub fn start(
+        &self,
+        name: &str,
+        variables: &[(&str, &str)],
+        main: impl FnOnce() + Send + 'static,
+    ) {
+        let alive = self.process(name).is_some_and(|own| !own.is_dead());
+        assert!(!alive, "{name} is running already");
+        let earlier = self.hosts.borrow();
+        let number = earlier.iter().filter(|own| &*own.name == name).count() + 1;
+        drop(earlier);
+        let address = self.context.scheduler.lock().network.address_of(name);
+        let text =
+            |text: &str| CString::new(text).unwrap_or_else(|_| panic!("{text:?} has a null byte"));
+        let variables = variables
+            .iter()
+            .map(|(key, value)| (text(key), text(value)));
+        let random = stream(&self.seed, &format!("{name} {number}"));
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let host = Arc::new(Host::new(
+            name,
+            address,
+            number,
+            variables.collect(),
+            random,
+        ));
+        self.context.scheduler.lock().network.join(&host);
+        self.hosts.borrow_mut().push(host.clone());
+        let scheduler = self.context.scheduler.clone();
+        let process = {
+            let host = host.clone();
+            move || run_process(&host, &scheduler, main)
+        };
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        let thread = self.context.starting(&host, || builder.spawn(process));
+        thread.unwrap_or_else(|error| panic!("no thread for {name}: {error}"));
+    }
+
+    /// Starts the process of the host `name` with an async function, on a tokio runtime of its own.
+    ///
+    /// # Panics
+    ///
+    /// As [`Machine::start`].
+    pub fn start_service<F: Future<Output = ()>>(
+        &self,
+        name: &str,
+        variables: &[(&str, &str)],
+        service: impl FnOnce() -> F + Send + 'static,
+    ) {
+        self.start(name, variables, move || {
+            let context = context::current();
+            let context = context.unwrap_or_else(|| unreachable!("a process is a thread of a run"));
+            service::block_on(&context.host, service());
+        });
+    }
+
+    /// The latest process of a host.
+    fn process(&self, name: &str) -> Option<Arc<Host>> {
+        let hosts = self.hosts.borrow();
+        hosts.iter().rev().find(|own| &*own.name == name).cloned()
+    }
+
+    /// Waits until the process of the host `name` has ended, and tells how; `None` if nothing will ever
+    /// happen again, or if there is no such host.
+    pub fn wait_for_end(&self, name: &str) -> Option<Ending> {
+        let host = self.process(name)?;
+        let main = host.main().id;
+        while self.context.scheduler.is_alive(main) {
+            self.context.wait(Wait::End(main), None);
+            if std::mem::take(&mut self.context.scheduler.lock().is_stuck) {
+                return None;
+            }
+        }
+        lock(&host.ending).clone()
+    }
+
+    /// Kills the process of the host `name`, if it lives: from now on nothing of it reaches the world. Its
+    /// connections are reset or closed, as by the operating system.
+    pub fn kill(&self, name: &str) {
+        let Some(host) = self.process(name).filter(|own| !own.is_dead()) else {
+            return;
+        };
+        self.end_process(&host);
+        let main = host.main().id;
+        if self.context.scheduler.is_alive(main) {
+            // It ends at once, and its other threads as far as they can.
+            self.context.wait(Wait::End(main), Some(Duration::ZERO));
+        }
+    }
+
+    fn end_process(&self, host: &Arc<Host>) {
+        host.set_paused(false);
+        let main = host.main().id;
+        if self.context.scheduler.is_alive(main) {
+            host.on_main_thread(self.context.thread.id, kernel::Kernel::close_all);
+        }
+        host.set_dead();
+        let ending = &mut *lock(&host.ending);
+        ending.get_or_insert(Ending::Killed);
+        let mut schedule = self.context.scheduler.lock();
+        schedule.network.part(host);
+        schedule.release_held();
+        schedule.resume_all(host, |wait| matches!(wait, Wait::Io | Wait::Sleep));
+    }
+
+    /// Stops the process of the host `name` where it is, with everything that its computer does.
+    pub fn pause(&self, name: &str) {
+        if let Some(host) = self.process(name) {
+            host.set_paused(true);
+        }
+    }
+
+    /// Lets the process of the host `name` go on.
+    pub fn unpause(&self, name: &str) {
+        if let Some(host) = self.process(name) {
+            host.set_paused(false);
+            let mut schedule = self.context.scheduler.lock();
+            schedule.release_held();
+            // What has arrived meanwhile is looked at.
+            schedule.resume_all(&host, |wait| wait == Wait::Io);
+        }
+    }
+
+    /// Keeps packets from reaching `to` from `from`, until [`Machine::heal`].
+    pub fn cut(&self, from: &str, to: &str) {
+        let mut schedule = self.context.scheduler.lock();
+        let from = schedule.network.address_of(from);
+        let to = schedule.network.address_of(to);
+        schedule.network.cut(from, to);
+    }
+
+    /// Makes every link whole; what was held goes on its way.
+    pub fn heal(&self) {
+        let mut schedule = self.context.scheduler.lock();
+        schedule.network.heal();
+        schedule.carry();
+    }
+
+    /// Ends every process; the first host that has threads left, and how many.
+    fn end(&self) -> Option<(String, usize)> {
+        let hosts = self.hosts.borrow().clone();
+        for host in hosts.iter().filter(|own| !own.is_dead()) {
+            self.end_process(host);
+        }
+        let scheduler = &self.context.scheduler;
+        for host in &hosts {
+            loop {
+                let left = scheduler.lock().threads_of(host);
+                let Some(first) = left.first() else {
+                    break;
+                };
+                scheduler.lock().is_stuck = false;
+                self.context.wait(Wait::End(*first), None);
+                if scheduler.lock().is_stuck {
+                    return Some((host.name.to_string(), left.len()));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The main thread of a process: its kernel is there as long as it is.
+fn run_process(host: &Arc<Host>, scheduler: &Arc<Scheduler>, main: impl FnOnce()) {
+    kernel::install(host, scheduler);
+    let result = catch_unwind(AssertUnwindSafe(main));
+    let ending = match result {
+        Ok(()) => Ending::Returned,
+        Err(panic) => Ending::Panicked(text_of(&*panic)),
+    };
+    lock(&host.ending).get_or_insert(ending);
+    kernel::uninstall();
+    host.set_dead();
+    let mut schedule = scheduler.lock();
+    schedule.network.part(host);
+    schedule.resume_all(host, |wait| matches!(wait, Wait::Io | Wait::Sleep));
+}

@@ -1,0 +1,200 @@
+//! The network: who is where, and how long packets take between them.
+//!
+//! Packets of one direction between two hosts keep their order, and none is lost: what a real network loses
+//! is sent again, which is late. A link that is cut keeps its packets until it is whole again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
+use turmoil_net::{Packet, TcpFlags, TcpSegment, Transport};
+
+use crate::host::Host;
+use crate::kernel::Addresses;
+use crate::scheduler::Moment;
+
+/// How long packets take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// The least that a packet takes from one host to another.
+    pub latency: Duration,
+    /// How much longer it may take.
+    pub jitter: Duration,
+}
+
+impl Default for Links {
+    /// Half a millisecond to one and a half.
+    fn default() -> Self {
+        Links {
+            latency: Duration::from_micros(500),
+            jitter: Duration::from_millis(1),
+        }
+    }
+}
+
+/// How long packets take from a host to itself.
+const WITHIN_A_HOST: Duration = Duration::from_micros(10);
+
+/// The network of a run.
+#[derive(Default)]
+pub(crate) struct Network {
+    links: Links,
+    random: Option<ChaCha12Rng>,
+    names: BTreeMap<Arc<str>, Ipv4Addr>,
+    /// The process at each address, while it lives.
+    hosts: BTreeMap<IpAddr, Arc<Host>>,
+    /// Directions that are cut, from and to.
+    cut: BTreeSet<(IpAddr, IpAddr)>,
+    /// Packets that wait for their link to be whole again.
+    held: Vec<Packet>,
+    departures: Vec<Packet>,
+    /// When the last packet of each direction arrives.
+    last_arrivals: BTreeMap<(IpAddr, IpAddr), Moment>,
+}
+
+impl Network {
+    pub(crate) fn new(links: Links, random: ChaCha12Rng) -> Self {
+        Network {
+            links,
+            random: Some(random),
+            ..Network::default()
+        }
+    }
+
+    /// The address of `name`, a new one if it is new.
+    pub(crate) fn address_of(&mut self, name: &str) -> Ipv4Addr {
+        if let Some(known) = self.names.get(name) {
+            return *known;
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(192, 168, 0, 1)) + number);
+        self.names.insert(name.into(), address);
+        address
+    }
+
+    /// The address of `name`, if there is such a host.
+    pub(crate) fn lookup(&self, name: &str) -> Option<Ipv4Addr> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn join(&mut self, host: &Arc<Host>) {
+        for address in Addresses::of(host.address).bound() {
+            self.hosts.insert(address, host.clone());
+        }
+    }
+
+    /// The process of `host` has ended.
+    pub(crate) fn part(&mut self, host: &Host) {
+        self.hosts.retain(|_, own| **own != *host);
+    }
+
+    /// The living process that a packet is for.
+    pub(crate) fn host_of(&self, packet: &Packet) -> Option<Arc<Host>> {
+        self.hosts.get(&packet.dst).cloned()
+    }
+
+    /// Cuts the way from one host to another.
+    pub(crate) fn cut(&mut self, from: Ipv4Addr, to: Ipv4Addr) {
+        self.cut.insert((from.into(), to.into()));
+    }
+
+    /// Makes every link whole; what was held goes on.
+    pub(crate) fn heal(&mut self) {
+        self.cut.clear();
+        self.departures.append(&mut self.held);
+    }
+
+    pub(crate) fn depart(&mut self, packets: impl Iterator<Item = Packet>) {
+        self.departures.extend(packets);
+    }
+
+    /// What departs, each packet with the moment at which it arrives.
+    pub(crate) fn take_departures(&mut self, now: Moment) -> Vec<(Moment, Packet)> {
+        let mut carried = Vec::new();
+        for packet in std::mem::take(&mut self.departures) {
+            let way = (packet.src, packet.dst);
+            if self.cut.contains(&way) {
+                self.held.push(packet);
+                continue;
+            }
+            let at = now + self.time_between(packet.src, packet.dst);
+            let last = self.last_arrivals.entry(way).or_default();
+            *last = at.max(*last);
+            carried.push((*last, packet));
+        }
+        carried
+    }
+
+    /// How long a packet takes; a host reaches itself sooner than any other.
+    fn time_between(&mut self, from: IpAddr, to: IpAddr) -> Duration {
+        if self.hosts.contains_key(&from) && from != to {
+            self.links.latency + self.draw_jitter()
+        } else {
+            WITHIN_A_HOST
+        }
+    }
+
+    fn draw_jitter(&mut self) -> Duration {
+        let most = u64::try_from(self.links.jitter.as_nanos()).unwrap_or(u64::MAX);
+        let drawn = self.random.as_mut().map_or(0, Rng::next_u64);
+        Duration::from_nanos(drawn.checked_rem(most).unwrap_or(0))
+    }
+
+    /// A computer without the process that a packet is for refuses it.
+    pub(crate) fn answer_for_nobody(&mut self, packet: &Packet) {
+        let Transport::Tcp(segment) = &packet.payload else {
+            return;
+        };
+        let is_of_a_host = self
+            .names
+            .values()
+            .any(|own| IpAddr::V4(*own) == packet.dst);
+        if segment.flags.rst || !is_of_a_host {
+            return;
+        }
+        self.departures.push(refusal(packet, segment));
+    }
+}
+
+/// What a computer answers to a segment that belongs to no connection of it (RFC 9293, 3.5.2).
+pub(crate) fn refusal(packet: &Packet, segment: &TcpSegment) -> Packet {
+    let flags = segment.flags;
+    let length = segment.payload.len() + usize::from(flags.syn) + usize::from(flags.fin);
+    let (seq, ack) = match flags.ack {
+        true => (segment.ack, 0),
+        false => (0, segment.seq.wrapping_add(length as u32)),
+    };
+    let mut refusal = reset(
+        SocketAddr::new(packet.dst, segment.dst_port),
+        SocketAddr::new(packet.src, segment.src_port),
+    );
+    if let Transport::Tcp(own) = &mut refusal.payload {
+        (own.seq, own.ack, own.flags.ack) = (seq, ack, !flags.ack);
+    }
+    refusal
+}
+
+/// The end of the connection between `from` and `to`, as `from` tells it.
+pub(crate) fn reset(from: SocketAddr, to: SocketAddr) -> Packet {
+    let segment = TcpSegment {
+        src_port: from.port(),
+        dst_port: to.port(),
+        seq: 0,
+        ack: 0,
+        flags: TcpFlags {
+            rst: true,
+            ..TcpFlags::default()
+        },
+        window: 0,
+        payload: Default::default(),
+    };
+    Packet {
+        src: from.ip(),
+        dst: to.ip(),
+        ttl: 64,
+        payload: Transport::Tcp(segment),
+    }
+}

@@ -1,0 +1,358 @@
+//! The scheduler: which thread works, and when time moves.
+//!
+//! A thread that has to wait says for what and picks the thread that goes on, so that a switch costs one
+//! wake-up and nothing stands between two threads. Threads become ready in a fixed order and go on in
+//! that order. When none is ready, time jumps to the first moment at which something is due.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use libc::pthread_t;
+use turmoil_net::Packet;
+
+use crate::context::Context;
+use crate::host::Host;
+use crate::kernel::Kernel;
+use crate::lock;
+use crate::network::Network;
+use crate::thread::{Thread, ThreadId};
+
+/// Virtual time since the start of the run.
+pub(crate) type Moment = Duration;
+
+/// When something is due, and its place among what is due at that moment.
+type Due = (Moment, u64);
+
+/// How often a thread may give way at one moment before time passes for it: whoever asks over and over
+/// whether something has happened would keep it from ever happening.
+const LOOKS_WITHOUT_TIME: u32 = 64;
+/// How much time passes then.
+const TIME_OF_A_LOOK: Duration = Duration::from_micros(50);
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// To be woken at this address.
+    Futex(usize),
+    /// Something happening to the host's descriptors.
+    Io,
+    /// Time.
+    Sleep,
+    /// The end of a thread.
+    End(ThreadId),
+}
+
+/// Why a thread went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    ByEvent,
+    ByDeadline,
+}
+
+/// Something that is due at a moment.
+enum Event {
+    /// A wait comes to its deadline.
+    Deadline(ThreadId),
+    /// A packet arrives.
+    Arrival(Packet),
+}
+
+/// What the scheduler knows of a thread.
+struct Standing {
+    thread: Arc<Thread>,
+    wait: Option<Wait>,
+    deadline: Option<Due>,
+    woken: Woken,
+    /// How often it has given way since it last waited.
+    looks: u32,
+}
+
+/// What all threads of a run share.
+#[derive(Default)]
+pub(crate) struct Schedule {
+    now: Moment,
+    ready: VecDeque<ThreadId>,
+    events: BTreeMap<Due, Event>,
+    due_count: u64,
+    threads: BTreeMap<ThreadId, Standing>,
+    thread_count: ThreadId,
+    /// Threads by the C library's name for them.
+    names: BTreeMap<pthread_t, ThreadId>,
+    futexes: BTreeMap<usize, VecDeque<ThreadId>>,
+    /// Ready threads of hosts that are paused.
+    held: Vec<ThreadId>,
+    pub(crate) network: Network,
+    /// Whether everything waits for what will never come.
+    pub(crate) is_stuck: bool,
+}
+
+/// The scheduler of a run.
+#[derive(Default)]
+pub(crate) struct Scheduler(Mutex<Schedule>);
+
+impl Scheduler {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Schedule> {
+        lock(&self.0)
+    }
+
+    /// Waits, as the current thread, at most until `left` has passed.
+    pub(crate) fn wait(&self, context: &Context, wait: Wait, left: Option<Duration>) -> Woken {
+        let mut schedule = self.lock();
+        let deadline = left.map(|left| schedule.now + left);
+        schedule.begin_wait(context.thread.id, wait, deadline);
+        self.switch(context, schedule);
+        let mut schedule = self.lock();
+        schedule.standing(context.thread.id).woken
+    }
+
+    /// Lets every other ready thread go on first.
+    pub(crate) fn give_way(&self, context: &Context) {
+        let id = context.thread.id;
+        let mut schedule = self.lock();
+        let standing = schedule.standing(id);
+        standing.looks += 1;
+        if standing.looks > LOOKS_WITHOUT_TIME {
+            let later = schedule.now + TIME_OF_A_LOOK;
+            let looks = schedule.standing(id).looks;
+            schedule.begin_wait(id, Wait::Sleep, Some(later));
+            schedule.standing(id).looks = looks;
+        } else {
+            schedule.ready.push_back(id);
+        }
+        self.switch(context, schedule);
+    }
+
+    /// Goes on with whoever is next; returns when that is the current thread.
+    fn switch<'a>(&'a self, context: &Context, schedule: MutexGuard<'a, Schedule>) {
+        let next = self.next(context.thread.id, schedule);
+        if next.id != context.thread.id {
+            next.parker.unpark();
+            context.park();
+        }
+    }
+
+    /// The current thread is at its end: goes on with whoever is next.
+    pub(crate) fn leave(&self, id: ThreadId) {
+        let mut schedule = self.lock();
+        schedule.end(id);
+        self.next(id, schedule).parker.unpark();
+    }
+
+    /// The next thread that goes on, after time has moved as far as it takes.
+    fn next<'a>(
+        &'a self,
+        current: ThreadId,
+        mut schedule: MutexGuard<'a, Schedule>,
+    ) -> Arc<Thread> {
+        loop {
+            if let Some(id) = schedule.ready.pop_front() {
+                let thread = schedule.standing(id).thread.clone();
+                if thread.host.is_paused() {
+                    schedule.held.push(id);
+                    continue;
+                }
+                return thread;
+            }
+            match schedule.events.pop_first() {
+                Some(((at, _), Event::Deadline(id))) => {
+                    schedule.pass_until(at);
+                    schedule.resume(id, Woken::ByDeadline);
+                }
+                Some(((at, _), Event::Arrival(packet))) => {
+                    schedule.pass_until(at);
+                    schedule = self.arrive(current, schedule, packet);
+                }
+                None => schedule.say_stuck(),
+            }
+        }
+    }
+
+    /// A packet reaches a host.
+    fn arrive<'a>(
+        &'a self,
+        current: ThreadId,
+        mut schedule: MutexGuard<'a, Schedule>,
+        packet: Packet,
+    ) -> MutexGuard<'a, Schedule> {
+        let Some(host) = schedule.network.host_of(&packet) else {
+            schedule.network.answer_for_nobody(&packet);
+            schedule.carry();
+            return schedule;
+        };
+        host.receive(packet);
+        if host.is_paused() {
+            return schedule;
+        }
+        let main = host.main();
+        match schedule.standing(main.id).wait {
+            Some(Wait::Io) => schedule.resume(main.id, Woken::ByEvent),
+            // It is about to go on, and looks by itself.
+            None => {}
+            // The host's kernel works while its thread waits for something else.
+            Some(_) => {
+                drop(schedule);
+                host.on_main_thread(current, Kernel::serve);
+                schedule = self.lock();
+            }
+        }
+        schedule
+    }
+
+    /// Whether `id` is still alive.
+    pub(crate) fn is_alive(&self, id: ThreadId) -> bool {
+        self.lock().threads.contains_key(&id)
+    }
+}
+
+impl Schedule {
+    pub(crate) fn now(&self) -> Moment {
+        self.now
+    }
+
+    fn pass_until(&mut self, moment: Moment) {
+        self.now = self.now.max(moment);
+    }
+
+    fn standing(&mut self, id: ThreadId) -> &mut Standing {
+        let standing = self.threads.get_mut(&id);
+        standing.unwrap_or_else(|| unreachable!("thread {id} has ended"))
+    }
+
+    /// A thread of `host`, which is ready if `is_ready`, or else the one at work.
+    pub(crate) fn add(&mut self, host: Arc<Host>, is_ready: bool) -> Arc<Thread> {
+        let id = self.thread_count;
+        self.thread_count += 1;
+        let thread = Arc::new(Thread::new(id, host));
+        let standing = Standing {
+            thread: thread.clone(),
+            wait: None,
+            deadline: None,
+            woken: Woken::ByEvent,
+            looks: 0,
+        };
+        self.threads.insert(id, standing);
+        if is_ready {
+            self.ready.push_back(id);
+        }
+        thread
+    }
+
+    /// What the C library calls a thread.
+    pub(crate) fn name(&mut self, handle: pthread_t, id: ThreadId) {
+        self.names.insert(handle, id);
+    }
+
+    pub(crate) fn named(&self, handle: pthread_t) -> Option<ThreadId> {
+        self.names.get(&handle).copied()
+    }
+
+    /// A thread could not be started after all.
+    pub(crate) fn withdraw(&mut self, id: ThreadId) {
+        self.ready.retain(|own| *own != id);
+        self.threads.remove(&id);
+    }
+
+    fn begin_wait(&mut self, id: ThreadId, wait: Wait, deadline: Option<Moment>) {
+        let due = deadline.map(|at| self.plan(at, Event::Deadline(id)));
+        if let Wait::Futex(address) = wait {
+            self.futexes.entry(address).or_default().push_back(id);
+        }
+        let standing = self.standing(id);
+        standing.wait = Some(wait);
+        standing.deadline = due;
+        standing.looks = 0;
+    }
+
+    fn plan(&mut self, at: Moment, event: Event) -> Due {
+        let due = (at.max(self.now), self.due_count);
+        self.due_count += 1;
+        self.events.insert(due, event);
+        due
+    }
+
+    /// Ends the wait of a thread, if it waits.
+    fn resume(&mut self, id: ThreadId, woken: Woken) {
+        let standing = self.standing(id);
+        let Some(wait) = standing.wait.take() else {
+            return;
+        };
+        standing.woken = woken;
+        if let Some(due) = standing.deadline.take() {
+            self.events.remove(&due);
+        }
+        if let Wait::Futex(address) = wait
+            && let Some(waiting) = self.futexes.get_mut(&address)
+        {
+            waiting.retain(|own| *own != id);
+            if waiting.is_empty() {
+                self.futexes.remove(&address);
+            }
+        }
+        self.ready.push_back(id);
+    }
+
+    /// Wakes at most `most` threads that wait at `address`, those first that have waited longest.
+    pub(crate) fn wake(&mut self, address: usize, most: usize) -> usize {
+        let waiting = self.futexes.get(&address);
+        let woken: Vec<ThreadId> = waiting.into_iter().flatten().take(most).copied().collect();
+        for id in &woken {
+            self.resume(*id, Woken::ByEvent);
+        }
+        woken.len()
+    }
+
+    /// Resumes those threads of `host` whose wait `is_over`.
+    pub(crate) fn resume_all(&mut self, host: &Host, is_over: impl Fn(Wait) -> bool) {
+        let of_host = self
+            .threads
+            .values()
+            .filter(|own| *own.thread.host == *host);
+        let over = of_host.filter(|own| own.wait.is_some_and(&is_over));
+        let over: Vec<ThreadId> = over.map(|own| own.thread.id).collect();
+        for id in over {
+            self.resume(id, Woken::ByEvent);
+        }
+    }
+
+    /// The threads of `host` that have not ended.
+    pub(crate) fn threads_of(&self, host: &Host) -> Vec<ThreadId> {
+        let of_host = self
+            .threads
+            .values()
+            .filter(|own| *own.thread.host == *host);
+        of_host.map(|own| own.thread.id).collect()
+    }
+
+    /// Lets the threads of hosts that are not paused any more go on.
+    pub(crate) fn release_held(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        self.ready.extend(held);
+    }
+
+    fn end(&mut self, id: ThreadId) {
+        self.threads.remove(&id);
+        let joining = self.threads.values();
+        let joining = joining.filter(|own| own.wait == Some(Wait::End(id)));
+        let joining: Vec<ThreadId> = joining.map(|own| own.thread.id).collect();
+        for other in joining {
+            self.resume(other, Woken::ByEvent);
+        }
+    }
+
+    /// Puts what the network has to carry among what is due.
+    pub(crate) fn carry(&mut self) {
+        let now = self.now;
+        for (at, packet) in self.network.take_departures(now) {
+            self.plan(at, Event::Arrival(packet));
+        }
+    }
+
+    /// Nothing is ready and nothing is due: the thread that began the run has to know.
+    fn say_stuck(&mut self) {
+        self.is_stuck = true;
+        let first = self.threads.keys().next().copied();
+        let first = first.unwrap_or_else(|| unreachable!("the run's own thread is alive"));
+        self.resume(first, Woken::ByEvent);
+    }
+}

@@ -1,0 +1,53 @@
+//! A service: an async function as the main function of a process, on a tokio runtime of its own.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+
+use crate::host::Host;
+use crate::lock;
+
+/// Runs `service` until it ends or its process is killed.
+pub(crate) fn block_on(host: &Arc<Host>, service: impl Future<Output = ()>) {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all();
+    #[cfg(tokio_unstable)]
+    {
+        let mut seed = [0; 32];
+        host.draw(&mut seed);
+        builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed));
+    }
+    let runtime = builder.build();
+    let runtime = runtime.unwrap_or_else(|error| panic!("no runtime for {}: {error}", host.name));
+    let local = LocalSet::new();
+    let service = pin!(service);
+    local.block_on(&runtime, UntilKilled { host, service });
+}
+
+struct UntilKilled<'a, F> {
+    host: &'a Host,
+    service: Pin<&'a mut F>,
+}
+
+impl<F: Future<Output = ()>> Future for UntilKilled<'_, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<()> {
+        if self.host.is_dead() {
+            return Poll::Ready(());
+        }
+        *lock(&self.host.root) = Some(task.waker().clone());
+        self.service.as_mut().poll(task)
+    }
+}
+
+impl<F> Drop for UntilKilled<'_, F> {
+    fn drop(&mut self) {
+        // The waker keeps the runtime's descriptors open, which are to be closed by their own process.
+        lock(&self.host.root).take();
+    }
+}

@@ -1,0 +1,91 @@
+//! Files: the real machine's, but a process that has been killed changes none of them any more.
+//!
+//! What its destructors still do is thereby not seen by anybody, and a database that it left in the middle of a
+//! transaction looks as it does after a real kill.
+
+use std::ffi::{c_char, c_int, c_void};
+
+use libc::{off_t, size_t, ssize_t};
+
+use super::{Errno, next, returned};
+use crate::context::current;
+
+pub(super) fn link() -> usize {
+    pwrite as *const () as usize
+}
+
+/// Whether the current thread's process is dead; its last words may still be printed.
+pub(super) fn is_refused(descriptor: c_int) -> bool {
+    let is_output = descriptor == libc::STDOUT_FILENO || descriptor == libc::STDERR_FILENO;
+    !is_output && is_dead()
+}
+
+fn is_dead() -> bool {
+    current().is_some_and(|context| context.host.is_dead())
+}
+
+fn refused<T: TryFrom<i64>>() -> T {
+    returned(Err(Errno(libc::EIO)))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pwrite(
+    file: c_int,
+    from: *const c_void,
+    length: size_t,
+    at: off_t,
+) -> ssize_t {
+    if is_dead() {
+        return refused();
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe {
+        next!(c"pwrite" as fn(c_int, *const c_void, size_t, off_t) -> ssize_t)(
+            file, from, length, at,
+        )
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pwrite64(
+    file: c_int,
+    from: *const c_void,
+    length: size_t,
+    at: off_t,
+) -> ssize_t {
+    // SAFETY: the caller's own arguments; both names are one function where offsets have 64 bits.
+    unsafe { pwrite(file, from, length, at) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ftruncate(file: c_int, length: off_t) -> c_int {
+    if is_dead() {
+        return refused();
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe { next!(c"ftruncate" as fn(c_int, off_t) -> c_int)(file, length) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ftruncate64(file: c_int, length: off_t) -> c_int {
+    // SAFETY: the caller's own arguments; both names are one function where offsets have 64 bits.
+    unsafe { ftruncate(file, length) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
+    if is_dead() {
+        return refused();
+    }
+    // SAFETY: the caller's own argument.
+    unsafe { next!(c"unlink" as fn(*const c_char) -> c_int)(path) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
+    if is_dead() {
+        return refused();
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe { next!(c"rename" as fn(*const c_char, *const c_char) -> c_int)(from, to) }
+}

@@ -1,0 +1,548 @@
+//! Sockets: TCP over IPv4, on the simulated network.
+
+use std::ffi::{c_int, c_void};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use libc::{size_t, sockaddr, socklen_t, ssize_t};
+
+use super::descriptors::{bytes, bytes_mut, own};
+use super::{Errno, next, returned};
+use crate::context::{Context, current};
+use crate::descriptor::{Direction, Kind, Object};
+use crate::kernel;
+use crate::lock;
+use crate::scheduler::Woken;
+
+pub(super) fn link() -> usize {
+    socket as *const () as usize
+}
+
+/// The address that a caller passes; addresses of IPv6 that mean one of IPv4 are taken for it.
+///
+/// # Safety
+///
+/// `at` points to an address of `length` bytes.
+unsafe fn read_address(at: *const sockaddr, length: socklen_t) -> Result<SocketAddr, Errno> {
+    let length = length as usize;
+    // SAFETY: the caller's promise.
+    let family = c_int::from(unsafe { (*at).sa_family });
+    match family {
+        libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {
+            // SAFETY: the family says that it is one, and it is long enough.
+            let own = unsafe { at.cast::<libc::sockaddr_in>().read_unaligned() };
+            let ip = Ipv4Addr::from(u32::from_be(own.sin_addr.s_addr));
+            Ok(SocketAddr::from((ip, u16::from_be(own.sin_port))))
+        }
+        libc::AF_INET6 if length >= size_of::<libc::sockaddr_in6>() => {
+            // SAFETY: the family says that it is one, and it is long enough.
+            let own = unsafe { at.cast::<libc::sockaddr_in6>().read_unaligned() };
+            let ip = Ipv6Addr::from(own.sin6_addr.s6_addr);
+            let ip = match ip {
+                Ipv6Addr::UNSPECIFIED => Ipv4Addr::UNSPECIFIED,
+                Ipv6Addr::LOCALHOST => Ipv4Addr::LOCALHOST,
+                _ => ip.to_ipv4_mapped().ok_or(Errno(libc::ENETUNREACH))?,
+            };
+            Ok(SocketAddr::from((ip, u16::from_be(own.sin6_port))))
+        }
+        _ => Err(Errno(libc::EAFNOSUPPORT)),
+    }
+}
+
+/// Writes an address where a caller wants it, as much of it as there is room for.
+///
+/// # Safety
+///
+/// `at` is null, or `length` points to the number of bytes that can be written there.
+pub(super) unsafe fn write_address(address: SocketAddr, at: *mut sockaddr, length: *mut socklen_t) {
+    let SocketAddr::V4(address) = address else {
+        return;
+    };
+    if at.is_null() || length.is_null() {
+        return;
+    }
+    let own = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(*address.ip()).to_be(),
+        },
+        sin_zero: [0; 8],
+    };
+    let size = size_of_val(&own);
+    // SAFETY: the caller's promise, and no more bytes than there is room for.
+    unsafe {
+        let room = (length.read() as usize).min(size);
+        at.cast::<u8>().copy_from((&raw const own).cast(), room);
+        length.write(size as socklen_t);
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    const FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let is_internet = domain == libc::AF_INET || domain == libc::AF_INET6;
+    let is_stream = kind & !FLAGS == libc::SOCK_STREAM;
+    match current() {
+        Some(context) if is_internet && is_stream => {
+            let is_nonblocking = kind & libc::SOCK_NONBLOCK != 0;
+            let descriptors = &context.host.descriptors;
+            let (descriptor, object) = lock(descriptors).open(Kind::Socket, is_nonblocking);
+            let id = object.id;
+            context.on_kernel(move |kernel| kernel.open(id));
+            descriptor
+        }
+        Some(_) if is_internet => returned(Err(Errno(libc::EPROTONOSUPPORT))),
+        // SAFETY: the caller's own arguments.
+        _ => unsafe {
+            next!(c"socket" as fn(c_int, c_int, c_int) -> c_int)(domain, kind, protocol)
+        },
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bind(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(c"bind" as fn(c_int, *const sockaddr, socklen_t) -> c_int)(
+                socket, address, length,
+            )
+        };
+    };
+    // SAFETY: the contract of `bind`.
+    let address = unsafe { read_address(address, length) };
+    returned(object.and_then(|object| {
+        let (id, address) = (object.id, address?);
+        call(context, move |kernel| kernel.bind(id, address)).map(|()| 0)
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn listen(socket: c_int, backlog: c_int) -> c_int {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe { next!(c"listen" as fn(c_int, c_int) -> c_int)(socket, backlog) };
+    };
+    returned(object.and_then(|object| {
+        let id = object.id;
+        call(context, move |kernel| kernel.listen(id)).map(|()| 0)
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn connect(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(c"connect" as fn(c_int, *const sockaddr, socklen_t) -> c_int)(
+                socket, address, length,
+            )
+        };
+    };
+    // SAFETY: the contract of `connect`.
+    let address = unsafe { read_address(address, length) };
+    returned(object.and_then(|object| {
+        let (id, address) = (object.id, address?);
+        loop {
+            let seen = context.host.io_count();
+            let connected = call(context, move |kernel| kernel.connect(id, address));
+            match connected {
+                Err(Errno(libc::EINPROGRESS | libc::EALREADY)) if !object.is_nonblocking() => {
+                    context.wait_for_io(seen, None);
+                }
+                connected => return connected.map(|()| 0),
+            }
+        }
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn accept(socket: c_int, peer: *mut sockaddr, length: *mut socklen_t) -> c_int {
+    // SAFETY: the caller's own arguments.
+    unsafe { accept4(socket, peer, length, 0) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn accept4(
+    socket: c_int,
+    peer: *mut sockaddr,
+    length: *mut socklen_t,
+    flags: c_int,
+) -> c_int {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(c"accept4" as fn(c_int, *mut sockaddr, *mut socklen_t, c_int) -> c_int)(
+                socket, peer, length, flags,
+            )
+        };
+    };
+    returned(object.and_then(|object| {
+        let is_nonblocking = flags & libc::SOCK_NONBLOCK != 0;
+        let descriptors = &context.host.descriptors;
+        let (descriptor, child) = lock(descriptors).open(Kind::Socket, is_nonblocking);
+        let (id, child) = (object.id, child.id);
+        let accepted = waiting(context, &object, Direction::Receive, 0, || {
+            call(context, move |kernel| kernel.accept(id, child))
+        });
+        match accepted {
+            Ok(address) => {
+                // SAFETY: the contract of `accept4`.
+                unsafe { write_address(address, peer, length) };
+                Ok(descriptor as usize)
+            }
+            Err(error) => {
+                let _ = lock(descriptors).close(descriptor);
+                Err(error)
+            }
+        }
+    }))
+}
+
+/// A call of the kernel; a process that is dead has none.
+fn call<R: Send + 'static>(
+    context: &Context,
+    work: impl FnOnce(&mut kernel::Kernel) -> Result<R, Errno> + Send + 'static,
+) -> Result<R, Errno> {
+    if context.host.is_dead() {
+        return Err(Errno(libc::ENETDOWN));
+    }
+    let result = context.on_kernel(work);
+    result.unwrap_or(Err(Errno(libc::ENETDOWN)))
+}
+
+/// Makes `attempt` until it does not say that it would have to wait, unless the socket is not to wait.
+fn waiting<R>(
+    context: &Context,
+    object: &Object,
+    direction: Direction,
+    flags: c_int,
+    mut attempt: impl FnMut() -> Result<R, Errno>,
+) -> Result<R, Errno> {
+    let may_wait = !object.is_nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+    let timeout = object.timeout(direction);
+    let deadline = timeout.map(|left| context.now() + left);
+    loop {
+        let seen = context.host.io_count();
+        match attempt() {
+            Err(Errno(libc::EAGAIN)) if may_wait => {}
+            result => return result,
+        }
+        // Asking is what makes the kernel tell.
+        let id = object.id;
+        let ready = context.on_kernel(move |kernel| kernel.readiness(id));
+        if ready.unwrap_or(0) & direction.bits() != 0 {
+            continue;
+        }
+        let left = deadline.map(|deadline| deadline.saturating_sub(context.now()));
+        if context.wait_for_io(seen, left) == Woken::ByDeadline {
+            return Err(Errno(libc::EAGAIN));
+        }
+    }
+}
+
+/// Receives into `into`, and waits for something to receive if the socket is to wait.
+pub(super) fn receive(
+    context: &Context,
+    object: &Arc<Object>,
+    into: &mut [u8],
+    flags: c_int,
+) -> Result<usize, Errno> {
+    let Kind::Socket = object.kind else {
+        return Err(Errno(libc::EINVAL));
+    };
+    let (id, peek) = (object.id, flags & libc::MSG_PEEK != 0);
+    waiting(context, object, Direction::Receive, flags, || {
+        if context.host.is_dead() {
+            return Err(Errno(libc::ECONNRESET));
+        }
+        if context.is_main() {
+            let received = kernel::here(|kernel| kernel.receive(id, into, peek));
+            return received.unwrap_or(Err(Errno(libc::ENETDOWN)));
+        }
+        let length = into.len();
+        let received = call(context, move |kernel| {
+            let mut bytes = vec![0; length];
+            let count = kernel.receive(id, &mut bytes, peek)?;
+            bytes.truncate(count);
+            Ok(bytes)
+        })?;
+        into[..received.len()].copy_from_slice(&received);
+        Ok(received.len())
+    })
+}
+
+/// Sends all of `from` if the socket is to wait, else what there is room for.
+pub(super) fn send(
+    context: &Context,
+    object: &Arc<Object>,
+    from: &[u8],
+    flags: c_int,
+) -> Result<usize, Errno> {
+    let Kind::Socket = object.kind else {
+        return Err(Errno(libc::EINVAL));
+    };
+    let id = object.id;
+    let mut total = 0;
+    loop {
+        let rest = &from[total..];
+        let sent = waiting(context, object, Direction::Send, flags, || {
+            if context.host.is_dead() {
+                return Err(Errno(libc::EPIPE));
+            }
+            if context.is_main() {
+                let sent = kernel::here(|kernel| kernel.send(id, rest));
+                return sent.unwrap_or(Err(Errno(libc::ENETDOWN)));
+            }
+            let rest = rest.to_vec();
+            call(context, move |kernel| kernel.send(id, &rest))
+        });
+        match sent {
+            Ok(count) => total += count,
+            Err(error) if total == 0 => return Err(error),
+            Err(_) => return Ok(total),
+        }
+        let may_wait = !object.is_nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+        if total == from.len() || !may_wait {
+            return Ok(total);
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn recv(
+    socket: c_int,
+    into: *mut c_void,
+    length: size_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: the caller's own arguments, and nobody asks who has sent.
+    unsafe {
+        recvfrom(
+            socket,
+            into,
+            length,
+            flags,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+        )
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn recvfrom(
+    socket: c_int,
+    into: *mut c_void,
+    length: size_t,
+    flags: c_int,
+    from: *mut sockaddr,
+    from_length: *mut socklen_t,
+) -> ssize_t {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(
+                c"recvfrom"
+                    as fn(
+                        c_int,
+                        *mut c_void,
+                        size_t,
+                        c_int,
+                        *mut sockaddr,
+                        *mut socklen_t,
+                    ) -> ssize_t
+            )(socket, into, length, flags, from, from_length)
+        };
+    };
+    // SAFETY: the contract of `recvfrom`.
+    let into = unsafe { bytes_mut(into, length) };
+    returned(object.and_then(|object| receive(context, &object, into, flags)))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sendto(
+    socket: c_int,
+    from: *const c_void,
+    length: size_t,
+    flags: c_int,
+    to: *const sockaddr,
+    to_length: socklen_t,
+) -> ssize_t {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(
+                c"sendto"
+                    as fn(
+                        c_int,
+                        *const c_void,
+                        size_t,
+                        c_int,
+                        *const sockaddr,
+                        socklen_t,
+                    ) -> ssize_t
+            )(socket, from, length, flags, to, to_length)
+        };
+    };
+    // SAFETY: the contract of `sendto`.
+    let from = unsafe { bytes(from, length) };
+    returned(object.and_then(|object| self::send(context, &object, from, flags)))
+}
+
+#[unsafe(export_name = "send")]
+unsafe extern "C" fn send_symbol(
+    socket: c_int,
+    from: *const c_void,
+    length: size_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: the caller's own arguments, to whom the socket is connected.
+    unsafe { sendto(socket, from, length, flags, std::ptr::null(), 0) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn shutdown(socket: c_int, how: c_int) -> c_int {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe { next!(c"shutdown" as fn(c_int, c_int) -> c_int)(socket, how) };
+    };
+    returned(object.and_then(|object| {
+        let id = object.id;
+        call(context, move |kernel| kernel.shut_down(id, how)).map(|()| 0)
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getsockname(
+    socket: c_int,
+    at: *mut sockaddr,
+    length: *mut socklen_t,
+) -> c_int {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(c"getsockname" as fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int)(
+                socket, at, length,
+            )
+        };
+    };
+    returned(object.and_then(|object| {
+        let id = object.id;
+        let address = call(context, move |kernel| kernel.local_address(id))?;
+        // SAFETY: the contract of `getsockname`.
+        unsafe { write_address(address, at, length) };
+        Ok(0)
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getpeername(
+    socket: c_int,
+    at: *mut sockaddr,
+    length: *mut socklen_t,
+) -> c_int {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(c"getpeername" as fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int)(
+                socket, at, length,
+            )
+        };
+    };
+    returned(object.and_then(|object| {
+        let id = object.id;
+        let address = call(context, move |kernel| kernel.peer_address(id))?;
+        // SAFETY: the contract of `getpeername`.
+        unsafe { write_address(address, at, length) };
+        Ok(0)
+    }))
+}
+
+/// Which way a socket option sets the timeout of, if it does.
+fn timeout_of(option: c_int) -> Option<Direction> {
+    match option {
+        libc::SO_RCVTIMEO => Some(Direction::Receive),
+        libc::SO_SNDTIMEO => Some(Direction::Send),
+        _ => None,
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn setsockopt(
+    socket: c_int,
+    level: c_int,
+    option: c_int,
+    value: *const c_void,
+    length: socklen_t,
+) -> c_int {
+    let Some((_, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(c"setsockopt" as fn(c_int, c_int, c_int, *const c_void, socklen_t) -> c_int)(
+                socket, level, option, value, length,
+            )
+        };
+    };
+    returned(object.map(|object| {
+        // Buffer sizes, keep-alive and Nagle's delay have no meaning on this network.
+        if let Some(direction) = timeout_of(option)
+            && level == libc::SOL_SOCKET
+        {
+            // SAFETY: the contract of this option is that the value is a timeval.
+            let time = unsafe { value.cast::<libc::timeval>().read_unaligned() };
+            let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+            let micros = Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0));
+            let timeout = seconds + micros;
+            object.set_timeout(direction, (!timeout.is_zero()).then_some(timeout));
+        }
+        0
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getsockopt(
+    socket: c_int,
+    level: c_int,
+    option: c_int,
+    value: *mut c_void,
+    length: *mut socklen_t,
+) -> c_int {
+    let Some((context, object)) = own(socket) else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(c"getsockopt" as fn(c_int, c_int, c_int, *mut c_void, *mut socklen_t) -> c_int)(
+                socket, level, option, value, length,
+            )
+        };
+    };
+    returned(object.and_then(|object| {
+        let id = object.id;
+        let answer: c_int = match option {
+            libc::SO_ERROR if level == libc::SOL_SOCKET => {
+                let error = call(context, move |kernel| kernel.take_error(id))?;
+                error.map_or(0, |error| error.0)
+            }
+            libc::SO_TYPE if level == libc::SOL_SOCKET => libc::SOCK_STREAM,
+            _ => 0,
+        };
+        // SAFETY: the contract of `getsockopt`, and no more bytes than there is room for.
+        unsafe {
+            if timeout_of(option).is_some() && level == libc::SOL_SOCKET {
+                let timeout = timeout_of(option).and_then(|own| object.timeout(own));
+                let timeout = timeout.unwrap_or_default();
+                let timeout = libc::timeval {
+                    tv_sec: timeout.as_secs() as libc::time_t,
+                    tv_usec: timeout.subsec_micros() as libc::suseconds_t,
+                };
+                value.cast::<libc::timeval>().write_unaligned(timeout);
+                length.write(size_of_val(&timeout) as socklen_t);
+            } else {
+                value.cast::<c_int>().write_unaligned(answer);
+                length.write(size_of_val(&answer) as socklen_t);
+            }
+        }
+        Ok(0)
+    }))
+}

@@ -1,0 +1,120 @@
+//! Threads: one that a thread of a run starts belongs to the run, and to the same host.
+
+use std::ffi::{c_int, c_void};
+use std::sync::OnceLock;
+
+use libc::{pthread_attr_t, pthread_key_t, pthread_t};
+
+use super::next;
+use crate::context::{Context, current, enter};
+
+pub(super) fn link() -> usize {
+    pthread_create as *const () as usize
+}
+
+type Main = extern "C" fn(*mut c_void) -> *mut c_void;
+
+/// What a new thread begins with.
+struct Start {
+    main: Main,
+    argument: *mut c_void,
+    context: Box<Context>,
+}
+
+/// Runs `work` on the current thread as the one of `context`.
+pub(crate) fn within<T>(context: &Context, work: impl FnOnce() -> T) -> T {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            enter(None);
+        }
+    }
+    // SAFETY: it is taken back before the borrow ends, and nobody keeps what `current` tells beyond one call.
+    let own = unsafe { std::mem::transmute::<&Context, &'static Context>(context) };
+    enter(Some(own));
+    let _leave = Leave;
+    work()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_create(
+    thread: *mut pthread_t,
+    attributes: *const pthread_attr_t,
+    main: Main,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: the C library declares the function with this type.
+    let create = unsafe {
+        next!(
+            c"pthread_create"
+                as fn(*mut pthread_t, *const pthread_attr_t, Main, *mut c_void) -> c_int
+        )
+    };
+    let Some(context) = current() else {
+        // SAFETY: the caller's own arguments.
+        return unsafe { create(thread, attributes, main, argument) };
+    };
+    let child = context.child();
+    let id = child.thread.id;
+    let start = Box::into_raw(Box::new(Start {
+        main,
+        argument,
+        context: Box::new(child),
+    }));
+    // SAFETY: `begin` takes the box that it is given.
+    let result = unsafe { create(thread, attributes, begin, start.cast()) };
+    if result == 0 {
+        // SAFETY: the call has succeeded, and so has written there.
+        let handle = unsafe { thread.read() };
+        context.scheduler.lock().name(handle, id);
+    } else {
+        // SAFETY: no thread was started, so the box is still ours.
+        drop(unsafe { Box::from_raw(start) });
+        context.scheduler.lock().withdraw(id);
+    }
+    result
+}
+
+extern "C" fn begin(start: *mut c_void) -> *mut c_void {
+    // SAFETY: what `pthread_create` has boxed for this thread.
+    let start = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    let context = Box::into_raw(start.context);
+    // SAFETY: it lives until `end`, the last code of this thread.
+    let own: &'static Context = unsafe { &*context };
+    own.park();
+    // SAFETY: a key that exists, for a value that `end` frees.
+    unsafe { libc::pthread_setspecific(at_end(), context.cast()) };
+    enter(Some(own));
+    (start.main)(start.argument)
+}
+
+/// The key whose destructor ends a thread of a run, after those of its thread-local variables.
+fn at_end() -> pthread_key_t {
+    static KEY: OnceLock<pthread_key_t> = OnceLock::new();
+    *KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: room for a key, and a function of the right type.
+        let result = unsafe { libc::pthread_key_create(&raw mut key, Some(end)) };
+        assert_eq!(result, 0, "the process has a key left");
+        key
+    })
+}
+
+/// The last code of a thread: others go on.
+unsafe extern "C" fn end(context: *mut c_void) {
+    // SAFETY: what `begin` has stored.
+    let context = unsafe { Box::from_raw(context.cast::<Context>()) };
+    let (scheduler, id) = (context.scheduler.clone(), context.thread.id);
+    enter(None);
+    drop(context);
+    scheduler.leave(id);
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_join(thread: pthread_t, result: *mut *mut c_void) -> c_int {
+    if let Some(context) = current() {
+        context.wait_for_end(thread);
+    }
+    // SAFETY: the caller's own arguments; a thread of the run is at its very end now.
+    unsafe { next!(c"pthread_join" as fn(pthread_t, *mut *mut c_void) -> c_int)(thread, result) }
+}

@@ -1,0 +1,57 @@
+//! Two hosts, an echo between them, and a crash.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use stormglass_machine::{Ending, Links, run};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+async fn serve() {
+    let listener = TcpListener::bind("0.0.0.0:7").await.unwrap();
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let (mut reader, mut writer) = stream.split();
+            let _ = tokio::io::copy(&mut reader, &mut writer).await;
+        });
+    }
+}
+
+async fn call(said: Arc<Mutex<Vec<String>>>) {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect("server:7").await.unwrap();
+    for word in ["one", "two", "three"] {
+        stream.write_all(word.as_bytes()).await.unwrap();
+        let mut answer = vec![0; word.len()];
+        stream.read_exact(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        said.lock()
+            .unwrap()
+            .push(format!("{answer} {:?}", began.elapsed()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn echo(seed: u8) -> Vec<String> {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let heard = said.clone();
+    run([seed; 32], Links::default(), move |machine| {
+        machine.start_service("server", &[], serve);
+        machine.sleep(Duration::from_millis(10));
+        machine.start_service("client", &[], move || call(heard));
+        assert_eq!(machine.wait_for_end("client"), Some(Ending::Returned));
+        assert!(machine.now() > Duration::from_secs(3));
+    })
+    .unwrap();
+    let said = said.lock().unwrap();
+    said.clone()
+}
+
+#[test]
+fn hosts_talk_to_one_another_and_time_repeats() {
+    let said = echo(1);
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(said, echo(1));
+    assert_ne!(said, echo(2));
+}

@@ -1,0 +1,228 @@
+//! What happens to hosts, and to the network between them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stormglass_machine::{Ending, Links, Machine, run};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What hosts say, with the virtual time at which they say it.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<String>>>);
+
+impl Said {
+    fn say(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn in_a_run(drive: impl FnOnce(&Machine) + Send + 'static) {
+    run([3; 32], Links::default(), drive).unwrap();
+}
+
+/// Answers each byte with the same one.
+async fn echo() {
+    let listener = TcpListener::bind("0.0.0.0:7").await.unwrap();
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            while let Ok(byte) = stream.read_u8().await {
+                let _ = stream.write_u8(byte).await;
+            }
+        });
+    }
+}
+
+/// Asks `server` every hundred milliseconds on one connection, and says what comes of it.
+async fn ask(said: Said) {
+    let mut stream = TcpStream::connect("server:7").await.unwrap();
+    for byte in 0.. {
+        if let Err(error) = stream.write_u8(byte).await {
+            return said.say(format!("write {:?}", error.kind()));
+        }
+        match stream.read_u8().await {
+            Ok(byte) => said.say(byte.to_string()),
+            Err(error) => return said.say(format!("read {:?}", error.kind())),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[test]
+fn a_kill_ends_a_process_and_its_peers_are_told() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        machine.start_service("client", &[], move || ask(heard));
+        machine.sleep(Duration::from_millis(250));
+        machine.kill("server");
+        assert_eq!(machine.wait_for_end("server"), Some(Ending::Killed));
+        assert_eq!(machine.wait_for_end("client"), Some(Ending::Returned));
+        assert!(machine.now() < Duration::from_secs(1));
+    });
+    let said = said.all();
+    assert_eq!(said[..3], ["0", "1", "2"]);
+    assert_eq!(said.len(), 4, "{said:?}");
+}
+
+#[test]
+fn a_process_that_is_gone_refuses_and_one_that_is_back_answers() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        machine.kill("server");
+        let client = move || async move {
+            let refused = TcpStream::connect("server:7").await;
+            heard.say(format!("{:?}", refused.map(drop).unwrap_err().kind()));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut stream = TcpStream::connect("server:7").await.unwrap();
+            stream.write_u8(9).await.unwrap();
+            heard.say(stream.read_u8().await.unwrap().to_string());
+        };
+        machine.start_service("client", &[], client);
+        machine.sleep(Duration::from_millis(500));
+        machine.start_service("server", &[], echo);
+        assert_eq!(machine.wait_for_end("client"), Some(Ending::Returned));
+    });
+    assert_eq!(said.all(), ["ConnectionRefused", "9"]);
+}
+
+#[test]
+fn what_a_dead_process_still_does_reaches_nobody() {
+    struct LastWords(TcpStream, Said);
+    impl Drop for LastWords {
+        fn drop(&mut self) {
+            self.1
+                .say(format!("{:?}", self.0.try_write(b"farewell").is_err()));
+            let path = std::env::temp_dir().join("stormglass-machine-last-words");
+            self.1
+                .say(format!("{:?}", std::fs::write(path, b"farewell").is_err()));
+        }
+    }
+    let said = Said::default();
+    let (client, server) = (said.clone(), said.clone());
+    in_a_run(move |machine| {
+        let listen = move || async move {
+            let listener = TcpListener::bind("0.0.0.0:7").await.unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut all = Vec::new();
+            let _ = stream.read_to_end(&mut all).await;
+            server.say(format!("heard {all:?}"));
+        };
+        machine.start_service("server", &[], listen);
+        machine.sleep(Duration::from_millis(5));
+        machine.start_service("client", &[], move || async move {
+            let stream = TcpStream::connect("server:7").await.unwrap();
+            let _last_words = LastWords(stream, client);
+            std::future::pending::<()>().await;
+        });
+        machine.sleep(Duration::from_millis(100));
+        machine.kill("client");
+        assert_eq!(machine.wait_for_end("server"), Some(Ending::Returned));
+    });
+    assert_eq!(said.all(), ["true", "true", "heard []"]);
+}
+
+#[test]
+fn a_paused_process_does_nothing_and_goes_on_where_it_was() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        let asked = heard.clone();
+        machine.start_service("client", &[], move || ask(asked));
+        machine.sleep(Duration::from_millis(150));
+        machine.pause("server");
+        let before = heard.all().len();
+        machine.sleep(Duration::from_secs(10));
+        assert!(heard.all().len() <= before + 1, "{:?}", heard.all());
+        let paused = heard.all().len();
+        machine.unpause("server");
+        machine.sleep(Duration::from_secs(1));
+        assert!(heard.all().len() > paused + 5, "{:?}", heard.all());
+    });
+}
+
+#[test]
+fn a_cut_link_holds_what_it_carries_until_it_is_whole() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        let asked = heard.clone();
+        machine.start_service("client", &[], move || ask(asked));
+        machine.sleep(Duration::from_millis(150));
+        let before = heard.all();
+        machine.cut("server", "client");
+        machine.sleep(Duration::from_secs(10));
+        assert_eq!(heard.all(), before);
+        machine.heal();
+        machine.sleep(Duration::from_millis(250));
+        assert!(heard.all().len() > before.len(), "{:?}", heard.all());
+    });
+}
+
+#[test]
+fn a_service_that_panics_is_told_from_one_that_returns() {
+    in_a_run(|machine| {
+        machine.start_service("wrong", &[], || async {
+            std::panic::resume_unwind(Box::new("out of luck"));
+        });
+        let ending = machine.wait_for_end("wrong");
+        assert_eq!(ending, Some(Ending::Panicked("out of luck".to_owned())));
+        machine.start_service("waiting", &[], std::future::pending::<()>);
+        // Nothing will ever happen again.
+        assert_eq!(machine.wait_for_end("waiting"), None);
+    });
+}
+
+#[test]
+fn hosts_have_names_and_variables_of_their_own() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        for (host, color) in [("one", "red"), ("two", "blue")] {
+            let heard = heard.clone();
+            machine.start(host, &[("COLOR", color)], move || {
+                let color = std::env::var("COLOR").unwrap();
+                let has_path = std::env::var("PATH").is_ok();
+                heard.say(format!("{color} {has_path}"));
+            });
+            machine.wait_for_end(host);
+        }
+    });
+    assert_eq!(said.all(), ["red true", "blue true"]);
+}
+
+#[test]
+fn a_blocked_host_keeps_no_other_from_going_on() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        let sleeper = heard.clone();
+        machine.start_service("sleeper", &[], move || async move {
+            // A mistake that services make: it blocks the thread that all of them run on.
+            std::thread::sleep(Duration::from_secs(5));
+            sleeper.say("slept");
+        });
+        let other = heard.clone();
+        machine.start_service("other", &[], move || async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            other.say("went on");
+        });
+        machine.wait_for_end("sleeper");
+        assert_eq!(machine.now(), Duration::from_secs(5));
+    });
+    assert_eq!(said.all(), ["went on", "slept"]);
+}

@@ -1,0 +1,72 @@
+//! What is left of a run when it is over: nothing.
+
+use std::time::Duration;
+
+use stormglass_machine::{Links, RunError, run};
+
+/// How many entries a folder of this process has, of those that the kernel keeps about it.
+fn count(of: &str) -> usize {
+    std::fs::read_dir(format!("/proc/self/{of}"))
+        .unwrap()
+        .count()
+}
+
+async fn busy() {
+    let listener = tokio::net::TcpListener::bind("0.0.0.0:7").await.unwrap();
+    let waiting = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(60)));
+    tokio::spawn(async move {
+        loop {
+            let _ = listener.accept().await;
+        }
+    });
+    let _ = tokio::net::TcpStream::connect("127.0.0.1:7").await;
+    waiting.await.unwrap();
+}
+
+fn killed(seed: u8) {
+    run([seed; 32], Links::default(), |machine| {
+        machine.start_service("first", &[], busy);
+        machine.start_service("second", &[], busy);
+        machine.sleep(Duration::from_millis(100));
+        machine.kill("first");
+        machine.start_service("first", &[], busy);
+        machine.sleep(Duration::from_millis(100));
+    })
+    .unwrap();
+}
+
+#[test]
+fn killed_processes_leave_neither_threads_nor_descriptors() {
+    killed(0);
+    let before = (count("task"), count("fd"));
+    for seed in 0..100 {
+        killed(seed);
+    }
+    let after = (count("task"), count("fd"));
+    // Other tests run beside this one.
+    assert!(
+        after.0 < before.0 + 50 && after.1 < before.1 + 50,
+        "{before:?} {after:?}"
+    );
+}
+
+#[test]
+fn a_thread_that_waits_for_ever_is_told_of() {
+    let result = run([1; 32], Links::default(), |machine| {
+        machine.start("stuck", &[], || {
+            std::thread::Builder::new()
+                .spawn(|| {
+                    loop {
+                        std::thread::park();
+                    }
+                })
+                .unwrap();
+            std::thread::sleep(Duration::from_secs(1));
+        });
+        machine.wait_for_end("stuck");
+    });
+    assert!(
+        matches!(&result, Err(RunError::Leaked(host, 1)) if host == "stuck"),
+        "{result:?}"
+    );
+}

@@ -1,0 +1,12 @@
+//! The machine, from outside: ordinary programs that run on it.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "threads, sleeps and clocks are what the machine stands in for"
+)]
+
+mod conformance;
+mod echo;
+mod faults;
+mod leaks;
+mod sqlite;
