@@ -241,7 +241,7 @@ pub fn explore(system: &System, exploration: &Exploration<'_>) -> Result<Tally, 
         error: error.into(),
     })?;
     let generator = system
-        .generator()
+        .generator_by(exploration.jobs)
         .map_err(|error| ExploreError { seed: first, error })?;
     let workers = Workers {
         system,

@@ -85,6 +85,7 @@ mod seed;
 pub mod shrink;
 pub mod simulation;
 mod stopwatch;
+mod survey;
 mod system;
 
 pub use attempts::Attempts;

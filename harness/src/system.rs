@@ -29,6 +29,7 @@ use crate::plan::{
 };
 use crate::seed::Seed;
 use crate::simulation::{Host, Settings};
+use crate::survey;
 
 pub use misuse::Misuse;
 pub(crate) use misuse::nearest;
@@ -491,6 +492,14 @@ impl System {
     ///
     /// If that run fails.
     pub fn generator(&self) -> Result<Generator, crate::simulation::RunError> {
+        self.generator_by(1)
+    }
+
+    /// As [`System::generator`], with so many runs at once.
+    pub(crate) fn generator_by(
+        &self,
+        jobs: usize,
+    ) -> Result<Generator, crate::simulation::RunError> {
         let mut generator = Generator {
             operation: self.operation.clone(),
             services: self.services.clone(),
@@ -503,7 +512,7 @@ impl System {
         generator.targets = match self.targets.get() {
             Some(targets) => targets.clone(),
             None => {
-                let targets = self.surveyed(&mut generator)?;
+                let targets = survey::targets(self, &mut generator, jobs)?;
                 self.targets.get_or_init(|| targets).clone()
             }
         };
@@ -515,22 +524,6 @@ impl System {
             generator.targets.keep_only(is_struck);
         }
         Ok(generator)
-    }
-
-    /// Runs without faults, then under faults, and notes which calls, links and third parties show.
-    fn surveyed(&self, generator: &mut Generator) -> Result<Targets, crate::simulation::RunError> {
-        generator.targets = crate::simulation::survey(self, &generator.survey_plan())?;
-        generator.targets.level(&self.services);
-        generator.targets.allow_restarts(&self.services);
-        let mut all = generator.targets.clone();
-        for plan in generator.survey_plans_under_faults() {
-            // A system that comes to no result under faults is found out by its seeds.
-            if let Ok(more) = crate::simulation::survey(self, &plan) {
-                all.extend(more);
-            }
-        }
-        all.level(&self.services);
-        Ok(all)
     }
 
     /// The plan of a seed.
