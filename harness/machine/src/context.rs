@@ -8,7 +8,8 @@ use libc::pthread_t;
 
 use crate::host::Host;
 use crate::kernel::{self, Kernel};
-use crate::scheduler::{Scheduler, Wait, Woken};
+use crate::scheduler::{Scheduler, Trouble, Wait, Woken};
+use crate::symbols::Errno;
 use crate::thread::Thread;
 
 /// What the system clock shows when a run begins: the first second of 2026, UTC.
@@ -75,6 +76,16 @@ impl Context {
             return None;
         }
         self.host.on_main_thread(self.thread.id, work)
+    }
+
+    /// Ends the run, because this host has asked for what it cannot have.
+    pub(crate) fn refuse(&self, call: &'static str) -> Errno {
+        let trouble = Trouble {
+            host: self.host.name.clone(),
+            call,
+        };
+        self.scheduler.lock().end_for(trouble);
+        Errno(libc::ENOSYS)
     }
 
     /// Waits until a thread of the run is at its end, by the C library's name for it.

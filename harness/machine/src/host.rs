@@ -48,6 +48,8 @@ pub(crate) struct Host {
     main: OnceLock<Main>,
     is_dead: AtomicBool,
     is_paused: AtomicBool,
+    /// Whether the computer is gone, so that its last packets are, too.
+    is_lost: AtomicBool,
     /// What makes the process' main future look whether it was killed.
     pub(crate) root: Mutex<Option<Waker>>,
     pub(crate) ending: Mutex<Option<Ending>>,
@@ -86,6 +88,7 @@ impl Host {
             main: OnceLock::new(),
             is_dead: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
+            is_lost: AtomicBool::new(false),
             root: Mutex::default(),
             ending: Mutex::default(),
         }
@@ -108,6 +111,14 @@ impl Host {
 
     pub(crate) fn is_paused(&self) -> bool {
         self.is_paused.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_lost(&self) {
+        self.is_lost.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn set_dead(&self) {

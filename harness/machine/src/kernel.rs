@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Task, Wake, Waker};
+use std::time::Duration;
 
 use turmoil_net::{EnterGuard, KernelConfig, Net, Packet, Transport};
 
@@ -20,7 +21,7 @@ use crate::descriptor::{Kind, Object, ObjectId};
 use crate::host::Host;
 use crate::lock;
 use crate::network::{refusal, reset};
-use crate::scheduler::{Scheduler, Wait};
+use crate::scheduler::{Moment, Scheduler, Wait};
 use crate::symbols::Errno;
 use crate::thread::Parker;
 pub(crate) use loopback::Addresses;
@@ -46,7 +47,12 @@ pub(crate) struct Kernel {
     departures: Vec<Packet>,
     /// Connections, by their two ends, whose owner has closed them and will read no more.
     closed: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// Until when each connection that is asked for has to come about.
+    deadlines: BTreeMap<ObjectId, Moment>,
 }
+
+/// How long Linux asks for a connection that nobody answers (`tcp_syn_retries`, 1 + 2 + 4 + ... + 64 s).
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(127);
 
 type Signals = Arc<Mutex<Vec<ObjectId>>>;
 
@@ -127,6 +133,7 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
         is_dirty: false,
         departures: Vec::new(),
         closed: BTreeSet::new(),
+        deadlines: BTreeMap::new(),
     };
     KERNEL.with(|own| *own.borrow_mut() = Some(kernel));
 }
@@ -150,6 +157,9 @@ impl Kernel {
                     *packet = returned;
                 }
             }
+        }
+        if self.host.is_lost() {
+            self.departures.clear();
         }
         if !self.departures.is_empty() {
             let mut schedule = self.scheduler.lock();
@@ -296,8 +306,30 @@ impl Kernel {
     pub(crate) fn connect(&mut self, id: ObjectId, address: SocketAddr) -> Result<(), Errno> {
         let address = self.addresses.to_reach(address);
         let result = self.with(id, |socket| socket.connect(address))?;
+        if result == Err(Errno(libc::EINPROGRESS)) {
+            let mut schedule = self.scheduler.lock();
+            let at = schedule.now() + CONNECT_TIME_MAX;
+            schedule.expire_at(&self.host, at);
+            drop(schedule);
+            self.deadlines.insert(id, at);
+        }
         self.serve();
         result
+    }
+
+    /// Gives up those connections that have not come about in time.
+    pub(crate) fn expire(&mut self) {
+        let now = self.scheduler.lock().now();
+        let over = self.deadlines.iter().filter(|(_, at)| **at <= now);
+        let over: Vec<ObjectId> = over.map(|(id, _)| *id).collect();
+        for id in over {
+            self.deadlines.remove(&id);
+            if let Some(socket) = self.sockets.get_mut(&id) {
+                socket.give_up();
+            }
+        }
+        self.is_dirty = true;
+        self.serve();
     }
 
     /// The next connection of a listener becomes the socket `child`.

@@ -29,7 +29,7 @@ mod symbols;
 mod thread;
 
 pub use host::Ending;
-pub use machine::{Machine, RunError, run};
+pub use machine::{Machine, RunError, Settings, run};
 pub use network::Links;
 
 /// Locks `mutex`, also after a panic of a thread that held it: what a run shares is changed in one step.

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -24,6 +25,26 @@ pub enum RunError {
     /// The function that drives the run panicked, with this message.
     #[error("{0}")]
     Panicked(String),
+    /// A host has asked for something that a run cannot have.
+    #[error("{host} asks for {call}, which a simulated host does not have")]
+    Unsupported {
+        /// The host.
+        host: String,
+        /// What it has asked for.
+        call: &'static str,
+    },
+    /// A thread has worked for longer than [`Settings::patience`] without waiting for anything.
+    #[error(
+        "{host} has kept the run for {patience:?} without waiting for anything; before that it {before}"
+    )]
+    Blocked {
+        /// The host whose thread works.
+        host: String,
+        /// What the thread did before.
+        before: &'static str,
+        /// How long it was waited for.
+        patience: Duration,
+    },
     /// Processes that have ended left threads that wait for what will never come.
     #[error("{0} left threads that wait for what will never come: {1}")]
     Leaked(String, usize),
@@ -39,19 +60,45 @@ pub struct Machine<'run> {
     hosts: RefCell<Vec<Arc<Host>>>,
 }
 
-/// Begins a run that follows from `seed` and drives it with `drive`, on a thread of its own.
+/// What a run follows from.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Every random number follows from it.
+    pub seed: [u8; 32],
+    /// How long packets take.
+    pub links: Links,
+    /// How long, in real time, a thread may work without waiting for anything.
+    pub patience: Duration,
+}
+
+impl Settings {
+    /// The usual links, and ten seconds of patience.
+    pub fn of(seed: [u8; 32]) -> Self {
+        Settings {
+            seed,
+            links: Links::default(),
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Begins a run and drives it with `drive`, on a thread of its own.
 ///
 /// When `drive` returns, every process that is left is killed.
 ///
 /// # Errors
 ///
-/// See [`RunError`].
+/// See [`RunError`]. After [`RunError::Blocked`] the threads of the run stay behind.
 pub fn run<T: Send + 'static>(
-    seed: [u8; 32],
-    links: Links,
+    settings: Settings,
     drive: impl FnOnce(&Machine) -> T + Send + 'static,
 ) -> Result<T, RunError> {
     symbols::link();
+    let Settings {
+        seed,
+        links,
+        patience,
+    } = settings;
     let scheduler = Arc::new(Scheduler::default());
     let stream = |name: &str| stream(&seed, name);
     scheduler.lock().network = Network::new(links, stream("network"));
@@ -64,24 +111,67 @@ pub fn run<T: Send + 'static>(
     );
     let own = Arc::new(own);
     let thread = scheduler.lock().add(own.clone(), false);
-    let thread = std::thread::Builder::new().spawn(move || {
-        let context = Context::new(scheduler, own, thread);
-        threads::within(&context, || {
-            let machine = Machine {
-                context: &context,
-                seed,
-                hosts: RefCell::default(),
-            };
-            let result = catch_unwind(AssertUnwindSafe(|| drive(&machine)));
-            match (result, machine.end()) {
-                (Err(panic), _) => Err(RunError::Panicked(text_of(&*panic))),
-                (Ok(_), Some((host, count))) => Err(RunError::Leaked(host, count)),
-                (Ok(result), None) => Ok(result),
+    let (tell, told) = mpsc::sync_channel(1);
+    let drive = {
+        let scheduler = scheduler.clone();
+        move || {
+            let context = Context::new(scheduler, own, thread);
+            let _ = tell.send(threads::within(&context, || {
+                drive_run(&context, seed, drive)
+            }));
+        }
+    };
+    let thread = std::thread::Builder::new().spawn(drive)?;
+    let mut steps = scheduler.steps();
+    loop {
+        match told.recv_timeout(patience) {
+            Ok(result) => {
+                // Nothing of a run may still be at work when the next one begins.
+                let _ = thread.join();
+                return result;
             }
-        })
-    })?;
-    let result = thread.join();
-    result.unwrap_or_else(|panic| Err(RunError::Panicked(text_of(&*panic))))
+            Err(RecvTimeoutError::Timeout) if scheduler.steps() == steps => {
+                let (host, before) = scheduler.lock().working();
+                return Err(RunError::Blocked {
+                    host,
+                    before,
+                    patience,
+                });
+            }
+            Err(RecvTimeoutError::Timeout) => steps = scheduler.steps(),
+            Err(RecvTimeoutError::Disconnected) => {
+                let panic = thread.join().err();
+                let text = panic.map(|panic| text_of(&*panic));
+                return Err(RunError::Panicked(text.unwrap_or_default()));
+            }
+        }
+    }
+}
+
+/// The run, on its own thread.
+fn drive_run<T>(
+    context: &Context,
+    seed: [u8; 32],
+    drive: impl FnOnce(&Machine<'_>) -> T,
+) -> Result<T, RunError> {
+    let machine = Machine {
+        context,
+        seed,
+        hosts: RefCell::default(),
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| drive(&machine)));
+    let leaked = machine.end();
+    if let Some(trouble) = context.scheduler.lock().trouble.take() {
+        return Err(RunError::Unsupported {
+            host: trouble.host.to_string(),
+            call: trouble.call,
+        });
+    }
+    match (result, leaked) {
+        (Err(panic), _) => Err(RunError::Panicked(text_of(&*panic))),
+        (Ok(_), Some((host, count))) => Err(RunError::Leaked(host, count)),
+        (Ok(result), None) => Ok(result),
+    }
 }
 
 /// An independent stream of random numbers for `name`.
@@ -110,7 +200,15 @@ impl Machine<'_> {
 
     /// Lets virtual time pass.
     pub fn sleep(&self, time: Duration) {
-        self.context.sleep(time);
+        self.wait(Wait::Sleep, Some(time));
+    }
+
+    /// Waits, and unwinds if the run cannot go on.
+    fn wait(&self, wait: Wait, left: Option<Duration>) {
+        self.context.wait(wait, left);
+        if self.context.scheduler.lock().trouble.is_some() {
+            resume_unwind(Box::new("the run cannot go on"));
+        }
     }
 
     /// Starts the process of the host `name` with the function `main`; its earlier one, if any, has to
@@ -187,7 +285,7 @@ impl Machine<'_> {
         let host = self.process(name)?;
         let main = host.main().id;
         while self.context.scheduler.is_alive(main) {
-            self.context.wait(Wait::End(main), None);
+            self.wait(Wait::End(main), None);
             if std::mem::take(&mut self.context.scheduler.lock().is_stuck) {
                 return None;
             }
@@ -205,8 +303,19 @@ impl Machine<'_> {
         let main = host.main().id;
         if self.context.scheduler.is_alive(main) {
             // It ends at once, and its other threads as far as they can.
-            self.context.wait(Wait::End(main), Some(Duration::ZERO));
+            self.wait(Wait::End(main), Some(Duration::ZERO));
         }
+    }
+
+    /// Takes the computer of the host `name` away, if its process lives: it falls silent, and its peers are told
+    /// nothing. It is back when its process is started again.
+    pub fn lose(&self, name: &str) {
+        let Some(host) = self.process(name).filter(|own| !own.is_dead()) else {
+            return;
+        };
+        host.set_lost();
+        self.context.scheduler.lock().network.lose(&host);
+        self.kill(name);
     }
 
     fn end_process(&self, host: &Arc<Host>) {
@@ -250,7 +359,15 @@ impl Machine<'_> {
         schedule.network.cut(from, to);
     }
 
-    /// Makes every link whole; what was held goes on its way.
+    /// Makes packets from `from` to `to` take longer, until [`Machine::heal`].
+    pub fn slow_down(&self, from: &str, to: &str, by: Duration) {
+        let mut schedule = self.context.scheduler.lock();
+        let from = schedule.network.address_of(from);
+        let to = schedule.network.address_of(to);
+        schedule.network.slow_down(from, to, by);
+    }
+
+    /// Makes every link whole and as fast as others; what was held goes on its way.
     pub fn heal(&self) {
         let mut schedule = self.context.scheduler.lock();
         schedule.network.heal();

@@ -46,6 +46,10 @@ pub(crate) struct Network {
     names: BTreeMap<Arc<str>, Ipv4Addr>,
     /// The process at each address, while it lives.
     hosts: BTreeMap<IpAddr, Arc<Host>>,
+    /// Computers that are gone, and answer nothing.
+    lost: BTreeSet<IpAddr>,
+    /// How much longer packets of a direction take than those of others.
+    slow: BTreeMap<(IpAddr, IpAddr), Duration>,
     /// Directions that are cut, from and to.
     cut: BTreeSet<(IpAddr, IpAddr)>,
     /// Packets that wait for their link to be whole again.
@@ -83,12 +87,23 @@ impl Network {
     pub(crate) fn join(&mut self, host: &Arc<Host>) {
         for address in Addresses::of(host.address).bound() {
             self.hosts.insert(address, host.clone());
+            self.lost.remove(&address);
         }
     }
 
     /// The process of `host` has ended.
     pub(crate) fn part(&mut self, host: &Host) {
         self.hosts.retain(|_, own| **own != *host);
+    }
+
+    /// The computer of `host` is gone.
+    pub(crate) fn lose(&mut self, host: &Host) {
+        self.lost.insert(host.address.into());
+    }
+
+    /// Makes packets from one host to another take longer.
+    pub(crate) fn slow_down(&mut self, from: Ipv4Addr, to: Ipv4Addr, by: Duration) {
+        self.slow.insert((from.into(), to.into()), by);
     }
 
     /// The living process that a packet is for.
@@ -101,8 +116,9 @@ impl Network {
         self.cut.insert((from.into(), to.into()));
     }
 
-    /// Makes every link whole; what was held goes on.
+    /// Makes every link whole and as fast as others; what was held goes on.
     pub(crate) fn heal(&mut self) {
+        self.slow.clear();
         self.cut.clear();
         self.departures.append(&mut self.held);
     }
@@ -131,7 +147,8 @@ impl Network {
     /// How long a packet takes; a host reaches itself sooner than any other.
     fn time_between(&mut self, from: IpAddr, to: IpAddr) -> Duration {
         if self.hosts.contains_key(&from) && from != to {
-            self.links.latency + self.draw_jitter()
+            let slower = self.slow.get(&(from, to)).copied();
+            self.links.latency + self.draw_jitter() + slower.unwrap_or_default()
         } else {
             WITHIN_A_HOST
         }
@@ -152,7 +169,7 @@ impl Network {
             .names
             .values()
             .any(|own| IpAddr::V4(*own) == packet.dst);
-        if segment.flags.rst || !is_of_a_host {
+        if segment.flags.rst || !is_of_a_host || self.lost.contains(&packet.dst) {
             return;
         }
         self.departures.push(refusal(packet, segment));

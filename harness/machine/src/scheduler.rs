@@ -5,6 +5,7 @@
 //! that order. When none is ready, time jumps to the first moment at which something is due.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -56,12 +57,16 @@ enum Event {
     Deadline(ThreadId),
     /// A packet arrives.
     Arrival(Packet),
+    /// The kernel of a host gives up what has taken too long.
+    Expiry(Arc<Host>),
 }
 
 /// What the scheduler knows of a thread.
 struct Standing {
     thread: Arc<Thread>,
     wait: Option<Wait>,
+    /// What it waited for last.
+    last: Option<Wait>,
     deadline: Option<Due>,
     woken: Woken,
     /// How often it has given way since it last waited.
@@ -85,15 +90,35 @@ pub(crate) struct Schedule {
     pub(crate) network: Network,
     /// Whether everything waits for what will never come.
     pub(crate) is_stuck: bool,
+    /// Why the run cannot go on.
+    pub(crate) trouble: Option<Trouble>,
+    /// The host whose thread works, and what that thread waited for last.
+    working: Option<(Arc<Host>, Option<Wait>)>,
+}
+
+/// Something that a run cannot have: which host asked for what.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) host: Arc<str>,
+    pub(crate) call: &'static str,
 }
 
 /// The scheduler of a run.
 #[derive(Default)]
-pub(crate) struct Scheduler(Mutex<Schedule>);
+pub(crate) struct Scheduler {
+    schedule: Mutex<Schedule>,
+    /// How often a thread has been picked.
+    steps: AtomicU64,
+}
 
 impl Scheduler {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Schedule> {
-        lock(&self.0)
+        lock(&self.schedule)
+    }
+
+    /// How often a thread has been picked: as long as that grows, the run goes on.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// Waits, as the current thread, at most until `left` has passed.
@@ -152,6 +177,9 @@ impl Scheduler {
                     schedule.held.push(id);
                     continue;
                 }
+                let last = schedule.standing(id).last;
+                schedule.working = Some((thread.host.clone(), last));
+                self.steps.fetch_add(1, Ordering::Relaxed);
                 return thread;
             }
             match schedule.events.pop_first() {
@@ -162,6 +190,14 @@ impl Scheduler {
                 Some(((at, _), Event::Arrival(packet))) => {
                     schedule.pass_until(at);
                     schedule = self.arrive(current, schedule, packet);
+                }
+                Some(((at, _), Event::Expiry(host))) => {
+                    schedule.pass_until(at);
+                    if !host.is_dead() {
+                        drop(schedule);
+                        host.on_main_thread(current, Kernel::expire);
+                        schedule = self.lock();
+                    }
                 }
                 None => schedule.say_stuck(),
             }
@@ -227,6 +263,7 @@ impl Schedule {
         let standing = Standing {
             thread: thread.clone(),
             wait: None,
+            last: None,
             deadline: None,
             woken: Woken::ByEvent,
             looks: 0,
@@ -260,8 +297,35 @@ impl Schedule {
         }
         let standing = self.standing(id);
         standing.wait = Some(wait);
+        standing.last = Some(wait);
         standing.deadline = due;
         standing.looks = 0;
+    }
+
+    /// The kernel of `host` looks at `at` what has taken too long.
+    pub(crate) fn expire_at(&mut self, host: &Arc<Host>, at: Moment) {
+        self.plan(at, Event::Expiry(host.clone()));
+    }
+
+    /// The run cannot go on: its own thread has to know.
+    pub(crate) fn end_for(&mut self, trouble: Trouble) {
+        self.trouble.get_or_insert(trouble);
+        self.resume_first();
+    }
+
+    /// The host whose thread works, and what that thread has waited for last, in words.
+    pub(crate) fn working(&self) -> (String, &'static str) {
+        let Some((host, last)) = &self.working else {
+            return ("the run".to_owned(), "had not waited for anything");
+        };
+        let last = match last {
+            None => "had not waited for anything",
+            Some(Wait::Futex(_)) => "had waited for a lock, a channel or another thread",
+            Some(Wait::Io) => "had waited for its sockets",
+            Some(Wait::Sleep) => "had slept",
+            Some(Wait::End(_)) => "had waited for the end of a thread",
+        };
+        (host.name.to_string(), last)
     }
 
     fn plan(&mut self, at: Moment, event: Event) -> Due {
@@ -351,6 +415,11 @@ impl Schedule {
     /// Nothing is ready and nothing is due: the thread that began the run has to know.
     fn say_stuck(&mut self) {
         self.is_stuck = true;
+        self.resume_first();
+    }
+
+    /// Ends the wait of the run's own thread.
+    fn resume_first(&mut self) {
         let first = self.threads.keys().next().copied();
         let first = first.unwrap_or_else(|| unreachable!("the run's own thread is alive"));
         self.resume(first, Woken::ByEvent);

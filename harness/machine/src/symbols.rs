@@ -21,6 +21,7 @@ pub(crate) mod environment;
 pub(crate) mod files;
 pub(crate) mod futex;
 pub(crate) mod names;
+pub(crate) mod processes;
 pub(crate) mod random;
 pub(crate) mod readiness;
 pub(crate) mod sockets;
@@ -104,6 +105,7 @@ pub(crate) fn link() {
         files::link(),
         futex::link(),
         names::link(),
+        processes::link(),
         random::link(),
         readiness::link(),
         sockets::link(),

@@ -161,6 +161,16 @@ impl Socket {
         }
     }
 
+    /// It has asked for a connection for too long.
+    pub(super) fn give_up(&mut self) {
+        self.go_on_connecting();
+        if let State::Connecting(_) = &self.state {
+            self.state = State::Failed;
+            self.error = Some(Errno(libc::ETIMEDOUT));
+            self.waker.wake_by_ref();
+        }
+    }
+
     pub(super) fn accept(&mut self) -> Result<(TcpStream, SocketAddr), Errno> {
         let State::Listener(listener, accepted) = &mut self.state else {
             return Err(Errno(libc::EINVAL));

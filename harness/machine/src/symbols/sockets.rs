@@ -93,9 +93,11 @@ unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_in
             context.on_kernel(move |kernel| kernel.open(id));
             descriptor
         }
-        Some(_) if is_internet => returned(Err(Errno(libc::EPROTONOSUPPORT))),
+        Some(context) if is_internet => returned(Err(context.refuse("a socket that is not TCP"))),
+        Some(context) if domain == libc::AF_UNIX => returned(Err(context.refuse("a Unix socket"))),
+        Some(context) => returned(Err(context.refuse("a socket that is not of the internet"))),
         // SAFETY: the caller's own arguments.
-        _ => unsafe {
+        None => unsafe {
             next!(c"socket" as fn(c_int, c_int, c_int) -> c_int)(domain, kind, protocol)
         },
     }

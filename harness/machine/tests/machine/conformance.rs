@@ -11,7 +11,7 @@ mod time;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stormglass_machine::{Ending, Links, run};
+use stormglass_machine::{Ending, Settings, run};
 
 /// What a program has observed, in order.
 #[derive(Clone, Default)]
@@ -39,7 +39,7 @@ fn same_on_both(program: fn(&Seen)) {
     program(&really);
     let seen = Seen::default();
     let noted = seen.clone();
-    run([7; 32], Links::default(), move |machine| {
+    run(Settings::of([7; 32]), move |machine| {
         machine.start("host", &[], move || program(&noted));
         assert_eq!(machine.wait_for_end("host"), Some(Ending::Returned));
     })
@@ -64,7 +64,7 @@ fn same_on_both_async<F: Future<Output = ()> + 'static>(program: fn(Seen) -> F) 
     on_runtime(&really);
     let seen = Seen::default();
     let noted = seen.clone();
-    run([7; 32], Links::default(), move |machine| {
+    run(Settings::of([7; 32]), move |machine| {
         machine.start("host", &[], move || on_runtime(&noted));
         assert_eq!(machine.wait_for_end("host"), Some(Ending::Returned));
     })

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use stormglass_machine::{Ending, Links, run};
+use stormglass_machine::{Ending, Settings, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -36,7 +36,7 @@ async fn call(said: Arc<Mutex<Vec<String>>>) {
 fn echo(seed: u8) -> Vec<String> {
     let said = Arc::new(Mutex::new(Vec::new()));
     let heard = said.clone();
-    run([seed; 32], Links::default(), move |machine| {
+    run(Settings::of([seed; 32]), move |machine| {
         machine.start_service("server", &[], serve);
         machine.sleep(Duration::from_millis(10));
         machine.start_service("client", &[], move || call(heard));

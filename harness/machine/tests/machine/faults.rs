@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stormglass_machine::{Ending, Links, Machine, run};
+use stormglass_machine::{Ending, Machine, Settings, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -22,7 +22,7 @@ impl Said {
 }
 
 fn in_a_run(drive: impl FnOnce(&Machine) + Send + 'static) {
-    run([3; 32], Links::default(), drive).unwrap();
+    run(Settings::of([3; 32]), drive).unwrap();
 }
 
 /// Answers each byte with the same one.
@@ -171,6 +171,69 @@ fn a_cut_link_holds_what_it_carries_until_it_is_whole() {
         machine.sleep(Duration::from_millis(250));
         assert!(heard.all().len() > before.len(), "{:?}", heard.all());
     });
+}
+
+#[test]
+fn a_computer_that_is_gone_says_nothing() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        let asked = heard.clone();
+        machine.start_service("client", &[], move || ask(asked));
+        machine.sleep(Duration::from_millis(150));
+        machine.lose("server");
+        let before = heard.all();
+        machine.sleep(Duration::from_secs(100));
+        assert_eq!(heard.all(), before);
+        machine.start_service("server", &[], echo);
+        // Its peer sends nothing while it waits for an answer, and so learns nothing.
+        machine.sleep(Duration::from_secs(100));
+        assert_eq!(heard.all(), before);
+    });
+}
+
+#[test]
+fn a_connection_that_nobody_answers_is_given_up_after_two_minutes() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        machine.lose("server");
+        machine.start_service("client", &[], move || async move {
+            let began = std::time::Instant::now();
+            let connected = TcpStream::connect("server:7").await;
+            let kind = connected.map(drop).unwrap_err().kind();
+            heard.say(format!("{kind:?} after {} s", began.elapsed().as_secs()));
+        });
+        machine.wait_for_end("client");
+    });
+    assert_eq!(said.all(), ["TimedOut after 127 s"]);
+}
+
+#[test]
+fn a_slow_link_is_slow_one_way_until_it_is_healed() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        machine.slow_down("client", "server", Duration::from_secs(2));
+        machine.start_service("client", &[], move || async move {
+            for _ in 0..2 {
+                let began = std::time::Instant::now();
+                drop(TcpStream::connect("server:7").await.unwrap());
+                heard.say(began.elapsed().as_secs().to_string());
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+        });
+        machine.sleep(Duration::from_secs(5));
+        machine.heal();
+        machine.wait_for_end("client");
+    });
+    assert_eq!(said.all(), ["2", "0"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stormglass_machine::{Links, RunError, run};
+use stormglass_machine::{RunError, Settings, run};
 
 /// How many entries a folder of this process has, of those that the kernel keeps about it.
 fn count(of: &str) -> usize {
@@ -24,7 +24,7 @@ async fn busy() {
 }
 
 fn killed(seed: u8) {
-    run([seed; 32], Links::default(), |machine| {
+    run(Settings::of([seed; 32]), |machine| {
         machine.start_service("first", &[], busy);
         machine.start_service("second", &[], busy);
         machine.sleep(Duration::from_millis(100));
@@ -52,7 +52,7 @@ fn killed_processes_leave_neither_threads_nor_descriptors() {
 
 #[test]
 fn a_thread_that_waits_for_ever_is_told_of() {
-    let result = run([1; 32], Links::default(), |machine| {
+    let result = run(Settings::of([1; 32]), |machine| {
         machine.start("stuck", &[], || {
             std::thread::Builder::new()
                 .spawn(|| {

@@ -9,4 +9,5 @@ mod conformance;
 mod echo;
 mod faults;
 mod leaks;
+mod limits;
 mod sqlite;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use stormglass_machine::{Ending, Links, run};
+use stormglass_machine::{Ending, Settings, run};
 
 /// A file of its own for each test, removed with it.
 struct File(PathBuf);
@@ -79,7 +79,7 @@ fn written(seed: u8, name: &str) -> Vec<String> {
     let file = File::new(name);
     let said = Arc::new(Mutex::new(Vec::new()));
     let (path, heard) = (file.0.clone(), said.clone());
-    run([seed; 32], Links::default(), move |machine| {
+    run(Settings::of([seed; 32]), move |machine| {
         machine.start_service("writer", &[], move || write(path, heard));
         assert_eq!(machine.wait_for_end("writer"), Some(Ending::Returned));
     })
@@ -102,7 +102,7 @@ fn a_kill_in_the_middle_of_a_transaction_leaves_nothing_of_it() {
     let path = file.0.clone();
     let count = Arc::new(Mutex::new(None));
     let counted = count.clone();
-    run([1; 32], Links::default(), move |machine| {
+    run(Settings::of([1; 32]), move |machine| {
         let own = path.clone();
         machine.start_service("writer", &[], move || async move {
             let pool = pool(&own).await;

@@ -1,0 +1,93 @@
+//! What a simulated host does not have ends the run with one line that says so.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use stormglass_machine::{RunError, Settings, run};
+
+/// Much more than any step of these runs takes, on a machine that has other work as well.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a run says that has only `service`.
+fn said_of<F: Future<Output = ()> + 'static>(service: fn() -> F) -> String {
+    let settings = Settings {
+        patience: PATIENCE,
+        ..Settings::of([5; 32])
+    };
+    let result = run(settings, move |machine| {
+        machine.start_service("orders", &[], service);
+        machine.sleep(Duration::from_secs(60));
+    });
+    match result {
+        Ok(()) => "nothing".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn there_is_no_udp() {
+    let said = said_of(|| async {
+        let _ = tokio::net::UdpSocket::bind("0.0.0.0:53").await;
+        std::future::pending().await
+    });
+    let expected = "orders asks for a socket that is not TCP, which a simulated host does not have";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn there_are_no_unix_sockets() {
+    let said = said_of(|| async {
+        let _ = std::os::unix::net::UnixStream::connect("/tmp/no-such-socket");
+    });
+    let expected = "orders asks for a Unix socket, which a simulated host does not have";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn there_are_no_other_processes() {
+    let said = said_of(|| async {
+        let _ = std::process::Command::new("true").status();
+    });
+    let expected = "orders asks for another process, which a simulated host does not have";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn whoever_works_for_ever_is_named() {
+    static IS_TOLD: AtomicBool = AtomicBool::new(false);
+    let said = said_of(|| async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        while !IS_TOLD.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    });
+    IS_TOLD.store(true, Ordering::Relaxed);
+    let expected = "orders has kept the run for 2s without waiting for anything; \
+                    before that it had waited for its sockets";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn whoever_asks_over_and_over_whether_it_is_late_gets_later() {
+    let said = said_of(|| async {
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_secs(1) {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(said, "nothing");
+}
+
+#[test]
+fn a_run_that_cannot_go_on_is_not_taken_for_one_that_panicked() {
+    let result = run(Settings::of([5; 32]), |machine| {
+        machine.start("orders", &[], || {
+            let _ = std::net::UdpSocket::bind("0.0.0.0:53");
+        });
+        machine.wait_for_end("orders");
+    });
+    assert!(
+        matches!(result, Err(RunError::Unsupported { .. })),
+        "{result:?}"
+    );
+}
