@@ -40,6 +40,21 @@ pub(crate) fn enter(context: Option<&'static Context>) {
     CURRENT.with(|current| current.set(context));
 }
 
+/// Runs `work` outside of the run: with the clock, the randomness and the sockets of the real machine.
+///
+/// Virtual time stands still meanwhile, and no other thread of the run works. It is for hosts that stand for a
+/// real server and ask it.
+pub fn outside<T>(work: impl FnOnce() -> T) -> T {
+    struct Return(Option<&'static Context>);
+    impl Drop for Return {
+        fn drop(&mut self) {
+            enter(self.0);
+        }
+    }
+    let _return = Return(CURRENT.with(Cell::take));
+    work()
+}
+
 impl Context {
     pub(crate) fn new(scheduler: Arc<Scheduler>, host: Arc<Host>, thread: Arc<Thread>) -> Self {
         Context {
