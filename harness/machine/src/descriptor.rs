@@ -32,6 +32,8 @@ pub(crate) struct Object {
 pub(crate) enum Kind {
     /// A TCP socket; the kernel knows it by the object's number.
     Socket,
+    /// A UDP socket; the kernel knows it by the object's number.
+    Datagram,
     /// An `eventfd`, and what it has counted.
     Counter(AtomicU64),
     Epoll(Epoll),

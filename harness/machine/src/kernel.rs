@@ -1,9 +1,10 @@
-//! The kernel of a host: its sockets, over turmoil-net's simulated TCP.
+//! The kernel of a host: its sockets, over turmoil-net's simulated TCP and UDP.
 //!
 //! turmoil-net belongs to the thread that entered it, so a host's kernel works on the thread that its process
 //! began with. Other threads hand it work and wait; a thread that waits for something else does it
 //! meanwhile.
 
+mod datagram;
 mod loopback;
 mod socket;
 
@@ -24,6 +25,7 @@ use crate::network::{refusal, reset};
 use crate::scheduler::{Moment, Scheduler, Wait};
 use crate::symbols::Errno;
 use crate::thread::Parker;
+use datagram::Datagram;
 pub(crate) use loopback::Addresses;
 use socket::Socket;
 
@@ -38,6 +40,7 @@ pub(crate) struct Kernel {
     net: EnterGuard,
     addresses: Addresses,
     sockets: BTreeMap<ObjectId, Socket>,
+    datagrams: BTreeMap<ObjectId, Datagram>,
     /// Sockets that something has happened to.
     signals: Signals,
     /// Sockets that have to be asked once more whether they are ready.
@@ -128,6 +131,7 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
         net: net.enter(),
         addresses,
         sockets: BTreeMap::new(),
+        datagrams: BTreeMap::new(),
         signals: Signals::default(),
         unsure: BTreeSet::new(),
         is_dirty: false,
@@ -221,13 +225,16 @@ impl Kernel {
 
     /// What a socket is ready for, in epoll's bits; it tells when that changes.
     pub(crate) fn readiness(&mut self, id: ObjectId) -> u32 {
+        if let Some(datagram) = self.datagrams.get_mut(&id) {
+            return datagram.readiness();
+        }
         self.with(id, Socket::readiness).unwrap_or(0)
     }
 
     /// What an open file is ready for, in epoll's bits.
     pub(crate) fn readiness_of(&mut self, object: &Object) -> u32 {
         match &object.kind {
-            Kind::Socket => self.readiness(object.id),
+            Kind::Socket | Kind::Datagram => self.readiness(object.id),
             Kind::Counter(counter) if counter.load(Ordering::SeqCst) > 0 => {
                 (libc::EPOLLIN | libc::EPOLLOUT) as u32
             }
@@ -237,18 +244,28 @@ impl Kernel {
     }
 
     pub(crate) fn open(&mut self, id: ObjectId) {
-        let signal = Signal {
+        let waker = self.waker(id);
+        self.sockets.insert(id, Socket::new(waker));
+    }
+
+    pub(crate) fn open_datagram(&mut self, id: ObjectId) {
+        let waker = self.waker(id);
+        self.datagrams.insert(id, Datagram::new(waker));
+    }
+
+    /// What tells this kernel that something has happened to a socket.
+    fn waker(&self, id: ObjectId) -> Waker {
+        Waker::from(Arc::new(Signal {
             socket: id,
             signals: self.signals.clone(),
-        };
-        let waker = Waker::from(Arc::new(signal));
-        self.sockets.insert(id, Socket::new(waker));
+        }))
     }
 
     pub(crate) fn close(&mut self, id: ObjectId) {
         self.serve();
         self.unsure.remove(&id);
         self.is_dirty = true;
+        self.datagrams.remove(&id);
         let Some(socket) = self.sockets.remove(&id) else {
             return;
         };
@@ -267,7 +284,8 @@ impl Kernel {
 
     /// Closes every socket, as the end of a process does.
     pub(crate) fn close_all(&mut self) {
-        let all: Vec<ObjectId> = self.sockets.keys().copied().collect();
+        let all = self.sockets.keys().chain(self.datagrams.keys());
+        let all: Vec<ObjectId> = all.copied().collect();
         for id in all {
             self.close(id);
         }
@@ -296,6 +314,9 @@ impl Kernel {
 
     pub(crate) fn bind(&mut self, id: ObjectId, address: SocketAddr) -> Result<(), Errno> {
         let address = self.addresses.to_bind(address);
+        if let Some(datagram) = self.datagrams.get_mut(&id) {
+            return datagram.bind(address);
+        }
         self.with(id, |socket| socket.bind(address))?
     }
 
@@ -305,6 +326,9 @@ impl Kernel {
 
     pub(crate) fn connect(&mut self, id: ObjectId, address: SocketAddr) -> Result<(), Errno> {
         let address = self.addresses.to_reach(address);
+        if let Some(datagram) = self.datagrams.get_mut(&id) {
+            return datagram.connect(address);
+        }
         let result = self.with(id, |socket| socket.connect(address))?;
         if result == Err(Errno(libc::EINPROGRESS)) {
             let mut schedule = self.scheduler.lock();
@@ -368,12 +392,44 @@ impl Kernel {
         })?
     }
 
+    pub(crate) fn receive_datagram(
+        &mut self,
+        id: ObjectId,
+        into: &mut [u8],
+        peek: bool,
+    ) -> Result<(usize, SocketAddr), Errno> {
+        self.serve();
+        let datagram = self.datagrams.get_mut(&id).ok_or(Errno(libc::EBADF))?;
+        let received = datagram.receive(into, peek);
+        // A socket may have several datagrams: it is ready until it says that it is not.
+        self.unsure.insert(id);
+        let (count, from) = received?;
+        Ok((count, self.addresses.shown(from, from).1))
+    }
+
+    pub(crate) fn send_datagram(
+        &mut self,
+        id: ObjectId,
+        bytes: &[u8],
+        to: Option<SocketAddr>,
+    ) -> Result<usize, Errno> {
+        let to = to.map(|to| self.addresses.to_reach(to));
+        let datagram = self.datagrams.get_mut(&id).ok_or(Errno(libc::EBADF))?;
+        let sent = datagram.send(bytes, to)?;
+        self.is_dirty = true;
+        Ok(sent)
+    }
+
     pub(crate) fn shut_down(&mut self, id: ObjectId, how: i32) -> Result<(), Errno> {
         self.with(id, |socket| socket.shut_down(how))?
     }
 
     pub(crate) fn local_address(&mut self, id: ObjectId) -> Result<SocketAddr, Errno> {
         let addresses = self.addresses;
+        if let Some(datagram) = self.datagrams.get_mut(&id) {
+            let bound = datagram.local_address()?;
+            return Ok(addresses.shown_bound(bound));
+        }
         self.with(id, |socket| match socket.ends() {
             Some((local, peer)) => Ok(addresses.shown(local, peer).0),
             None => socket.bound().map(|bound| addresses.shown_bound(bound)),
@@ -382,6 +438,10 @@ impl Kernel {
 
     pub(crate) fn peer_address(&mut self, id: ObjectId) -> Result<SocketAddr, Errno> {
         let addresses = self.addresses;
+        if let Some(datagram) = self.datagrams.get_mut(&id) {
+            let peer = datagram.peer_address()?;
+            return Ok(addresses.shown(peer, peer).1);
+        }
         let ends = self.with(id, |socket| socket.ends())?;
         let (local, peer) = ends.ok_or(Errno(libc::ENOTCONN))?;
         Ok(addresses.shown(local, peer).1)

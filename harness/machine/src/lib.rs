@@ -12,7 +12,7 @@
 //! carries packets between hosts. `symbols` is how code reaches all of it: the functions of the C library.
 //! `service` runs an async function as a host's process.
 //!
-//! Not modelled: UDP, signals, other processes, and disks (files are the machine's own). Only Linux with the GNU
+//! Not modelled: Unix sockets, signals, other processes, and disks (files are the machine's own). Only Linux with the GNU
 //! C library is covered; elsewhere this package is empty.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 

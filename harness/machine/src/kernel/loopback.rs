@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use turmoil_net::Packet;
+use turmoil_net::{Packet, Transport};
 
 /// The addresses of a host, as turmoil-net knows them.
 #[derive(Clone, Copy)]
@@ -85,7 +85,9 @@ impl Addresses {
 
     /// A packet to an alias, as it comes back; `None` if it is for another host.
     pub(super) fn returned(self, packet: &Packet) -> Option<Packet> {
-        let is_from_local = packet.src == self.local;
+        // A datagram has no connection whose end could be at the other address.
+        let is_a_segment = matches!(packet.payload, Transport::Tcp(_));
+        let is_from_local = packet.src == self.local && is_a_segment;
         let (alias, to) = match packet.dst {
             ip if ip == self.own_alias => (self.own_alias, self.own),
             ip if ip == self.local_alias && is_from_local => (self.local_alias, self.own),

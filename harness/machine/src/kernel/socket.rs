@@ -48,7 +48,7 @@ enum State {
 }
 
 /// The number of an error that turmoil-net names by its kind.
-fn errno(error: &io::Error) -> Errno {
+pub(super) fn errno(error: &io::Error) -> Errno {
     use io::ErrorKind as Kind;
     let by_kind = match error.kind() {
         Kind::WouldBlock => libc::EAGAIN,
@@ -67,7 +67,7 @@ fn errno(error: &io::Error) -> Errno {
 }
 
 /// The result of a call that does not wait.
-fn at_once<T>(poll: Poll<io::Result<T>>) -> Result<T, Errno> {
+pub(super) fn at_once<T>(poll: Poll<io::Result<T>>) -> Result<T, Errno> {
     match poll {
         Poll::Ready(result) => result.map_err(|error| errno(&error)),
         Poll::Pending => Err(Errno(libc::EAGAIN)),

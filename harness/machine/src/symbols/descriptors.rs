@@ -165,7 +165,7 @@ unsafe extern "C" fn close(descriptor: c_int) -> c_int {
     let closed = lock(&context.host.descriptors).close(descriptor);
     returned(closed.map(|object| {
         if let Some(object) = object
-            && let Kind::Socket = object.kind
+            && matches!(object.kind, Kind::Socket | Kind::Datagram)
         {
             let id = object.id;
             context.on_kernel(move |kernel| kernel.close(id));

@@ -1,4 +1,4 @@
-//! Sockets: TCP over IPv4, on the simulated network.
+//! Sockets: TCP and UDP over IPv4, on the simulated network.
 
 use std::ffi::{c_int, c_void};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -83,21 +83,29 @@ pub(super) unsafe fn write_address(address: SocketAddr, at: *mut sockaddr, lengt
 unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     const FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let is_internet = domain == libc::AF_INET || domain == libc::AF_INET6;
-    let is_stream = kind & !FLAGS == libc::SOCK_STREAM;
-    match current() {
-        Some(context) if is_internet && is_stream => {
+    let object = match kind & !FLAGS {
+        libc::SOCK_STREAM => Some(Kind::Socket),
+        libc::SOCK_DGRAM => Some(Kind::Datagram),
+        _ => None,
+    };
+    match (current(), object) {
+        (Some(context), Some(kind_of_object)) if is_internet => {
             let is_nonblocking = kind & libc::SOCK_NONBLOCK != 0;
             let descriptors = &context.host.descriptors;
-            let (descriptor, object) = lock(descriptors).open(Kind::Socket, is_nonblocking);
+            let (descriptor, object) = lock(descriptors).open(kind_of_object, is_nonblocking);
             let id = object.id;
-            context.on_kernel(move |kernel| kernel.open(id));
+            context.on_kernel(move |kernel| match object.kind {
+                Kind::Datagram => kernel.open_datagram(id),
+                _ => kernel.open(id),
+            });
             descriptor
         }
-        Some(context) if is_internet => returned(Err(context.refuse("a socket that is not TCP"))),
-        Some(context) if domain == libc::AF_UNIX => returned(Err(context.refuse("a Unix socket"))),
-        Some(context) => returned(Err(context.refuse("a socket that is not of the internet"))),
+        (Some(context), _) if domain == libc::AF_UNIX => {
+            returned(Err(context.refuse("a Unix socket")))
+        }
+        (Some(context), _) => returned(Err(context.refuse("a socket that is neither TCP nor UDP"))),
         // SAFETY: the caller's own arguments.
-        None => unsafe {
+        (None, _) => unsafe {
             next!(c"socket" as fn(c_int, c_int, c_int) -> c_int)(domain, kind, protocol)
         },
     }
@@ -252,9 +260,11 @@ pub(super) fn receive(
     into: &mut [u8],
     flags: c_int,
 ) -> Result<usize, Errno> {
-    let Kind::Socket = object.kind else {
-        return Err(Errno(libc::EINVAL));
-    };
+    match object.kind {
+        Kind::Socket => {}
+        Kind::Datagram => return receive_from(context, object, into, flags).map(|own| own.0),
+        _ => return Err(Errno(libc::EINVAL)),
+    }
     let (id, peek) = (object.id, flags & libc::MSG_PEEK != 0);
     waiting(context, object, Direction::Receive, flags, || {
         if context.host.is_dead() {
@@ -276,6 +286,38 @@ pub(super) fn receive(
     })
 }
 
+/// Receives a datagram, and tells who has sent it.
+fn receive_from(
+    context: &Context,
+    object: &Arc<Object>,
+    into: &mut [u8],
+    flags: c_int,
+) -> Result<(usize, SocketAddr), Errno> {
+    let (id, peek) = (object.id, flags & libc::MSG_PEEK != 0);
+    waiting(context, object, Direction::Receive, flags, || {
+        let length = into.len();
+        let (bytes, from) = call(context, move |kernel| {
+            let mut bytes = vec![0; length];
+            let (count, from) = kernel.receive_datagram(id, &mut bytes, peek)?;
+            bytes.truncate(count);
+            Ok((bytes, from))
+        })?;
+        into[..bytes.len()].copy_from_slice(&bytes);
+        Ok((bytes.len(), from))
+    })
+}
+
+/// Sends a datagram, to whom the socket is connected if nobody is named.
+fn send_to(
+    context: &Context,
+    object: &Object,
+    from: &[u8],
+    to: Option<SocketAddr>,
+) -> Result<usize, Errno> {
+    let (id, from) = (object.id, from.to_vec());
+    call(context, move |kernel| kernel.send_datagram(id, &from, to))
+}
+
 /// Sends all of `from` if the socket is to wait, else what there is room for.
 pub(super) fn send(
     context: &Context,
@@ -283,9 +325,11 @@ pub(super) fn send(
     from: &[u8],
     flags: c_int,
 ) -> Result<usize, Errno> {
-    let Kind::Socket = object.kind else {
-        return Err(Errno(libc::EINVAL));
-    };
+    match object.kind {
+        Kind::Socket => {}
+        Kind::Datagram => return send_to(context, object, from, None),
+        _ => return Err(Errno(libc::EINVAL)),
+    }
     let id = object.id;
     let mut total = 0;
     loop {
@@ -360,7 +404,15 @@ unsafe extern "C" fn recvfrom(
     };
     // SAFETY: the contract of `recvfrom`.
     let into = unsafe { bytes_mut(into, length) };
-    returned(object.and_then(|object| receive(context, &object, into, flags)))
+    returned(object.and_then(|object| match object.kind {
+        Kind::Datagram => {
+            let (count, sender) = receive_from(context, &object, into, flags)?;
+            // SAFETY: the contract of `recvfrom`.
+            unsafe { write_address(sender, from, from_length) };
+            Ok(count)
+        }
+        _ => receive(context, &object, into, flags),
+    }))
 }
 
 #[unsafe(no_mangle)]
@@ -390,7 +442,12 @@ unsafe extern "C" fn sendto(
     };
     // SAFETY: the contract of `sendto`.
     let from = unsafe { bytes(from, length) };
-    returned(object.and_then(|object| self::send(context, &object, from, flags)))
+    // SAFETY: the contract of `sendto`: null, or an address.
+    let to = (!to.is_null()).then(|| unsafe { read_address(to, to_length) });
+    returned(object.and_then(|object| match object.kind {
+        Kind::Datagram => send_to(context, &object, from, to.transpose()?),
+        _ => self::send(context, &object, from, flags),
+    }))
 }
 
 #[unsafe(export_name = "send")]
@@ -522,11 +579,15 @@ unsafe extern "C" fn getsockopt(
     returned(object.and_then(|object| {
         let id = object.id;
         let answer: c_int = match option {
+            libc::SO_ERROR if matches!(object.kind, Kind::Datagram) => 0,
             libc::SO_ERROR if level == libc::SOL_SOCKET => {
                 let error = call(context, move |kernel| kernel.take_error(id))?;
                 error.map_or(0, |error| error.0)
             }
-            libc::SO_TYPE if level == libc::SOL_SOCKET => libc::SOCK_STREAM,
+            libc::SO_TYPE if level == libc::SOL_SOCKET => match object.kind {
+                Kind::Datagram => libc::SOCK_DGRAM,
+                _ => libc::SOCK_STREAM,
+            },
             _ => 0,
         };
         // SAFETY: the contract of `getsockopt`, and no more bytes than there is room for.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::{A_WHILE, kind, same_on_both_async};
@@ -292,5 +292,42 @@ fn closing_a_listener_resets_who_was_not_accepted() {
         tokio::time::sleep(A_WHILE).await;
         let read = client.read_u8().await;
         seen.note(read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    });
+}
+
+#[test]
+fn datagrams_go_to_whom_they_are_sent() {
+    same_on_both_async(|seen| async move {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        seen.note(kind(client.send_to(b"one", address).await));
+        seen.note(kind(client.send_to(b"two!", address).await));
+        let mut buffer = [0; 8];
+        let (count, from) = server.recv_from(&mut buffer).await.unwrap();
+        seen.note((count, from == client.local_addr().unwrap()));
+        seen.note(kind(server.recv(&mut buffer[..2]).await));
+        seen.note(kind(server.try_recv(&mut buffer)));
+        seen.note(kind(server.send_to(b"back", from).await));
+        seen.note(kind(client.recv(&mut buffer).await));
+    });
+}
+
+#[test]
+fn a_connected_datagram_socket_has_one_peer() {
+    same_on_both_async(|seen| async move {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let client = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+        seen.note(kind(client.send(b"nobody").await));
+        client.connect(server.local_addr().unwrap()).await.unwrap();
+        seen.note(client.peer_addr().unwrap() == server.local_addr().unwrap());
+        seen.note(kind(client.send(b"hello").await));
+        let mut buffer = [0; 8];
+        let (count, from) = server.recv_from(&mut buffer).await.unwrap();
+        seen.note(count);
+        server.send_to(b"and back", from).await.unwrap();
+        seen.note(kind(client.recv(&mut buffer).await));
+        let nothing = timeout(A_WHILE, client.recv(&mut buffer)).await;
+        seen.note(nothing.is_err());
     });
 }
