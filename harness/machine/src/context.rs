@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libc::pthread_t;
 
+use crate::foreign::{self, Waiting};
 use crate::host::Host;
 use crate::kernel::{self, Kernel};
 use crate::scheduler::{Scheduler, Trouble, Wait, Woken};
@@ -161,13 +162,20 @@ impl Context {
     pub(crate) fn wait_for_futex(&self, address: usize, left: Option<Duration>) -> Woken {
         match left {
             Some(_) if self.host.is_dead() => Woken::ByDeadline,
-            _ => self.wait(Wait::Futex(address), left),
+            _ => {
+                let _noted = Waiting::at(address, &self.scheduler);
+                self.wait(Wait::Futex(address), left)
+            }
         }
     }
 
     /// Wakes at most `most` threads that wait at `address`.
     pub(crate) fn wake(&self, address: usize, most: usize) -> usize {
-        self.scheduler.lock().wake(address, most)
+        let woken = self.scheduler.lock().wake(address, most);
+        if woken == 0 {
+            foreign::wake(address, Some(&self.scheduler));
+        }
+        woken
     }
 
     /// Whether this is the thread that the host's kernel works on.

@@ -5,7 +5,7 @@
 //! that order. When none is ready, time jumps to the first moment at which something is due.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::lock;
 use crate::network::Network;
+use crate::symbols::futex;
 use crate::thread::{Thread, ThreadId};
 
 /// Virtual time since the start of the run.
@@ -109,7 +110,14 @@ pub(crate) struct Scheduler {
     schedule: Mutex<Schedule>,
     /// How often a thread has been picked.
     steps: AtomicU64,
+    /// Addresses at which threads outside of the run have woken who waits.
+    woken_from_outside: Mutex<Vec<usize>>,
+    has_woken_from_outside: AtomicBool,
 }
+
+/// How long, in real time, a run in which nothing will ever happen waits for a thread outside of it, which may
+/// hold a lock of the process.
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(100);
 
 impl Scheduler {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Schedule> {
@@ -119,6 +127,33 @@ impl Scheduler {
     /// How often a thread has been picked: as long as that grows, the run goes on.
     pub(crate) fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
+    }
+
+    /// A thread outside of the run has woken who waits at `address`.
+    pub(crate) fn wake_from_outside(&self, address: usize) {
+        lock(&self.woken_from_outside).push(address);
+        self.has_woken_from_outside.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes in what threads outside of the run have woken.
+    fn take_in_wakes(&self, schedule: &mut Schedule) {
+        if !self.has_woken_from_outside.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        for address in lock(&self.woken_from_outside).drain(..) {
+            schedule.wake(address, usize::MAX);
+        }
+    }
+
+    /// Waits, in real time, until a thread outside of the run wakes one of it; `false` if none does.
+    fn wait_for_others(&self) -> bool {
+        for _ in 0..PATIENCE_WITH_OTHERS.as_millis() {
+            if self.has_woken_from_outside.load(Ordering::SeqCst) {
+                return true;
+            }
+            futex::pause(Duration::from_millis(1));
+        }
+        false
     }
 
     /// Waits, as the current thread, at most until `left` has passed.
@@ -171,6 +206,7 @@ impl Scheduler {
         mut schedule: MutexGuard<'a, Schedule>,
     ) -> Arc<Thread> {
         loop {
+            self.take_in_wakes(&mut schedule);
             if let Some(id) = schedule.ready.pop_front() {
                 let thread = schedule.standing(id).thread.clone();
                 if thread.host.is_paused() {
@@ -199,6 +235,7 @@ impl Scheduler {
                         schedule = self.lock();
                     }
                 }
+                None if !schedule.futexes.is_empty() && self.wait_for_others() => {}
                 None => schedule.say_stuck(),
             }
         }

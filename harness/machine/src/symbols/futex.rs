@@ -7,8 +7,9 @@ use std::time::Duration;
 use libc::timespec;
 
 use super::random::getrandom;
-use super::{Errno, returned};
+use super::{Errno, next, returned};
 use crate::context::{Context, current};
+use crate::foreign;
 use crate::scheduler::Woken;
 
 pub(super) fn link() -> usize {
@@ -40,16 +41,20 @@ unsafe extern "C" fn syscall(
         // SAFETY: the caller's own arguments, in the order of the system call.
         return unsafe { getrandom(a as *mut c_void, b as usize, c as c_uint) } as c_long;
     }
+    let operation = b as c_int;
+    let is_wake = matches!(
+        operation & OPERATION,
+        libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET
+    );
     if number == libc::SYS_futex
         && let Some(context) = current()
     {
-        let operation = b as c_int;
         match operation & OPERATION {
             libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
                 // SAFETY: the arguments of a futex wait.
                 return returned(unsafe { wait(context, a as usize, operation, c, d as usize) });
             }
-            libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET => {
+            _ if is_wake => {
                 let most = usize::try_from(c).unwrap_or(0);
                 let woken = context.wake(a as usize, most);
                 if woken > 0 {
@@ -58,6 +63,8 @@ unsafe extern "C" fn syscall(
             }
             _ => {}
         }
+    } else if number == libc::SYS_futex && is_wake {
+        foreign::wake(a as usize, None);
     }
     // SAFETY: the caller's own arguments.
     unsafe { real()(number, a, b, c, d, e, f) }
@@ -80,6 +87,9 @@ unsafe fn wait(
     if word.load(Ordering::SeqCst) != expected as u32 {
         return Err(Errno(libc::EAGAIN));
     }
+    if is_static(address) && wait_really(word, expected as u32) {
+        return Ok(0);
+    }
     let left = (timeout != 0).then(|| {
         // SAFETY: the caller's promise.
         let time = unsafe { (timeout as *const timespec).read() };
@@ -97,6 +107,45 @@ unsafe fn wait(
     match context.wait_for_futex(address, left) {
         Woken::ByEvent => Ok(0),
         Woken::ByDeadline => Err(Errno(libc::ETIMEDOUT)),
+    }
+}
+
+/// How long, in real time, a lock in static memory is waited for: another run holds it for a moment only. A
+/// thread of the same run that holds it would be waited for in vain.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Whether `address` is in the program's static memory, which all runs share.
+fn is_static(address: usize) -> bool {
+    unsafe extern "C" {
+        static __executable_start: u8;
+        static _end: u8;
+    }
+    (&raw const __executable_start as usize..&raw const _end as usize).contains(&address)
+}
+
+/// Waits in real time until `word` is not `expected` any more; `false` if it still is.
+fn wait_really(word: &AtomicU32, expected: u32) -> bool {
+    for _ in 0..PATIENCE.as_millis() {
+        if word.load(Ordering::SeqCst) != expected {
+            return true;
+        }
+        pause(Duration::from_millis(1));
+    }
+    false
+}
+
+/// Lets real time pass.
+pub(crate) fn pause(time: Duration) {
+    let time = timespec {
+        tv_sec: time.as_secs() as libc::time_t,
+        tv_nsec: time.subsec_nanos() as c_long,
+    };
+    // SAFETY: a timespec that outlives the call, and nobody who asks what is left of it.
+    unsafe {
+        next!(c"nanosleep" as fn(*const timespec, *mut timespec) -> c_int)(
+            &raw const time,
+            std::ptr::null_mut(),
+        );
     }
 }
 

@@ -10,4 +10,5 @@ mod echo;
 mod faults;
 mod leaks;
 mod limits;
+mod shared;
 mod sqlite;

@@ -1,0 +1,71 @@
+//! Runs beside one another, and the statics that all of them share.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use stormglass_machine::{Ending, Settings, run};
+
+#[test]
+fn a_static_that_another_run_is_making_is_waited_for_in_no_time() {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    static SLOW: LazyLock<u32> = LazyLock::new(|| {
+        MADE.fetch_add(1, Ordering::SeqCst);
+        // Long enough in real time for the other run to come to wait.
+        let mut sum = 0_u32;
+        for number in 0..5_000_000 {
+            sum = std::hint::black_box(sum.wrapping_add(number));
+        }
+        sum
+    });
+    let making: Vec<_> = (0..4)
+        .map(|seed| {
+            std::thread::spawn(move || {
+                run(Settings::of([seed; 32]), |machine| {
+                    machine.start("maker", &[], || {
+                        std::hint::black_box(*SLOW);
+                    });
+                    let ending = machine.wait_for_end("maker");
+                    (ending, machine.now())
+                })
+                .unwrap()
+            })
+        })
+        .collect();
+    for own in making {
+        assert_eq!(
+            own.join().unwrap(),
+            (Some(Ending::Returned), Duration::ZERO)
+        );
+    }
+    assert_eq!(MADE.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_lock_that_a_thread_outside_holds_is_waited_for() {
+    let shared = Arc::new(Mutex::new(0));
+    let is_held = Arc::new(AtomicBool::new(false));
+    let outside = {
+        let (shared, is_held) = (shared.clone(), is_held.clone());
+        std::thread::spawn(move || {
+            let mut held = shared.lock().unwrap();
+            is_held.store(true, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(30));
+            *held += 1;
+        })
+    };
+    while !is_held.load(Ordering::SeqCst) {
+        std::hint::spin_loop();
+    }
+    let found = run(Settings::of([1; 32]), move |machine| {
+        let found = Arc::new(Mutex::new(None));
+        let own = found.clone();
+        machine.start("host", &[], move || {
+            *own.lock().unwrap() = Some(*shared.lock().unwrap());
+        });
+        assert_eq!(machine.wait_for_end("host"), Some(Ending::Returned));
+        found.lock().unwrap().take()
+    });
+    assert_eq!(found.unwrap(), Some(1));
+    outside.join().unwrap();
+}
