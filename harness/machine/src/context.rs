@@ -13,8 +13,6 @@ use crate::scheduler::{Scheduler, Trouble, Wait, Woken};
 use crate::symbols::Errno;
 use crate::thread::Thread;
 
-/// What the system clock shows when a run begins: the first second of 2026, UTC.
-const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 /// What the monotonic clock shows when a run begins; not zero, because programs subtract from it.
 const MONOTONIC_START: Duration = Duration::from_secs(1_000_000);
 
@@ -124,7 +122,7 @@ impl Context {
     }
 
     pub(crate) fn wall_clock(&self) -> Duration {
-        EPOCH + self.now()
+        self.scheduler.lock().wall_clock(&self.host)
     }
 
     /// Lets time pass.

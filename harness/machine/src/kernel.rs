@@ -10,7 +10,7 @@ mod socket;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Task, Wake, Waker};
@@ -280,6 +280,18 @@ impl Kernel {
         } else {
             self.closed.insert((local, peer));
         }
+    }
+
+    /// Resets every connection to `peer`, on both sides.
+    pub(crate) fn reset(&mut self, peer: Ipv4Addr) {
+        let ends = self.sockets.values().filter_map(Socket::ends);
+        let ends: Vec<_> = ends.filter(|ends| ends.1.ip() == peer).collect();
+        for (local, peer) in ends {
+            self.departures.push(reset(local, peer));
+            self.net.deliver(reset(peer, local));
+        }
+        self.is_dirty = true;
+        self.serve();
     }
 
     /// Closes every socket, as the end of a process does.

@@ -8,14 +8,15 @@
 //!
 //! Reading order: [`run`] begins a run and [`Machine`] starts hosts in it; `scheduler` decides which thread works and
 //! when time moves, `thread` is one of them, `context` says which one the current thread is; `host` is a computer
-//! with one process, `kernel` has its sockets, `descriptor` its numbers for them, `epoll` tells which are ready; `network`
-//! carries packets between hosts. `symbols` is how code reaches all of it: the functions of the C library.
+//! with one process, `kernel` has its sockets, `descriptor` its numbers for them, `epoll` tells which are ready; `clock`
+//! is its system clock; `network` carries packets between hosts. `symbols` is how code reaches all of it: the functions of the C library.
 //! `foreign` lets threads of other runs wake those of this one. `service` runs an async function as a host's process.
 //!
 //! Not modelled: Unix sockets, signals, other processes, and disks (files are the machine's own). Only Linux with the GNU
 //! C library is covered; elsewhere this package is empty.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
+mod clock;
 mod context;
 mod descriptor;
 mod epoll;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use libc::pthread_t;
 use turmoil_net::Packet;
 
+use crate::clock::Clock;
 use crate::context::Context;
 use crate::host::Host;
 use crate::kernel::Kernel;
@@ -89,6 +90,8 @@ pub(crate) struct Schedule {
     /// Ready threads of hosts that are paused.
     held: Vec<ThreadId>,
     pub(crate) network: Network,
+    /// The system clocks of computers, by the names of their hosts, as far as they were ever wrong.
+    clocks: BTreeMap<Arc<str>, Clock>,
     /// Whether everything waits for what will never come.
     pub(crate) is_stuck: bool,
     /// Why the run cannot go on.
@@ -281,6 +284,17 @@ impl Scheduler {
 impl Schedule {
     pub(crate) fn now(&self) -> Moment {
         self.now
+    }
+
+    /// What the system clock of `host` shows.
+    pub(crate) fn wall_clock(&self, host: &Host) -> Duration {
+        let clock = self.clocks.get(&host.name).copied();
+        clock.unwrap_or_default().shows(self.now)
+    }
+
+    /// The system clock of the computer that is called `host`.
+    pub(crate) fn clock_mut(&mut self, host: &str) -> &mut Clock {
+        self.clocks.entry(host.into()).or_default()
     }
 
     fn pass_until(&mut self, moment: Moment) {

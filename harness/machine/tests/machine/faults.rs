@@ -237,6 +237,67 @@ fn a_slow_link_is_slow_one_way_until_it_is_healed() {
 }
 
 #[test]
+fn a_reset_is_told_to_both_ends_of_a_connection() {
+    let said = Said::default();
+    let (client, server) = (said.clone(), said.clone());
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], move || async move {
+            let listener = TcpListener::bind("0.0.0.0:7").await.unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            server.say(format!(
+                "server {:?}",
+                stream.read_u8().await.unwrap_err().kind()
+            ));
+        });
+        machine.sleep(Duration::from_millis(5));
+        machine.start_service("client", &[], move || async move {
+            let mut stream = TcpStream::connect("server:7").await.unwrap();
+            client.say(format!(
+                "client {:?}",
+                stream.read_u8().await.unwrap_err().kind()
+            ));
+        });
+        machine.sleep(Duration::from_millis(100));
+        machine.reset("client", "server");
+        machine.wait_for_end("server");
+    });
+    assert_eq!(
+        said.all(),
+        ["client ConnectionReset", "server ConnectionReset"]
+    );
+}
+
+#[test]
+fn a_system_clock_may_be_wrong_while_time_passes_rightly() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.step_clock("wrong", -3_600_000);
+        for host in ["right", "wrong"] {
+            let heard = heard.clone();
+            machine.start_service(host, &[], move || async move {
+                let (shown, began) = (std::time::SystemTime::now(), std::time::Instant::now());
+                tokio::time::sleep(Duration::from_secs(100)).await;
+                let since_1970 = shown.duration_since(std::time::UNIX_EPOCH).unwrap();
+                heard.say(format!(
+                    "{host} {} {} {}",
+                    since_1970.as_secs(),
+                    shown.elapsed().unwrap().as_secs(),
+                    began.elapsed().as_secs()
+                ));
+            });
+        }
+        machine.sleep(Duration::from_secs(1));
+        machine.drift_clock("wrong", 100_000);
+        machine.sleep(Duration::from_secs(200));
+    });
+    assert_eq!(
+        said.all(),
+        ["right 1767225600 100 100", "wrong 1767222000 109 100"]
+    );
+}
+
+#[test]
 fn a_service_that_panics_is_told_from_one_that_returns() {
     in_a_run(|machine| {
         machine.start_service("wrong", &[], || async {
