@@ -15,12 +15,14 @@
               and passes on what is not its own"
 )]
 
+mod addresses;
 pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod environment;
 pub(crate) mod files;
 pub(crate) mod futex;
 pub(crate) mod names;
+pub(crate) mod options;
 pub(crate) mod processes;
 pub(crate) mod random;
 pub(crate) mod readiness;
@@ -105,6 +107,7 @@ pub(crate) fn link() {
         files::link(),
         futex::link(),
         names::link(),
+        options::link(),
         processes::link(),
         random::link(),
         readiness::link(),

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use libc::{addrinfo, sockaddr, socklen_t};
 
-use super::sockets::write_address;
+use super::addresses::write_address;
 use super::{Errno, next, returned};
 use crate::context::current;
 

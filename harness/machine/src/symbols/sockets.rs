@@ -1,12 +1,12 @@
 //! Sockets: TCP and UDP over IPv4, on the simulated network.
 
 use std::ffi::{c_int, c_void};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use libc::{size_t, sockaddr, socklen_t, ssize_t};
 
+use super::addresses::{read_address, write_address};
 use super::descriptors::{bytes, bytes_mut, own};
 use super::{Errno, next, returned};
 use crate::context::{Context, current};
@@ -17,66 +17,6 @@ use crate::scheduler::Woken;
 
 pub(super) fn link() -> usize {
     socket as *const () as usize
-}
-
-/// The address that a caller passes; addresses of IPv6 that mean one of IPv4 are taken for it.
-///
-/// # Safety
-///
-/// `at` points to an address of `length` bytes.
-unsafe fn read_address(at: *const sockaddr, length: socklen_t) -> Result<SocketAddr, Errno> {
-    let length = length as usize;
-    // SAFETY: the caller's promise.
-    let family = c_int::from(unsafe { (*at).sa_family });
-    match family {
-        libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {
-            // SAFETY: the family says that it is one, and it is long enough.
-            let own = unsafe { at.cast::<libc::sockaddr_in>().read_unaligned() };
-            let ip = Ipv4Addr::from(u32::from_be(own.sin_addr.s_addr));
-            Ok(SocketAddr::from((ip, u16::from_be(own.sin_port))))
-        }
-        libc::AF_INET6 if length >= size_of::<libc::sockaddr_in6>() => {
-            // SAFETY: the family says that it is one, and it is long enough.
-            let own = unsafe { at.cast::<libc::sockaddr_in6>().read_unaligned() };
-            let ip = Ipv6Addr::from(own.sin6_addr.s6_addr);
-            let ip = match ip {
-                Ipv6Addr::UNSPECIFIED => Ipv4Addr::UNSPECIFIED,
-                Ipv6Addr::LOCALHOST => Ipv4Addr::LOCALHOST,
-                _ => ip.to_ipv4_mapped().ok_or(Errno(libc::ENETUNREACH))?,
-            };
-            Ok(SocketAddr::from((ip, u16::from_be(own.sin6_port))))
-        }
-        _ => Err(Errno(libc::EAFNOSUPPORT)),
-    }
-}
-
-/// Writes an address where a caller wants it, as much of it as there is room for.
-///
-/// # Safety
-///
-/// `at` is null, or `length` points to the number of bytes that can be written there.
-pub(super) unsafe fn write_address(address: SocketAddr, at: *mut sockaddr, length: *mut socklen_t) {
-    let SocketAddr::V4(address) = address else {
-        return;
-    };
-    if at.is_null() || length.is_null() {
-        return;
-    }
-    let own = libc::sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: address.port().to_be(),
-        sin_addr: libc::in_addr {
-            s_addr: u32::from(*address.ip()).to_be(),
-        },
-        sin_zero: [0; 8],
-    };
-    let size = size_of_val(&own);
-    // SAFETY: the caller's promise, and no more bytes than there is room for.
-    unsafe {
-        let room = (length.read() as usize).min(size);
-        at.cast::<u8>().copy_from((&raw const own).cast(), room);
-        length.write(size as socklen_t);
-    }
 }
 
 #[unsafe(no_mangle)]
@@ -212,7 +152,7 @@ unsafe extern "C" fn accept4(
 }
 
 /// A call of the kernel; a process that is dead has none.
-fn call<R: Send + 'static>(
+pub(super) fn call<R: Send + 'static>(
     context: &Context,
     work: impl FnOnce(&mut kernel::Kernel) -> Result<R, Errno> + Send + 'static,
 ) -> Result<R, Errno> {
@@ -515,97 +455,6 @@ unsafe extern "C" fn getpeername(
         let address = call(context, move |kernel| kernel.peer_address(id))?;
         // SAFETY: the contract of `getpeername`.
         unsafe { write_address(address, at, length) };
-        Ok(0)
-    }))
-}
-
-/// Which way a socket option sets the timeout of, if it does.
-fn timeout_of(option: c_int) -> Option<Direction> {
-    match option {
-        libc::SO_RCVTIMEO => Some(Direction::Receive),
-        libc::SO_SNDTIMEO => Some(Direction::Send),
-        _ => None,
-    }
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn setsockopt(
-    socket: c_int,
-    level: c_int,
-    option: c_int,
-    value: *const c_void,
-    length: socklen_t,
-) -> c_int {
-    let Some((_, object)) = own(socket) else {
-        // SAFETY: the caller's own arguments.
-        return unsafe {
-            next!(c"setsockopt" as fn(c_int, c_int, c_int, *const c_void, socklen_t) -> c_int)(
-                socket, level, option, value, length,
-            )
-        };
-    };
-    returned(object.map(|object| {
-        // Buffer sizes, keep-alive and Nagle's delay have no meaning on this network.
-        if let Some(direction) = timeout_of(option)
-            && level == libc::SOL_SOCKET
-        {
-            // SAFETY: the contract of this option is that the value is a timeval.
-            let time = unsafe { value.cast::<libc::timeval>().read_unaligned() };
-            let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
-            let micros = Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0));
-            let timeout = seconds + micros;
-            object.set_timeout(direction, (!timeout.is_zero()).then_some(timeout));
-        }
-        0
-    }))
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn getsockopt(
-    socket: c_int,
-    level: c_int,
-    option: c_int,
-    value: *mut c_void,
-    length: *mut socklen_t,
-) -> c_int {
-    let Some((context, object)) = own(socket) else {
-        // SAFETY: the caller's own arguments.
-        return unsafe {
-            next!(c"getsockopt" as fn(c_int, c_int, c_int, *mut c_void, *mut socklen_t) -> c_int)(
-                socket, level, option, value, length,
-            )
-        };
-    };
-    returned(object.and_then(|object| {
-        let id = object.id;
-        let answer: c_int = match option {
-            libc::SO_ERROR if matches!(object.kind, Kind::Datagram) => 0,
-            libc::SO_ERROR if level == libc::SOL_SOCKET => {
-                let error = call(context, move |kernel| kernel.take_error(id))?;
-                error.map_or(0, |error| error.0)
-            }
-            libc::SO_TYPE if level == libc::SOL_SOCKET => match object.kind {
-                Kind::Datagram => libc::SOCK_DGRAM,
-                _ => libc::SOCK_STREAM,
-            },
-            _ => 0,
-        };
-        // SAFETY: the contract of `getsockopt`, and no more bytes than there is room for.
-        unsafe {
-            if timeout_of(option).is_some() && level == libc::SOL_SOCKET {
-                let timeout = timeout_of(option).and_then(|own| object.timeout(own));
-                let timeout = timeout.unwrap_or_default();
-                let timeout = libc::timeval {
-                    tv_sec: timeout.as_secs() as libc::time_t,
-                    tv_usec: timeout.subsec_micros() as libc::suseconds_t,
-                };
-                value.cast::<libc::timeval>().write_unaligned(timeout);
-                length.write(size_of_val(&timeout) as socklen_t);
-            } else {
-                value.cast::<c_int>().write_unaligned(answer);
-                length.write(size_of_val(&answer) as socklen_t);
-            }
-        }
         Ok(0)
     }))
 }
