@@ -10,8 +10,8 @@ use super::addresses::{read_address, write_address};
 use super::descriptors::{bytes, bytes_mut, own};
 use super::{Errno, next, returned};
 use crate::context::{Context, current};
-use crate::descriptor::{Direction, Kind, Object};
-use crate::kernel;
+use crate::descriptor::{Direction, Kind, Object, ObjectId};
+use crate::kernel::{self, Kernel};
 use crate::lock;
 use crate::scheduler::Woken;
 
@@ -154,7 +154,7 @@ unsafe extern "C" fn accept4(
 /// A call of the kernel; a process that is dead has none.
 pub(super) fn call<R: Send + 'static>(
     context: &Context,
-    work: impl FnOnce(&mut kernel::Kernel) -> Result<R, Errno> + Send + 'static,
+    work: impl FnOnce(&mut Kernel) -> Result<R, Errno> + Send + 'static,
 ) -> Result<R, Errno> {
     if context.host.is_dead() {
         return Err(Errno(libc::ENETDOWN));
@@ -413,27 +413,41 @@ unsafe extern "C" fn shutdown(socket: c_int, how: c_int) -> c_int {
     }))
 }
 
+/// Writes the address that the kernel tells of a socket.
+///
+/// # Safety
+///
+/// As for [`write_address`].
+unsafe fn tell_address(
+    (context, object): (&Context, Result<Arc<Object>, Errno>),
+    at: *mut sockaddr,
+    length: *mut socklen_t,
+    ask: impl FnOnce(&mut Kernel, ObjectId) -> Result<SocketAddr, Errno> + Send + 'static,
+) -> c_int {
+    returned(object.and_then(|object| {
+        let id = object.id;
+        let address = call(context, move |kernel| ask(kernel, id))?;
+        // SAFETY: the caller's promise.
+        unsafe { write_address(address, at, length) };
+        Ok(0)
+    }))
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getsockname(
     socket: c_int,
     at: *mut sockaddr,
     length: *mut socklen_t,
 ) -> c_int {
-    let Some((context, object)) = own(socket) else {
-        // SAFETY: the caller's own arguments.
-        return unsafe {
-            next!(c"getsockname" as fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int)(
+    // SAFETY: the caller's own arguments.
+    unsafe {
+        match own(socket) {
+            Some(own) => tell_address(own, at, length, Kernel::local_address),
+            None => next!(c"getsockname" as fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int)(
                 socket, at, length,
-            )
-        };
-    };
-    returned(object.and_then(|object| {
-        let id = object.id;
-        let address = call(context, move |kernel| kernel.local_address(id))?;
-        // SAFETY: the contract of `getsockname`.
-        unsafe { write_address(address, at, length) };
-        Ok(0)
-    }))
+            ),
+        }
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -442,19 +456,13 @@ unsafe extern "C" fn getpeername(
     at: *mut sockaddr,
     length: *mut socklen_t,
 ) -> c_int {
-    let Some((context, object)) = own(socket) else {
-        // SAFETY: the caller's own arguments.
-        return unsafe {
-            next!(c"getpeername" as fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int)(
+    // SAFETY: the caller's own arguments.
+    unsafe {
+        match own(socket) {
+            Some(own) => tell_address(own, at, length, Kernel::peer_address),
+            None => next!(c"getpeername" as fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int)(
                 socket, at, length,
-            )
-        };
-    };
-    returned(object.and_then(|object| {
-        let id = object.id;
-        let address = call(context, move |kernel| kernel.peer_address(id))?;
-        // SAFETY: the contract of `getpeername`.
-        unsafe { write_address(address, at, length) };
-        Ok(0)
-    }))
+            ),
+        }
+    }
 }

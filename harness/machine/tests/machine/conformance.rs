@@ -34,7 +34,7 @@ pub(crate) fn kind<T>(result: std::io::Result<T>) -> Result<T, std::io::ErrorKin
 }
 
 /// Runs `program` on the real machine and on ours, and compares what it sees.
-fn same_on_both(program: fn(&Seen)) {
+fn same_on_both(program: impl Fn(&Seen) + Send + 'static) {
     let really = Seen::default();
     program(&really);
     let seen = Seen::default();
@@ -54,27 +54,11 @@ fn same_on_both(program: fn(&Seen)) {
 
 /// As [`same_on_both`], for an async program on a tokio runtime of one thread.
 fn same_on_both_async<F: Future<Output = ()> + 'static>(program: fn(Seen) -> F) {
-    let on_runtime = move |seen: &Seen| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        runtime.unwrap().block_on(program(seen.clone()));
-    };
-    let really = Seen::default();
-    on_runtime(&really);
-    let seen = Seen::default();
-    let noted = seen.clone();
-    run(Settings::of([7; 32]), move |machine| {
-        machine.start("host", &[], move || on_runtime(&noted));
-        assert_eq!(machine.wait_for_end("host"), Some(Ending::Returned));
-    })
-    .unwrap();
-    assert!(!really.all().is_empty(), "the program observes nothing");
-    assert_eq!(
-        seen.all(),
-        really.all(),
-        "the machine, and then the real one"
-    );
+    same_on_both(move |seen| {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(program(seen.clone()));
+    });
 }
 
 /// Long enough for whatever another thread of the real machine was about to do.
