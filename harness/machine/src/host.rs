@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
+use libc::pid_t;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use turmoil_net::Packet;
@@ -18,6 +19,9 @@ use crate::descriptor::Descriptors;
 use crate::kernel::{self, Job, Kernel};
 use crate::lock;
 use crate::thread::{Parker, Thread, ThreadId};
+
+/// Smaller numbers belong to the operating system, as people expect.
+const FIRST_PROCESS: pid_t = 100;
 
 /// How a process came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +157,12 @@ impl Host {
 
     pub(crate) fn io_count(&self) -> u64 {
         self.io_count.load(Ordering::SeqCst)
+    }
+
+    /// What the process takes for its number: it repeats with the run, and differs between processes of a run.
+    pub(crate) fn process_id(&self) -> pid_t {
+        let main = self.main.get().map_or(0, |main| main.id);
+        FIRST_PROCESS + pid_t::try_from(main).unwrap_or(0)
     }
 
     /// A packet has arrived.

@@ -120,7 +120,7 @@ pub(crate) struct Scheduler {
 
 /// How long, in real time, a run in which nothing will ever happen waits for a thread outside of it, which may
 /// hold a lock of the process.
-const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(100);
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(500);
 
 impl Scheduler {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Schedule> {

@@ -1,11 +1,16 @@
-//! Processes and signals: a host has one process, and nobody sends it a signal.
+//! Processes and signals: a host has one process, on a computer with one processor, and nobody sends it a signal.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_long};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t, sigaction as Action};
+use libc::{
+    cpu_set_t, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t, sigaction as Action, size_t,
+};
 
-use super::{next, returned};
-use crate::context::current;
+use super::descriptors::bytes_mut;
+use super::{Errno, next, returned};
+use crate::context::{Context, current};
+use crate::scheduler::Wait;
 
 pub(super) fn link() -> usize {
     fork as *const () as usize
@@ -67,6 +72,99 @@ unsafe extern "C" fn posix_spawnp(
         // SAFETY: the caller's own arguments.
         None => unsafe { spawn(process, file, actions, attributes, arguments, environment) },
     }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getpid() -> pid_t {
+    match current() {
+        Some(context) => context.host.process_id(),
+        // SAFETY: no arguments.
+        None => unsafe { next!(c"getpid" as fn() -> pid_t)() },
+    }
+}
+
+/// Whether a thread of a run has called `exit`.
+static HAS_EXITED: AtomicBool = AtomicBool::new(false);
+
+/// An end of the whole test ends the run instead, and the thread waits for ever.
+fn never_returns(context: &Context) -> ! {
+    HAS_EXITED.store(true, Ordering::SeqCst);
+    context.refuse("an end of its process by `exit`; let its main function return");
+    loop {
+        context.wait(Wait::End(context.thread.id), None);
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn exit(code: c_int) -> ! {
+    match current() {
+        Some(context) => never_returns(context),
+        // SAFETY: the caller's own argument.
+        None => unsafe { next!(c"exit" as fn(c_int) -> !)(code) },
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn _exit(code: c_int) -> ! {
+    match current() {
+        Some(context) => never_returns(context),
+        // SAFETY: the caller's own argument.
+        None => unsafe { next!(c"_exit" as fn(c_int) -> !)(code) },
+    }
+}
+
+/// The standard library lets only the first thread exit that wants to, and every other one pause for ever. If that
+/// first one was of a run, which has failed for it, this is the last of the test.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pause() -> c_int {
+    const FAILED: c_int = 101;
+    // SAFETY: no arguments, or a plain one.
+    unsafe {
+        if current().is_none() && HAS_EXITED.load(Ordering::SeqCst) {
+            next!(c"_exit" as fn(c_int) -> !)(FAILED)
+        }
+        next!(c"pause" as fn() -> c_int)()
+    }
+}
+
+/// How many threads a program starts must not depend on where it is tested.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sched_getaffinity(
+    process: pid_t,
+    size: size_t,
+    processors: *mut cpu_set_t,
+) -> c_int {
+    if current().is_none() {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(c"sched_getaffinity" as fn(pid_t, size_t, *mut cpu_set_t) -> c_int)(
+                process, size, processors,
+            )
+        };
+    }
+    // SAFETY: the contract of `sched_getaffinity`: `size` bytes can be written.
+    let set = unsafe { bytes_mut(processors.cast(), size) };
+    set.fill(0);
+    match set.first_mut() {
+        Some(first) => {
+            *first = 1;
+            0
+        }
+        None => returned(Err(Errno(libc::EINVAL))),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sysconf(name: c_int) -> c_long {
+    let is_processors = matches!(
+        name,
+        libc::_SC_NPROCESSORS_ONLN | libc::_SC_NPROCESSORS_CONF
+    );
+    if is_processors && current().is_some() {
+        return 1;
+    }
+    // SAFETY: the caller's own argument.
+    unsafe { next!(c"sysconf" as fn(c_int) -> c_long)(name) }
 }
 
 /// A service that waits for a signal, such as the one to shut down, waits as long as it lives.

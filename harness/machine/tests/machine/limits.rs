@@ -81,3 +81,45 @@ fn a_run_that_cannot_go_on_is_not_taken_for_one_that_panicked() {
         "{result:?}"
     );
 }
+
+#[test]
+fn whoever_ends_its_process_by_force_is_named() {
+    const IS_CHILD: &str = "STORMGLASS_MACHINE_TEST_EXITS";
+    if std::env::var(IS_CHILD).is_ok() {
+        return eprintln!("{}", said_of(|| async { std::process::exit(0) }));
+    }
+    // The standard library lets a process exit only once, so that it is another one that does.
+    let name = "limits::whoever_ends_its_process_by_force_is_named";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let child = child
+        .args(["--exact", name, "--nocapture"])
+        .env(IS_CHILD, "1");
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = "orders asks for an end of its process by `exit`; let its main function return, \
+                    which a simulated host does not have";
+    assert!(said.contains(expected), "{said}");
+    assert_eq!(output.status.code(), Some(101));
+}
+
+#[test]
+fn nothing_tells_where_a_service_is_tested() {
+    let told = |seed: u8| {
+        run(Settings::of([seed; 32]), |machine| {
+            let (tell, told) = std::sync::mpsc::channel();
+            for host in ["one", "two"] {
+                let tell = tell.clone();
+                machine.start(host, &[], move || {
+                    let processors = std::thread::available_parallelism().unwrap().get();
+                    tell.send((processors, std::process::id())).unwrap();
+                });
+                machine.wait_for_end(host);
+            }
+            told.try_iter().collect::<Vec<_>>()
+        })
+        .unwrap()
+    };
+    assert_eq!(told(1), told(1));
+    assert_eq!(told(1)[0].0, 1);
+    assert_ne!(told(1)[0].1, told(1)[1].1);
+}

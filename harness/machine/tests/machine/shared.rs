@@ -50,7 +50,7 @@ fn a_lock_that_a_thread_outside_holds_is_waited_for() {
         std::thread::spawn(move || {
             let mut held = shared.lock().unwrap();
             is_held.store(true, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(30));
+            std::thread::sleep(Duration::from_millis(5));
             *held += 1;
         })
     };
