@@ -147,6 +147,13 @@ impl Context {
         self.scheduler.wait(self, wait, left)
     }
 
+    /// Waits for what never comes.
+    pub(crate) fn wait_for_ever(&self) -> ! {
+        loop {
+            self.wait(Wait::End(self.thread.id), None);
+        }
+    }
+
     /// Waits until something has happened to the host's descriptors since its count was `seen`.
     pub(crate) fn wait_for_io(&self, seen: u64, left: Option<Duration>) -> Woken {
         self.settle();

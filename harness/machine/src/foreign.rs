@@ -15,12 +15,12 @@ static WAITING: Mutex<BTreeMap<usize, Vec<Weak<Scheduler>>>> = Mutex::new(BTreeM
 /// How many addresses are waited at, so that most wake-ups need not look.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// The lock is taken without ever waiting in the kernel: that, and giving it back, would be a wait and a
-/// wake-up of its own.
-fn waiting() -> MutexGuard<'static, BTreeMap<usize, Vec<Weak<Scheduler>>>> {
+/// Locks what threads of several runs, or of none, lock for a moment, without ever waiting in the kernel: that,
+/// and giving it back, would be a wait and a wake-up of a run.
+pub(crate) fn spin<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     loop {
-        match WAITING.try_lock() {
-            Ok(waiting) => return waiting,
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
             Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
         }
@@ -36,7 +36,7 @@ pub(crate) struct Waiting {
 impl Waiting {
     pub(crate) fn at(address: usize, run: &Arc<Scheduler>) -> Self {
         let run = Arc::downgrade(run);
-        let mut waiting = waiting();
+        let mut waiting = spin(&WAITING);
         waiting.entry(address).or_default().push(run.clone());
         COUNT.store(waiting.len(), Ordering::SeqCst);
         Waiting { address, run }
@@ -45,7 +45,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut waiting = waiting();
+        let mut waiting = spin(&WAITING);
         if let Some(runs) = waiting.get_mut(&self.address) {
             if let Some(own) = runs.iter().position(|run| run.ptr_eq(&self.run)) {
                 runs.swap_remove(own);
@@ -63,7 +63,7 @@ pub(crate) fn wake(address: usize, own: Option<&Arc<Scheduler>>) {
     if COUNT.load(Ordering::SeqCst) == 0 {
         return;
     }
-    let runs: Vec<Arc<Scheduler>> = match waiting().get(&address) {
+    let runs: Vec<Arc<Scheduler>> = match spin(&WAITING).get(&address) {
         Some(runs) => runs.iter().filter_map(Weak::upgrade).collect(),
         None => return,
     };

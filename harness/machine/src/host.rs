@@ -14,7 +14,6 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use turmoil_net::Packet;
 
-use crate::context::Context;
 use crate::descriptor::Descriptors;
 use crate::kernel::{self, Job, Kernel};
 use crate::lock;
@@ -198,13 +197,9 @@ impl Host {
         }
     }
 
-    /// Whether the thread of `context`, which is about to wait for its descriptors, has to come to its end:
-    /// the main future is made to look.
-    pub(crate) fn has_to_end(&self, context: &Context) -> bool {
-        let has_to = self.is_dead() && self.is_main(context.thread.id);
-        if has_to && let Some(root) = lock(&self.root).take() {
-            root.wake();
-        }
-        has_to
+    /// Makes the main future look whether its process was killed; `false` if there is none to make look.
+    pub(crate) fn tell_root(&self) -> bool {
+        let root = lock(&self.root).take();
+        root.map(Waker::wake).is_some()
     }
 }

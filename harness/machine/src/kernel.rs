@@ -50,12 +50,17 @@ pub(crate) struct Kernel {
     departures: Vec<Packet>,
     /// Connections, by their two ends, whose owner has closed them and will read no more.
     closed: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// Connections, by their two ends, that a peer has asked for and whose owner has not closed them.
+    asked: BTreeSet<(SocketAddr, SocketAddr)>,
     /// Until when each connection that is asked for has to come about.
     deadlines: BTreeMap<ObjectId, Moment>,
 }
 
 /// How long Linux asks for a connection that nobody answers (`tcp_syn_retries`, 1 + 2 + 4 + ... + 64 s).
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(127);
+
+/// After how long Linux asks for a connection again (RFC 6298, 2.1).
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 type Signals = Arc<Mutex<Vec<ObjectId>>>;
 
@@ -137,6 +142,7 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
         is_dirty: false,
         departures: Vec::new(),
         closed: BTreeSet::new(),
+        asked: BTreeSet::new(),
         deadlines: BTreeMap::new(),
     };
     KERNEL.with(|own| *own.borrow_mut() = Some(kernel));
@@ -178,7 +184,24 @@ impl Kernel {
         if let Transport::Tcp(segment) = &packet.payload {
             let local = SocketAddr::new(packet.dst, segment.dst_port);
             let peer = SocketAddr::new(packet.src, segment.src_port);
-            if segment.flags.rst || segment.flags.fin {
+            if segment.flags.syn && !segment.flags.ack && !self.asked.insert((local, peer)) {
+                // The peer has lost what it knew of an earlier connection of these ends. Linux finds that out by a
+                // question (RFC 5961, 4), and the peer asks again.
+                self.net.deliver(reset(peer, local));
+                let mut schedule = self.scheduler.lock();
+                let at = schedule.now() + ASKED_AGAIN_AFTER;
+                schedule.arrive_at(at, packet);
+                drop(schedule);
+                if self
+                    .sockets
+                    .values()
+                    .all(|own| own.ends() != Some((local, peer)))
+                {
+                    self.asked.remove(&(local, peer));
+                }
+                return;
+            }
+            if segment.flags.syn || segment.flags.rst || segment.flags.fin {
                 self.closed.remove(&(local, peer));
             }
             if segment.flags.fin {
@@ -272,6 +295,7 @@ impl Kernel {
         let Some((local, peer)) = socket.ends() else {
             return;
         };
+        self.asked.remove(&(local, peer));
         if socket.has_unread() {
             // Its peer is told that not everything was read (RFC 2525, 2.17).
             drop(socket);

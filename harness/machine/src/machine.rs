@@ -14,10 +14,11 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::context::{self, Context};
 use crate::host::{Ending, Host};
+use crate::kernel::{self, Kernel};
 use crate::network::{Links, Network};
 use crate::scheduler::{Scheduler, Wait};
 use crate::symbols::{self, threads};
-use crate::{kernel, lock, service};
+use crate::{lock, service};
 
 /// Why a run came to no result.
 #[derive(Debug, thiserror::Error)]
@@ -322,7 +323,7 @@ impl Machine<'_> {
         host.set_paused(false);
         let main = host.main().id;
         if self.context.scheduler.is_alive(main) {
-            host.on_main_thread(self.context.thread.id, kernel::Kernel::close_all);
+            host.on_main_thread(self.context.thread.id, Kernel::close_all);
         }
         host.set_dead();
         let ending = &mut *lock(&host.ending);
@@ -342,12 +343,14 @@ impl Machine<'_> {
 
     /// Lets the process of the host `name` go on.
     pub fn unpause(&self, name: &str) {
-        if let Some(host) = self.process(name) {
-            host.set_paused(false);
-            let mut schedule = self.context.scheduler.lock();
-            schedule.release_held();
-            // What has arrived meanwhile is looked at.
-            schedule.resume_all(&host, |wait| wait == Wait::Io);
+        let Some(host) = self.process(name).filter(|own| own.is_paused()) else {
+            return;
+        };
+        host.set_paused(false);
+        self.context.scheduler.lock().release_held();
+        if !host.is_dead() {
+            // What has arrived meanwhile, or has taken too long, is looked at.
+            host.on_main_thread(self.context.thread.id, Kernel::expire);
         }
     }
 

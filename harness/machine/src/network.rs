@@ -146,12 +146,11 @@ impl Network {
 
     /// How long a packet takes; a host reaches itself sooner than any other.
     fn time_between(&mut self, from: IpAddr, to: IpAddr) -> Duration {
-        if self.hosts.contains_key(&from) && from != to {
-            let slower = self.slow.get(&(from, to)).copied();
-            self.links.latency + self.draw_jitter() + slower.unwrap_or_default()
-        } else {
-            WITHIN_A_HOST
+        if Addresses::is_alias(from) {
+            return WITHIN_A_HOST;
         }
+        let slower = self.slow.get(&(from, to)).copied();
+        self.links.latency + self.draw_jitter() + slower.unwrap_or_default()
     }
 
     fn draw_jitter(&mut self) -> Duration {

@@ -14,6 +14,7 @@ use turmoil_net::Packet;
 
 use crate::clock::Clock;
 use crate::context::Context;
+use crate::foreign::spin;
 use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::lock;
@@ -134,7 +135,7 @@ impl Scheduler {
 
     /// A thread outside of the run has woken who waits at `address`.
     pub(crate) fn wake_from_outside(&self, address: usize) {
-        lock(&self.woken_from_outside).push(address);
+        spin(&self.woken_from_outside).push(address);
         self.has_woken_from_outside.store(true, Ordering::SeqCst);
     }
 
@@ -143,7 +144,7 @@ impl Scheduler {
         if !self.has_woken_from_outside.swap(false, Ordering::SeqCst) {
             return;
         }
-        for address in lock(&self.woken_from_outside).drain(..) {
+        for address in spin(&self.woken_from_outside).drain(..) {
             schedule.wake(address, usize::MAX);
         }
     }
@@ -232,7 +233,7 @@ impl Scheduler {
                 }
                 Some(((at, _), Event::Expiry(host))) => {
                     schedule.pass_until(at);
-                    if !host.is_dead() {
+                    if !host.is_dead() && !host.is_paused() {
                         drop(schedule);
                         host.on_main_thread(current, Kernel::expire);
                         schedule = self.lock();
@@ -351,6 +352,11 @@ impl Schedule {
         standing.last = Some(wait);
         standing.deadline = due;
         standing.looks = 0;
+    }
+
+    /// A packet arrives at `at`.
+    pub(crate) fn arrive_at(&mut self, at: Moment, packet: Packet) {
+        self.plan(at, Event::Arrival(packet));
     }
 
     /// The kernel of `host` looks at `at` what has taken too long.

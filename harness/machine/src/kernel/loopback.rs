@@ -22,6 +22,14 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
+    /// Whether a packet comes from the host that it is for.
+    pub(crate) fn is_alias(sender: IpAddr) -> bool {
+        let IpAddr::V4(sender) = sender else {
+            return false;
+        };
+        matches!(sender.octets(), [10, 254 | 255, ..])
+    }
+
     pub(crate) fn of(own: Ipv4Addr) -> Self {
         let [_, _, high, low] = own.octets();
         Addresses {

@@ -10,7 +10,6 @@ use libc::{
 use super::descriptors::bytes_mut;
 use super::{Errno, next, returned};
 use crate::context::{Context, current};
-use crate::scheduler::Wait;
 
 pub(super) fn link() -> usize {
     fork as *const () as usize
@@ -90,9 +89,7 @@ static HAS_EXITED: AtomicBool = AtomicBool::new(false);
 fn never_returns(context: &Context) -> ! {
     HAS_EXITED.store(true, Ordering::SeqCst);
     context.refuse("an end of its process by `exit`; let its main function return");
-    loop {
-        context.wait(Wait::End(context.thread.id), None);
-    }
+    context.wait_for_ever()
 }
 
 #[unsafe(no_mangle)]

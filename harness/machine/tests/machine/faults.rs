@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stormglass_machine::{Ending, Machine, Settings, run};
+use stormglass_machine::{Ending, Links, Machine, Settings, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -192,6 +192,77 @@ fn a_computer_that_is_gone_says_nothing() {
         machine.sleep(Duration::from_secs(100));
         assert_eq!(heard.all(), before);
     });
+}
+
+#[test]
+fn a_computer_that_is_back_reaches_whoever_still_knows_its_old_connections() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        for _ in 0..2 {
+            let heard = heard.clone();
+            // It has the same port each time, since its ports are counted from the start of a process.
+            machine.start_service("client", &[], move || async move {
+                let mut stream = TcpStream::connect("server:7").await.unwrap();
+                stream.write_u8(7).await.unwrap();
+                heard.say(stream.read_u8().await.unwrap().to_string());
+                std::future::pending::<()>().await;
+            });
+            // Long enough for the client to ask again.
+            machine.sleep(Duration::from_millis(1_500));
+            machine.lose("client");
+        }
+    });
+    assert_eq!(said.all(), ["7", "7"]);
+}
+
+#[test]
+fn what_reaches_a_paused_computer_is_taken_in_when_it_goes_on() {
+    in_a_run(|machine| {
+        machine.start("server", &[], || {
+            let _listener = std::net::TcpListener::bind("0.0.0.0:7").unwrap();
+            // Its only thread waits for something else, and the computer answers all the same.
+            let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+            let _ = receiver.recv_timeout(Duration::from_secs(60));
+        });
+        machine.sleep(Duration::from_millis(5));
+        machine.pause("server");
+        machine.start_service("client", &[], || async {
+            TcpStream::connect("server:7").await.unwrap();
+        });
+        machine.sleep(Duration::from_secs(1));
+        machine.unpause("server");
+        assert_eq!(machine.wait_for_end("client"), Some(Ending::Returned));
+        assert!(
+            machine.now() < Duration::from_secs(2),
+            "{:?}",
+            machine.now()
+        );
+        machine.wait_for_end("server");
+    });
+}
+
+#[test]
+fn a_refusal_takes_as_long_as_any_other_answer() {
+    let settings = Settings {
+        links: Links {
+            latency: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+        },
+        ..Settings::of([3; 32])
+    };
+    let took = run(settings, |machine| {
+        machine.start_service("server", &[], echo);
+        machine.kill("server");
+        machine.start_service("client", &[], || async {
+            TcpStream::connect("server:7").await.unwrap_err();
+        });
+        machine.wait_for_end("client");
+        machine.now()
+    });
+    assert_eq!(took.unwrap(), Duration::from_millis(20));
 }
 
 #[test]

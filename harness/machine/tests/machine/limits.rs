@@ -58,6 +58,24 @@ fn whoever_works_for_ever_is_named() {
 }
 
 #[test]
+fn a_process_that_cannot_be_ended_is_named() {
+    let result = run(Settings::of([5; 32]), |machine| {
+        machine.start("orders", &[], || {
+            // Nobody but the process itself can make this future end.
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().build().unwrap();
+            runtime.block_on(std::future::pending::<()>());
+        });
+        machine.sleep(Duration::from_secs(1));
+        machine.kill("orders");
+    });
+    assert!(
+        matches!(&result, Err(RunError::Leaked(host, 1)) if host == "orders"),
+        "{result:?}"
+    );
+}
+
+#[test]
 fn whoever_asks_over_and_over_whether_it_is_late_gets_later() {
     let said = said_of(|| async {
         let began = std::time::Instant::now();
