@@ -112,7 +112,7 @@ unsafe fn wait(
 
 /// How long, in real time, a lock in static memory is waited for: another run holds it for a moment only. A
 /// thread of the same run that holds it would be waited for in vain.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Whether `address` is in the program's static memory, which all runs share.
 fn is_static(address: usize) -> bool {

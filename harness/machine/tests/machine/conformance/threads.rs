@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{RecvTimeoutError, channel, sync_channel};
 use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{A_WHILE, Seen, same_on_both, same_on_both_async};
 
@@ -124,18 +124,20 @@ fn something_is_made_once() {
 #[test]
 fn thread_locals_are_dropped_while_others_still_see_their_effect() {
     same_on_both(|seen| {
-        struct Last(Arc<Mutex<Vec<&'static str>>>);
+        struct Last(Arc<Mutex<Vec<bool>>>, Instant);
         impl Drop for Last {
             fn drop(&mut self) {
                 std::thread::sleep(Duration::from_millis(2));
-                self.0.lock().unwrap().push("dropped");
+                // It is still the thread's own clock that it looks at.
+                let has_slept = self.1.elapsed() >= Duration::from_millis(2);
+                self.0.lock().unwrap().push(has_slept);
             }
         }
         thread_local!(static LAST: std::cell::RefCell<Option<Last>> = const { std::cell::RefCell::new(None) });
         let said = Arc::new(Mutex::new(Vec::new()));
         let own = said.clone();
         let thread = std::thread::spawn(move || {
-            LAST.with(|last| *last.borrow_mut() = Some(Last(own)));
+            LAST.with(|last| *last.borrow_mut() = Some(Last(own, Instant::now())));
         });
         thread.join().unwrap();
         seen.note(said.lock().unwrap().clone());
