@@ -8,23 +8,27 @@ use stormglass_machine::{Ending, Settings, run};
 
 #[test]
 fn a_static_that_another_run_is_making_is_waited_for_in_no_time() {
+    const RUNS: u8 = 4;
+    static ARRIVED: AtomicU32 = AtomicU32::new(0);
     static MADE: AtomicU32 = AtomicU32::new(0);
     static SLOW: LazyLock<u32> = LazyLock::new(|| {
         MADE.fetch_add(1, Ordering::SeqCst);
-        // Long enough in real time for the other run to come to wait.
-        let mut sum = 0_u32;
-        for number in 0..2_000_000 {
-            sum = std::hint::black_box(sum.wrapping_add(number));
+        // Until every other run is about to wait for it, and as long as that takes.
+        while ARRIVED.load(Ordering::SeqCst) < RUNS.into() {
+            std::hint::spin_loop();
         }
-        sum
+        (0..5_000_000).fold(0, |sum: u32, number| {
+            std::hint::black_box(sum.wrapping_add(number))
+        })
     });
-    let making: Vec<_> = (0..4)
+    let making: Vec<_> = (0..RUNS)
         .map(|seed| {
             std::thread::spawn(move || {
                 run(Settings::of([seed; 32]), |machine| {
                     let began = std::time::SystemTime::now();
                     let (tell, told) = std::sync::mpsc::channel();
                     machine.start("maker", &[], move || {
+                        ARRIVED.fetch_add(1, Ordering::SeqCst);
                         std::hint::black_box(*SLOW);
                         tell.send(std::time::SystemTime::now()).unwrap();
                     });
