@@ -1,115 +1,141 @@
-//! A small system that is tested with Stormglass: a box office that issues a ticket per booking.
+//! A box office that issues a ticket for every booking, over NATS JetStream and SQLite, and its test.
 //!
-//! The naive box office forgets that a broker may deliver a message more than once. Run its test:
+//! It is an ordinary program: `cargo run -p stormglass --example ticket_booking` serves bookings that are published
+//! to `nats://localhost:4222`. Only the test module at the end knows of Stormglass. The naive box office forgets that a broker
+//! may deliver a message more than once; its test finds that out:
 //!
 //!     cargo test -p stormglass --example ticket_booking
 //!
 //! It is not a model of how to sell tickets: there is no payment, and nobody can cancel.
 
-use box_office::Issue;
-use proptest::prelude::*;
-use sqlx::Sqlite;
-use stormglass::checker::EffectOnce;
-use stormglass::database::{Database, OpenError, Pool, Probe};
-use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError, System};
+use std::error::Error;
+use std::time::Duration;
 
-/// The system's own code: what would run in production, but for the names of its ports.
-mod box_office {
-    use super::{Broker, Delivery, Pool, Sqlite};
+use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, Message, stream};
+use futures::TryStreamExt;
+use sqlx::SqlitePool;
 
-    pub(super) const SCHEMA: &str = "
-        CREATE TABLE tickets (id INTEGER PRIMARY KEY, booking TEXT NOT NULL, seat TEXT NOT NULL);
-        CREATE TABLE processed (booking TEXT PRIMARY KEY);";
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS tickets (id INTEGER PRIMARY KEY, booking TEXT NOT NULL, seat TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS processed (booking TEXT PRIMARY KEY);";
 
-    /// What the box office does with one booking.
-    #[derive(Clone, Copy)]
-    pub(super) enum Issue {
-        /// Issues a ticket for whatever arrives.
-        Naive,
-        /// Issues a ticket unless this booking has one, and remembers that in one transaction.
-        Idempotent,
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// What the box office does with one booking.
+#[derive(Clone, Copy)]
+enum Issue {
+    /// Issues a ticket for whatever arrives.
+    Naive,
+    /// Issues a ticket unless this booking has one, and remembers that in one transaction.
+    Idempotent,
+}
+
+/// Issues tickets for bookings, until the database or the broker fails.
+async fn serve(database: &str, nats: &str, issue: Issue) -> Result<()> {
+    let pool = SqlitePool::connect(database).await?;
+    let jetstream = jetstream::new(async_nats::connect(nats).await?);
+    let bookings = jetstream.get_or_create_stream(stream::Config {
+        name: "BOOKINGS".to_owned(),
+        subjects: vec!["bookings".to_owned()],
+        ..stream::Config::default()
+    });
+    let consumer = bookings.await?.get_or_create_consumer(
+        "box-office",
+        pull::Config {
+            durable_name: Some("box-office".to_owned()),
+            ack_wait: Duration::from_secs(2),
+            ..pull::Config::default()
+        },
+    );
+    let mut messages = consumer.await?.messages().await?;
+    while let Some(booking) = messages.try_next().await? {
+        ticket(&pool, &booking, issue).await?;
+        booking.ack().await?;
     }
+    Ok(())
+}
 
-    /// Issues tickets for bookings, for ever.
-    pub(super) async fn serve(database: Pool<Sqlite>, broker: Broker, issue: Issue) {
-        loop {
-            let Ok(mut bookings) = broker.subscribe("box-office", &["bookings"]).await else {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                continue;
-            };
-            while let Ok(booking) = bookings.next().await {
-                if ticket(&database, &booking, issue).await.is_err() {
-                    break;
-                }
-                if booking.ack().await.is_err() {
-                    break;
-                }
-            }
+async fn ticket(pool: &SqlitePool, booking: &Message, issue: Issue) -> Result<()> {
+    let headers = booking
+        .headers
+        .as_ref()
+        .ok_or("a booking without headers")?;
+    let id = headers
+        .get("Nats-Msg-Id")
+        .ok_or("a booking without an id")?
+        .as_str();
+    let seat = std::str::from_utf8(&booking.payload)?;
+    let mut transaction = pool.begin().await?;
+    if let Issue::Idempotent = issue {
+        let first = sqlx::query("INSERT INTO processed VALUES ($1) ON CONFLICT DO NOTHING");
+        let first = first.bind(id).execute(&mut *transaction).await?;
+        if first.rows_affected() == 0 {
+            return Ok(());
         }
     }
-
-    async fn ticket(database: &Pool<Sqlite>, booking: &Delivery, issue: Issue) -> sqlx::Result<()> {
-        let id = booking.message().event_id().unwrap_or_default();
-        let seat = booking.message().key.as_str();
-        let mut transaction = database.begin().await?;
-        if let Issue::Idempotent = issue {
-            let first = sqlx::query("INSERT INTO processed VALUES ($1) ON CONFLICT DO NOTHING")
-                .bind(id)
-                .execute(&mut *transaction)
-                .await?;
-            if first.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
-        sqlx::query("INSERT INTO tickets (booking, seat) VALUES ($1, $2)")
-            .bind(id)
-            .bind(seat)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await
-    }
+    let ticket = sqlx::query("INSERT INTO tickets (booking, seat) VALUES ($1, $2)");
+    ticket
+        .bind(id)
+        .bind(seat)
+        .execute(&mut *transaction)
+        .await?;
+    Ok(transaction.commit().await?)
 }
 
-/// A booking: its number, and the seat.
-fn booking() -> impl Strategy<Value = (u32, String)> {
-    (any::<u32>(), "[A-F][1-9]")
+/// Books a seat: what the box office's customers do.
+async fn book(nats: &str, number: u32, seat: &str) -> Result<()> {
+    let jetstream = jetstream::new(async_nats::connect(nats).await?);
+    let booking = PublishMessage::build()
+        .payload(seat.to_owned().into())
+        .message_id(format!("booking-{number}"));
+    jetstream.send_publish("bookings", booking).await?.await?;
+    Ok(())
 }
 
-async fn book(client: Host, (number, seat): (u32, String)) -> Result<(), PublishError> {
-    let booking = format!("booking-{number}");
-    let message = Message::new("bookings", &seat, seat.as_str()).header(EVENT_ID, &booking);
-    client.broker().publish(message).await.map(drop)
-}
-
-fn system(name: &str, issue: Issue) -> System {
-    let tickets = "SELECT id AS position, booking AS event_id, seat AS entity FROM tickets \
-                   WHERE id > $1 ORDER BY id";
-    System::new(name)
-        .topic("bookings", 2)
-        .group(Group::new("box-office", &["bookings"]))
-        .database(
-            Database::new("tickets", box_office::SCHEMA)
-                .probe(Probe::applied(tickets).by("box-office")),
-        )
-        .host("box-office", move |host| async move {
-            let database = host.database("tickets")?;
-            box_office::serve(database, host.broker(), issue).await;
-            Ok::<(), OpenError>(())
-        })
-        .operations(booking, book)
-        .property(EffectOnce)
-}
-
-fn main() {
-    match std::env::args().nth(1).as_deref() {
-        Some("naive") => system("naive box office", Issue::Naive).check(),
-        _ => system("idempotent box office", Issue::Idempotent).check(),
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let database = "sqlite://tickets.db?mode=rwc";
+    sqlx::raw_sql(SCHEMA)
+        .execute(&SqlitePool::connect(database).await?)
+        .await?;
+    let nats = "nats://localhost:4222";
+    match std::env::args().nth(1) {
+        Some(seat) => book(nats, std::process::id(), &seat).await,
+        None => serve(database, nats, Issue::Idempotent).await,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
+    use stormglass::checker::EffectOnce;
+    use stormglass::database::{Database, Probe};
+    use stormglass::{Group, System};
+
+    use super::{Issue, SCHEMA, book, serve};
+
+    fn booking() -> impl Strategy<Value = (u32, String)> {
+        (any::<u32>(), "[A-F][1-9]")
+    }
+
+    fn system(name: &str, issue: Issue) -> System {
+        let tickets = "SELECT id AS position, booking AS event_id, seat AS entity FROM tickets \
+                       WHERE id > $1 ORDER BY id";
+        let tickets = Probe::applied(tickets).by("box-office");
+        System::new(name)
+            .sqlite(Database::new("tickets", SCHEMA).probe(tickets))
+            .nats("nats")
+            .host("box-office", move |machine| async move {
+                serve(machine.url("tickets"), "nats://nats", issue).await
+            })
+            .group(Group::new("box-office", &["bookings"]))
+            .operations(booking, |(number, seat)| async move {
+                book("nats://nats", number, &seat).await
+            })
+            .property(EffectOnce)
+    }
 
     #[test]
     fn naive_box_office_issues_one_ticket_per_booking() {

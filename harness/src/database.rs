@@ -19,6 +19,7 @@ mod store;
 mod transaction;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -180,6 +181,16 @@ impl Databases {
     /// How long a statement takes, in virtual time.
     fn latency(&self) -> Duration {
         self.latency
+    }
+
+    /// The addresses by which services reach the databases.
+    pub(crate) fn urls_of_services(&self) -> BTreeMap<Arc<str>, String> {
+        self.store.urls().clone()
+    }
+
+    /// The folder of the run's files.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.store.folder()
     }
 
     fn find(&self, name: &str) -> Option<(Arc<str>, String)> {

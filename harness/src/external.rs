@@ -44,6 +44,11 @@ impl Ledgers {
         providers
     }
 
+    /// The fault because of which a third party cannot be reached.
+    pub(crate) fn outage_of(&self, provider: &str) -> Option<usize> {
+        self.outages.get(provider).copied()
+    }
+
     /// Replaces the set of third parties that cannot be reached, each with the fault that did it.
     pub(crate) fn set_outages(&mut self, outages: BTreeMap<String, usize>) {
         self.outages = outages;
@@ -116,10 +121,7 @@ impl External {
         let injection = self.gate.enter().await;
         tokio::time::sleep(LATENCY).await;
         self.gate.open().await;
-        let outage = lock(&self.gate.world().ledgers)
-            .outages
-            .get(&*self.provider)
-            .copied();
+        let outage = self.gate.world().outage_of(&self.provider);
         if let Some(fault) = outage {
             self.gate
                 .bit(fault, format!("{} not reachable", self.provider));

@@ -85,9 +85,24 @@ pub struct GroupDescription {
 impl GroupDescription {
     /// Whether the group owes an effect to an event of this topic and type.
     pub fn wants(&self, topic: &str, event_type: &str) -> bool {
-        self.topics.iter().any(|own| own == topic)
+        self.topics.iter().any(|own| covers(own, topic))
             && (self.event_types.is_empty() || self.event_types.iter().any(|own| own == event_type))
     }
+}
+
+/// Whether what a group subscribes to covers a topic: it is that topic, or a pattern of NATS' subjects, where `*`
+/// stands for one token and a last `>` for one or more.
+pub(crate) fn covers(subscribed: &str, topic: &str) -> bool {
+    let mut tokens = topic.split('.');
+    for own in subscribed.split('.') {
+        match (own, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (own, Some(token)) if own == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
 }
 
 /// The record of one run.

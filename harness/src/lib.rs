@@ -38,8 +38,8 @@
 //!         Database::new("visits", "CREATE TABLE visits (id TEXT PRIMARY KEY)")
 //!             .probe(Probe::applied("SELECT id AS event_id FROM visits").by("counter")),
 //!     )
-//!     .host("counter", count)
-//!     .operations(any::<u32>, |client: Host, visitor: u32| async move {
+//!     .ported_host("counter", count)
+//!     .ported_operations(any::<u32>, |client: Host, visitor: u32| async move {
 //!         let id = format!("visit-{visitor}");
 //!         let visit = Message::new("visits", &id, "hello").header(EVENT_ID, &id);
 //!         client.broker().publish(visit).await.map(drop)
@@ -73,6 +73,7 @@ pub mod broker;
 pub mod check;
 pub mod checker;
 pub mod database;
+mod deployment;
 pub mod explore;
 mod external;
 pub mod history;
@@ -87,11 +88,13 @@ pub mod simulation;
 mod stopwatch;
 mod survey;
 mod system;
+pub mod third_party;
 
 pub use attempts::Attempts;
 pub use broker::{Broker, BrokerError, Delivery, Profile, PublishError, Subscription};
+pub use deployment::Machine;
 pub use external::{External, ExternalError};
 pub use message::{CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Message, POISON, Position};
 pub use seed::{Seed, SeedParseError};
 pub use simulation::Host;
-pub use system::{Group, Misuse, System};
+pub use system::{Group, Misuse, Nats, System};

@@ -8,6 +8,7 @@ mod timed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 pub(crate) use timed::{Intervention, Nemesis};
@@ -21,6 +22,8 @@ use crate::plan::{Action, Call, CallFault, Fault, FaultKind, Incident, Plan, Sid
 pub(crate) struct Armed {
     waiting: Vec<Waiting>,
     commands: Vec<Command>,
+    /// Told when there is a command.
+    bell: Option<Sender<()>>,
     seen: BTreeSet<(Arc<str>, Call)>,
     /// Whether some fault makes poison of what a group is handed.
     is_poisoning: bool,
@@ -54,6 +57,12 @@ struct Waiting {
 pub(crate) enum Command {
     /// A port call set off a fault, given by its index in the plan.
     SetOff { fault: usize },
+    /// A host stands still because of a fault, from now on.
+    Paused {
+        host: String,
+        fault: usize,
+        until: Duration,
+    },
     /// A host's software came to an end by itself.
     Exited { host: String },
     /// A host's software came to its end because it was told to stop.
@@ -85,6 +94,12 @@ impl Armed {
             is_poisoning: kinds.any(|kind| kind == FaultKind::GroupPoison),
             ..Armed::default()
         }
+    }
+
+    /// The same faults; whoever has the other end of `bell` is told when there is a command.
+    pub(crate) fn ringing(self, bell: Sender<()>) -> Self {
+        let bell = Some(bell);
+        Armed { bell, ..self }
     }
 
     /// Counts one call and says which faults strike it.
@@ -146,6 +161,10 @@ impl Armed {
     /// Leaves a command for the simulation's loop.
     pub(crate) fn push(&mut self, command: Command) {
         self.commands.push(command);
+        if let Some(bell) = &self.bell {
+            // Nobody listens any more when the run is over.
+            let _ = bell.send(());
+        }
     }
 
     /// Takes what was left for the simulation's loop.

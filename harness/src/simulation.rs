@@ -15,7 +15,7 @@ mod logs;
 mod net;
 mod obligations;
 mod panics;
-mod quiescence;
+pub(crate) mod quiescence;
 mod running;
 pub(crate) mod settings;
 pub(crate) mod stops;
@@ -38,10 +38,11 @@ pub use watch::Hang;
 
 use crate::broker;
 use crate::database::{Databases, Engine, Store, StoreError};
+use crate::deployment;
 use crate::history::{Answer, CLIENT, Digest, History, What};
 use crate::nemesis::{Armed, Command, Intervention, Nemesis};
 use crate::plan::{Plan, Targets};
-use crate::system::{Handler, System, panic_text};
+use crate::system::{Carried, Factory, Handler, System, panic_text};
 use cores::Core;
 use hermetic::Hermetic;
 use quiescence::Quiescence;
@@ -49,12 +50,12 @@ use watch::{OnHost, Pulse};
 use world::{World, lock};
 
 /// How long a fault that waits for a call is given before the run heals.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a supervisor waits before it starts a service again that ended by itself.
-const SUPERVISOR_DELAY: Duration = Duration::from_secs(1);
+pub(crate) const SUPERVISOR_DELAY: Duration = Duration::from_secs(1);
 
 /// How often a service may fail to start in a run without faults before that is all that is said.
-const STARTS_IN_VAIN_MAX: u64 = 3;
+pub(crate) const STARTS_IN_VAIN_MAX: u64 = 3;
 
 /// What one run left behind.
 #[derive(Clone, Debug)]
@@ -105,6 +106,9 @@ fn on_fresh_thread(
     let engine = Engine::from_environment()?;
     engine.prepare();
     system.fits(plan)?;
+    if system.is_unmodified() {
+        return deployment::run(system, plan, recording);
+    }
     let pulse = Arc::new(Pulse::default());
     let (tell, told) = mpsc::sync_channel(1);
     let run = {
@@ -152,8 +156,9 @@ fn simulate(
     let _panics = panics::remember();
     let hermetic = Hermetic::enter(plan.run_seed(), clock::now)
         .map_err(|error| RunError::NotHermetic(error.to_string()))?;
-    let handler = system.handler.clone();
-    let handler = handler.ok_or_else(|| RunError::NoOperations(system.name().to_owned()))?;
+    let Some(Handler::Ported(handler)) = system.handler.clone() else {
+        return Err(RunError::NoOperations(system.name().to_owned()));
+    };
     let store = Store::create(
         engine,
         system.databases.iter().map(|own| (&own.name, &own.schema)),
@@ -328,7 +333,10 @@ impl<'a> Machines<'a> {
                 let gate = world.start(&name);
                 running::this_host(&name);
                 let own = Host::new(gate.clone(), service, &instances, databases.clone());
-                let software = factory(own);
+                let software = match &factory {
+                    Factory::Ported(factory) => factory(own),
+                    Factory::Unmodified(_) => Box::pin(std::future::pending()),
+                };
                 OnHost::new(name.clone(), async move {
                     gate.run(software).await;
                     Ok(())
@@ -430,6 +438,8 @@ impl<'a> Machines<'a> {
                     let interventions = self.nemesis.set_off(fault, &self.world);
                     self.carry_out(interventions);
                 }
+                // Its gate knows of it already.
+                Command::Paused { .. } => {}
                 Command::Stopped { host } => {
                     let interventions = self.nemesis.stopped(&host, self.now());
                     self.carry_out(interventions);
@@ -479,6 +489,8 @@ impl<'a> Machines<'a> {
                 // A host that another fault has started meanwhile is left alone.
                 Intervention::Start(host) if self.world.is_up(&host) => {}
                 Intervention::Start(host) => self.sim.bounce(&*host),
+                // Gates and clocks know of it already.
+                Intervention::Pause { .. } | Intervention::Clock { .. } => {}
                 Intervention::Cut { from, to } => self.sim.partition_oneway(&*from, &*to),
                 Intervention::Mend { from, to } => self.sim.repair_oneway(&*from, &*to),
                 Intervention::Latency { a, b, latency } => {
@@ -493,7 +505,7 @@ impl<'a> Machines<'a> {
 /// What the client host needs.
 struct Workload<'a> {
     plan: &'a Plan,
-    handler: Handler,
+    handler: Arc<dyn Fn(Host, serde_json::Value) -> Carried + Send + Sync>,
     world: Arc<World>,
     databases: Arc<Databases>,
 }

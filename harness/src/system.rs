@@ -3,6 +3,7 @@
 //! A system is described once and then run as often as there are seeds. Nothing here runs it.
 
 mod misuse;
+mod unmodified;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
@@ -22,6 +23,7 @@ use crate::attempts::Attempts;
 use crate::broker::Profile;
 use crate::checker::{Operations, Property, Verdict};
 use crate::database::{Database, Probe};
+use crate::deployment::Machine;
 use crate::history::{Description, GroupDescription, History};
 use crate::plan::topology::{instance_names, service_of};
 use crate::plan::{
@@ -33,13 +35,31 @@ use crate::survey;
 
 pub use misuse::Misuse;
 pub(crate) use misuse::nearest;
+pub use unmodified::Nats;
+pub(crate) use unmodified::OnMachine;
 
-/// A future of the system, on the simulation's thread.
+/// A future of the system.
 pub(crate) type Software = LocalBoxFuture<'static, Result<(), String>>;
-type Factory = Arc<dyn Fn(Host) -> Software + Send + Sync>;
+/// What an operation gives: its answer as JSON, or the error in words.
+pub(crate) type Carried = LocalBoxFuture<'static, Result<String, String>>;
+
+/// What starts a service.
+#[derive(Clone)]
+pub(crate) enum Factory {
+    /// One that is written against this crate's own ports.
+    Ported(Arc<dyn Fn(Host) -> Software + Send + Sync>),
+    /// Ordinary code.
+    Unmodified(Arc<dyn Fn(Machine) -> Software + Send + Sync>),
+}
+
 /// Carries out one operation of the workload.
-pub(crate) type Handler =
-    Arc<dyn Fn(Host, Value) -> LocalBoxFuture<'static, Result<String, String>> + Send + Sync>;
+#[derive(Clone)]
+pub(crate) enum Handler {
+    /// By this crate's own ports.
+    Ported(Arc<dyn Fn(Host, Value) -> Carried + Send + Sync>),
+    /// By ordinary code.
+    Unmodified(Arc<dyn Fn(Value) -> Carried + Send + Sync>),
+}
 
 /// A consumer group of the system.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +133,7 @@ pub struct System {
     pub(crate) hosts: Vec<(Arc<str>, Factory)>,
     services: Services,
     pub(crate) handler: Option<Handler>,
+    pub(crate) machine: OnMachine,
     pub(crate) settings: Settings,
     operation: OperationStrategy,
     properties: Vec<Arc<dyn Property>>,
@@ -150,6 +171,7 @@ impl System {
             hosts: Vec::new(),
             services: Services::new(),
             handler: None,
+            machine: OnMachine::default(),
             settings: Settings::default(),
             operation: Arc::new(|| Just(Value::Null).boxed()),
             properties: vec![Arc::new(Operations)],
@@ -223,7 +245,7 @@ impl System {
     /// after every crash, and one second after it ended by itself. The names `broker` and `client` are
     /// the harness' own.
     #[must_use]
-    pub fn host<F, Fut, E>(mut self, name: &str, service: F) -> Self
+    pub fn ported_host<F, Fut, E>(mut self, name: &str, service: F) -> Self
     where
         F: Fn(Host) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + 'static,
@@ -234,16 +256,10 @@ impl System {
         let factory = move |host: Host| {
             let service = service.clone();
             // What the function does before its future is part of the service, a panic included.
-            let service = AssertUnwindSafe(async move { service(host).await }).catch_unwind();
-            async move {
-                match service.await {
-                    Ok(end) => end.map_err(|error| error.to_string()),
-                    Err(panic) => Err(format!("panicked: {}", panic_text(&*panic))),
-                }
-            }
-            .boxed_local()
+            to_its_end(async move { service(host).await })
         };
-        self.hosts.push((name.into(), Arc::new(factory)));
+        let factory = Factory::Ported(Arc::new(factory));
+        self.hosts.push((name.into(), factory));
         self.services.entry(name.to_owned()).or_insert(1..=1);
         self.targets = Arc::default();
         self
@@ -264,7 +280,7 @@ impl System {
     /// a client carries it out. What it answers is in the history as JSON, where a property can
     /// read it back ([`History::operations`]).
     #[must_use]
-    pub fn operations<O, G, S, F, Fut, T, E>(mut self, operation: G, client: F) -> Self
+    pub fn ported_operations<O, G, S, F, Fut, T, E>(mut self, operation: G, client: F) -> Self
     where
         G: Fn() -> S + Send + Sync + 'static,
         S: Strategy<Value = O> + 'static,
@@ -274,6 +290,19 @@ impl System {
         T: Serialize,
         E: Display,
     {
+        self.draw_operations(operation);
+        self.handler = Some(Handler::Ported(Arc::new(move |host, value| {
+            carried(value, |operation| client(host, operation))
+        })));
+        self
+    }
+
+    fn draw_operations<O, G, S>(&mut self, operation: G)
+    where
+        G: Fn() -> S + Send + Sync + 'static,
+        S: Strategy<Value = O> + 'static,
+        O: Serialize + Debug + 'static,
+    {
         self.operation = Arc::new(move || {
             operation()
                 .prop_map(|operation| {
@@ -281,21 +310,7 @@ impl System {
                 })
                 .boxed()
         });
-        self.handler = Some(Arc::new(move |host, operation| {
-            let carried = serde_json::from_value(operation)
-                .map_err(|error| format!("not an operation of this system: {error}"))
-                .map(|operation| client(host, operation));
-            async move {
-                match carried?.await {
-                    Ok(answer) => serde_json::to_string(&answer)
-                        .map_err(|error| format!("its answer cannot be written as JSON: {error}")),
-                    Err(error) => Err(error.to_string()),
-                }
-            }
-            .boxed_local()
-        }));
         self.targets = Arc::default();
-        self
     }
 
     /// A property that every run is judged by.
@@ -534,6 +549,39 @@ impl System {
     pub fn plan(&self, seed: Seed) -> Result<Plan, crate::simulation::RunError> {
         Ok(self.generator()?.plan(seed))
     }
+}
+
+/// A service, to its end; a panic is one.
+fn to_its_end<E: Display>(service: impl Future<Output = Result<(), E>> + 'static) -> Software {
+    let service = AssertUnwindSafe(service).catch_unwind();
+    async move {
+        match service.await {
+            Ok(end) => end.map_err(|error| error.to_string()),
+            Err(panic) => Err(format!("panicked: {}", panic_text(&*panic))),
+        }
+    }
+    .boxed_local()
+}
+
+/// One operation of the workload, carried out.
+fn carried<O, Fut, T, E>(operation: Value, carry_out: impl FnOnce(O) -> Fut) -> Carried
+where
+    O: DeserializeOwned,
+    Fut: Future<Output = Result<T, E>> + 'static,
+    T: Serialize,
+    E: Display,
+{
+    let carried = serde_json::from_value(operation)
+        .map_err(|error| format!("not an operation of this system: {error}"))
+        .map(carry_out);
+    async move {
+        match carried?.await {
+            Ok(answer) => serde_json::to_string(&answer)
+                .map_err(|error| format!("its answer cannot be written as JSON: {error}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+    .boxed_local()
 }
 
 /// What a panic said.

@@ -327,8 +327,8 @@ pub fn deploy(deployment: impl Deployable) -> System {
         system = system.database(database);
     }
     let system = services(system, &deployment)
-        .host("gateway", with(&deployment, serve_gateway))
-        .host("relay", with(&deployment, run_relay));
+        .ported_host("gateway", with(&deployment, serve_gateway))
+        .ported_host("relay", with(&deployment, run_relay));
     SERVICES
         .iter()
         .fold(system, |system, service| system.instances(service, 1..=3))
@@ -336,32 +336,32 @@ pub fn deploy(deployment: impl Deployable) -> System {
 
 fn services<D: Deployable>(system: System, deployment: &D) -> System {
     system
-        .host(
+        .ported_host(
             "order",
             with(deployment, |host, own: D| async move {
                 consume(&own, &host, "order", OrderLifecycle).await
             }),
         )
-        .host(
+        .ported_host(
             "inventory",
             with(deployment, |host, own: D| async move {
                 consume(&own, &host, "inventory", Stockkeeping).await
             }),
         )
-        .host(
+        .ported_host(
             "payment",
             with(deployment, |host, own: D| async move {
                 let processor = own.what_runs().card_processor(&host);
                 consume(&own, &host, "payment", Charging::new(processor)).await
             }),
         )
-        .host(
+        .ported_host(
             "shipping",
             with(deployment, |host, own: D| async move {
                 consume(&own, &host, "shipping", Dispatching).await
             }),
         )
-        .host(
+        .ported_host(
             "notification",
             with(deployment, |host, own: D| async move {
                 let notifying = Notifying::new(own.what_runs().mailer(&host));

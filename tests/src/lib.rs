@@ -6,3 +6,4 @@
 
 pub mod defects;
 pub mod postings;
+pub mod services;

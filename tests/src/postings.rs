@@ -40,12 +40,12 @@ pub fn system(name: &str, care: Care) -> System {
                     "SELECT posting, cents FROM entries ORDER BY position",
                 ),
         )
-        .host("ledger", move |host| async move {
+        .ported_host("ledger", move |host| async move {
             let database = host.database("ledger")?;
             keep(database, host.broker(), care).await;
             Ok::<(), OpenError>(())
         })
-        .operations(posting, post)
+        .ported_operations(posting, post)
         .load(Load {
             operations_min: 3,
             operations_max: 8,

@@ -354,7 +354,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Keeps packets from reaching `to` from `from`, until [`Machine::heal`].
+    /// Keeps packets from reaching `to` from `from`, until [`Machine::mend`] or [`Machine::heal`].
     pub fn cut(&self, from: &str, to: &str) {
         let mut schedule = self.context.scheduler.lock();
         let from = schedule.network.address_of(from);
@@ -386,12 +386,22 @@ impl Machine<'_> {
         }
     }
 
-    /// Makes packets from `from` to `to` take longer, until [`Machine::heal`].
+    /// Makes packets from `from` to `to` take so much longer than usual, until [`Machine::heal`] or another
+    /// call; zero makes them as fast as others.
     pub fn slow_down(&self, from: &str, to: &str, by: Duration) {
         let mut schedule = self.context.scheduler.lock();
         let from = schedule.network.address_of(from);
         let to = schedule.network.address_of(to);
         schedule.network.slow_down(from, to, by);
+    }
+
+    /// Makes the way from one host to another whole; what was held goes on.
+    pub fn mend(&self, from: &str, to: &str) {
+        let mut schedule = self.context.scheduler.lock();
+        let from = schedule.network.address_of(from);
+        let to = schedule.network.address_of(to);
+        schedule.network.mend(from, to);
+        schedule.carry();
     }
 
     /// Makes every link whole and as fast as others; what was held goes on its way.

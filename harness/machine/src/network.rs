@@ -116,6 +116,14 @@ impl Network {
         self.cut.insert((from.into(), to.into()));
     }
 
+    /// Makes the way from one host to another whole; what was held goes on.
+    pub(crate) fn mend(&mut self, from: Ipv4Addr, to: Ipv4Addr) {
+        let way = (IpAddr::from(from), IpAddr::from(to));
+        self.cut.remove(&way);
+        let goes_on = |packet: &mut Packet| (packet.src, packet.dst) == way;
+        self.departures.extend(self.held.extract_if(.., goes_on));
+    }
+
     /// Makes every link whole and as fast as others; what was held goes on.
     pub(crate) fn heal(&mut self) {
         self.slow.clear();

@@ -4,7 +4,8 @@
 //! memory-backed storage where the machine has it. On PostgreSQL every database is a schema of its
 //! own in the server that is named, dropped again when the run is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, Connection as _, Executor};
 
+use super::Database;
 use super::backend::Backend;
 use super::driver::{self, complete};
 use super::scratch::Scratch;
@@ -136,7 +138,7 @@ pub(crate) struct Store {
     urls: BTreeMap<Arc<str>, String>,
     engine: Engine,
     /// Removed with everything in it when the run is over.
-    _folder: Option<Scratch>,
+    folder: Option<Scratch>,
     schemas: Vec<String>,
 }
 
@@ -151,7 +153,7 @@ impl Store {
         let mut store = Store {
             urls: BTreeMap::new(),
             engine: engine.clone(),
-            _folder: None,
+            folder: None,
             schemas: Vec::new(),
         };
         match engine {
@@ -163,6 +165,27 @@ impl Store {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The databases of a system of ordinary services: those in `servers` on a PostgreSQL server, the others
+    /// SQLite files.
+    pub(crate) fn of_services(
+        databases: &[Database],
+        servers: &BTreeSet<Arc<str>>,
+    ) -> Result<Self, StoreError> {
+        let files = databases.iter().filter(|own| !servers.contains(&own.name));
+        Store::create(&Engine::Sqlite, files.map(|own| (&own.name, &own.schema)))
+    }
+
+    /// The addresses of all databases.
+    pub(super) fn urls(&self) -> &BTreeMap<Arc<str>, String> {
+        &self.urls
+    }
+
+    /// The folder of the run's files.
+    pub(crate) fn folder(&self) -> PathBuf {
+        let folder = self.folder.as_ref();
+        folder.map(|own| own.path().to_owned()).unwrap_or_default()
     }
 
     /// The address of a database, if the system has one of that name.
@@ -181,7 +204,7 @@ impl Store {
             std::fs::write(&path, &*template)?;
             self.urls.insert(name.clone(), sqlite_url(&path));
         }
-        self._folder = Some(folder);
+        self.folder = Some(folder);
         Ok(())
     }
 

@@ -19,6 +19,14 @@ pub(crate) enum Intervention {
     Kill(String),
     /// Start the host's software again.
     Start(String),
+    /// Let the host stand still.
+    Pause {
+        host: String,
+        fault: usize,
+        until: Duration,
+    },
+    /// Put the host's system clock forward; back, if negative.
+    Clock { host: String, by_ms: i64 },
     /// Let nothing pass from one host to another.
     Cut { from: String, to: String },
     /// Let everything pass again.
@@ -120,6 +128,11 @@ impl Nemesis {
         }
     }
 
+    /// When something is due next.
+    pub(crate) fn next(&self) -> Option<Duration> {
+        self.agenda.first_key_value().map(|((at, _), _)| *at)
+    }
+
     fn book(&mut self, at: Duration, step: Step) {
         self.agenda.insert((at, self.booked), step);
         self.booked += 1;
@@ -191,8 +204,10 @@ impl Nemesis {
                 Vec::new()
             }
             Incident::Pause { host, .. } => {
-                world.pause(&Arc::from(host.as_str()), fault, now + lasts);
-                Vec::new()
+                let until = now + lasts;
+                world.pause(&Arc::from(host.as_str()), fault, until);
+                let host = host.clone();
+                vec![Intervention::Pause { host, fault, until }]
             }
             Incident::Rebalance { group } => {
                 let mut seen = Vec::new();
@@ -209,7 +224,8 @@ impl Nemesis {
             Incident::ClockSkew { host, ahead_ms, .. } => {
                 clock::set_wrong(fault, host, *ahead_ms);
                 self.book(now + lasts, Step::End(fault));
-                Vec::new()
+                let (host, by_ms) = (host.clone(), *ahead_ms);
+                vec![Intervention::Clock { host, by_ms }]
             }
             Incident::Partition { .. }
             | Incident::OneWayPartition { .. }
@@ -231,6 +247,12 @@ impl Nemesis {
                 a: a.clone(),
                 b: b.clone(),
                 latency: None,
+            });
+        }
+        if let Some(Incident::ClockSkew { host, ahead_ms, .. }) = self.incidents.get(&fault) {
+            interventions.push(Intervention::Clock {
+                host: host.clone(),
+                by_ms: -ahead_ms,
             });
         }
         self.notice_misled(world);

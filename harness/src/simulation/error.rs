@@ -63,6 +63,9 @@ pub enum RunError {
     /// The run does not go on.
     #[error(transparent)]
     Hang(#[from] Hang),
+    /// The machines could not go on.
+    #[error(transparent)]
+    Machine(#[from] stormglass_machine::RunError),
     /// A task that the system spawned panicked, or the harness did.
     #[error("a task panicked: {0}")]
     Panicked(String),

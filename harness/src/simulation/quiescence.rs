@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::obligations::Obligations;
 use super::settings::Settings;
-use crate::history::{Description, Fact, What};
+use crate::history::{Description, Fact, What, covers};
 use crate::message::Position;
 
 /// How lately something has to have happened to count as still going on, at the liveness bound.
@@ -29,7 +29,7 @@ const TOLD_MAX: usize = 3;
 pub(crate) struct Quiescence {
     obligations: Obligations,
     /// The topics that a declared group consumes.
-    consumed: BTreeSet<String>,
+    consumed: Vec<String>,
     /// Hosts whose work the system's author has named as background.
     background_hosts: BTreeSet<Arc<str>>,
     /// What those hosts have published: who consumes it does background work as well.
@@ -82,6 +82,10 @@ impl Quiescence {
             groups: description.groups.keys().cloned().collect(),
             ..Quiescence::default()
         }
+    }
+
+    fn is_consumed(&self, topic: &str) -> bool {
+        self.consumed.iter().any(|own| covers(own, topic))
     }
 
     /// Names hosts whose work keeps no run alive.
@@ -185,7 +189,7 @@ impl Quiescence {
         };
         let of_group = |group: &str, position: &Position| {
             let is_owed = self.groups.contains(group)
-                && self.consumed.contains(&*position.topic)
+                && self.is_consumed(&position.topic)
                 && !self.background_messages.contains(position);
             if is_owed {
                 Weight::Owed
@@ -215,7 +219,7 @@ impl Quiescence {
             | What::HostStopped { .. }
             | What::HostExited { error: None } => (of_host(Weight::Change), "", None),
             What::Published { position, .. } => {
-                let weight = match self.consumed.contains(&*position.topic) {
+                let weight = match self.is_consumed(&position.topic) {
                     true => Weight::Owed,
                     false => Weight::Change,
                 };
@@ -245,9 +249,7 @@ impl Quiescence {
             What::Rebalanced { group, .. } => (Weight::Change, "rebalanced", Some(group)),
             What::Observed { database, fact, .. } => {
                 let is_owed = match fact {
-                    Fact::Announced(own) => {
-                        own.topic.is_empty() || self.consumed.contains(&own.topic)
-                    }
+                    Fact::Announced(own) => own.topic.is_empty() || self.is_consumed(&own.topic),
                     Fact::Applied(_) | Fact::Discarded(_) => true,
                 };
                 let weight = if is_owed {

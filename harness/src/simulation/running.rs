@@ -26,6 +26,9 @@ pub(super) fn this_host(host: &Arc<str>) {
 /// The host whose runtime is running; `None` between ticks, and where tokio was built without
 /// `--cfg tokio_unstable`, which is what tells one runtime from another.
 pub(super) fn current_host() -> Option<Arc<str>> {
+    if let Some(host) = stormglass_machine::host() {
+        return Some(host);
+    }
     #[cfg(tokio_unstable)]
     if let Ok(handle) = tokio::runtime::Handle::try_current() {
         let id = handle.id();

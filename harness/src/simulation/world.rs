@@ -242,6 +242,21 @@ impl World {
         }
     }
 
+    /// The gate of a host's present incarnation.
+    pub(crate) fn gate_of(self: &Arc<Self>, host: &Arc<str>) -> Option<Gate> {
+        let incarnation = lock(&self.hosts).get(host)?.incarnation;
+        Some(Gate {
+            world: self.clone(),
+            host: host.clone(),
+            incarnation,
+        })
+    }
+
+    /// The fault because of which a third party cannot be reached.
+    pub(crate) fn outage_of(&self, provider: &str) -> Option<usize> {
+        lock(&self.ledgers).outage_of(provider)
+    }
+
     /// Whether the host is up.
     pub(crate) fn is_up(&self, host: &str) -> bool {
         lock(&self.hosts).get(host).is_some_and(|state| state.up)
@@ -507,6 +522,8 @@ impl Gate {
                 Incident::Pause { host, for_ms } if **host == *self.host => {
                     let until = self.world.now() + Duration::from_millis(*for_ms);
                     self.world.pause(&self.host, fault, until);
+                    let host = host.clone();
+                    lock(&self.world.nemesis).push(Command::Paused { host, fault, until });
                 }
                 Incident::Restart {
                     of: Restarted::Host(host),
@@ -530,6 +547,26 @@ impl Gate {
                     lock(&self.world.nemesis).push(Command::SetOff { fault });
                 }
             }
+        }
+    }
+
+    /// As [`Gate::enter`], for a call that this host makes and that is seen where it arrives.
+    pub(crate) fn strike<F: CallFault>(&self) -> Injection<F> {
+        let injection = lock(&self.world.nemesis).strike(&self.host, self.world.now());
+        self.apply(&injection, Side::Before);
+        injection
+    }
+
+    /// As [`Gate::leave`], for such a call.
+    pub(crate) fn struck<F: CallFault>(&self, injection: &Injection<F>) {
+        self.apply(injection, Side::After);
+    }
+
+    /// The host's software came to its end by itself.
+    pub(crate) fn ended(&self, error: Option<String>) {
+        if !self.is_dead() {
+            self.record(What::HostExited { error });
+            self.world.end(&self.host);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::System;
+use super::{Factory, System};
 use crate::broker;
 use crate::database::Probe;
 use crate::history::CLIENT;
@@ -27,6 +27,7 @@ impl System {
         wrong.extend(self.unknown_names());
         wrong.extend(self.wrong_instances());
         wrong.extend(self.wrong_settings());
+        wrong.extend(self.mixed());
         refuse(wrong)
     }
 
@@ -41,6 +42,24 @@ impl System {
             wrong.push("it promises nothing: call `System::property`".to_owned());
         }
         refuse(wrong)
+    }
+
+    /// Ordinary services and those on this crate's ports cannot run side by side.
+    fn mixed(&self) -> Option<String> {
+        let is_unmodified = self.is_unmodified();
+        let differs = |factory: &Factory| match factory {
+            Factory::Unmodified(_) => !is_unmodified,
+            Factory::Ported(_) => is_unmodified,
+        };
+        let (host, _) = self.hosts.iter().find(|(_, factory)| differs(factory))?;
+        Some(match is_unmodified {
+            true => format!(
+                "host `{host}` has a service on ports; its operations need `System::ported_operations`"
+            ),
+            false => format!(
+                "host `{host}` has an ordinary service: declare operations by `System::operations`"
+            ),
+        })
     }
 
     fn wrong_names(&self) -> Vec<String> {
@@ -71,7 +90,9 @@ impl System {
             if group.topics.is_empty() {
                 wrong.push(format!("group `{name}` subscribes to no topic"));
             }
-            for topic in &group.topics {
+            // Subjects of NATS need not be declared.
+            let has_subjects = !self.machine.brokers.is_empty();
+            for topic in group.topics.iter().filter(|_| !has_subjects) {
                 let what = format!("group `{name}` subscribes to topic `{topic}`");
                 wrong.extend(unknown(&what, topic, &topics));
             }

@@ -103,7 +103,7 @@ where
     Fut: Future<Output = String> + 'static,
 {
     System::new("speaker")
-        .host("speaker", move |_: Host| {
+        .ported_host("speaker", move |_: Host| {
             let speech = speak();
             async move {
                 sleep(Duration::from_millis(20)).await;
@@ -111,7 +111,7 @@ where
                 std::future::pending::<Result<(), String>>().await
             }
         })
-        .operations(
+        .ported_operations(
             || proptest::strategy::Just(0_u8),
             |_: Host, _: u8| async { Ok::<(), String>(()) },
         )

@@ -23,8 +23,8 @@ where
 {
     System::new("misused")
         .database(database)
-        .host("worker", service)
-        .operations(|| Just(0_u8), operation)
+        .ported_host("worker", service)
+        .ported_operations(|| Just(0_u8), operation)
         .property(EffectOnce)
 }
 
@@ -179,11 +179,11 @@ fn a_description_that_cannot_be_meant_is_refused_in_one_line() {
             "database `notes` is declared twice",
         ),
         (
-            good().host("worker", idle),
+            good().ported_host("worker", idle),
             "host `worker` is declared twice",
         ),
         (
-            good().host("client", idle),
+            good().ported_host("client", idle),
             "host `client` has the name of one of the harness' own",
         ),
         (
@@ -195,7 +195,9 @@ fn a_description_that_cannot_be_meant_is_refused_in_one_line() {
             "host `worker` cannot run 0 to 3 times: give a range such as 1..=3",
         ),
         (
-            good().host("worker-2", idle).instances("worker", 1..=2),
+            good()
+                .ported_host("worker-2", idle)
+                .instances("worker", 1..=2),
             "host `worker-2` has the name of an instance of `worker`",
         ),
         (
@@ -226,7 +228,7 @@ fn a_description_that_cannot_be_meant_is_refused_in_one_line() {
             "database \"50%?\\n\" cannot be named so: a name has letters, digits, `-`, `_` and `.`",
         ),
         (
-            good().host("front desk", idle),
+            good().ported_host("front desk", idle),
             "host \"front desk\" cannot be named so: a name has letters, digits, `-`, `_` and `.`",
         ),
         (
@@ -242,7 +244,7 @@ fn a_description_that_cannot_be_meant_is_refused_in_one_line() {
             "the setting `latency_min` (1s) is above `latency_max` (10ms)",
         ),
         (
-            System::new("empty").operations(|| Just(0_u8), nothing),
+            System::new("empty").ported_operations(|| Just(0_u8), nothing),
             "it has no host to test: call `System::host`; it promises nothing: call `System::property`",
         ),
     ];
@@ -251,7 +253,7 @@ fn a_description_that_cannot_be_meant_is_refused_in_one_line() {
         assert_eq!(error, format!("{}: {told}", system.name()));
     }
     assert!(good().generator().is_ok());
-    let two = good().topic("orders", 1).host("worker", idle);
+    let two = good().topic("orders", 1).ported_host("worker", idle);
     let error = two.generator().err().map(|error| error.to_string());
     let told = "topic `orders` is declared twice; host `worker` is declared twice";
     assert_eq!(error.as_deref(), Some(told));

@@ -63,8 +63,8 @@ fn gate() -> System {
         .topic("visits", 2)
         .group(Group::new("counter", &["visits"]))
         .database(Database::new("gate", SCHEMA).probe(Probe::applied(VISITS).by("counter")))
-        .host("counter", count)
-        .operations(|| (any::<u32>(), "[a-c]"), visit)
+        .ported_host("counter", count)
+        .ported_operations(|| (any::<u32>(), "[a-c]"), visit)
         .load(Load {
             operations_min: 3,
             operations_max: 6,
@@ -86,7 +86,7 @@ async fn repeat(host: Host, statement: &'static str, every: Duration) -> Outcome
 const BEAT: &str = "UPDATE beats SET beats = beats + 1 WHERE host = 'pulse'";
 
 fn with_heartbeat(system: System) -> System {
-    system.host("pulse", |host| {
+    system.ported_host("pulse", |host| {
         repeat(host, BEAT, Duration::from_millis(100))
     })
 }
@@ -132,8 +132,8 @@ fn a_lease_that_is_renewed_holds() {
         .topic("visits", 2)
         .group(Group::new("counter", &["visits"]))
         .database(database.background("beats"))
-        .host("worker", renewing)
-        .operations(|| (any::<u32>(), "[a-c]"), visit)
+        .ported_host("worker", renewing)
+        .ported_operations(|| (any::<u32>(), "[a-c]"), visit)
         .property(EffectOnce)
         .property(Convergence);
     holds(&system, 1_000);
@@ -143,7 +143,7 @@ fn a_lease_that_is_renewed_holds() {
 fn a_purge_that_deletes_nothing_holds() {
     const PURGE: &str = "DELETE FROM visits WHERE id < 0";
     let purge = |host| repeat(host, PURGE, Duration::from_secs(1));
-    holds(&gate().host("purge", purge), 1_000);
+    holds(&gate().ported_host("purge", purge), 1_000);
 }
 
 #[test]
@@ -156,7 +156,10 @@ fn a_metric_that_nobody_consumes_holds() {
             sleep(Duration::from_secs(1)).await;
         }
     }
-    holds(&gate().topic("metrics", 1).host("meter", measure), 1_000);
+    holds(
+        &gate().topic("metrics", 1).ported_host("meter", measure),
+        1_000,
+    );
 }
 
 /// The history of a calm run.
@@ -221,8 +224,8 @@ fn an_outbox_that_is_stuck_beside_a_heartbeat_is_what_is_told() {
         with_heartbeat(System::new("stuck"))
             .topic("tickets", 1)
             .database(Database::new("gate", SCHEMA).probe(Probe::announced(OUTBOX)))
-            .host("office", enter)
-            .operations(|| Just(0_u8), |_: Host, _| async { Ok::<(), String>(()) })
+            .ported_host("office", enter)
+            .ported_operations(|| Just(0_u8), |_: Host, _| async { Ok::<(), String>(()) })
             .property(Convergence),
     );
     let stuck = "not quiet at the liveness bound: 1 committed but not published, the first is ticket-1 of a";
@@ -243,7 +246,7 @@ fn a_saga_without_an_end_is_what_is_told() {
     }
     let passed_on = gate()
         .group(Group::new("passer", &["visits"]))
-        .host("passer", pass_on);
+        .ported_host("passer", pass_on);
     let told = complaint(passed_on);
     for part in [
         "not quiet at the liveness bound: ",
@@ -264,7 +267,7 @@ fn a_host_that_fails_all_the_time_is_what_is_told() {
     let told = complaint(
         gate()
             .group(Group::new("audit", &["visits"]))
-            .host("audit", failing),
+            .ported_host("audit", failing),
     );
     let begin = "not quiet at the liveness bound: host audit came to an end by itself ";
     assert!(told.starts_with(begin), "{told}");

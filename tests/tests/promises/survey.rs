@@ -25,11 +25,11 @@ fn system(parking: Parking) -> System {
         .topic("bookings", 2)
         .group(Group::new("box-office", &["bookings"]).dead_letters("unreadable"))
         .attempts(Attempts::Exactly(3))
-        .host("box-office", move |host: Host| async move {
+        .ported_host("box-office", move |host: Host| async move {
             read(&host.broker(), parking).await;
             Ok::<(), String>(())
         })
-        .operations(|| (any::<u32>(), "[A-F][1-9]"), book)
+        .ported_operations(|| (any::<u32>(), "[A-F][1-9]"), book)
         .property(DlqRouting::default())
         .property(Convergence)
 }

@@ -66,9 +66,9 @@ fn attempts_that_are_counted_in_memory_are_right() {
         .topic("parcels", 2)
         .group(group)
         .database(Database::new("scales", SCALES).probe(weights.by("scales")))
-        .host("scales", weigh)
+        .ported_host("scales", weigh)
         .instances("scales", 1..=2)
-        .operations(
+        .ported_operations(
             || (any::<u32>(), 0..3_u8, 1..9_000_u32),
             |client: Host, (number, truck, grams): (u32, u8, u32)| {
                 let (key, id) = (format!("truck-{truck}"), format!("parcel-{number}"));

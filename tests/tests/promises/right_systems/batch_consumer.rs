@@ -101,8 +101,8 @@ fn a_batch_consumer_is_right() {
         .topic("readings", 2)
         .group(Group::new("archive", &["readings"]).dead_letters("readings-dead"))
         .database(Database::new("archive", ARCHIVE).probe(readings.by("archive")))
-        .host("archive", archive)
-        .operations(
+        .ported_host("archive", archive)
+        .ported_operations(
             || (any::<u32>(), 0..3_u8, 0..100_i64),
             |client: Host, (number, meter, value): (u32, u8, i64)| {
                 let (key, id) = (format!("meter-{meter}"), format!("reading-{number}"));

@@ -88,10 +88,10 @@ fn charges_over_http_are_right() {
         .group(Group::new("checkout", &["orders"]))
         .database(Database::new("payments", PAYMENTS))
         .database(Database::new("checkout", CHECKOUT).probe(receipts.by("checkout")))
-        .host("payments", payments)
-        .host("checkout", checkout)
+        .ported_host("payments", payments)
+        .ported_host("checkout", checkout)
         .instances("checkout", 1..=2)
-        .operations(
+        .ported_operations(
             || (any::<u32>(), 0..3_u8),
             |client: Host, (number, cart): (u32, u8)| async move {
                 let order = Message::new("orders", &format!("cart-{cart}"), "")

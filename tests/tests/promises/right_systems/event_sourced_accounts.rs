@@ -186,11 +186,11 @@ fn event_sourced_accounts_are_right() {
         .group(Group::new("statements", &["changes"]))
         .database(Database::new("store", STORE).probe(appended))
         .database(Database::new("statements", STATEMENTS).probe(lines.by("statements")))
-        .host("accounts-a", accounts)
-        .host("accounts-b", accounts)
-        .host("publisher", publish)
-        .host("statements", statements)
-        .operations(|| (any::<u32>(), 0..2_u8, -50..100_i64), ask)
+        .ported_host("accounts-a", accounts)
+        .ported_host("accounts-b", accounts)
+        .ported_host("publisher", publish)
+        .ported_host("statements", statements)
+        .ported_operations(|| (any::<u32>(), 0..2_u8, -50..100_i64), ask)
         .load(Load {
             operations_min: 4,
             operations_max: 8,

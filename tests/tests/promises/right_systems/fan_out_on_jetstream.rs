@@ -132,10 +132,10 @@ fn a_fan_out_on_jetstream_is_right() {
         .database(
             Database::new("counts", COUNTS).probe(Probe::applied(columns("counted")).by("counter")),
         )
-        .host("file", file)
-        .host("mailer", mailer)
-        .host("counter", counter)
-        .operations(
+        .ported_host("file", file)
+        .ported_host("mailer", mailer)
+        .ported_host("counter", counter)
+        .ported_operations(
             || (any::<u32>(), 0..3_u8),
             |client: Host, (number, customer): (u32, u8)| async move {
                 let id = format!("signup-{number}");

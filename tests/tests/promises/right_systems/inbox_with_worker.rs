@@ -89,9 +89,9 @@ fn an_inbox_with_a_worker_is_right() {
         .topic("deposits", 2)
         .group(Group::new("intake", &["deposits"]))
         .database(Database::new("bank", SCHEMA).probe(Probe::applied(entries).by("intake")))
-        .host("intake", intake)
-        .host("bank", bank)
-        .operations(
+        .ported_host("intake", intake)
+        .ported_host("bank", bank)
+        .ported_operations(
             || (any::<u32>(), 0..4_u8, 1..100_i64),
             |client: Host, (number, account, amount): (u32, u8, i64)| async move {
                 let deposit = Message::new(

@@ -123,11 +123,11 @@ fn two_relays_with_a_lease_are_right() {
                 .probe(outbox::announced("articles")),
         )
         .database(Database::new("picking", INBOX).probe(inbox::handled("picking")))
-        .host("baskets", baskets)
-        .host("relay-a", relay)
-        .host("relay-b", relay)
-        .host("picking", pick)
-        .operations(
+        .ported_host("baskets", baskets)
+        .ported_host("relay-a", relay)
+        .ported_host("relay-b", relay)
+        .ported_host("picking", pick)
+        .ported_operations(
             || (any::<u32>(), 0..3_u8),
             |client: Host, (number, basket): (u32, u8)| {
                 let (key, id) = (format!("basket-{basket}"), format!("put-{number}"));

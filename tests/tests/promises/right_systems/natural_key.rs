@@ -72,8 +72,8 @@ fn deduplication_by_a_natural_key_is_right() {
                 .probe(enrolled.by("registrar"))
                 .probe(refused.by("registrar")),
         )
-        .host("registrar", registrar)
-        .operations(
+        .ported_host("registrar", registrar)
+        .ported_operations(
             || (any::<u32>(), 0..3_u8, "[AB]"),
             |client: Host, (number, student, course): (u32, u8, String)| async move {
                 let request = Message::new("requests", &format!("student-{student}"), course)

@@ -122,9 +122,9 @@ fn parking_through_an_outbox_is_right() {
         .topic("letters", 2)
         .group(Group::new("mailroom", &["letters"]).dead_letters("letters-dead"))
         .database(Database::new("mailroom", MAILROOM).probe(sorted.by("mailroom")))
-        .host("mailroom", sort)
-        .host("relay", relay)
-        .operations(
+        .ported_host("mailroom", sort)
+        .ported_host("relay", relay)
+        .ported_operations(
             || (any::<u32>(), 0..3_u8),
             |client: Host, (number, person): (u32, u8)| {
                 let (key, id) = (format!("person-{person}"), format!("letter-{number}"));

@@ -111,9 +111,9 @@ fn a_projector_with_checkpoints_is_right() {
         .topic("views", 2)
         .group(Group::new("projector", &["views"]))
         .database(Database::new("site", SCHEMA).probe(Probe::applied(hits).by("projector")))
-        .host("projector-a", project)
-        .host("projector-b", project)
-        .operations(
+        .ported_host("projector-a", project)
+        .ported_host("projector-b", project)
+        .ported_operations(
             || (any::<u32>(), 0..5_u8),
             |client: Host, (number, page): (u32, u8)| async move {
                 let view = Message::new("views", &format!("page-{page}"), "")

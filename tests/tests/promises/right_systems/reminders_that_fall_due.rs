@@ -115,10 +115,10 @@ fn a_scheduler_of_rows_that_fall_due_is_right() {
                 .probe(outbox::announced("reminders")),
         )
         .database(Database::new("bell", BELL).probe(rung.by("bell")))
-        .host("scheduler-a", schedule)
-        .host("scheduler-b", schedule)
-        .host("bell", ring)
-        .operations(
+        .ported_host("scheduler-a", schedule)
+        .ported_host("scheduler-b", schedule)
+        .ported_host("bell", ring)
+        .ported_operations(
             || (any::<u32>(), 0..3_u8, 0..1_500_u32),
             |client: Host, (number, person, delay_ms): (u32, u8, u32)| {
                 let (key, id) = (format!("person-{person}"), format!("reminder-{number}"));

@@ -170,9 +170,9 @@ fn a_saga_with_a_deadline_is_right() {
                 .probe(inbox::handled("hotel"))
                 .probe(outbox::announced("rooms")),
         )
-        .host("desk", desk)
-        .host("hotel", hotel)
-        .operations(any::<u32>, |client: Host, number: u32| async move {
+        .ported_host("desk", desk)
+        .ported_host("hotel", hotel)
+        .ported_operations(any::<u32>, |client: Host, number: u32| async move {
             let trip = format!("trip-{number}");
             let wish = Message::new("wishes", &trip, "")
                 .header(EVENT_ID, &format!("wish-{number}"))

@@ -94,11 +94,11 @@ fn snapshots_by_version_are_right() {
                 .probe(outbox::announced("snapshots")),
         )
         .database(Database::new("window", WINDOW).probe(tags.by("window")))
-        .host("prices", prices)
-        .host("relay-a", relay)
-        .host("relay-b", relay)
-        .host("window", window)
-        .operations(
+        .ported_host("prices", prices)
+        .ported_host("relay-a", relay)
+        .ported_host("relay-b", relay)
+        .ported_host("window", window)
+        .ported_operations(
             || (any::<u32>(), 0..2_u8, 1..900_u32),
             |client: Host, (number, article, cents): (u32, u8, u32)| {
                 let (key, id) = (format!("article-{article}"), format!("change-{number}"));

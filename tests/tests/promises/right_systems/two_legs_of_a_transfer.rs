@@ -56,9 +56,9 @@ fn two_legs_of_a_transfer_are_right() {
         .topic("transfers", 2)
         .group(Group::new("bank", &["transfers"]))
         .database(Database::new("bank", BANK).probe(entries.by("bank")))
-        .host("bank", bank)
+        .ported_host("bank", bank)
         .instances("bank", 1..=2)
-        .operations(
+        .ported_operations(
             || (any::<u32>(), 0..3_i64, 1..3_i64, 1..500_i64),
             |client: Host, (number, from, distance, cents): (u32, i64, i64, i64)| {
                 let (id, to) = (format!("transfer-{number}"), (from + distance) % 3);

@@ -184,9 +184,9 @@ fn a_windowed_aggregator_is_right() {
                 .probe(closed),
         )
         .database(Database::new("bills", BILLS).probe(billed.by("bills")))
-        .host("meters", meters)
-        .host("bills", bill)
-        .operations(|| (any::<u32>(), 0..2_u8, 1..50_i64), read)
+        .ported_host("meters", meters)
+        .ported_host("bills", bill)
+        .ported_operations(|| (any::<u32>(), 0..2_u8, 1..50_i64), read)
         .load(Load {
             operations_min: 4,
             operations_max: 8,

@@ -31,7 +31,7 @@ async fn producer(host: Host) -> Result<(), String> {
 }
 
 fn producing() -> Stage {
-    Stage::new().with(|system| system.topic("notes", 1).host("producer", producer))
+    Stage::new().with(|system| system.topic("notes", 1).ported_host("producer", producer))
 }
 
 fn check(seen: &Seen, log: &[&str], said: &[&str]) {
@@ -165,8 +165,8 @@ fn reading() -> Stage {
             .group(Group::new("readers", &["notes"]).dead_letters("readers.dlq"))
             .attempts(Attempts::Exactly(ATTEMPTS_MAX))
             .property(DlqRouting::default())
-            .host("reader", reader)
-            .host("writer", writer)
+            .ported_host("reader", reader)
+            .ported_host("writer", writer)
     })
 }
 
@@ -188,7 +188,7 @@ fn what_is_poison_for_one_group_is_healthy_for_the_others() {
         .with(|system| {
             system
                 .group(Group::new("others", &["notes"]))
-                .host("other", other_reader)
+                .ported_host("other", other_reader)
         })
         .strike("reader", 2, ReceiveFault::Poison { events: 1 })
         .run();
@@ -219,8 +219,8 @@ fn several_of_one_key_become_poison_for_one_group_and_then_it_reads_on() {
             system
                 .topic("notes", 1)
                 .group(Group::new("readers", &["notes"]).dead_letters("readers.dlq"))
-                .host("reader", reader)
-                .host("scribe", scribe)
+                .ported_host("reader", reader)
+                .ported_host("scribe", scribe)
         })
         .strike("reader", 1, ReceiveFault::Poison { events: 2 })
         .run();

@@ -45,7 +45,11 @@ const RIGHT: [&str; 6] = [
 ];
 
 fn stage() -> Stage {
-    Stage::new().with(|system| system.host("ada", tell_the_time).host("ben", tell_the_time))
+    Stage::new().with(|system| {
+        system
+            .ported_host("ada", tell_the_time)
+            .ported_host("ben", tell_the_time)
+    })
 }
 
 fn told_by_ada(seen: &Seen) -> Vec<&str> {
@@ -84,7 +88,7 @@ fn two_wrong_clocks_of_one_host_add_up() {
 #[test]
 fn a_wrong_clock_that_nobody_looks_at_has_not_bitten() {
     let seen = Stage::new()
-        .with(|system| system.host("ada", |_: Host| idle()))
+        .with(|system| system.ported_host("ada", |_: Host| idle()))
         .at_ms(100, wrong("ada", 1_000))
         .run();
     assert!(seen.run.bitten.is_empty(), "{}", seen.text());

@@ -50,7 +50,7 @@ fn writers(writings: &[Writing]) -> Stage {
         writings
             .iter()
             .fold(system.database(notebook), |system, &writing| {
-                system.host(writing.note, move |host| write(host, writing))
+                system.ported_host(writing.note, move |host| write(host, writing))
             })
     })
 }
@@ -106,7 +106,7 @@ fn a_transaction_whose_beginning_nobody_waits_for_is_rolled_back() {
         after: Duration::from_secs(2),
         ..ADA
     };
-    let stage = writers(&[late]).with(|system| system.host("bob", give_up_beginning));
+    let stage = writers(&[late]).with(|system| system.ported_host("bob", give_up_beginning));
     let seen = stage.after("bob", Call::Statement, 1, pause).run();
     assert_eq!(seen.said("bob"), ["gave up"], "{}", seen.text());
     assert_eq!(seen.said("ada"), ["written"], "{}", seen.text());
@@ -139,7 +139,11 @@ fn plain_sql() -> Stage {
     let notebook = Database::new("notebook", SCHEMA)
         .probe(Probe::applied(notes).by("ada"))
         .view("notes", "SELECT note FROM notes ORDER BY position");
-    Stage::new().with(|system| system.database(notebook).host("ada", write_in_plain_sql))
+    Stage::new().with(|system| {
+        system
+            .database(notebook)
+            .ported_host("ada", write_in_plain_sql)
+    })
 }
 
 #[test]
@@ -203,7 +207,7 @@ fn a_nested_transaction_is_a_savepoint() {
         Database::new("notebook", SCHEMA).view("notes", "SELECT note FROM notes ORDER BY position");
     let stage = || {
         let notebook = notebook.clone();
-        Stage::new().with(|system| system.database(notebook).host("ada", write_nested))
+        Stage::new().with(|system| system.database(notebook).ported_host("ada", write_nested))
     };
     let seen = stage().run();
     assert_eq!(seen.said("ada"), ["written"]);
@@ -271,7 +275,7 @@ fn sqlite_does_not_wait_for_a_lock_once_the_transaction_has_read() {
         held_for: Duration::from_secs(1),
         ..ADA
     };
-    let stage = writers(&[holder]).with(|system| system.host("ben", read_then_write));
+    let stage = writers(&[holder]).with(|system| system.ported_host("ben", read_then_write));
     let seen = stage.run();
     assert_eq!(seen.said("ben"), [LOCKED], "{}", seen.text());
     let refused = seen.said_at("ben", LOCKED).as_millis();
@@ -279,7 +283,7 @@ fn sqlite_does_not_wait_for_a_lock_once_the_transaction_has_read() {
     assert_eq!(seen.said("ada"), ["written"]);
 
     let struck = writers(&[])
-        .with(|system| system.host("ben", read_then_write))
+        .with(|system| system.ported_host("ben", read_then_write))
         .strike("ben", 3, StatementFault::Locked { for_ms: 800 })
         .run();
     assert_eq!(struck.said("ben"), [LOCKED], "{}", struck.text());

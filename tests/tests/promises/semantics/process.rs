@@ -63,8 +63,8 @@ fn a_crash_between_statements_rolls_back_before_anything_else_moves() {
             .with(|system| {
                 system
                     .database(notebook())
-                    .host("writer", writer)
-                    .host("rival", rival)
+                    .ported_host("writer", writer)
+                    .ported_host("rival", rival)
             })
             .before("writer", Call::Statement, 3, crash("writer", 2_000))
             .run();
@@ -88,7 +88,7 @@ fn a_crash_between_statements_rolls_back_before_anything_else_moves() {
 #[test]
 fn a_crash_after_the_commit_leaves_the_rows() {
     let seen = Stage::new()
-        .with(|system| system.database(notebook()).host("writer", writer))
+        .with(|system| system.database(notebook()).ported_host("writer", writer))
         .after("writer", Call::Commit, 1, crash("writer", 500))
         .run();
     assert_eq!(seen.notes(), ["first", "second"]);
@@ -137,8 +137,8 @@ fn destructors_of_a_crashed_host_reach_nothing() {
             system
                 .topic("notes", 1)
                 .database(notebook())
-                .host("polite", polite)
-                .host("rival", rival)
+                .ported_host("polite", polite)
+                .ported_host("rival", rival)
         })
         .at_ms(400, crash("polite", 500))
         .run();
@@ -170,7 +170,7 @@ fn destructors_of_a_stopped_host_have_their_effect() {
             system
                 .topic("notes", 1)
                 .database(notebook())
-                .host("polite", polite)
+                .ported_host("polite", polite)
         })
         .at_ms(400, incident)
         .run();
@@ -202,7 +202,7 @@ async fn crowd(_: Host) -> Result<(), String> {
 fn a_crash_with_many_tasks_repeats() {
     let run = || {
         Stage::new()
-            .with(|system| system.host("crowd", crowd))
+            .with(|system| system.ported_host("crowd", crowd))
             .at_ms(400, crash("crowd", 500))
             .run()
     };
@@ -237,7 +237,7 @@ async fn producer(host: Host) -> Result<(), String> {
 }
 
 fn producing() -> Stage {
-    Stage::new().with(|system| system.topic("notes", 1).host("producer", producer))
+    Stage::new().with(|system| system.topic("notes", 1).ported_host("producer", producer))
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn paused_for_six_seconds(profile: Profile) -> super::stage::Seen {
             system
                 .topic("notes", 1)
                 .group(Group::new("workers", &["notes"]))
-                .host("producer", |host: Host| async move {
+                .ported_host("producer", |host: Host| async move {
                     if host.incarnation() == 1 {
                         let note = Message::new("notes", "", "one");
                         host.broker()
@@ -302,7 +302,7 @@ fn paused_for_six_seconds(profile: Profile) -> super::stage::Seen {
                     }
                     idle().await
                 })
-                .host("worker", slow_worker)
+                .ported_host("worker", slow_worker)
         })
         .after("worker", Call::Receive, 1, pause)
         .run()
@@ -359,7 +359,7 @@ async fn alive(host: Host) -> Result<(), String> {
 #[test]
 fn a_crashed_host_is_back_when_its_time_is_over() {
     let seen = Stage::new()
-        .with(|system| system.host("alive", alive))
+        .with(|system| system.ported_host("alive", alive))
         .at_ms(400, crash("alive", 500))
         .run();
     let restarted = What::HostStarted { incarnation: 2 };
@@ -384,7 +384,7 @@ async fn mortal(host: Host) -> Result<(), String> {
 #[test]
 fn a_service_that_fails_or_panics_is_started_again_after_a_second() {
     let seen = Stage::new()
-        .with(|system| system.host("mortal", mortal))
+        .with(|system| system.ported_host("mortal", mortal))
         .run();
     let ends: Vec<_> = seen
         .of("mortal")

@@ -22,7 +22,7 @@ impl Stage {
                 liveness_bound: Duration::from_secs(15),
                 ..Settings::default()
             })
-            .operations(
+            .ported_operations(
                 || proptest::strategy::Just(0_u8),
                 |_: Host, _: u8| async { Ok::<(), String>(()) },
             );

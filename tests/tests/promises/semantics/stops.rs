@@ -64,8 +64,8 @@ fn office() -> Stage {
                 Database::new("notebook", SCHEMA)
                     .view("notes", "SELECT note FROM notes ORDER BY position"),
             )
-            .host("clerk", clerk)
-            .host("author", author)
+            .ported_host("clerk", clerk)
+            .ported_host("author", author)
     })
 }
 
@@ -112,7 +112,7 @@ async fn stubborn(host: Host) -> Result<(), String> {
 #[test]
 fn who_does_not_stop_in_time_is_dropped() {
     let seen = Stage::new()
-        .with(|system| system.host("stubborn", stubborn))
+        .with(|system| system.ported_host("stubborn", stubborn))
         .at_ms(500, restart_host("stubborn", 100))
         .run();
     let told = seen.first("stubborn", |what| matches!(what, What::HostStopping { .. }));
@@ -131,7 +131,7 @@ async fn deaf(_: Host) -> Result<(), String> {
 #[test]
 fn who_never_asks_to_be_told_is_dropped_at_once() {
     let seen = Stage::new()
-        .with(|system| system.host("deaf", deaf))
+        .with(|system| system.ported_host("deaf", deaf))
         .at_ms(500, restart_host("deaf", 100))
         .run();
     let end = seen.first("deaf", stopped);
@@ -142,7 +142,7 @@ fn who_never_asks_to_be_told_is_dropped_at_once() {
 #[test]
 fn a_host_that_is_down_is_not_told_to_stop() {
     let seen = Stage::new()
-        .with(|system| system.host("deaf", deaf))
+        .with(|system| system.ported_host("deaf", deaf))
         .at_ms(400, crash("deaf", 500))
         .at_ms(500, restart_host("deaf", 100))
         .run();
@@ -153,10 +153,10 @@ fn a_host_that_is_down_is_not_told_to_stop() {
 /// A run of two services with three and one instances under one incident and a crash.
 fn several(incident: Incident, crashed: Option<(u64, &str)>) -> Seen {
     let system = System::new("several")
-        .host("ledger", stubborn_for_a_while)
+        .ported_host("ledger", stubborn_for_a_while)
         .instances("ledger", 1..=3)
-        .host("till", deaf)
-        .operations(
+        .ported_host("till", deaf)
+        .ported_operations(
             || proptest::strategy::Just(0_u8),
             |_: Host, _: u8| async { Ok::<(), String>(()) },
         );

@@ -31,7 +31,7 @@ async fn debtor(host: Host) -> Result<(), String> {
 }
 
 fn debt() -> Stage {
-    Stage::new().with(|system| system.host("debtor", debtor))
+    Stage::new().with(|system| system.ported_host("debtor", debtor))
 }
 
 /// What the bank made of each call, and whether the caller heard of it.
@@ -91,7 +91,7 @@ async fn doubtful_debtor(host: Host) -> Result<(), String> {
 }
 
 fn doubt() -> Stage {
-    Stage::new().with(|system| system.host("debtor", doubtful_debtor))
+    Stage::new().with(|system| system.ported_host("debtor", doubtful_debtor))
 }
 
 #[test]
@@ -155,7 +155,7 @@ async fn forgotten_debtor(host: Host) -> Result<(), String> {
 #[test]
 fn a_key_that_is_forgotten_is_a_new_one() {
     let seen = Stage::new()
-        .with(|system| system.host("debtor", forgotten_debtor))
+        .with(|system| system.ported_host("debtor", forgotten_debtor))
         .run();
     let expected = [
         (ExternalOutcome::Booked, true),

@@ -33,6 +33,6 @@ async fn book(host: Host) -> Outcome {
 
 #[test]
 fn a_consumer_that_takes_any_error_for_a_duplicate_is_found() {
-    let system = ledger("any error is a duplicate").host("ledger", book);
+    let system = ledger("any error is a duplicate").ported_host("ledger", book);
     found(&system, Calm::Holds, "no-lost-event");
 }

@@ -77,8 +77,8 @@ fn a_cancellation_before_the_booking_is_found() {
         .group(Group::new("hotel-bookings", &["bookings"]))
         .group(Group::new("hotel-cancellations", &["cancellations"]))
         .database(Database::new("hotel", SCHEMA).view("kept", kept))
-        .host("hotel", hotel)
-        .operations(any::<u32>, |client: Host, number: u32| async move {
+        .ported_host("hotel", hotel)
+        .ported_operations(any::<u32>, |client: Host, number: u32| async move {
             for topic in ["bookings", "cancellations"] {
                 let message = Message::new(topic, &format!("trip-{number}"), "")
                     .header(EVENT_ID, &format!("{topic}-{number}"));

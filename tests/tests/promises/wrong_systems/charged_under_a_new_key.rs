@@ -82,6 +82,6 @@ impl Property for OneCharge {
 fn a_charge_under_a_new_key_is_found() {
     let system = ledger("charged under a new key")
         .property(OneCharge)
-        .host("ledger", charge);
+        .ported_host("ledger", charge);
     found(&system, Calm::Holds, "one-charge");
 }

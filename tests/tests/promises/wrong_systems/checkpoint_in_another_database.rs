@@ -43,6 +43,6 @@ async fn project(host: Host) -> Outcome {
 fn a_checkpoint_in_another_database_is_found() {
     let system = ledger("checkpoint in another database")
         .database(Database::new("tokens", TOKENS))
-        .host("ledger", project);
+        .ported_host("ledger", project);
     found(&system, Calm::Holds, "effect-once");
 }

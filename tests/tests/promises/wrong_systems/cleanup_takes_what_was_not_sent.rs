@@ -30,8 +30,8 @@ async fn clean_up(host: Host) -> Outcome {
 #[test]
 fn a_cleanup_that_takes_what_was_not_sent_is_found() {
     let system = shop("cleanup takes what was not sent")
-        .host("relay", relay)
-        .host("cleanup", clean_up)
-        .host("billing", billing);
+        .ported_host("relay", relay)
+        .ported_host("cleanup", clean_up)
+        .ported_host("billing", billing);
     found(&system, Calm::Holds, "no-lost-event");
 }

@@ -46,8 +46,8 @@ async fn relay(host: Host) -> Outcome {
 #[test]
 fn a_cursor_over_timestamps_is_found() {
     let system = shop("cursor over timestamps")
-        .host("orders-2", orders)
-        .host("relay", relay)
-        .host("billing", billing);
+        .ported_host("orders-2", orders)
+        .ported_host("relay", relay)
+        .ported_host("billing", billing);
     found(&system, Calm::MayBreak, "no-lost-event");
 }

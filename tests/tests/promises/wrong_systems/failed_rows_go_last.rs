@@ -42,7 +42,7 @@ async fn relay(host: Host) -> Outcome {
 #[test]
 fn a_relay_that_puts_failed_rows_last_is_found() {
     let system = shop("failed rows go last")
-        .host("relay", relay)
-        .host("billing", billing);
+        .ported_host("relay", relay)
+        .ported_host("billing", billing);
     found(&system, Calm::Holds, "entity-order");
 }

@@ -42,6 +42,6 @@ async fn book(host: Host) -> Outcome {
 
 #[test]
 fn a_consumer_that_forgets_too_soon_is_found() {
-    let system = ledger("forgets too soon").host("ledger", book);
+    let system = ledger("forgets too soon").ported_host("ledger", book);
     found(&system, Calm::Holds, "effect-once");
 }

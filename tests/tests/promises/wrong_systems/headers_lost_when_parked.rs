@@ -59,6 +59,6 @@ fn headers_that_are_lost_when_parked_are_found() {
     let group = Group::new("ledger", &["payments"]).dead_letters("payments-dead");
     let system = ledger_of("headers lost when parked", group)
         .property(DlqRouting::default())
-        .host("ledger", book);
+        .ported_host("ledger", book);
     found(&system, Calm::Holds, "dlq-routing");
 }

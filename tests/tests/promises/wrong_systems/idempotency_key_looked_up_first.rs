@@ -78,8 +78,8 @@ fn an_idempotency_key_that_is_looked_up_first_is_found() {
     let twice = "SELECT key FROM orders GROUP BY key HAVING count(*) > 1";
     let system = System::new("idempotency key looked up first")
         .database(Database::new("shop", SCHEMA).view("twice", twice))
-        .host("api", api)
-        .operations(|| (any::<u32>(), "[a-c]"), press_twice)
+        .ported_host("api", api)
+        .ported_operations(|| (any::<u32>(), "[a-c]"), press_twice)
         .load(Load {
             operations_min: 4,
             operations_max: 8,

@@ -29,7 +29,7 @@ pub(super) fn ledger_of(name: &str, group: Group) -> System {
         .topic("payments", 2)
         .group(group)
         .database(Database::new("ledger", SCHEMA).probe(booked.by("ledger")))
-        .operations(
+        .ported_operations(
             || (any::<u32>(), 0..3_u8),
             |client: Host, (number, account): (u32, u8)| async move {
                 let payment = Message::new("payments", &format!("account-{account}"), "12.50")

@@ -94,8 +94,8 @@ async fn book(host: Host) -> Outcome {
 #[test]
 fn a_lock_by_the_own_clock_is_found() {
     let system = ledger("lock by the own clock")
-        .host("ledger", note)
-        .host("job", book)
+        .ported_host("ledger", note)
+        .ported_host("job", book)
         .instances("job", 2..=2)
         .faults(&[FaultKind::ClockSkew]);
     found(&system, Calm::Holds, "effect-once");

@@ -45,6 +45,6 @@ async fn book(host: Host) -> Outcome {
 
 #[test]
 fn a_lock_that_outlives_its_owner_is_found() {
-    let system = ledger("lock outlives its owner").host("ledger", book);
+    let system = ledger("lock outlives its owner").ported_host("ledger", book);
     found(&system, Calm::Holds, "no-lost-event");
 }

@@ -87,9 +87,9 @@ fn a_reply_before_the_request_is_stored_is_found() {
         .group(Group::new("brokerage", &["requests"]))
         .database(Database::new("desk", DESK).probe(heard.by("desk-answers")))
         .database(Database::new("brokerage", BROKERAGE).probe(answered))
-        .host("desk", desk)
-        .host("brokerage", brokerage)
-        .operations(any::<u32>, |client: Host, number: u32| async move {
+        .ported_host("desk", desk)
+        .ported_host("brokerage", brokerage)
+        .ported_operations(any::<u32>, |client: Host, number: u32| async move {
             let id = format!("quote-{number}");
             let command = Message::new("commands", &id, "").header(EVENT_ID, &id);
             client.broker().publish(command).await.map(drop)

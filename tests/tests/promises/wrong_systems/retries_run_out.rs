@@ -43,7 +43,7 @@ async fn relay(host: Host) -> Outcome {
 #[test]
 fn a_relay_whose_retries_run_out_is_found() {
     let system = shop("retries run out")
-        .host("relay", relay)
-        .host("billing", billing);
+        .ported_host("relay", relay)
+        .ported_host("billing", billing);
     found(&system, Calm::Holds, "no-lost-event");
 }

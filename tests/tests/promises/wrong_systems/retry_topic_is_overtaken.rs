@@ -48,7 +48,7 @@ fn a_retry_topic_that_is_overtaken_is_found() {
     let system = shop("retry topic is overtaken")
         .topic("orders-retry", 2)
         .group(Group::new("billing-retry", &["orders-retry"]))
-        .host("relay", relay)
-        .host("billing", billing);
+        .ported_host("relay", relay)
+        .ported_host("billing", billing);
     found(&system, Calm::Holds, "entity-order");
 }

@@ -48,6 +48,6 @@ async fn book(ledger: &Pool<Sqlite>, payment: &Delivery) -> sqlx::Result<()> {
 
 #[test]
 fn a_transaction_that_runs_again_after_an_unknown_commit_is_found() {
-    let system = ledger("runs again after an unknown commit").host("ledger", serve);
+    let system = ledger("runs again after an unknown commit").ported_host("ledger", serve);
     found(&system, Calm::Holds, "effect-once");
 }

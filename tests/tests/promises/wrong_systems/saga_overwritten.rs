@@ -74,8 +74,8 @@ fn a_saga_that_is_overwritten_is_found() {
         .group(Group::new("sagas-paid", &["paid"]))
         .group(Group::new("sagas-packed", &["packed"]))
         .database(Database::new("sagas", SCHEMA).view("undone", undone))
-        .host("sagas", sagas)
-        .operations(
+        .ported_host("sagas", sagas)
+        .ported_operations(
             || (any::<u32>(), 50..400_u64),
             |client: Host, (number, between_ms): (u32, u64)| async move {
                 for topic in ["paid", "packed"] {

@@ -144,8 +144,8 @@ pub(super) fn shop(name: &str) -> System {
                 .probe(written),
         )
         .database(Database::new("billing", BILLING).probe(invoiced.by("billing")))
-        .host("orders", orders)
-        .operations(
+        .ported_host("orders", orders)
+        .ported_operations(
             || (any::<u32>(), 0..3_u8),
             |client: Host, (number, customer): (u32, u8)| async move {
                 let command = Message::new("commands", &format!("customer-{customer}"), "")

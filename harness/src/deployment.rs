@@ -1,0 +1,239 @@
+//! The deployment: one run of one plan, for a system of ordinary services, each on a machine of its own.
+//!
+//! Reading order: `machine` what a service is told when it starts, `client` who asks for the operations, `server` the
+//! hosts that stand for products, `course` how a run goes from chaos to quiet, `intervention` what the nemesis does to
+//! machines and links. The operating system below is the package `stormglass-machine`.
+
+mod client;
+mod course;
+mod intervention;
+mod machine;
+mod server;
+mod third_party;
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stormglass_machine as os;
+
+pub use machine::Machine;
+
+use crate::broker;
+use crate::database::{Databases, Store};
+use crate::history::{CLIENT, History};
+use crate::nemesis::{Armed, Nemesis};
+use crate::plan::{Plan, Targets};
+use crate::simulation::world::{World, lock};
+use crate::simulation::{Recording, Run, RunError};
+use crate::system::{Factory, Handler, System};
+use client::{CarryOut, Client};
+use course::Course;
+use machine::Shared;
+use server::Server;
+
+/// Runs a plan on machines.
+///
+/// # Errors
+///
+/// See [`RunError`].
+pub(crate) fn run(
+    system: &System,
+    plan: &Plan,
+    recording: Recording,
+) -> Result<(Run, Targets), RunError> {
+    let Some(Handler::Unmodified(carry_out)) = system.handler.clone() else {
+        return Err(RunError::NoOperations(system.name().to_owned()));
+    };
+    let store = Store::of_services(&system.databases, &system.machine.servers)?;
+    let latency = system.settings.database_latency;
+    let databases = Databases::open(store, &system.databases, latency)?;
+    let prepared = Prepared {
+        system: system.clone(),
+        plan: plan.clone(),
+        recording,
+        databases: Arc::new(databases),
+        carry_out,
+    };
+    let settings = &system.settings;
+    let settings = os::Settings {
+        seed: plan.run_seed().bytes("machine"),
+        links: os::Links {
+            latency: settings.latency_min,
+            jitter: settings.latency_max.saturating_sub(settings.latency_min),
+        },
+        patience: settings.patience,
+    };
+    os::run(settings, move |machines| prepared.carry_out(machines))?
+}
+
+/// What a run is made of before time begins.
+struct Prepared {
+    system: System,
+    plan: Plan,
+    recording: Recording,
+    databases: Arc<Databases>,
+    carry_out: CarryOut,
+}
+
+impl Prepared {
+    fn carry_out(self, machines: &os::Machine<'_>) -> Result<(Run, Targets), RunError> {
+        let (tell, bell) = mpsc::channel();
+        let description = self.system.description();
+        let core = broker::Core::new(&description, broker::HOST.into());
+        let armed = Armed::new(&self.plan).ringing(tell);
+        let history = History::new(description);
+        let world = Arc::new(World::new(core, history, armed, self.recording));
+        world.quiescence(|seen| {
+            seen.set_background(self.system.background_hosts_of(&self.plan));
+        });
+        let mut deployment = Deployment::new(&self, machines, &world, bell);
+        deployment.start_all();
+        let course = Course {
+            plan: &self.plan,
+            settings: &self.system.settings,
+        };
+        course.follow(&mut deployment);
+        let failure = world.take_failure();
+        if failure.is_none() {
+            deployment.read_final_state()?;
+        }
+        let elapsed = machines.now();
+        let (bitten, targets) = (world.bitten(), deployment.targets());
+        let history = world.take_history();
+        // Whatever destructors still do, nobody records it.
+        world.kill_all();
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let run = Run {
+            plan: self.plan.clone(),
+            history,
+            bitten,
+            elapsed,
+            io: Vec::new(),
+        };
+        Ok((run, targets))
+    }
+}
+
+/// The machines of a run and what is started on them.
+struct Deployment<'a, 'run> {
+    prepared: &'a Prepared,
+    machines: &'a os::Machine<'run>,
+    world: Arc<World>,
+    nemesis: Nemesis,
+    servers: Vec<Box<dyn Server>>,
+    services: BTreeMap<Arc<str>, (Arc<str>, &'a Factory)>,
+    shared: Arc<Shared>,
+    /// Hosts that start again, and go on, at a time.
+    restarts: Vec<(Duration, String)>,
+    resumptions: Vec<(Duration, String)>,
+    unanswered: Arc<Mutex<usize>>,
+    bell: Receiver<()>,
+}
+
+impl<'a, 'run> Deployment<'a, 'run> {
+    fn new(
+        prepared: &'a Prepared,
+        machines: &'a os::Machine<'run>,
+        world: &Arc<World>,
+        bell: Receiver<()>,
+    ) -> Self {
+        let (system, plan) = (&prepared.system, &prepared.plan);
+        let hosts = system.hosts_of(plan).into_iter();
+        let services: BTreeMap<Arc<str>, (Arc<str>, &Factory)> = hosts
+            .map(|(name, service, factory)| (name, (service.clone(), factory)))
+            .collect();
+        let names = services.iter();
+        let names = names.map(|(name, (service, _))| (name.to_string(), service.to_string()));
+        let brokers = &system.machine.brokers;
+        let broker_host = brokers.first().map_or(broker::HOST, |own| &own.name);
+        let nemesis = Nemesis::new(plan, names.collect(), broker_host);
+        let shared = Shared {
+            urls: prepared.databases.urls_of_services(),
+            instances: plan.instances.clone(),
+            folder: prepared.databases.folder(),
+        };
+        Deployment {
+            prepared,
+            machines,
+            world: world.clone(),
+            nemesis,
+            servers: server::of(system, &prepared.databases),
+            services,
+            shared: Arc::new(shared),
+            restarts: Vec::new(),
+            resumptions: Vec::new(),
+            unanswered: Arc::new(Mutex::new(plan.workload.len())),
+            bell,
+        }
+    }
+
+    /// Starts every host: first what services call when they start.
+    fn start_all(&mut self) {
+        let servers: Vec<Arc<str>> = self.servers.iter().map(|own| own.name().clone()).collect();
+        let services: Vec<Arc<str>> = self.services.keys().cloned().collect();
+        for host in servers.iter().chain(&services) {
+            self.start(host);
+        }
+        let client = Client {
+            gate: self.world.start(&CLIENT.into()),
+            plan: self.prepared.plan.clone(),
+            carry_out: self.prepared.carry_out.clone(),
+            timeout: self.prepared.system.settings.operation_timeout,
+            unanswered: self.unanswered.clone(),
+        };
+        self.machines.start_service(CLIENT, &[], || client.run());
+    }
+
+    /// Starts a host's software, for the first time or again.
+    fn start(&self, host: &Arc<str>) {
+        let gate = self.world.start(host);
+        if let Some(server) = self.servers.iter().find(|own| own.name() == host) {
+            return server.start(self.machines, gate);
+        }
+        let Some((service, factory)) = self.services.get(host) else {
+            return;
+        };
+        let Factory::Unmodified(factory) = (*factory).clone() else {
+            return;
+        };
+        let machine = Machine {
+            name: host.clone(),
+            service: service.clone(),
+            incarnation: gate.incarnation(),
+            shared: self.shared.clone(),
+        };
+        let variables = self.prepared.system.machine.variables.get(&**service);
+        let variables = variables.into_iter().flatten();
+        let variables: Vec<(&str, &str)> =
+            variables.map(|(name, value)| (&**name, &**value)).collect();
+        self.machines
+            .start_service(host, &variables, move || async move {
+                let end = factory(machine).await;
+                gate.ended(end.err());
+            });
+    }
+
+    /// What keeps the system from being quiet, by whom it is known.
+    fn backlog(&self) -> Option<String> {
+        self.servers.iter().find_map(|server| server.backlog())
+    }
+
+    fn read_final_state(&self) -> Result<(), RunError> {
+        for server in &self.servers {
+            for what in server.final_events() {
+                self.world.record(server.name(), what);
+            }
+        }
+        self.prepared
+            .databases
+            .read_views(&self.world, &"harness".into())
+    }
+
+    fn unanswered(&self) -> usize {
+        *lock(&self.unanswered)
+    }
+}

@@ -1,0 +1,63 @@
+//! The client: the host that asks for the operations of the workload and waits for their answers.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::task::JoinSet;
+
+use crate::history::{Answer, What};
+use crate::plan::Plan;
+use crate::simulation::world::{Gate, lock};
+use crate::system::{Carried, panic_text};
+
+/// Carries out one operation.
+pub(super) type CarryOut = Arc<dyn Fn(serde_json::Value) -> Carried + Send + Sync>;
+
+/// What the client host runs.
+pub(super) struct Client {
+    pub(super) gate: Gate,
+    pub(super) plan: Plan,
+    pub(super) carry_out: CarryOut,
+    /// How long an answer is waited for.
+    pub(super) timeout: Duration,
+    /// How many operations have no answer.
+    pub(super) unanswered: Arc<Mutex<usize>>,
+}
+
+impl Client {
+    /// Asks for every operation at its time, and stays until the run ends: answers that nobody waits for any more are
+    /// worked on all the same.
+    pub(super) async fn run(self) {
+        let client = Arc::new(self);
+        let mut operations = JoinSet::new();
+        for operation in 0..client.plan.workload.len() {
+            operations.spawn_local(client.clone().ask(operation));
+        }
+        operations.join_all().await;
+        std::future::pending().await
+    }
+
+    async fn ask(self: Arc<Self>, operation: usize) {
+        let planned = &self.plan.workload[operation];
+        tokio::time::sleep(Duration::from_millis(planned.at_ms)).await;
+        let text = planned.operation.to_string();
+        self.gate.record(What::OperationInvoked { operation, text });
+        let value = planned.operation.clone();
+        let carried = AssertUnwindSafe(async { (self.carry_out)(value).await });
+        let answer = tokio::time::timeout(self.timeout, carried.catch_unwind()).await;
+        let (answer, text) = match answer {
+            Ok(Ok(Ok(text))) => (Answer::Done, text),
+            Ok(Ok(Err(error))) => (Answer::Failed, error),
+            Ok(Err(panic)) => (Answer::Panicked, panic_text(&*panic).to_owned()),
+            Err(_) => (Answer::Failed, "no answer in time".to_owned()),
+        };
+        self.gate.record(What::OperationAnswered {
+            operation,
+            answer,
+            text,
+        });
+        *lock(&self.unanswered) -= 1;
+    }
+}

@@ -1,0 +1,78 @@
+//! The course of a run: chaos, then heal until quiet or until the liveness bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Deployment;
+use crate::history::What;
+use crate::nemesis::Nemesis;
+use crate::plan::Plan;
+use crate::simulation::{PATIENCE, Settings};
+
+/// How often a healed system is looked at, in virtual time. Between looks the run goes from event to event.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(super) struct Course<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) settings: &'a Settings,
+}
+
+impl Course<'_> {
+    /// Drives a deployment to its end, and records how it ends.
+    pub(super) fn follow(&self, deployment: &mut Deployment<'_, '_>) {
+        let harness: Arc<str> = "harness".into();
+        let heal_at = Nemesis::end_of(self.plan, PATIENCE);
+        loop {
+            let until = heal_at.max(deployment.busy_until());
+            if deployment.now() >= until {
+                break;
+            }
+            deployment.go_on(until);
+            if deployment.world.has_failed() {
+                return;
+            }
+        }
+        deployment.heal();
+        deployment.world.record(&harness, What::HealBegan);
+        let bound = deployment.now() + self.settings.liveness_bound;
+        loop {
+            deployment.go_on(deployment.now() + LOOK);
+            let world = &deployment.world;
+            if world.has_failed() {
+                return;
+            }
+            if self.is_quiet(deployment) {
+                let background = world.quiescence(|seen| seen.background());
+                return world.record(&harness, What::Quiet { background });
+            }
+            if deployment.now() >= bound {
+                let waiting_for = self.waiting_for(deployment);
+                return world.record(&harness, What::LivenessBoundReached { waiting_for });
+            }
+        }
+    }
+
+    fn is_quiet(&self, deployment: &Deployment<'_, '_>) -> bool {
+        let now = deployment.now();
+        let still = deployment
+            .world
+            .quiescence(|seen| seen.is_still(now, self.settings) && seen.obligations().are_met());
+        still && deployment.unanswered() == 0 && deployment.backlog().is_none()
+    }
+
+    /// What keeps the system from being quiet.
+    fn waiting_for(&self, deployment: &Deployment<'_, '_>) -> String {
+        let now = deployment.now();
+        let world = &deployment.world;
+        let unanswered = deployment.unanswered();
+        let reasons = [
+            world.quiescence(|seen| seen.failing(now)),
+            (unanswered > 0).then(|| format!("{unanswered} operations without an answer")),
+            world.quiescence(|seen| seen.obligations().outstanding()),
+            deployment.backlog(),
+            world.quiescence(|seen| seen.unending(now)),
+        ];
+        let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+        reasons.join("; ")
+    }
+}

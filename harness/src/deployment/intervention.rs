@@ -1,0 +1,149 @@
+//! Interventions: what the nemesis does to machines and links, and when hosts start again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Deployment;
+use crate::nemesis::{Command, Intervention};
+use crate::plan::Targets;
+use crate::simulation::quiescence::Quiescence;
+use crate::simulation::{RunError, STARTS_IN_VAIN_MAX, SUPERVISOR_DELAY};
+
+impl Deployment<'_, '_> {
+    pub(super) fn now(&self) -> Duration {
+        self.machines.now()
+    }
+
+    /// When everything is over that the nemesis has begun.
+    pub(super) fn busy_until(&self) -> Duration {
+        self.nemesis.busy_until(&self.world)
+    }
+
+    /// Does what is due, and lets time pass until something else is, but not beyond `until`.
+    pub(super) fn go_on(&mut self, until: Duration) {
+        self.do_what_is_due();
+        let now = self.now();
+        let due = [
+            self.nemesis.next(),
+            next(&self.restarts),
+            next(&self.resumptions),
+        ];
+        let due = due.into_iter().flatten().fold(until, Duration::min);
+        // A host that has something to say wakes this thread before its time.
+        let _ = self.bell.recv_timeout(due.saturating_sub(now));
+        while self.bell.try_recv().is_ok() {}
+        self.do_what_is_due();
+    }
+
+    fn do_what_is_due(&mut self) {
+        for command in self.world.take_commands() {
+            self.obey(command);
+        }
+        let interventions = self.nemesis.due(&self.world);
+        self.carry_out(interventions);
+        let now = self.now();
+        for host in take_due(&mut self.restarts, now) {
+            self.carry_out(vec![Intervention::Start(host)]);
+        }
+        for host in take_due(&mut self.resumptions, now) {
+            self.machines.unpause(&host);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::SetOff { fault } => {
+                let interventions = self.nemesis.set_off(fault, &self.world);
+                self.carry_out(interventions);
+            }
+            Command::Paused { host, fault, until } => {
+                self.carry_out(vec![Intervention::Pause { host, fault, until }]);
+            }
+            Command::Stopped { host } => {
+                let interventions = self.nemesis.stopped(&host, self.now());
+                self.carry_out(interventions);
+            }
+            Command::Exited { host } => {
+                self.refuse_if_in_vain(&host);
+                self.carry_out(vec![Intervention::Kill(host.clone())]);
+                self.restarts.push((self.now() + SUPERVISOR_DELAY, host));
+            }
+        }
+    }
+
+    /// A service that no fault keeps from starting, and that never gets past its start, is no system
+    /// that could be tested.
+    fn refuse_if_in_vain(&self, host: &str) {
+        if !self.prepared.plan.schedule.is_empty() {
+            return;
+        }
+        let in_vain = |seen: &mut Quiescence| {
+            let (times, error) = seen.in_vain(host)?;
+            Some((times, error.to_owned()))
+        };
+        if let Some((times, error)) = self.world.quiescence(in_vain)
+            && times >= STARTS_IN_VAIN_MAX
+        {
+            let host = host.to_owned();
+            self.world.fail(RunError::NeverUp { host, times, error });
+        }
+    }
+
+    /// Ends every fault.
+    pub(super) fn heal(&mut self) {
+        let interventions = self.nemesis.heal(&self.world);
+        self.carry_out(interventions);
+        for (_, host) in std::mem::take(&mut self.resumptions) {
+            self.machines.unpause(&host);
+        }
+        self.machines.heal();
+    }
+
+    fn carry_out(&mut self, interventions: Vec<Intervention>) {
+        let usual = self.prepared.system.settings.latency_max;
+        for intervention in interventions {
+            match intervention {
+                Intervention::Kill(host) => self.machines.kill(&host),
+                // A host that another fault has started meanwhile is left alone.
+                Intervention::Start(host) if self.world.is_up(&host) => {}
+                Intervention::Start(host) => self.start(&Arc::from(host)),
+                Intervention::Pause { host, fault, until } => {
+                    let name = Arc::from(&*host);
+                    self.world.bit(fault, &name, "stood still".to_owned());
+                    self.machines.pause(&host);
+                    self.resumptions.push((until, host));
+                }
+                Intervention::Clock { host, by_ms } => self.machines.step_clock(&host, by_ms),
+                Intervention::Cut { from, to } => self.machines.cut(&from, &to),
+                Intervention::Mend { from, to } => self.machines.mend(&from, &to),
+                Intervention::Latency { a, b, latency } => {
+                    let longer = latency.map(|latency| latency.saturating_sub(usual));
+                    let longer = longer.unwrap_or_default();
+                    self.machines.slow_down(&a, &b, longer);
+                    self.machines.slow_down(&b, &a, longer);
+                }
+            }
+        }
+    }
+
+    /// What faults could aim at, judging by what has happened so far.
+    pub(super) fn targets(&self) -> Targets {
+        let mut targets = self.world.targets();
+        let parties = &self.prepared.system.machine.third_parties;
+        targets.providers = parties.iter().map(|own| own.name.to_string()).collect();
+        targets.hosts = self.services.keys().map(ToString::to_string).collect();
+        targets
+    }
+}
+
+fn next(agenda: &[(Duration, String)]) -> Option<Duration> {
+    agenda.iter().map(|(at, _)| *at).min()
+}
+
+/// Takes the hosts whose time has come, in the order in which they were put down.
+fn take_due(agenda: &mut Vec<(Duration, String)>, now: Duration) -> Vec<String> {
+    agenda
+        .extract_if(.., |(at, _)| *at <= now)
+        .map(|(_, host)| host)
+        .collect()
+}

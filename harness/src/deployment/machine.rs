@@ -1,0 +1,72 @@
+//! What a service is told when it starts: the name of its machine, and where its databases are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::plan::topology::instance_names;
+
+/// The machine that a service starts on, as its closure in the test sees it.
+///
+/// It is there to make a configuration of, as a command line or an environment is; the service itself
+/// needs not know it.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub(super) name: Arc<str>,
+    pub(super) service: Arc<str>,
+    pub(super) incarnation: u32,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What is the same for all machines of a run.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// The addresses of the databases, by their names.
+    pub(super) urls: BTreeMap<Arc<str>, String>,
+    /// How many instances of a service run; one where nothing is said.
+    pub(super) instances: BTreeMap<String, u32>,
+    /// The folder of the run's files.
+    pub(super) folder: PathBuf,
+}
+
+impl Machine {
+    /// The machine's name: that of its service, or `order-2` where it is the second instance of `order`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The service that runs on it.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// How often the service has been started on it, this time included.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// The address of one of the system's databases: `postgres://shop/shop`, or `sqlite://` with a path.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no database of this name.
+    pub fn url(&self, database: &str) -> &str {
+        let known = || {
+            let names: Vec<&str> = self.shared.urls.keys().map(|name| &**name).collect();
+            names.join(", ")
+        };
+        let url = self.shared.urls.get(database);
+        url.unwrap_or_else(|| panic!("no database `{database}`; the system has: {}", known()))
+    }
+
+    /// A folder for files of the service: they are there after a crash, and gone after the run.
+    pub fn folder(&self) -> PathBuf {
+        self.shared.folder.join(Path::new(&*self.name))
+    }
+
+    /// The names of the machines that a service runs on in this run, for clients that choose among them.
+    pub fn instances_of(&self, service: &str) -> Vec<String> {
+        let instances = self.shared.instances.get(service).copied().unwrap_or(1);
+        instance_names(service, instances).collect()
+    }
+}

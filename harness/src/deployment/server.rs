@@ -1,0 +1,44 @@
+//! Servers: hosts that stand for products, such as a database server or a message broker.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use stormglass_machine as os;
+
+use super::third_party::ThirdPartyHost;
+use crate::database::Databases;
+use crate::history::What;
+use crate::simulation::world::Gate;
+use crate::system::System;
+
+/// A host that stands for a product.
+pub(super) trait Server {
+    /// Its name in the network.
+    fn name(&self) -> &Arc<str>;
+
+    /// Starts its process; what a product keeps on disk is as its last process left it.
+    fn start(&self, machines: &os::Machine<'_>, gate: Gate);
+
+    /// What it still has for somebody, in words; `None` if nothing.
+    fn backlog(&self) -> Option<String> {
+        None
+    }
+
+    /// What it holds when the run is over.
+    fn final_events(&self) -> Vec<What> {
+        Vec::new()
+    }
+}
+
+/// The servers of a system.
+pub(super) fn of(system: &System, _databases: &Arc<Databases>) -> Vec<Box<dyn Server>> {
+    let parties = system.machine.third_parties.iter();
+    let parties = parties.map(|own| Box::new(ThirdPartyHost::new(own)) as Box<dyn Server>);
+    parties.collect()
+}
+
+/// The host that a call comes from, as it is now; `None` for one that is not of this run.
+pub(super) fn caller(own: &Gate, peer: SocketAddr) -> Option<Gate> {
+    let host = os::host_of(peer.ip())?;
+    own.world().gate_of(&host)
+}

@@ -1,0 +1,207 @@
+//! How a system of ordinary services is described: hosts, databases, brokers and environment.
+//!
+//! Such a service names nothing of this crate; it runs on a machine of its own as it would on a computer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Debug, Display};
+use std::sync::Arc;
+
+use proptest::strategy::Strategy;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Factory, Handler, System, carried, to_its_end};
+use crate::broker::Profile;
+use crate::database::Database;
+use crate::deployment::Machine;
+use crate::message::{EVENT_ID, Message};
+use crate::third_party::ThirdParty;
+
+/// What a system of ordinary services has beside its hosts.
+#[derive(Clone, Default)]
+pub(crate) struct OnMachine {
+    /// The databases that are PostgreSQL servers; the others are SQLite files.
+    pub(crate) servers: BTreeSet<Arc<str>>,
+    /// The message brokers.
+    pub(crate) brokers: Vec<Nats>,
+    /// Whom the services call outside.
+    pub(crate) third_parties: Vec<ThirdParty>,
+    /// The environment of a service, by its name.
+    pub(crate) variables: BTreeMap<String, Vec<(String, String)>>,
+}
+
+/// Headers that carry an event's id by convention: this crate's, NATS' own, and that of CloudEvents over NATS.
+const ID_HEADERS: [&str; 3] = [EVENT_ID, "Nats-Msg-Id", "ce-id"];
+
+/// Makes what the properties read of a message: its key, and headers such as [`EVENT_ID`].
+type Label = Arc<dyn Fn(&mut Message) + Send + Sync>;
+
+/// A NATS server with JetStream, at `nats://NAME:4222`.
+///
+/// Properties know a message by its event's id. It is taken from the first of the headers `event-id`,
+/// `Nats-Msg-Id` and `ce-id` that a message has; [`Nats::label`] says where else it is.
+///
+/// A message's topic is its subject; a [`Group`](crate::Group) is a consumer of that name, durable or not.
+#[derive(Clone)]
+pub struct Nats {
+    pub(crate) name: Arc<str>,
+    label: Option<Label>,
+}
+
+impl Nats {
+    /// A server with this host name.
+    pub fn new(name: &str) -> Self {
+        Nats {
+            name: name.into(),
+            label: None,
+        }
+    }
+
+    /// Makes what the properties read out of a message, before it enters the history: sets its headers
+    /// [`EVENT_ID`], [`EVENT_TYPE`](crate::EVENT_TYPE), [`CORRELATION_ID`](crate::CORRELATION_ID) and
+    /// [`CAUSATION_ID`](crate::CAUSATION_ID), and its key. Services see the message as it was.
+    ///
+    /// ```
+    /// # use stormglass::{EVENT_ID, Nats};
+    /// Nats::new("nats").label(|message| {
+    ///     if let Ok(event) = serde_json::from_slice::<serde_json::Value>(&message.payload) {
+    ///         let id = event["id"].as_str().unwrap_or_default();
+    ///         message.headers.insert(EVENT_ID.to_owned(), id.to_owned());
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn label(mut self, label: impl Fn(&mut Message) + Send + Sync + 'static) -> Self {
+        self.label = Some(Arc::new(label));
+        self
+    }
+
+    /// The message as the properties read it.
+    pub(crate) fn labelled(&self, mut message: Message) -> Message {
+        let own = message.headers.iter();
+        let id = ID_HEADERS.iter().find_map(|name| {
+            let mut own = own.clone();
+            own.find(|(other, _)| other.eq_ignore_ascii_case(name))
+        });
+        if let Some(id) = id.map(|(_, id)| id.clone()) {
+            message.headers.insert(EVENT_ID.to_owned(), id);
+        }
+        if let Some(label) = &self.label {
+            label(&mut message);
+        }
+        message
+    }
+}
+
+impl Debug for Nats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nats")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<&str> for Nats {
+    fn from(name: &str) -> Self {
+        Nats::new(name)
+    }
+}
+
+impl System {
+    /// A host and the service that runs on it: an ordinary async function, which is started again after
+    /// every crash, and one second after it ended by itself. It is a process with a tokio runtime of its own, and reaches
+    /// others by their names: `http://orders/`, `postgres://shop/shop`. The names `broker` and `client` are the harness'
+    /// own.
+    #[must_use]
+    pub fn host<F, Fut, E>(mut self, name: &str, service: F) -> Self
+    where
+        F: Fn(Machine) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + 'static,
+        E: Display,
+    {
+        self.note_host(name);
+        let service = Arc::new(service);
+        let factory = move |machine: Machine| {
+            let service = service.clone();
+            // What the function does before its future is part of the service, a panic included.
+            to_its_end(async move { service(machine).await })
+        };
+        let factory = Factory::Unmodified(Arc::new(factory));
+        self.hosts.push((name.into(), factory));
+        self.services.entry(name.to_owned()).or_insert(1..=1);
+        self.targets = Arc::default();
+        self
+    }
+
+    /// The operations of the workload: a function that makes the strategy for one of them, and an ordinary
+    /// async function that carries it out, such as a request over HTTP to `http://orders/`. It runs on the host `client`,
+    /// which no fault kills. What it answers is in the history as JSON, where a property can read it back
+    /// ([`History::operations`](crate::history::History::operations)).
+    #[must_use]
+    pub fn operations<O, G, S, F, Fut, T, E>(mut self, operation: G, client: F) -> Self
+    where
+        G: Fn() -> S + Send + Sync + 'static,
+        S: Strategy<Value = O> + 'static,
+        O: Serialize + DeserializeOwned + Debug + 'static,
+        F: Fn(O) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + 'static,
+        T: Serialize,
+        E: Display,
+    {
+        self.draw_operations(operation);
+        let carry_out = move |value| carried(value, &client);
+        self.handler = Some(Handler::Unmodified(Arc::new(carry_out)));
+        self
+    }
+
+    /// A PostgreSQL database, at `postgres://NAME/NAME` with any user and password: a real server's, which this process
+    /// starts from installed binaries, or which `STORMGLASS_POSTGRES` names.
+    #[must_use]
+    pub fn postgres(mut self, database: Database) -> Self {
+        self.note_host(database.name());
+        self.machine.servers.insert(database.name.clone());
+        self.database(database)
+    }
+
+    /// A SQLite database: a file that all hosts share, whose address [`Machine::url`] gives.
+    #[must_use]
+    pub fn sqlite(self, database: Database) -> Self {
+        self.database(database)
+    }
+
+    /// A NATS server with JetStream, at `nats://NAME:4222`.
+    #[must_use]
+    pub fn nats(mut self, server: impl Into<Nats>) -> Self {
+        let server = server.into();
+        self.note_host(&server.name);
+        self.machine.brokers.push(server);
+        self.broker(Profile::jetstream())
+    }
+
+    /// A third party that services call over HTTP, at `http://NAME/`.
+    #[must_use]
+    pub fn third_party(mut self, party: ThirdParty) -> Self {
+        self.note_host(&party.name);
+        self.machine.third_parties.push(party);
+        self.targets = Arc::default();
+        self
+    }
+
+    /// A variable in the environment of a service, where `std::env::var` finds it. A service sees no other variables
+    /// than those.
+    #[must_use]
+    pub fn variable(mut self, service: &str, name: &str, value: &str) -> Self {
+        let own = self
+            .machine
+            .variables
+            .entry(service.to_owned())
+            .or_default();
+        own.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Whether its services are ordinary code.
+    pub(crate) fn is_unmodified(&self) -> bool {
+        matches!(self.handler, Some(Handler::Unmodified(_)))
+    }
+}

@@ -1,0 +1,3 @@
+//! Systems of ordinary services under test: nothing in them is written for it.
+
+mod postgres_shop;
