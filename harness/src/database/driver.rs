@@ -8,9 +8,8 @@ use std::pin::pin;
 use std::sync::LazyLock;
 
 use futures_lite::future::{block_on, poll_once};
+use stormglass_machine::suspended;
 use tokio::runtime::{Builder, Runtime};
-
-use crate::simulation::hermetic;
 
 /// The runtime that carries real sockets; its own thread never runs code of the system.
 static REAL_IO: LazyLock<Runtime> = LazyLock::new(|| {
@@ -34,7 +33,7 @@ const LOOKS: u32 = 40;
 
 /// Completes `call` before it returns; virtual time does not move.
 pub(crate) fn complete<F: Future>(call: F) -> F::Output {
-    hermetic::suspended(|| {
+    suspended(|| {
         let _real_io = REAL_IO.enter();
         // The surrounding simulated task has a budget of socket polls that only its own scheduler
         // renews; a driver call that used it up would wait for ever.
