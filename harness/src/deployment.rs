@@ -12,7 +12,6 @@ mod server;
 mod third_party;
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,16 +78,15 @@ struct Prepared {
 
 impl Prepared {
     fn carry_out(self, machines: &os::Machine<'_>) -> Result<(Run, Targets), RunError> {
-        let (tell, bell) = mpsc::channel();
         let description = self.system.description();
         let core = broker::Core::new(&description, broker::HOST.into());
-        let armed = Armed::new(&self.plan).ringing(tell);
+        let armed = Armed::new(&self.plan).ringing(machines.bell());
         let history = History::new(description);
         let world = Arc::new(World::new(core, history, armed, self.recording));
         world.quiescence(|seen| {
             seen.set_background(self.system.background_hosts_of(&self.plan));
         });
-        let mut deployment = Deployment::new(&self, machines, &world, bell);
+        let mut deployment = Deployment::new(&self, machines, &world);
         deployment.start_all();
         let course = Course {
             plan: &self.plan,
@@ -130,17 +128,13 @@ struct Deployment<'a, 'run> {
     /// Hosts that start again, and go on, at a time.
     restarts: Vec<(Duration, String)>,
     resumptions: Vec<(Duration, String)>,
+    /// How often the host of a fault's wrong clock had looked at it before, by the fault.
+    clocks: BTreeMap<usize, u64>,
     unanswered: Arc<Mutex<usize>>,
-    bell: Receiver<()>,
 }
 
 impl<'a, 'run> Deployment<'a, 'run> {
-    fn new(
-        prepared: &'a Prepared,
-        machines: &'a os::Machine<'run>,
-        world: &Arc<World>,
-        bell: Receiver<()>,
-    ) -> Self {
+    fn new(prepared: &'a Prepared, machines: &'a os::Machine<'run>, world: &Arc<World>) -> Self {
         let (system, plan) = (&prepared.system, &prepared.plan);
         let hosts = system.hosts_of(plan).into_iter();
         let services: BTreeMap<Arc<str>, (Arc<str>, &Factory)> = hosts
@@ -166,8 +160,8 @@ impl<'a, 'run> Deployment<'a, 'run> {
             shared: Arc::new(shared),
             restarts: Vec::new(),
             resumptions: Vec::new(),
+            clocks: BTreeMap::new(),
             unanswered: Arc::new(Mutex::new(plan.workload.len())),
-            bell,
         }
     }
 

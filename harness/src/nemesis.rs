@@ -8,10 +8,11 @@ mod timed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 pub(crate) use timed::{Intervention, Nemesis};
+
+use stormglass_machine::Bell;
 
 use crate::broker::Handout;
 use crate::message::Position;
@@ -23,7 +24,7 @@ pub(crate) struct Armed {
     waiting: Vec<Waiting>,
     commands: Vec<Command>,
     /// Told when there is a command.
-    bell: Option<Sender<()>>,
+    bell: Option<Bell>,
     seen: BTreeSet<(Arc<str>, Call)>,
     /// Whether some fault makes poison of what a group is handed.
     is_poisoning: bool,
@@ -96,8 +97,8 @@ impl Armed {
         }
     }
 
-    /// The same faults; whoever has the other end of `bell` is told when there is a command.
-    pub(crate) fn ringing(self, bell: Sender<()>) -> Self {
+    /// The same faults; whoever waits for `bell` is told when there is a command.
+    pub(crate) fn ringing(self, bell: Bell) -> Self {
         let bell = Some(bell);
         Armed { bell, ..self }
     }
@@ -162,8 +163,7 @@ impl Armed {
     pub(crate) fn push(&mut self, command: Command) {
         self.commands.push(command);
         if let Some(bell) = &self.bell {
-            // Nobody listens any more when the run is over.
-            let _ = bell.send(());
+            bell.ring();
         }
     }
 

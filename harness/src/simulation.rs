@@ -1,13 +1,11 @@
 //! The simulation: one run of one plan, on a fresh hermetic thread, in virtual time.
 //!
-//! Reading order: `host` what a service is handed, `world` what all hosts share, `stops` how they end, `hermetic`
-//! and `clock` what makes a run repeatable, `net` and `http` the simulated network, `logs`
-//! what becomes of log lines, `panics` of panics, `quiescence` and `obligations` when a run is over, `watch` that it goes on, `cores` where. Only this folder and the broker's two ends name turmoil.
+//! Reading order: `host` what a service is handed, `world` what all hosts share, `stops` how they end, `clock`
+//! and `stormglass_machine::Hermetic` what makes a run repeatable, `net` and `http` the simulated network, `logs`
+//! what becomes of log lines, `panics` of panics, `quiescence` and `obligations` when a run is over, `watch` that it goes on. Only this folder and the broker's two ends name turmoil.
 
 pub(crate) mod clock;
-mod cores;
 mod error;
-pub(crate) mod hermetic;
 mod host;
 mod http;
 mod io;
@@ -27,6 +25,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures::FutureExt;
+use stormglass_machine::{Core, EPOCH, Hermetic};
 
 pub use error::RunError;
 pub use host::Host;
@@ -43,8 +42,6 @@ use crate::history::{Answer, CLIENT, Digest, History, What};
 use crate::nemesis::{Armed, Command, Intervention, Nemesis};
 use crate::plan::{Plan, Targets};
 use crate::system::{Carried, Factory, Handler, System, panic_text};
-use cores::Core;
-use hermetic::Hermetic;
 use quiescence::Quiescence;
 use watch::{OnHost, Pulse};
 use world::{World, lock};
@@ -154,7 +151,7 @@ fn simulate(
 ) -> Result<(Run, Targets), RunError> {
     clock::set_between_ticks(Duration::ZERO);
     let _panics = panics::remember();
-    let hermetic = Hermetic::enter(plan.run_seed(), clock::now)
+    let hermetic = Hermetic::enter(plan.run_seed().stream("system"), clock::OF_THE_RUN)
         .map_err(|error| RunError::NotHermetic(error.to_string()))?;
     let Some(Handler::Ported(handler)) = system.handler.clone() else {
         return Err(RunError::NoOperations(system.name().to_owned()));
@@ -306,7 +303,7 @@ impl<'a> Machines<'a> {
         let settings = &system.settings;
         let mut sim = turmoil::Builder::new()
             .rng_seed(plan.run_seed().number("network"))
-            .epoch(UNIX_EPOCH + hermetic::EPOCH)
+            .epoch(UNIX_EPOCH + EPOCH)
             .tick_duration(settings.tick)
             .simulation_duration(Duration::MAX)
             .min_message_latency(settings.latency_min)

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use crate::scheduler::Moment;
+/// Virtual time since the start of the run.
+pub(crate) type Moment = Duration;
 
 /// What the system clock shows when a run begins: the first second of 2026, UTC.
-const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+/// What the monotonic clock shows when a run begins; not zero, because programs subtract from it.
+pub(crate) const MONOTONIC_START: Duration = Duration::from_secs(1_000_000);
 
 /// How wrong a system clock is.
 #[derive(Clone, Copy, Default)]

@@ -1,20 +1,19 @@
 //! The context: which thread of which run the current thread is, if any.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use libc::pthread_t;
 
+use crate::clock::MONOTONIC_START;
 use crate::foreign::{self, Waiting};
 use crate::host::Host;
 use crate::kernel::{self, Kernel};
 use crate::scheduler::{Scheduler, Trouble, Wait, Woken};
 use crate::symbols::Errno;
 use crate::thread::Thread;
-
-/// What the monotonic clock shows when a run begins; not zero, because programs subtract from it.
-const MONOTONIC_START: Duration = Duration::from_secs(1_000_000);
 
 thread_local! {
     static CURRENT: Cell<Option<&'static Context>> = const { Cell::new(None) };
@@ -52,6 +51,29 @@ pub fn outside<T>(work: impl FnOnce() -> T) -> T {
     }
     let _return = Return(CURRENT.with(Cell::take));
     work()
+}
+
+/// The name of the host whose thread the current one is; `None` outside of a run, on the thread that drives it, and
+/// within [`outside`].
+pub fn host() -> Option<Arc<str>> {
+    let context = current()?;
+    (!context.host.is_driver()).then(|| context.host.name.clone())
+}
+
+/// Virtual time since the start of the run that the current thread belongs to; `None` outside of a run.
+pub fn elapsed() -> Option<Duration> {
+    current().map(Context::now)
+}
+
+/// The name of the host at `address`, as seen from the current thread, whether its process lives or not; `None`
+/// outside of a run, and if there is no such host.
+///
+/// A loopback address is the current host's own.
+pub fn host_of(address: IpAddr) -> Option<Arc<str>> {
+    if address.is_loopback() {
+        return host();
+    }
+    current()?.scheduler.lock().network.name_of(address)
 }
 
 impl Context {
@@ -123,6 +145,12 @@ impl Context {
 
     pub(crate) fn wall_clock(&self) -> Duration {
         self.scheduler.lock().wall_clock(&self.host)
+    }
+
+    /// What the system clock shows to code that looks at it.
+    pub(crate) fn read_clock(&self) -> Duration {
+        self.host.count_clock_read();
+        self.wall_clock()
     }
 
     /// Lets time pass.

@@ -85,6 +85,12 @@ pub(crate) struct Descriptors {
 
 impl Descriptors {
     pub(crate) fn open(&mut self, kind: Kind, is_nonblocking: bool) -> (c_int, Arc<Object>) {
+        let object = self.create(kind, is_nonblocking);
+        (self.give(object.clone()), object)
+    }
+
+    /// An open file that has no number yet.
+    pub(crate) fn create(&mut self, kind: Kind, is_nonblocking: bool) -> Arc<Object> {
         let id = self.object_count;
         self.object_count += 1;
         let object = Arc::new(Object {
@@ -97,10 +103,11 @@ impl Descriptors {
             self.epolls.retain(|own| own.strong_count() > 0);
             self.epolls.push(Arc::downgrade(&object));
         }
-        (self.give(object.clone()), object)
+        object
     }
 
-    fn give(&mut self, object: Arc<Object>) -> c_int {
+    /// A new number for an open file.
+    pub(crate) fn give(&mut self, object: Arc<Object>) -> c_int {
         let descriptor = FIRST + self.opened_count;
         self.opened_count += 1;
         self.open.insert(descriptor, object);
@@ -110,6 +117,11 @@ impl Descriptors {
     pub(crate) fn get(&self, descriptor: c_int) -> Result<Arc<Object>, Errno> {
         let found = self.open.get(&descriptor).cloned();
         found.ok_or(Errno(libc::EBADF))
+    }
+
+    /// How many numbers stand for an open file.
+    pub(crate) fn count(&self) -> usize {
+        self.open.len()
     }
 
     /// Another number for the same open file.

@@ -51,6 +51,8 @@ pub(crate) struct Host {
     main: OnceLock<Main>,
     is_dead: AtomicBool,
     is_paused: AtomicBool,
+    /// How often it has looked at its system clock.
+    clock_reads: AtomicU64,
     /// Whether the computer is gone, so that its last packets are, too.
     is_lost: AtomicBool,
     /// What makes the process' main future look whether it was killed.
@@ -91,6 +93,7 @@ impl Host {
             main: OnceLock::new(),
             is_dead: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
+            clock_reads: AtomicU64::new(0),
             is_lost: AtomicBool::new(false),
             root: Mutex::default(),
             ending: Mutex::default(),
@@ -105,6 +108,19 @@ impl Host {
     /// A variable of the environment that belongs to this host alone.
     pub(crate) fn variable(&self, name: &CStr) -> Option<&CStr> {
         self.variables.get(name).map(CString::as_c_str)
+    }
+
+    /// Whether it is no host at all, but stands for the thread that drives the run.
+    pub(crate) fn is_driver(&self) -> bool {
+        self.number == 0
+    }
+
+    pub(crate) fn count_clock_read(&self) {
+        self.clock_reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clock_reads(&self) -> u64 {
+        self.clock_reads.load(Ordering::Relaxed)
     }
 
     /// Whether its process has ended, so that nothing of it reaches the world any more.

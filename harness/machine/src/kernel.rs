@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use turmoil_net::{EnterGuard, KernelConfig, Net, Packet, Transport};
 
+use crate::clock::Moment;
 use crate::descriptor::{Kind, Object, ObjectId};
 use crate::host::Host;
 use crate::lock;
 use crate::network::{refusal, reset};
-use crate::scheduler::{Moment, Scheduler, Wait};
+use crate::scheduler::{Scheduler, Wait};
 use crate::symbols::Errno;
 use crate::thread::Parker;
 use datagram::Datagram;

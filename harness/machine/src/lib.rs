@@ -11,29 +11,53 @@
 //! with one process, `kernel` has its sockets, `descriptor` its numbers for them, `epoll` tells which are ready; `clock`
 //! is its system clock; `network` carries packets between hosts. `symbols` is how code reaches all of it: the functions of the C library.
 //! `foreign` lets threads of other runs wake those of this one. `service` runs an async function as a host's process.
+//! `cores` keeps a run on one core. `hermetic` gives a clock and randomness to threads that are not the machine's.
 //!
 //! Not modelled: Unix sockets, signals, other processes, and disks (files are the machine's own). Only Linux with the GNU
-//! C library is covered; elsewhere this package is empty.
-#![cfg(all(target_os = "linux", target_env = "gnu"))]
+//! C library is covered; elsewhere there is no [`Machine`], and no thread is hermetic.
 
+#[cfg_attr(
+    not(all(target_os = "linux", target_env = "gnu")),
+    expect(dead_code, reason = "there is no machine whose clock could be wrong")
+)]
 mod clock;
-mod context;
-mod descriptor;
-mod epoll;
-mod foreign;
-mod host;
-mod kernel;
-mod machine;
-mod network;
-mod scheduler;
-mod service;
-mod symbols;
-mod thread;
+mod cores;
+mod hermetic;
 
-pub use context::outside;
-pub use host::Ending;
-pub use machine::{Machine, RunError, Settings, run};
-pub use network::Links;
+pub use clock::EPOCH;
+pub use cores::Core;
+pub use hermetic::{Hermetic, NotHermetic, RunClock, suspended};
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod linux {
+    pub use crate::context::{elapsed, host, host_of, outside};
+    pub use crate::host::Ending;
+    pub use crate::machine::{Bell, Machine, RunError, Settings, Usage, run};
+    pub use crate::network::{Affected, Links, Traffic};
+}
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub use linux::*;
+
+/// Declares the modules that there are on Linux with the GNU C library only.
+macro_rules! on_linux {
+    ($(mod $module:ident;)*) => {
+        $(#[cfg(all(target_os = "linux", target_env = "gnu"))] mod $module;)*
+    };
+}
+on_linux! {
+    mod context;
+    mod descriptor;
+    mod epoll;
+    mod foreign;
+    mod host;
+    mod kernel;
+    mod machine;
+    mod network;
+    mod scheduler;
+    mod service;
+    mod symbols;
+    mod thread;
+}
 
 /// Locks `mutex`, also after a panic of a thread that held it: what a run shares is changed in one step.
 pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -13,9 +13,10 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::context::{self, Context};
+use crate::cores::Core;
 use crate::host::{Ending, Host};
 use crate::kernel::{self, Kernel};
-use crate::network::{Links, Network};
+use crate::network::{Affected, Links, Network, Traffic};
 use crate::scheduler::{Scheduler, Wait};
 use crate::symbols::{self, threads};
 use crate::{lock, service};
@@ -83,7 +84,35 @@ impl Settings {
     }
 }
 
+/// What a process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// How many of its threads have not ended.
+    pub threads: usize,
+    /// How many of its descriptors stand for something that the machine keeps: a socket, a pipe, a timer.
+    pub descriptors: usize,
+}
+
+/// What a host's thread rings to wake the one that drives the run; see [`Machine::wait_for_bell`].
+#[derive(Clone)]
+pub struct Bell(Arc<Scheduler>);
+
+impl Bell {
+    /// Rings, at the current moment.
+    pub fn ring(&self) {
+        self.0.lock().ring();
+    }
+}
+
+impl std::fmt::Debug for Bell {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Bell")
+    }
+}
+
 /// Begins a run and drives it with `drive`, on a thread of its own.
+///
+/// All threads of the run stay on one core, as long as one is left that has no other run.
 ///
 /// When `drive` returns, every process that is left is killed.
 ///
@@ -116,6 +145,7 @@ pub fn run<T: Send + 'static>(
     let drive = {
         let scheduler = scheduler.clone();
         move || {
+            let _core = Core::claim();
             let context = Context::new(scheduler, own, thread);
             let _ = tell.send(threads::within(&context, || {
                 drive_run(&context, seed, drive)
@@ -204,12 +234,65 @@ impl Machine<'_> {
         self.wait(Wait::Sleep, Some(time));
     }
 
+    /// What wakes this thread while it is in [`Machine::wait_for_bell`].
+    pub fn bell(&self) -> Bell {
+        Bell(self.context.scheduler.clone())
+    }
+
+    /// Lets virtual time pass until somebody rings the [`Bell`] or a fault of a link affects a packet (see
+    /// [`Machine::take_affected`]), but not beyond `until`; whether it was rung. A bell that was rung before
+    /// rings at once.
+    pub fn wait_for_bell(&self, until: Duration) -> bool {
+        let is_rung = self.context.scheduler.lock().is_rung;
+        if !is_rung {
+            let left = until.saturating_sub(self.now());
+            self.wait(Wait::Bell, Some(left));
+        }
+        std::mem::take(&mut self.context.scheduler.lock().is_rung)
+    }
+
     /// Waits, and unwinds if the run cannot go on.
     fn wait(&self, wait: Wait, left: Option<Duration>) {
         self.context.wait(wait, left);
         if self.context.scheduler.lock().trouble.is_some() {
             resume_unwind(Box::new("the run cannot go on"));
         }
+    }
+
+    /// What has gone from one host to another so far, by the names of the two. What a host has sent to itself is
+    /// not counted.
+    pub fn traffic(&self) -> BTreeMap<(Arc<str>, Arc<str>), Traffic> {
+        self.context.scheduler.lock().network.traffic()
+    }
+
+    /// Takes the links, from one host to another, on which a packet was affected by [`Machine::cut`] or
+    /// [`Machine::slow_down`] since this was last asked. The first packet of each kind rings the [`Bell`].
+    pub fn take_affected(&self) -> Vec<(Arc<str>, Arc<str>, Affected)> {
+        self.context.scheduler.lock().network.take_affected()
+    }
+
+    /// How often processes of the host `name` have looked at their system clock. What a fault of that clock
+    /// misleads is who looks at it.
+    pub fn clock_reads(&self, name: &str) -> u64 {
+        let hosts = self.hosts.borrow();
+        let own = hosts.iter().filter(|own| &*own.name == name);
+        own.map(|own| own.clock_reads()).sum()
+    }
+
+    /// Whether a process of the host `name` has ever looked at its system clock.
+    pub fn has_read_clock(&self, name: &str) -> bool {
+        self.clock_reads(name) > 0
+    }
+
+    /// What the latest process of the host `name` uses now; `None` if there is no such host.
+    pub fn usage(&self, name: &str) -> Option<Usage> {
+        let host = self.process(name)?;
+        let threads = self.context.scheduler.lock().threads_of(&host).len();
+        let descriptors = lock(&host.descriptors).count();
+        Some(Usage {
+            threads,
+            descriptors,
+        })
     }
 
     /// Starts the process of the host `name` with the function `main`; its earlier one, if any, has to

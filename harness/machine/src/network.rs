@@ -12,9 +12,9 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use turmoil_net::{Packet, TcpFlags, TcpSegment, Transport};
 
+use crate::clock::Moment;
 use crate::host::Host;
 use crate::kernel::Addresses;
-use crate::scheduler::Moment;
 
 /// How long packets take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,26 @@ impl Default for Links {
             jitter: Duration::from_millis(1),
         }
     }
+}
+
+/// What has gone from one host to another so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many packets have departed.
+    pub packets: u64,
+    /// How many of them have met a link that was cut.
+    pub held: u64,
+    /// How many of them have met a link that was slow.
+    pub slowed: u64,
+}
+
+/// What a fault of a link has done to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Affected {
+    /// The link was cut, and the packet waits until it is whole.
+    Held,
+    /// The link was slow, and the packet late.
+    Slowed,
 }
 
 /// How long packets take from a host to itself.
@@ -55,6 +75,11 @@ pub(crate) struct Network {
     /// Packets that wait for their link to be whole again.
     held: Vec<Packet>,
     departures: Vec<Packet>,
+    traffic: BTreeMap<(IpAddr, IpAddr), Traffic>,
+    /// Directions, from and to, whose faults have affected a packet since somebody asked.
+    affected: BTreeSet<(IpAddr, IpAddr, Affected)>,
+    /// Whether there is something new among them.
+    has_news: bool,
     /// When the last packet of each direction arrives.
     last_arrivals: BTreeMap<(IpAddr, IpAddr), Moment>,
 }
@@ -84,6 +109,50 @@ impl Network {
         self.names.get(name).copied()
     }
 
+    /// The name of the host at `address`, if there is one.
+    pub(crate) fn name_of(&self, address: IpAddr) -> Option<Arc<str>> {
+        let mut names = self.names.iter();
+        let found = names.find(|(_, own)| IpAddr::V4(**own) == address);
+        found.map(|(name, _)| name.clone())
+    }
+
+    /// What has gone from each host to each other one; nothing that a host has sent to itself.
+    pub(crate) fn traffic(&self) -> BTreeMap<(Arc<str>, Arc<str>), Traffic> {
+        let ways = self.traffic.iter();
+        ways.filter_map(|((from, to), traffic)| {
+            Some(((self.name_of(*from)?, self.name_of(*to)?), *traffic))
+        })
+        .collect()
+    }
+
+    /// Takes the directions whose faults have affected a packet.
+    pub(crate) fn take_affected(&mut self) -> Vec<(Arc<str>, Arc<str>, Affected)> {
+        let affected = std::mem::take(&mut self.affected);
+        let affected = affected.into_iter();
+        affected
+            .filter_map(|(from, to, how)| Some((self.name_of(from)?, self.name_of(to)?, how)))
+            .collect()
+    }
+
+    /// Whether a fault has affected the first packet of its kind since this was asked, or [`Network::take_affected`].
+    pub(crate) fn has_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_news)
+    }
+
+    /// Counts a packet, and what a fault does to it.
+    fn count(&mut self, (from, to): (IpAddr, IpAddr), affected: Option<Affected>) {
+        let traffic = self.traffic.entry((from, to)).or_default();
+        match affected {
+            None => {}
+            Some(Affected::Held) => traffic.held += 1,
+            Some(Affected::Slowed) => traffic.slowed += 1,
+        }
+        traffic.packets += 1;
+        if let Some(how) = affected {
+            self.has_news |= self.affected.insert((from, to, how));
+        }
+    }
+
     pub(crate) fn join(&mut self, host: &Arc<Host>) {
         for address in Addresses::of(host.address).bound() {
             self.hosts.insert(address, host.clone());
@@ -103,7 +172,11 @@ impl Network {
 
     /// Makes packets from one host to another take longer.
     pub(crate) fn slow_down(&mut self, from: Ipv4Addr, to: Ipv4Addr, by: Duration) {
-        self.slow.insert((from.into(), to.into()), by);
+        let way = (from.into(), to.into());
+        match by.is_zero() {
+            true => self.slow.remove(&way),
+            false => self.slow.insert(way, by),
+        };
     }
 
     /// The living process that a packet is for.
@@ -121,14 +194,26 @@ impl Network {
         let way = (IpAddr::from(from), IpAddr::from(to));
         self.cut.remove(&way);
         let goes_on = |packet: &mut Packet| (packet.src, packet.dst) == way;
-        self.departures.extend(self.held.extract_if(.., goes_on));
+        let go_on: Vec<Packet> = self.held.extract_if(.., goes_on).collect();
+        self.depart_again(go_on);
     }
 
     /// Makes every link whole and as fast as others; what was held goes on.
     pub(crate) fn heal(&mut self) {
         self.slow.clear();
         self.cut.clear();
-        self.departures.append(&mut self.held);
+        let held = std::mem::take(&mut self.held);
+        self.depart_again(held);
+    }
+
+    fn depart_again(&mut self, packets: Vec<Packet>) {
+        for packet in packets {
+            // It was counted when it met the link that was cut.
+            if let Some(traffic) = self.traffic.get_mut(&(packet.src, packet.dst)) {
+                traffic.packets -= 1;
+            }
+            self.departures.push(packet);
+        }
     }
 
     pub(crate) fn depart(&mut self, packets: impl Iterator<Item = Packet>) {
@@ -141,9 +226,12 @@ impl Network {
         for packet in std::mem::take(&mut self.departures) {
             let way = (packet.src, packet.dst);
             if self.cut.contains(&way) {
+                self.count(way, Some(Affected::Held));
                 self.held.push(packet);
                 continue;
             }
+            let is_slow = self.slow.contains_key(&way);
+            self.count(way, is_slow.then_some(Affected::Slowed));
             let at = now + self.time_between(packet.src, packet.dst);
             let last = self.last_arrivals.entry(way).or_default();
             *last = at.max(*last);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use libc::pthread_t;
 use turmoil_net::Packet;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::context::Context;
 use crate::foreign::spin;
 use crate::host::Host;
@@ -21,9 +21,6 @@ use crate::lock;
 use crate::network::Network;
 use crate::symbols::futex;
 use crate::thread::{Thread, ThreadId};
-
-/// Virtual time since the start of the run.
-pub(crate) type Moment = Duration;
 
 /// When something is due, and its place among what is due at that moment.
 type Due = (Moment, u64);
@@ -45,6 +42,8 @@ pub(crate) enum Wait {
     Sleep,
     /// The end of a thread.
     End(ThreadId),
+    /// The run's bell: only the thread that drives the run waits for it.
+    Bell,
 }
 
 /// Why a thread went on.
@@ -95,6 +94,8 @@ pub(crate) struct Schedule {
     clocks: BTreeMap<Arc<str>, Clock>,
     /// Whether everything waits for what will never come.
     pub(crate) is_stuck: bool,
+    /// Whether the bell has been rung and nobody has heard it.
+    pub(crate) is_rung: bool,
     /// Why the run cannot go on.
     pub(crate) trouble: Option<Trouble>,
     /// The host whose thread works, and what that thread waited for last.
@@ -122,6 +123,10 @@ pub(crate) struct Scheduler {
 /// How long, in real time, a run in which nothing will ever happen waits for a thread outside of it, which may
 /// hold a lock of the process.
 const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(500);
+
+/// How long, in real time, a thread sleeps that waits again although nothing will ever happen: the run is about to be
+/// given up, and the thread stays behind.
+const PAUSE_WHEN_STUCK: Duration = Duration::from_millis(10);
 
 impl Scheduler {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Schedule> {
@@ -219,7 +224,10 @@ impl Scheduler {
                 }
                 let last = schedule.standing(id).last;
                 schedule.working = Some((thread.host.clone(), last));
-                self.steps.fetch_add(1, Ordering::Relaxed);
+                // Who goes on because nothing ever happens, and waits once more, does not get on.
+                if !schedule.is_stuck {
+                    self.steps.fetch_add(1, Ordering::Relaxed);
+                }
                 return thread;
             }
             match schedule.events.pop_first() {
@@ -240,7 +248,12 @@ impl Scheduler {
                     }
                 }
                 None if !schedule.futexes.is_empty() && self.wait_for_others() => {}
-                None => schedule.say_stuck(),
+                None => {
+                    if schedule.is_stuck {
+                        futex::pause(PAUSE_WHEN_STUCK);
+                    }
+                    schedule.say_stuck();
+                }
             }
         }
     }
@@ -381,6 +394,7 @@ impl Schedule {
             Some(Wait::Io) => "had waited for its sockets",
             Some(Wait::Sleep) => "had slept",
             Some(Wait::End(_)) => "had waited for the end of a thread",
+            Some(Wait::Bell) => "had waited for a host to tell it something",
         };
         (host.name.to_string(), last)
     }
@@ -466,6 +480,18 @@ impl Schedule {
         let now = self.now;
         for (at, packet) in self.network.take_departures(now) {
             self.plan(at, Event::Arrival(packet));
+        }
+        if self.network.has_news() {
+            self.ring();
+        }
+    }
+
+    /// Wakes the run's own thread if it waits for the bell, or else as soon as it does.
+    pub(crate) fn ring(&mut self) {
+        self.is_rung = true;
+        let first = self.threads.values().next();
+        if first.is_some_and(|first| first.wait == Some(Wait::Bell)) {
+            self.resume_first();
         }
     }
 

@@ -8,9 +8,8 @@ use std::pin::pin;
 use std::sync::LazyLock;
 
 use futures_lite::future::{block_on, poll_once};
+use stormglass_machine::{outside, suspended};
 use tokio::runtime::{Builder, Runtime};
-
-use crate::simulation::hermetic;
 
 /// The runtime that carries real sockets; its own thread never runs code of the system.
 static REAL_IO: LazyLock<Runtime> = LazyLock::new(|| {
@@ -34,18 +33,20 @@ const LOOKS: u32 = 40;
 
 /// Completes `call` before it returns; virtual time does not move.
 pub(crate) fn complete<F: Future>(call: F) -> F::Output {
-    hermetic::suspended(|| {
-        let _real_io = REAL_IO.enter();
-        // The surrounding simulated task has a budget of socket polls that only its own scheduler
-        // renews; a driver call that used it up would wait for ever.
-        let mut call = pin!(tokio::task::unconstrained(call));
-        for _ in 0..LOOKS {
-            if let Some(answer) = block_on(poll_once(call.as_mut())) {
-                return answer;
+    outside(|| {
+        suspended(|| {
+            let _real_io = REAL_IO.enter();
+            // The surrounding simulated task has a budget of socket polls that only its own scheduler
+            // renews; a driver call that used it up would wait for ever.
+            let mut call = pin!(tokio::task::unconstrained(call));
+            for _ in 0..LOOKS {
+                if let Some(answer) = block_on(poll_once(call.as_mut())) {
+                    return answer;
+                }
+                // The driver's thread may need this core.
+                std::thread::yield_now();
             }
-            // The driver's thread may need this core.
-            std::thread::yield_now();
-        }
-        block_on(call)
+            block_on(call)
+        })
     })
 }

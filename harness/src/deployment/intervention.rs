@@ -22,16 +22,14 @@ impl Deployment<'_, '_> {
     /// Does what is due, and lets time pass until something else is, but not beyond `until`.
     pub(super) fn go_on(&mut self, until: Duration) {
         self.do_what_is_due();
-        let now = self.now();
         let due = [
             self.nemesis.next(),
             next(&self.restarts),
             next(&self.resumptions),
         ];
         let due = due.into_iter().flatten().fold(until, Duration::min);
-        // A host that has something to say wakes this thread before its time.
-        let _ = self.bell.recv_timeout(due.saturating_sub(now));
-        while self.bell.try_recv().is_ok() {}
+        self.machines.wait_for_bell(due);
+        self.notice_links();
         self.do_what_is_due();
     }
 
@@ -113,7 +111,10 @@ impl Deployment<'_, '_> {
                     self.machines.pause(&host);
                     self.resumptions.push((until, host));
                 }
-                Intervention::Clock { host, by_ms } => self.machines.step_clock(&host, by_ms),
+                Intervention::Clock { host, fault, by_ms } => {
+                    self.notice_clock(fault, &host);
+                    self.machines.step_clock(&host, by_ms);
+                }
                 Intervention::Cut { from, to } => self.machines.cut(&from, &to),
                 Intervention::Mend { from, to } => self.machines.mend(&from, &to),
                 Intervention::Latency { a, b, latency } => {
@@ -126,11 +127,38 @@ impl Deployment<'_, '_> {
         }
     }
 
+    /// A fault of a link has an effect when a packet meets it.
+    fn notice_links(&self) {
+        for (from, to, _) in self.machines.take_affected() {
+            self.world.sent(&from, &to);
+        }
+    }
+
+    /// A wrong clock has an effect when its host looks at it while it is wrong.
+    fn notice_clock(&mut self, fault: usize, host: &str) {
+        let reads = self.machines.clock_reads(host);
+        match self.clocks.remove(&fault) {
+            None => drop(self.clocks.insert(fault, reads)),
+            Some(before) if before < reads => self.nemesis.notice(fault, &self.world),
+            Some(_) => {}
+        }
+    }
+
     /// What faults could aim at, judging by what has happened so far.
     pub(super) fn targets(&self) -> Targets {
         let mut targets = self.world.targets();
         let parties = &self.prepared.system.machine.third_parties;
         targets.providers = parties.iter().map(|own| own.name.to_string()).collect();
+        let read = self
+            .services
+            .keys()
+            .filter(|host| self.machines.has_read_clock(host));
+        targets.clocks = read.map(ToString::to_string).collect();
+        let links = self.machines.traffic().into_keys();
+        let links = links.filter(|(from, to)| from < to);
+        targets.links = links
+            .map(|(from, to)| (from.to_string(), to.to_string()))
+            .collect();
         targets.hosts = self.services.keys().map(ToString::to_string).collect();
         targets
     }

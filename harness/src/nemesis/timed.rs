@@ -26,7 +26,11 @@ pub(crate) enum Intervention {
         until: Duration,
     },
     /// Put the host's system clock forward; back, if negative.
-    Clock { host: String, by_ms: i64 },
+    Clock {
+        host: String,
+        fault: usize,
+        by_ms: i64,
+    },
     /// Let nothing pass from one host to another.
     Cut { from: String, to: String },
     /// Let everything pass again.
@@ -128,6 +132,12 @@ impl Nemesis {
         }
     }
 
+    /// Notes that a wrong clock was looked at. It breaks nothing off, so that it excuses no host: it is said in the
+    /// nemesis' own name.
+    pub(crate) fn notice(&self, misled: usize, world: &World) {
+        world.bit(misled, &self.name, self.incidents[&misled].to_string());
+    }
+
     /// When something is due next.
     pub(crate) fn next(&self) -> Option<Duration> {
         self.agenda.first_key_value().map(|((at, _), _)| *at)
@@ -225,7 +235,7 @@ impl Nemesis {
                 clock::set_wrong(fault, host, *ahead_ms);
                 self.book(now + lasts, Step::End(fault));
                 let (host, by_ms) = (host.clone(), *ahead_ms);
-                vec![Intervention::Clock { host, by_ms }]
+                vec![Intervention::Clock { host, fault, by_ms }]
             }
             Incident::Partition { .. }
             | Incident::OneWayPartition { .. }
@@ -252,6 +262,7 @@ impl Nemesis {
         if let Some(Incident::ClockSkew { host, ahead_ms, .. }) = self.incidents.get(&fault) {
             interventions.push(Intervention::Clock {
                 host: host.clone(),
+                fault,
                 by_ms: -ahead_ms,
             });
         }
@@ -261,11 +272,10 @@ impl Nemesis {
         interventions
     }
 
-    /// A wrong clock has an effect when its host looks at it. It breaks nothing off, so that it excuses
-    /// no host: it is said in the nemesis' own name.
+    /// A wrong clock has an effect when its host looks at it.
     fn notice_misled(&self, world: &World) {
         for fault in clock::misled() {
-            world.bit(fault, &self.name, self.incidents[&fault].to_string());
+            self.notice(fault, world);
         }
     }
 

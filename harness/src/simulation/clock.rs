@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stormglass_machine::RunClock;
+
 use super::{running, watch};
 
 thread_local! {
@@ -12,6 +14,12 @@ thread_local! {
     static SKEWS: RefCell<Vec<Skew>> = const { RefCell::new(Vec::new()) };
     static READERS: RefCell<BTreeSet<Arc<str>>> = const { RefCell::new(BTreeSet::new()) };
 }
+
+/// The clock of a hermetic thread that a run works on.
+pub(crate) const OF_THE_RUN: RunClock = RunClock {
+    elapsed: now,
+    shown: as_shown,
+};
 
 /// How far the system clock of a host is off while a fault lasts.
 struct Skew {
@@ -81,7 +89,7 @@ pub(crate) fn readers() -> impl Iterator<Item = Arc<str>> {
 
 /// What the running host's system clock shows when it is `time`. Time that only passes, as
 /// [`Instant`](std::time::Instant) measures it, is right on every host.
-pub(super) fn as_shown(time: Duration) -> Duration {
+fn as_shown(time: Duration) -> Duration {
     let Some(host) = running::current_host() else {
         return time;
     };

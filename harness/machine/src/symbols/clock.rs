@@ -6,7 +6,8 @@ use std::time::Duration;
 use libc::{clockid_t, time_t, timespec, timeval};
 
 use super::next;
-use crate::context::current;
+use crate::context::{Context, current};
+use crate::hermetic::{self, Asked};
 
 pub(super) fn link() -> usize {
     clock_gettime as *const () as usize
@@ -34,23 +35,35 @@ unsafe fn span(time: *const timespec) -> Duration {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(id: clockid_t, time: *mut timespec) -> c_int {
+    let asked = asked(id);
     let now = match current() {
-        Some(context) if is_wall_clock(id) => context.wall_clock(),
-        Some(context) => context.monotonic_clock(),
-        None => {
-            // SAFETY: the caller's own arguments.
-            return unsafe {
-                next!(c"clock_gettime" as fn(clockid_t, *mut timespec) -> c_int)(id, time)
-            };
-        }
+        Some(context) => Some(shown(context, asked)),
+        None => hermetic::now(asked),
+    };
+    let Some(now) = now else {
+        // SAFETY: the caller's own arguments.
+        return unsafe {
+            next!(c"clock_gettime" as fn(clockid_t, *mut timespec) -> c_int)(id, time)
+        };
     };
     // SAFETY: the contract of `clock_gettime` is that `time` points to a writable timespec.
     unsafe { time.write(as_timespec(now)) };
     0
 }
 
-fn is_wall_clock(id: clockid_t) -> bool {
-    matches!(id, libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE)
+/// Every clock that is not the system clock only measures how much time passes.
+fn asked(id: clockid_t) -> Asked {
+    match id {
+        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => Asked::System,
+        _ => Asked::Monotonic,
+    }
+}
+
+fn shown(context: &Context, asked: Asked) -> Duration {
+    match asked {
+        Asked::System => context.read_clock(),
+        Asked::Monotonic => context.monotonic_clock(),
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -61,7 +74,7 @@ unsafe extern "C" fn gettimeofday(time: *mut timeval, zone: *mut libc::timezone)
             next!(c"gettimeofday" as fn(*mut timeval, *mut libc::timezone) -> c_int)(time, zone)
         };
     };
-    let now = context.wall_clock();
+    let now = context.read_clock();
     let now = timeval {
         tv_sec: now.as_secs() as time_t,
         tv_usec: now.subsec_micros() as libc::suseconds_t,
@@ -77,7 +90,7 @@ unsafe extern "C" fn time(at: *mut time_t) -> time_t {
         // SAFETY: the caller's own argument.
         return unsafe { next!(c"time" as fn(*mut time_t) -> time_t)(at) };
     };
-    let now = context.wall_clock().as_secs() as time_t;
+    let now = context.read_clock().as_secs() as time_t;
     if !at.is_null() {
         // SAFETY: the contract of `time` is that a pointer that is not null can be written to.
         unsafe { at.write(now) };
@@ -116,10 +129,9 @@ unsafe extern "C" fn clock_nanosleep(
     // SAFETY: the contract of `clock_nanosleep` is that `wanted` points to a timespec.
     let wanted = unsafe { span(wanted) };
     let is_a_moment = flags & libc::TIMER_ABSTIME != 0;
-    let passed = match (is_a_moment, is_wall_clock(id)) {
-        (true, true) => context.wall_clock(),
-        (true, false) => context.monotonic_clock(),
-        (false, _) => Duration::ZERO,
+    let passed = match is_a_moment {
+        true => shown(context, asked(id)),
+        false => Duration::ZERO,
     };
     context.sleep(wanted.saturating_sub(passed));
     0

@@ -132,22 +132,14 @@ unsafe extern "C" fn accept4(
     returned(object.and_then(|object| {
         let is_nonblocking = flags & libc::SOCK_NONBLOCK != 0;
         let descriptors = &context.host.descriptors;
-        let (descriptor, child) = lock(descriptors).open(Kind::Socket, is_nonblocking);
-        let (id, child) = (object.id, child.id);
-        let accepted = waiting(context, &object, Direction::Receive, 0, || {
-            call(context, move |kernel| kernel.accept(id, child))
-        });
-        match accepted {
-            Ok(address) => {
-                // SAFETY: the contract of `accept4`.
-                unsafe { write_address(address, peer, length) };
-                Ok(descriptor as usize)
-            }
-            Err(error) => {
-                let _ = lock(descriptors).close(descriptor);
-                Err(error)
-            }
-        }
+        let child = lock(descriptors).create(Kind::Socket, is_nonblocking);
+        let (id, child_id) = (object.id, child.id);
+        let address = waiting(context, &object, Direction::Receive, 0, || {
+            call(context, move |kernel| kernel.accept(id, child_id))
+        })?;
+        // SAFETY: the contract of `accept4`.
+        unsafe { write_address(address, peer, length) };
+        Ok(lock(descriptors).give(child) as usize)
     }))
 }
 

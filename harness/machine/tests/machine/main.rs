@@ -6,6 +6,7 @@
 )]
 
 mod conformance;
+mod driving;
 mod echo;
 mod faults;
 mod leaks;

@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stormglass_machine::Hermetic;
+
 use crate::broker::client::Broker;
 use crate::broker::core::Core;
 use crate::broker::profile::Profile;
@@ -19,7 +21,6 @@ use crate::plan::{Fault, Plan, Strike};
 use crate::seed::Seed;
 use crate::simulation::Recording;
 use crate::simulation::clock;
-use crate::simulation::hermetic::Hermetic;
 use crate::simulation::world::{Gate, World, lock};
 
 type Software = Rc<dyn Fn(Gate) -> Pin<Box<dyn Future<Output = ()>>>>;
@@ -88,7 +89,8 @@ impl Setting {
             ..Description::default()
         };
         clock::set_between_ticks(Duration::ZERO);
-        let _hermetic = Hermetic::enter(Seed(7), clock::now).expect("the thread can be hermetic");
+        let _hermetic = Hermetic::enter(Seed(7).stream("system"), clock::OF_THE_RUN)
+            .expect("the thread can be hermetic");
         let core = Core::new(&description, HOST.into());
         let plan = Plan {
             seed: Seed(7),

@@ -1,12 +1,12 @@
-//! Cores: a run and the threads of its databases stay on one, because they only ever wait for each
-//! other, and waking a thread on another core costs more than a statement does.
+//! Cores: all threads of a run stay on one, because they only ever wait for each other, and waking a
+//! thread on another core costs more than what it then does.
 //!
 //! Nothing of a run depends on where it runs. Where the operating system has no such call or refuses
 //! it, and where more runs than cores are under way, the scheduler decides as it would have.
 
 use std::sync::{LazyLock, Mutex};
 
-use super::world::lock;
+use crate::lock;
 
 /// The cores of this process, each with the number of runs that stay on it.
 static CORES: LazyLock<Mutex<Vec<(usize, u32)>>> = LazyLock::new(|| {
@@ -15,7 +15,8 @@ static CORES: LazyLock<Mutex<Vec<(usize, u32)>>> = LazyLock::new(|| {
 });
 
 /// The core of one run, until it is dropped.
-pub(super) struct Core(usize);
+#[derive(Debug)]
+pub struct Core(usize);
 
 impl Core {
     /// Keeps the current thread, and those that it will start, on a core of its own; `None` if none is
@@ -23,7 +24,8 @@ impl Core {
     ///
     /// The core that the thread is on comes first: the scheduler has put it where other processes,
     /// such as a test runner's, leave room, and they cannot be seen from here.
-    pub(super) fn claim() -> Option<Core> {
+    #[must_use = "the core is given back when this is dropped"]
+    pub fn claim() -> Option<Core> {
         let mut cores = lock(&CORES);
         let (core, runs) = free(&mut cores, system::current())?;
         system::stay_on(*core)?;
