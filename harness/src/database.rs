@@ -39,7 +39,8 @@ use crate::simulation::settings::Recording;
 use crate::simulation::world::{Gate, World, lock};
 use driver::complete;
 use probe::Watch;
-use statement::{Effect, has_changed, writes_only};
+pub(crate) use statement::Effect;
+use statement::{has_changed, writes_only};
 
 /// One database of a system under test.
 #[derive(Clone, Debug)]
@@ -185,7 +186,12 @@ impl Databases {
 
     /// The addresses by which services reach the databases.
     pub(crate) fn urls_of_services(&self) -> BTreeMap<Arc<str>, String> {
-        self.store.urls().clone()
+        self.store.urls_of_services()
+    }
+
+    /// The databases that are on a PostgreSQL server of their own.
+    pub(crate) fn servers(&self) -> &BTreeMap<Arc<str>, stormglass_postgres::Database> {
+        self.store.servers()
     }
 
     /// The folder of the run's files.
@@ -208,7 +214,7 @@ impl Databases {
     }
 
     /// What a statement that touched this many rows has changed.
-    fn effect(&self, name: &Arc<str>, sql: &str, rows: u64) -> Effect {
+    pub(crate) fn effect(&self, name: &Arc<str>, sql: &str, rows: u64) -> Effect {
         if !has_changed(sql, rows) {
             return Effect::None;
         }
@@ -222,7 +228,7 @@ impl Databases {
 
     /// A transaction that wrote something was committed: the probes look. A probe that cannot be read
     /// is no business of the service's; it ends the run.
-    fn committed(&self, gate: &Gate, name: &Arc<str>, effect: Effect) {
+    pub(crate) fn committed(&self, gate: &Gate, name: &Arc<str>, effect: Effect) {
         if effect != Effect::None && !gate.is_dead() {
             let is_background = effect == Effect::Background;
             gate.world().changed(gate.host(), name, is_background);

@@ -8,7 +8,10 @@ mod client;
 mod course;
 mod intervention;
 mod machine;
+mod nats;
+mod postgres;
 mod server;
+mod sqlite;
 mod third_party;
 
 use std::collections::BTreeMap;
@@ -20,7 +23,7 @@ use stormglass_machine as os;
 pub use machine::Machine;
 
 use crate::broker;
-use crate::database::{Databases, Store};
+use crate::database::{Databases, Store, StoreError};
 use crate::history::{CLIENT, History};
 use crate::nemesis::{Armed, Nemesis};
 use crate::plan::{Plan, Targets};
@@ -87,6 +90,8 @@ impl Prepared {
             seen.set_background(self.system.background_hosts_of(&self.plan));
         });
         let mut deployment = Deployment::new(&self, machines, &world);
+        let latency = self.system.settings.database_latency;
+        let _watch = sqlite::observe(&world, &self.databases, latency).map_err(StoreError::from)?;
         deployment.start_all();
         let course = Course {
             plan: &self.plan,
@@ -155,7 +160,7 @@ impl<'a, 'run> Deployment<'a, 'run> {
             machines,
             world: world.clone(),
             nemesis,
-            servers: server::of(system, &prepared.databases),
+            servers: server::of(system, world, &prepared.databases),
             services,
             shared: Arc::new(shared),
             restarts: Vec::new(),

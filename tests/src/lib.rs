@@ -6,4 +6,3 @@
 
 pub mod defects;
 pub mod postings;
-pub mod services;

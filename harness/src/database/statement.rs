@@ -79,7 +79,7 @@ const CHANGES: &[&str] = &["insert", "update", "delete", "replace", "merge"];
 
 /// What a transaction has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// Nothing, such as a `DELETE` that met no row.
     #[default]
     None,

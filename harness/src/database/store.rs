@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
+use stormglass_postgres::Cluster;
 use sqlx::{AnyConnection, Connection as _, Executor};
 
 use super::Database;
@@ -87,6 +88,9 @@ pub enum StoreError {
         /// What the driver said.
         source: sqlx::Error,
     },
+    /// PostgreSQL could not be had.
+    #[error(transparent)]
+    Postgres(#[from] stormglass_postgres::Error),
     /// A file could not be written.
     #[error("failed to write a database file: {0}")]
     Io(#[from] std::io::Error),
@@ -119,6 +123,10 @@ impl Schema {
         &self.sqlite
     }
 
+    fn of_postgres(&self) -> &str {
+        self.postgres.as_ref().unwrap_or(&self.sqlite)
+    }
+
     fn script(&self, engine: &Engine) -> &str {
         match (engine, &self.postgres) {
             (Engine::Postgres { .. }, Some(script)) => script,
@@ -140,6 +148,7 @@ pub(crate) struct Store {
     /// Removed with everything in it when the run is over.
     folder: Option<Scratch>,
     schemas: Vec<String>,
+    servers: BTreeMap<Arc<str>, stormglass_postgres::Database>,
 }
 
 static RUNS: AtomicU64 = AtomicU64::new(0);
@@ -155,6 +164,7 @@ impl Store {
             engine: engine.clone(),
             folder: None,
             schemas: Vec::new(),
+            servers: BTreeMap::new(),
         };
         match engine {
             Engine::Sqlite => store.copy_files(databases)?,
@@ -173,13 +183,43 @@ impl Store {
         databases: &[Database],
         servers: &BTreeSet<Arc<str>>,
     ) -> Result<Self, StoreError> {
-        let files = databases.iter().filter(|own| !servers.contains(&own.name));
-        Store::create(&Engine::Sqlite, files.map(|own| (&own.name, &own.schema)))
+        let is_file = |own: &&Database| !servers.contains(&own.name);
+        let files = databases.iter().filter(is_file);
+        let files = files.map(|own| (&own.name, &own.schema));
+        let mut store = Store::create(&Engine::Sqlite, files)?;
+        if store.folder.is_none() {
+            store.folder = Some(Scratch::create()?);
+        }
+        let mut of_servers = databases.iter().filter(|own| !is_file(own)).peekable();
+        if of_servers.peek().is_none() {
+            return Ok(store);
+        }
+        driver::start();
+        let cluster = Cluster::take()?;
+        for own in of_servers {
+            let script = own.schema.of_postgres();
+            let database = cluster.database(&own.name, script)?;
+            store.urls.insert(own.name.clone(), database.url());
+            store.servers.insert(own.name.clone(), database);
+        }
+        Ok(store)
     }
 
-    /// The addresses of all databases.
-    pub(super) fn urls(&self) -> &BTreeMap<Arc<str>, String> {
-        &self.urls
+    /// The databases that are on a PostgreSQL server of their own.
+    pub(super) fn servers(&self) -> &BTreeMap<Arc<str>, stormglass_postgres::Database> {
+        &self.servers
+    }
+
+    /// The addresses by which services reach the databases.
+    pub(super) fn urls_of_services(&self) -> BTreeMap<Arc<str>, String> {
+        let urls = self.urls.iter().map(|(name, url)| {
+            let url = match self.servers.contains_key(name) {
+                true => format!("postgres://{name}/{name}"),
+                false => url.clone(),
+            };
+            (name.clone(), url)
+        });
+        urls.collect()
     }
 
     /// The folder of the run's files.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use stormglass_machine as os;
 
+use super::nats::NatsHost;
+use super::postgres::PostgresHost;
 use super::third_party::ThirdPartyHost;
 use crate::database::Databases;
 use crate::history::What;
-use crate::simulation::world::Gate;
+use crate::simulation::world::{Gate, World};
 use crate::system::System;
 
 /// A host that stands for a product.
@@ -31,14 +33,28 @@ pub(super) trait Server {
 }
 
 /// The servers of a system.
-pub(super) fn of(system: &System, _databases: &Arc<Databases>) -> Vec<Box<dyn Server>> {
-    let parties = system.machine.third_parties.iter();
-    let parties = parties.map(|own| Box::new(ThirdPartyHost::new(own)) as Box<dyn Server>);
-    parties.collect()
+pub(super) fn of(
+    system: &System,
+    world: &Arc<World>,
+    databases: &Arc<Databases>,
+) -> Vec<Box<dyn Server>> {
+    let mut servers: Vec<Box<dyn Server>> = Vec::new();
+    let latency = system.settings.database_latency;
+    for (name, database) in databases.servers() {
+        let server = PostgresHost::new(name, database, latency, world, databases);
+        servers.push(Box::new(server));
+    }
+    for broker in &system.machine.brokers {
+        servers.push(Box::new(NatsHost::new(broker, world)));
+    }
+    for party in &system.machine.third_parties {
+        servers.push(Box::new(ThirdPartyHost::new(party)));
+    }
+    servers
 }
 
 /// The host that a call comes from, as it is now; `None` for one that is not of this run.
-pub(super) fn caller(own: &Gate, peer: SocketAddr) -> Option<Gate> {
+pub(super) fn caller(world: &Arc<World>, peer: SocketAddr) -> Option<Gate> {
     let host = os::host_of(peer.ip())?;
-    own.world().gate_of(&host)
+    world.gate_of(&host)
 }

@@ -130,7 +130,7 @@ impl Desk {
 
     /// What it makes of a call.
     fn decide(&self, peer: SocketAddr, request: &Request) -> Answered {
-        let Some(caller) = server::caller(&self.gate, peer) else {
+        let Some(caller) = server::caller(self.gate.world(), peer) else {
             return Answered::Now((self.business.decide)(request));
         };
         let key = request.headers.get(&self.business.key_header);

@@ -318,6 +318,12 @@ impl World {
         }
     }
 
+    /// Whether the system declares a consumer group of this name.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        let record = lock(&self.record);
+        record.history.description.groups.contains_key(group)
+    }
+
     /// Whether the system, or the harness, has a host of this name.
     pub(crate) fn has_host(&self, host: &str) -> bool {
         lock(&self.hosts).contains_key(host)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use stormglass::checker::{EffectOnce, NoLostEvent};
 use stormglass::database::{Database, Probe};
 use stormglass::{Group, System};
-use stormglass_tests::services::postgres_shop::{self as shop, Billing, Config, NewOrder};
+use crate::services::postgres_shop::{self as shop, Billing, Config, NewOrder};
 use uuid::Uuid;
 
 fn order() -> impl Strategy<Value = NewOrder> {

@@ -1,3 +1,3 @@
 //! Services as people write them: axum, sqlx and async-nats, and no word of who runs them.
 
-pub mod postgres_shop;
+// pub(crate) mod postgres_shop;

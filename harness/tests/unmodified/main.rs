@@ -1,3 +1,4 @@
 //! Systems of ordinary services under test: nothing in them is written for it.
 
-mod postgres_shop;
+mod http_and_sqlite;
+mod services;

@@ -1,0 +1,400 @@
+//! The host of a NATS server: what is published, delivered and settled enters the history, and faults meet it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use stormglass_machine as os;
+use stormglass_nats::{
+    self as nats, Answer, Client, Delivery, DeliveryFate, Event, Fate, Publication, PublishOutcome,
+    Request, Settle, SettleOutcome as Settled, Settlement as Wish, Witness,
+};
+use tokio::net::TcpListener;
+
+use super::server::{Server, caller};
+use crate::broker::Handout;
+use crate::history::{SettleOutcome, Settlement, What};
+use crate::message::{Message, POISON, Position};
+use crate::nemesis::Injection;
+use crate::plan::{PublishFault, ReceiveFault, SettleFault};
+use crate::simulation::world::{Gate, World, lock};
+use crate::system::Nats;
+
+/// Where NATS listens.
+const PORT: u16 = 4222;
+
+/// The host of a NATS server.
+pub(super) struct NatsHost {
+    server: nats::Server,
+    observed: Arc<Observed>,
+}
+
+impl NatsHost {
+    pub(super) fn new(broker: &Nats, world: &Arc<World>) -> Self {
+        let observed = Observed {
+            world: world.clone(),
+            broker: broker.clone(),
+            log: Mutex::default(),
+            calls: Mutex::default(),
+        };
+        let observed = Arc::new(observed);
+        NatsHost {
+            server: nats::Server::new(observed.clone()),
+            observed,
+        }
+    }
+
+    /// What each consumer has for its clients or waits to be settled, by the positions of the messages.
+    fn unsettled(&self) -> BTreeMap<Arc<str>, Vec<Position>> {
+        let log = lock(&self.observed.log);
+        let mut unsettled: BTreeMap<Arc<str>, Vec<Position>> = BTreeMap::new();
+        for consumer in self.server.consumers() {
+            let sequences = consumer.pending.iter().chain(&consumer.undelivered);
+            let positions = sequences.filter_map(|sequence| log.find(&consumer.stream, *sequence));
+            let own = unsettled.entry(consumer.name.as_str().into()).or_default();
+            own.extend(positions.cloned());
+        }
+        unsettled
+    }
+}
+
+impl Server for NatsHost {
+    fn name(&self) -> &Arc<str> {
+        &self.observed.broker.name
+    }
+
+    fn start(&self, machines: &os::Machine<'_>, gate: Gate) {
+        let server = self.server.clone();
+        machines.start_service(self.name(), &[], || async move {
+            let served = match TcpListener::bind(("0.0.0.0", PORT)).await {
+                Ok(listener) => server.serve(listener).await,
+                Err(error) => Err(error),
+            };
+            gate.ended(served.err().map(|error| error.to_string()));
+        });
+    }
+
+    fn backlog(&self) -> Option<String> {
+        let is_declared = |group: &str| self.observed.world.has_group(group);
+        let unsettled = self.unsettled();
+        let mut owed = unsettled.iter().filter(|(group, own)| is_declared(group) && !own.is_empty());
+        let (group, own) = owed.next()?;
+        Some(format!(
+            "{group} has {} messages to settle, the first is {}",
+            own.len(),
+            own[0]
+        ))
+    }
+
+    fn final_events(&self) -> Vec<What> {
+        let mut events = Vec::new();
+        for (topic, messages) in &lock(&self.observed.log).topics {
+            events.push(What::FinalLog {
+                topic: topic.clone(),
+                partition: 0,
+                messages: messages.clone(),
+            });
+        }
+        for (group, positions) in self.unsettled() {
+            let mut topics: BTreeMap<Arc<str>, Vec<u64>> = BTreeMap::new();
+            for position in positions {
+                topics.entry(position.topic).or_default().push(position.offset);
+            }
+            for (topic, mut unsettled) in topics {
+                unsettled.sort_unstable();
+                events.push(What::FinalGroup {
+                    group: group.clone(),
+                    topic,
+                    partition: 0,
+                    unsettled,
+                });
+            }
+        }
+        events
+    }
+}
+
+/// What was stored, by subject: a history knows a message by how many of its subject came before it.
+#[derive(Default)]
+struct Log {
+    topics: BTreeMap<Arc<str>, Vec<Arc<Message>>>,
+    positions: BTreeMap<(String, u64), Position>,
+}
+
+impl Log {
+    fn find(&self, stream: &str, sequence: u64) -> Option<&Position> {
+        self.positions.get(&(stream.to_owned(), sequence))
+    }
+
+    fn message(&self, position: &Position) -> Option<&Arc<Message>> {
+        let messages = self.topics.get(&position.topic)?;
+        messages.get(usize::try_from(position.offset).ok()?)
+    }
+
+    fn append(&mut self, stream: &str, sequence: u64, message: Arc<Message>) -> Position {
+        let topic: Arc<str> = message.topic.as_str().into();
+        let messages = self.topics.entry(topic.clone()).or_default();
+        let position = Position {
+            topic,
+            partition: 0,
+            offset: messages.len() as u64,
+        };
+        messages.push(message);
+        let key = (stream.to_owned(), sequence);
+        self.positions.insert(key, position.clone());
+        position
+    }
+}
+
+/// What befalls the calls that a client has made and that are not done.
+#[derive(Default)]
+struct Calls {
+    publish: Injection<PublishFault>,
+    settle: Injection<SettleFault>,
+    receive: Injection<ReceiveFault>,
+}
+
+struct Observed {
+    world: Arc<World>,
+    broker: Nats,
+    log: Mutex<Log>,
+    calls: Mutex<BTreeMap<SocketAddr, Calls>>,
+}
+
+impl Observed {
+    fn gate(&self, client: &Client) -> Option<Gate> {
+        caller(&self.world, client.address)
+    }
+
+    fn calls<T>(&self, client: &Client, look: impl FnOnce(&mut Calls) -> T) -> T {
+        look(lock(&self.calls).entry(client.address).or_default())
+    }
+
+    /// A message as properties read it. Its key is its subject, unless the test says otherwise: NATS knows no keys.
+    fn message(&self, subject: &str, headers: &[u8], payload: &[u8]) -> Arc<Message> {
+        let mut message = Message::new(subject, subject, payload);
+        for (name, value) in nats::headers(headers) {
+            message.headers.entry(name).or_insert(value);
+        }
+        Arc::new(self.broker.labelled(message))
+    }
+
+    /// What a consumer is handed.
+    fn handout(&self, delivery: &Delivery<'_>) -> Option<Handout> {
+        let log = lock(&self.log);
+        let position = log.find(delivery.stream, delivery.sequence)?.clone();
+        let message = log.message(&position)?.clone();
+        Some(Handout {
+            position,
+            attempt: u32::try_from(delivery.attempt).unwrap_or(u32::MAX),
+            generation: 0,
+            seek: 0,
+            message,
+        })
+    }
+}
+
+impl Witness for Observed {
+    fn before_publish(&self, client: &Client, _: &Publication<'_>) -> Fate {
+        let Some(gate) = self.gate(client) else {
+            return Fate::default();
+        };
+        let injection = gate.strike::<PublishFault>();
+        let mut fate = Fate::default();
+        if let Some(fault) = self.world.capacity_limit() {
+            gate.bit(fault, "publish refused".to_owned());
+            fate.request = Request::Refuse(nats::ApiError::insufficient_resources());
+        }
+        for (fault, strike) in injection.strikes() {
+            gate.bit(fault, strike.to_string());
+            match strike {
+                PublishFault::AckLost => fate.answer = Answer::Never,
+                PublishFault::Poison => fate.request = Request::Corrupt(Bytes::from_static(POISON)),
+            }
+        }
+        if gate.is_dead() {
+            fate.request = Request::Lose;
+        }
+        self.calls(client, |own| own.publish = injection);
+        fate
+    }
+
+    fn published(&self, client: &Client, publication: &Publication<'_>, outcome: &PublishOutcome) {
+        let injection = self.calls(client, |own| std::mem::take(&mut own.publish));
+        let Some(gate) = self.gate(client) else {
+            return;
+        };
+        let message = self.message(publication.subject, publication.headers, publication.payload);
+        let event_id = message.event_id().map(str::to_owned);
+        let is_heard = injection.strikes().all(|(_, own)| *own != PublishFault::AckLost);
+        let position = match outcome {
+            PublishOutcome::Stored(sequence) => {
+                let position = lock(&self.log).append(publication.stream, *sequence, message.clone());
+                let what = What::Published {
+                    position: position.clone(),
+                    message,
+                };
+                // It is stored, whatever became of its producer.
+                self.world.record(gate.host(), what);
+                Some(position)
+            }
+            PublishOutcome::Duplicate(sequence) => {
+                let position = lock(&self.log).find(publication.stream, *sequence).cloned();
+                if let Some(position) = position.clone() {
+                    let event_id = event_id.clone();
+                    gate.record(What::PublishDeduplicated { position, event_id });
+                }
+                position
+            }
+            PublishOutcome::Unwanted(_) => None,
+            PublishOutcome::Refused(error) => {
+                gate.record(What::PublishRejected {
+                    topic: publication.subject.to_owned(),
+                    event_id: event_id.clone(),
+                    reason: error.description.clone(),
+                });
+                None
+            }
+        };
+        gate.struck(&injection);
+        match position {
+            Some(position) if is_heard => {
+                gate.record(What::PublishAcknowledged { position, event_id });
+            }
+            Some(position) => {
+                let topic = position.topic.to_string();
+                gate.record(What::PublishUnknown { topic, event_id });
+            }
+            None => {}
+        }
+    }
+
+    fn before_delivery(&self, client: &Client, delivery: &Delivery<'_>) -> DeliveryFate {
+        let handout = self.handout(delivery);
+        let (Some(gate), Some(handout)) = (self.gate(client), handout) else {
+            return DeliveryFate::Deliver;
+        };
+        let group: Arc<str> = delivery.consumer.into();
+        let injection = gate.strike::<ReceiveFault>();
+        let mut fate = DeliveryFate::Deliver;
+        for (fault, strike) in injection.strikes() {
+            match strike {
+                ReceiveFault::Reorder { hold_ms } => {
+                    gate.bit(fault, strike.to_string());
+                    fate = DeliveryFate::Delay(Duration::from_millis(*hold_ms));
+                }
+                ReceiveFault::Poison { events } => {
+                    self.world.poison(&group, &handout, fault, *events);
+                }
+            }
+        }
+        if let Some(poisoned) = self.world.poisoned(&group, &handout) {
+            fate = DeliveryFate::Corrupt(Bytes::from_static(POISON));
+            if poisoned.is_new {
+                gate.bit(poisoned.fault, format!("poison for {group}"));
+                let position = handout.position;
+                gate.record(What::MadePoison { group, position });
+            }
+        }
+        if gate.is_dead() {
+            fate = DeliveryFate::Lose;
+        }
+        self.calls(client, |own| own.receive = injection);
+        fate
+    }
+
+    fn delivered(&self, client: &Client, delivery: &Delivery<'_>) {
+        let injection = self.calls(client, |own| std::mem::take(&mut own.receive));
+        let handout = self.handout(delivery);
+        if let (Some(gate), Some(handout)) = (self.gate(client), handout) {
+            gate.record(What::Delivered {
+                group: delivery.consumer.into(),
+                position: handout.position,
+                attempt: handout.attempt,
+                generation: 0,
+            });
+            gate.struck(&injection);
+        }
+    }
+
+    fn before_settlement(&self, client: &Client, settle: &Settle<'_>) -> Fate {
+        let Some(gate) = self.gate(client) else {
+            return Fate::default();
+        };
+        if *settle.settlement == Wish::Progress {
+            return Fate::default();
+        }
+        let injection = gate.strike::<SettleFault>();
+        let mut fate = Fate::default();
+        for (fault, strike) in injection.strikes() {
+            gate.bit(fault, strike.to_string());
+            fate.request = match strike {
+                SettleFault::Duplicate => Request::Lose,
+                SettleFault::Delay { delay_ms } => {
+                    Request::Delay(Duration::from_millis(*delay_ms))
+                }
+            };
+        }
+        if gate.is_dead() {
+            fate.request = Request::Lose;
+        }
+        if fate.request == Request::Lose {
+            gate.struck(&injection);
+        } else {
+            self.calls(client, |own| own.settle = injection);
+        }
+        fate
+    }
+
+    fn settled(&self, client: &Client, settle: &Settle<'_>, outcome: Settled) {
+        let settlement = match settle.settlement {
+            Wish::Ack | Wish::Next | Wish::Term(_) => Settlement::Ack,
+            Wish::Nak(_) => Settlement::Retry,
+            Wish::Progress => return,
+        };
+        let injection = self.calls(client, |own| std::mem::take(&mut own.settle));
+        let position = lock(&self.log).find(settle.stream, settle.sequence).cloned();
+        if let (Some(gate), Some(position)) = (self.gate(client), position) {
+            // It took effect, whatever became of its sender.
+            let what = What::Settled {
+                group: settle.consumer.into(),
+                position,
+                settlement,
+                outcome: match outcome {
+                    Settled::Accepted => SettleOutcome::Accepted,
+                    Settled::Stale => SettleOutcome::Stale,
+                },
+                generation: 0,
+            };
+            self.world.record(gate.host(), what);
+            gate.struck(&injection);
+        }
+    }
+
+    fn happened(&self, client: Option<&Client>, event: &Event<'_>) {
+        match event {
+            Event::LeaseExpired {
+                stream,
+                consumer,
+                sequence,
+                ..
+            } => {
+                let position = lock(&self.log).find(stream, *sequence).cloned();
+                if let Some(position) = position {
+                    let group = (*consumer).into();
+                    let host = client.and_then(|client| self.gate(client));
+                    let host = host.map_or_else(|| self.broker.name.clone(), |own| own.host().clone());
+                    self.world.record(&host, What::LeaseExpired { group, position });
+                }
+            }
+            Event::ConnectionClosed => {
+                if let Some(client) = client {
+                    lock(&self.calls).remove(&client.address);
+                }
+            }
+            _ => {}
+        }
+    }
+}
