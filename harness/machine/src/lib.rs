@@ -30,7 +30,7 @@ mod service;
 mod symbols;
 mod thread;
 
-pub use context::outside;
+pub use context::{living_host, outside};
 pub use host::Ending;
 pub use machine::{Machine, RunError, Settings, run};
 pub use network::Links;
