@@ -76,6 +76,14 @@ pub fn host_of(address: IpAddr) -> Option<Arc<str>> {
     current()?.scheduler.lock().network.name_of(address)
 }
 
+/// The name of the host whose thread the current one is, as long as its process lives; `None` outside of a run, on the
+/// thread that drives it, and within [`outside`].
+pub fn living_host() -> Option<Arc<str>> {
+    let host = &current()?.host;
+    let is_driver = host.address.is_unspecified();
+    (!is_driver && !host.is_dead()).then(|| host.name.clone())
+}
+
 impl Context {
     pub(crate) fn new(scheduler: Arc<Scheduler>, host: Arc<Host>, thread: Arc<Thread>) -> Self {
         Context {

@@ -1,0 +1,182 @@
+//! The layer between SQLite and the operating system: which files are watched. All others are the original layer's own.
+//!
+//! It is the process' default VFS (<https://sqlite.org/vfs.html>), under the original's name, and passes every call
+//! on; files of watched databases get methods of ours around the original ones (`file`).
+
+#![expect(
+    unsafe_code,
+    reason = "SQLite's interface to the operating system is one of C"
+)]
+
+mod file;
+
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Once};
+
+use libsqlite3_sys as sqlite;
+use sqlite::{sqlite3_file, sqlite3_vfs};
+use stormglass_machine::living_host;
+
+use crate::connection::Connection;
+use crate::trace;
+use crate::watch::{Watched, is_witnessing};
+use file::Role;
+pub(crate) use file::connection_of;
+
+/// The layer that was the default before.
+static ORIGINAL: AtomicPtr<sqlite3_vfs> = AtomicPtr::new(null_mut());
+
+/// Puts this package below and above SQLite, once per process.
+///
+/// # Panics
+///
+/// If SQLite refuses.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        share_no_count();
+        // SAFETY: the name may be null. The structure that is registered is a copy of the original one in all that is
+        // no function, and lives for ever.
+        unsafe {
+            let original = sqlite::sqlite3_vfs_find(std::ptr::null());
+            assert!(!original.is_null(), "SQLite has a default VFS");
+            ORIGINAL.store(original, Ordering::SeqCst);
+            let own = Box::leak(Box::new(around(&*original)));
+            let result = sqlite::sqlite3_vfs_register(own, 1);
+            assert_eq!(result, sqlite::SQLITE_OK, "SQLite takes another VFS");
+        }
+        trace::install();
+    });
+}
+
+/// Leaves SQLite's count of its memory out, if nothing of this process has opened a database yet.
+///
+/// It is kept under one lock for every connection of the process, taken with each allocation, so that
+/// runs on different cores wait for one another (`SQLITE_CONFIG_MEMSTATUS`). Nothing of a run reads it.
+fn share_no_count() {
+    // SAFETY: the option takes one int. SQLite refuses the call, and changes nothing, once it is initialised.
+    unsafe {
+        sqlite::sqlite3_config(sqlite::SQLITE_CONFIG_MEMSTATUS, 0);
+    }
+}
+
+/// A layer around the original one.
+fn around(original: &sqlite3_vfs) -> sqlite3_vfs {
+    sqlite3_vfs {
+        szOsFile: file::size_around(original.szOsFile),
+        pNext: null_mut(),
+        xOpen: Some(open),
+        xDelete: Some(delete),
+        xAccess: Some(access),
+        xFullPathname: Some(full_pathname),
+        xDlOpen: original.xDlOpen.and(Some(dl_open)),
+        xDlError: original.xDlError.and(Some(dl_error)),
+        xDlSym: original.xDlSym.and(Some(dl_sym)),
+        xDlClose: original.xDlClose.and(Some(dl_close)),
+        xRandomness: Some(randomness),
+        xSleep: Some(sleep),
+        xCurrentTime: Some(current_time),
+        xGetLastError: original.xGetLastError.and(Some(get_last_error)),
+        xCurrentTimeInt64: original.xCurrentTimeInt64.and(Some(current_time_int64)),
+        xSetSystemCall: original.xSetSystemCall.and(Some(set_system_call)),
+        xGetSystemCall: original.xGetSystemCall.and(Some(get_system_call)),
+        xNextSystemCall: original.xNextSystemCall.and(Some(next_system_call)),
+        ..*original
+    }
+}
+
+/// The watched connection that a file which is about to be opened belongs to, and what it is for it.
+///
+/// # Safety
+///
+/// `name` and `flags` are what SQLite gives to `xOpen`.
+unsafe fn belongs_to(name: *const c_char, flags: c_int) -> Option<(Role, Arc<Connection>)> {
+    if name.is_null() {
+        return None;
+    }
+    let has = |flag: c_int| flags & flag != 0;
+    if has(sqlite::SQLITE_OPEN_MAIN_DB) {
+        living_host()?;
+        if is_witnessing() {
+            return None;
+        }
+        // SAFETY: a name ends in a null byte.
+        let path = Path::new(OsStr::from_bytes(
+            unsafe { CStr::from_ptr(name) }.to_bytes(),
+        ));
+        let watched = Watched::of(path)?;
+        let file = watched.file(path);
+        return Some((Role::Database, Arc::new(Connection::new(watched, file))));
+    }
+    // Journals that are only read may be other connections', whose names are not SQLite's own.
+    let role = match has(sqlite::SQLITE_OPEN_READWRITE) {
+        true if has(sqlite::SQLITE_OPEN_WAL) => Role::Log,
+        true if has(sqlite::SQLITE_OPEN_MAIN_JOURNAL) => Role::Journal,
+        _ => return None,
+    };
+    // SAFETY: the name of a journal or log that SQLite opens to write leads to the file of its database.
+    let connection = unsafe { connection_of(sqlite::sqlite3_database_file_object(name)) }?;
+    Some((role, connection))
+}
+
+unsafe extern "C" fn open(
+    _: *mut sqlite3_vfs,
+    name: *const c_char,
+    file: *mut sqlite3_file,
+    flags: c_int,
+    out_flags: *mut c_int,
+) -> c_int {
+    let original = ORIGINAL.load(Ordering::Relaxed);
+    // SAFETY: SQLite's own arguments; the room behind `file` is as large as `around` has asked for.
+    unsafe {
+        let Some(open) = (*original).xOpen else {
+            return sqlite::SQLITE_CANTOPEN;
+        };
+        match belongs_to(name, flags) {
+            None => open(original, name, file, flags, out_flags),
+            Some((role, connection)) => file::open(file, role, connection, |inner| {
+                open(original, name, inner, flags, out_flags)
+            }),
+        }
+    }
+}
+
+/// Functions that call the original one with the same arguments.
+macro_rules! pass_on {
+    ($($function:ident => $method:ident($($name:ident: $argument:ty),*) -> $result:ty, or $default:expr;)*) => {$(
+        unsafe extern "C" fn $function(_: *mut sqlite3_vfs, $($name: $argument),*) -> $result {
+            let original = ORIGINAL.load(Ordering::Relaxed);
+            // SAFETY: SQLite's own arguments, for the layer that they would have gone to.
+            unsafe {
+                match (*original).$method {
+                    Some(method) => method(original, $($name),*),
+                    None => $default,
+                }
+            }
+        }
+    )*};
+}
+
+type Symbol = Option<unsafe extern "C" fn(*mut sqlite3_vfs, *mut c_void, *const c_char)>;
+
+pass_on! {
+    delete => xDelete(name: *const c_char, sync: c_int) -> c_int, or sqlite::SQLITE_IOERR;
+    access => xAccess(name: *const c_char, flags: c_int, out: *mut c_int) -> c_int, or sqlite::SQLITE_IOERR;
+    full_pathname => xFullPathname(name: *const c_char, size: c_int, out: *mut c_char) -> c_int, or sqlite::SQLITE_IOERR;
+    dl_open => xDlOpen(name: *const c_char) -> *mut c_void, or null_mut();
+    dl_error => xDlError(size: c_int, message: *mut c_char) -> (), or ();
+    dl_sym => xDlSym(library: *mut c_void, name: *const c_char) -> Symbol, or None;
+    dl_close => xDlClose(library: *mut c_void) -> (), or ();
+    randomness => xRandomness(size: c_int, out: *mut c_char) -> c_int, or 0;
+    sleep => xSleep(micros: c_int) -> c_int, or 0;
+    current_time => xCurrentTime(out: *mut f64) -> c_int, or sqlite::SQLITE_ERROR;
+    get_last_error => xGetLastError(size: c_int, out: *mut c_char) -> c_int, or 0;
+    current_time_int64 => xCurrentTimeInt64(out: *mut i64) -> c_int, or sqlite::SQLITE_ERROR;
+    set_system_call => xSetSystemCall(name: *const c_char, call: sqlite::sqlite3_syscall_ptr) -> c_int, or sqlite::SQLITE_NOTFOUND;
+    get_system_call => xGetSystemCall(name: *const c_char) -> sqlite::sqlite3_syscall_ptr, or None;
+    next_system_call => xNextSystemCall(name: *const c_char) -> *const c_char, or std::ptr::null();
+}
