@@ -8,7 +8,9 @@ mod client;
 mod course;
 mod intervention;
 mod machine;
+#[cfg(any())]
 mod nats;
+#[cfg(any())]
 mod postgres;
 mod server;
 mod sqlite;
@@ -130,7 +132,8 @@ struct Deployment<'a, 'run> {
     servers: Vec<Box<dyn Server>>,
     services: BTreeMap<Arc<str>, (Arc<str>, &'a Factory)>,
     shared: Arc<Shared>,
-    /// Hosts that start again, and go on, at a time.
+    /// Hosts that have to have stopped, start again, and go on, at a time.
+    stops: Vec<(Duration, String)>,
     restarts: Vec<(Duration, String)>,
     resumptions: Vec<(Duration, String)>,
     /// How often the host of a fault's wrong clock had looked at it before, by the fault.
@@ -163,6 +166,7 @@ impl<'a, 'run> Deployment<'a, 'run> {
             servers: server::of(system, world, &prepared.databases),
             services,
             shared: Arc::new(shared),
+            stops: Vec::new(),
             restarts: Vec::new(),
             resumptions: Vec::new(),
             clocks: BTreeMap::new(),

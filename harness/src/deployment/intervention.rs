@@ -7,6 +7,7 @@ use super::Deployment;
 use crate::nemesis::{Command, Intervention};
 use crate::plan::Targets;
 use crate::simulation::quiescence::Quiescence;
+use crate::simulation::stops::GRACE;
 use crate::simulation::{RunError, STARTS_IN_VAIN_MAX, SUPERVISOR_DELAY};
 
 impl Deployment<'_, '_> {
@@ -24,6 +25,7 @@ impl Deployment<'_, '_> {
         self.do_what_is_due();
         let due = [
             self.nemesis.next(),
+            next(&self.stops),
             next(&self.restarts),
             next(&self.resumptions),
         ];
@@ -39,7 +41,13 @@ impl Deployment<'_, '_> {
         }
         let interventions = self.nemesis.due(&self.world);
         self.carry_out(interventions);
+        for host in self.nemesis.take_to_tell() {
+            self.tell_to_stop(&host);
+        }
         let now = self.now();
+        for host in take_due(&mut self.stops, now) {
+            self.world.stop_late(&Arc::from(host));
+        }
         for host in take_due(&mut self.restarts, now) {
             self.carry_out(vec![Intervention::Start(host)]);
         }
@@ -66,6 +74,14 @@ impl Deployment<'_, '_> {
                 self.carry_out(vec![Intervention::Kill(host.clone())]);
                 self.restarts.push((self.now() + SUPERVISOR_DELAY, host));
             }
+        }
+    }
+
+    /// Software that handles the signal has a grace; other software has ended at once.
+    fn tell_to_stop(&mut self, host: &str) {
+        match false {
+            true => self.stops.push((self.now() + GRACE, host.to_owned())),
+            false => self.world.stop(&Arc::from(host), None),
         }
     }
 

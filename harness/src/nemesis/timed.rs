@@ -69,6 +69,8 @@ pub(crate) struct Nemesis {
     cut: BTreeSet<(String, String)>,
     /// Hosts that were told to stop and have not started again, each with what comes after it.
     stopping: BTreeMap<String, Stopping>,
+    /// Those of them that somebody still has to tell.
+    to_tell: Vec<String>,
     /// The system's hosts, with their services.
     hosts: Vec<(String, String)>,
     broker_host: String,
@@ -84,6 +86,7 @@ impl Nemesis {
             active: BTreeSet::new(),
             cut: BTreeSet::new(),
             stopping: BTreeMap::new(),
+            to_tell: Vec::new(),
             hosts,
             broker_host: broker_host.to_owned(),
             name: "nemesis".into(),
@@ -322,10 +325,16 @@ impl Nemesis {
         while let Some(host) = row.hosts.pop_front() {
             if world.tell_to_stop(&Arc::from(&*host), row.fault, &text) {
                 row.is_down = false;
+                self.to_tell.push(host.clone());
                 self.stopping.insert(host, row);
                 return;
             }
         }
+    }
+
+    /// Takes the hosts that have to be told to stop; those on gates hear of it there.
+    pub(crate) fn take_to_tell(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.to_tell)
     }
 
     /// A host has stopped that was told to.

@@ -72,6 +72,20 @@ impl World {
     }
 }
 
+impl World {
+    /// Whether a host was told to stop.
+    pub(crate) fn is_told_to_stop(&self, host: &str) -> bool {
+        self.stops.of(host).told.is_some()
+    }
+
+    /// A host has to have stopped by now: if it has not, it is stopped.
+    pub(crate) fn stop_late(&self, host: &Arc<str>) {
+        if self.is_up(host) && self.is_told_to_stop(host) {
+            self.stop(host, Some(format!("not done within {GRACE:?}")));
+        }
+    }
+}
+
 impl Gate {
     /// When the software is told to stop; a host that stands still does not notice before it goes on.
     pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {

@@ -570,10 +570,14 @@ impl Gate {
 
     /// The host's software came to its end by itself.
     pub(crate) fn ended(&self, error: Option<String>) {
-        if !self.is_dead() {
-            self.record(What::HostExited { error });
-            self.world.end(&self.host);
+        if self.is_dead() {
+            return;
         }
+        if self.world.is_told_to_stop(&self.host) {
+            return self.world.stop(&self.host, error);
+        }
+        self.record(What::HostExited { error });
+        self.world.end(&self.host);
     }
 
     /// Records at this host's port; a dead host records nothing.
