@@ -5,3 +5,4 @@
 mod commits;
 mod locks;
 mod stage;
+mod statements;
