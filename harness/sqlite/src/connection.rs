@@ -42,6 +42,8 @@ struct State {
     has_touched: bool,
     /// What the next access meets.
     armed: Option<StatementFault>,
+    /// The error that an access of the statement at work has met.
+    met: Option<Code>,
     /// For which lock it waits, and since when.
     waiting: Option<(Lock, Instant)>,
     /// The text of the statement that ended last: one that is reset before its end commits only then.
@@ -167,6 +169,7 @@ impl Connection {
                 in_transaction,
             });
             state.has_touched |= kind == Kind::Write;
+            state.met = None;
         }
         let statement = Statement {
             kind,
@@ -183,6 +186,7 @@ impl Connection {
                 false
             }
             fault => {
+                let fault = fault.filter(|fault| can_meet(kind, *fault));
                 lock(&self.state).armed = fault;
                 fault.is_some()
             }
@@ -203,11 +207,17 @@ impl Connection {
             state.armed = None;
             state.waiting.take().is_some()
         };
-        self.settle();
-        if let Some((code, message)) = &error {
-            self.tell_failure(*code, message);
-        } else if is_busy {
-            self.tell_failure(sqlite::SQLITE_BUSY, "database is locked");
+        let has_failed = self.settle();
+        let met = lock(&self.state).met.take();
+        match (&error, met) {
+            (Some((code, message)), _) => self.tell_failure(*code, message),
+            // The error log is not told of commits that fail.
+            (None, Some(sqlite::SQLITE_FULL)) if has_failed => {
+                self.tell_failure(sqlite::SQLITE_FULL, "database or disk is full");
+            }
+            (None, Some(code)) if has_failed => self.tell_failure(code, "disk I/O error"),
+            _ if is_busy => self.tell_failure(sqlite::SQLITE_BUSY, "database is locked"),
+            _ => {}
         }
         self.ask_about_commit(|witness, call| witness.done(call));
         let mut state = lock(&self.state);
@@ -230,8 +240,8 @@ impl Connection {
         self.settle();
     }
 
-    /// Tells what has become of a transaction that is over.
-    fn settle(&self) {
+    /// Tells what has become of a transaction that is over; whether it has failed.
+    fn settle(&self) -> bool {
         let over = {
             let mut state = lock(&self.state);
             match &state.transaction {
@@ -239,18 +249,21 @@ impl Connection {
                 _ => None,
             }
         };
-        let Some(over) = over else { return };
+        let Some(over) = over else { return false };
         if over.transaction.stage == Stage::Committed {
             // In exclusive locking mode the lock is never given back.
             self.tell_commit(&over.transaction);
-        } else if over.transaction.is_explicit && over.has_touched {
-            let why = match over.kind {
-                Some(Kind::RollBack) => RolledBack::Asked,
-                Some(_) => RolledBack::Failed,
-                None => RolledBack::Closed,
-            };
+            return false;
+        }
+        let why = match over.kind {
+            Some(Kind::RollBack) => RolledBack::Asked,
+            Some(_) => RolledBack::Failed,
+            None => RolledBack::Closed,
+        };
+        if over.transaction.is_explicit && over.has_touched {
             self.ask(|witness, call| witness.rolled_back(call, why));
         }
+        why == RolledBack::Failed
     }
 
     fn tell_commit(&self, transaction: &Transaction) {
@@ -285,8 +298,7 @@ impl Connection {
             (StatementFault::Full, Access::Write) => sqlite::SQLITE_FULL,
             _ => return None,
         };
-        state.armed = None;
-        Some(code)
+        Some(state.meet(code))
     }
 
     /// A lock is about to be taken; an error if it cannot be.
@@ -298,9 +310,8 @@ impl Connection {
             (Some(StatementFault::Full), _) if wanted.is_to_write() => Some(sqlite::SQLITE_FULL),
             _ => None,
         };
-        if error.is_some() {
-            state.armed = None;
-            return error;
+        if let Some(code) = error {
+            return Some(state.meet(code));
         }
         if wanted.is_to_write() && !state.may_write() && self.file.is_held() {
             state.wait_for(wanted);
@@ -312,11 +323,8 @@ impl Connection {
     /// Another lock of the log than that to write is about to be taken; an error if it cannot be.
     pub(crate) fn before_other_lock(&self) -> Option<Code> {
         let mut state = lock(&self.state);
-        if state.armed != Some(StatementFault::Io) {
-            return None;
-        }
-        state.armed = None;
-        Some(sqlite::SQLITE_IOERR_SHMLOCK)
+        let is_armed = state.armed == Some(StatementFault::Io);
+        is_armed.then(|| state.meet(sqlite::SQLITE_IOERR_SHMLOCK))
     }
 
     /// A lock was taken, or somebody else has it.
@@ -508,6 +516,13 @@ impl State {
         })
     }
 
+    /// An access meets what was armed.
+    fn meet(&mut self, code: Code) -> Code {
+        self.armed = None;
+        self.met = Some(code);
+        code
+    }
+
     fn wait_for(&mut self, wanted: Lock) {
         if self.waiting.is_none() {
             self.waiting = Some((wanted, Instant::now()));
@@ -520,6 +535,16 @@ impl Transaction {
         if self.stage == Stage::Open {
             self.stage = Stage::Ended;
         }
+    }
+}
+
+/// Whether a statement can meet an error of the disk before it is done.
+fn can_meet(kind: Kind, fault: StatementFault) -> bool {
+    match kind {
+        // An error would show with a later statement, or in what is thrown away.
+        Kind::RollBack | Kind::Savepoint => false,
+        Kind::Read => fault != StatementFault::Full,
+        _ => true,
     }
 }
 

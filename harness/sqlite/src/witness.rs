@@ -89,7 +89,8 @@ impl<F> From<F> for Fate<F> {
 ///
 /// Errors come from where SQLite meets the operating system, so that SQLite itself does what follows from them: it
 /// rolls the transaction back where it does so for real, and nothing is corrupted. A statement that asks the operating
-/// system for nothing, such as a deferred `BEGIN` or `SELECT 1`, therefore has no error to meet.
+/// system for nothing, such as a deferred `BEGIN` or `SELECT 1`, therefore has no error to meet; nor have `ROLLBACK` and
+/// what concerns savepoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementFault {
     /// The next access to the file fails, once: `SQLITE_IOERR` and its extensions.

@@ -43,7 +43,7 @@ async fn write(service: Service) {
 }
 
 /// The lines, with the numbers of commits left out.
-fn seen(lines: &[String]) -> Vec<String> {
+pub(crate) fn seen(lines: &[String]) -> Vec<String> {
     let named = lines
         .iter()
         .map(|line| match line.split_once(" commits as ") {

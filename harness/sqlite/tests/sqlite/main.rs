@@ -3,5 +3,8 @@
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod commits;
+mod kills;
 mod locks;
+mod repeats;
 mod stage;
+mod statements;

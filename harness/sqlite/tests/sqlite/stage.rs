@@ -61,7 +61,7 @@ pub(crate) struct Scribe {
     pub(crate) statements: Wanted,
     /// Whether it writes down every statement.
     pub(crate) tells_statements: bool,
-    asked: Mutex<usize>,
+    pub(crate) asked: Mutex<usize>,
 }
 
 impl Scribe {
