@@ -123,7 +123,7 @@ pub(crate) fn draw(bytes: &mut [u8]) -> bool {
     RANDOM.try_with(draw).ok().flatten().is_some()
 }
 
-#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+#[cfg(test)]
 mod tests {
     #![expect(
         clippy::disallowed_methods,

@@ -105,6 +105,14 @@ impl Host {
         lock(&self.random).fill_bytes(bytes);
     }
 
+    /// Seeds fastrand's generator of the current thread, which would otherwise follow from the number that the process
+    /// has given to it.
+    pub(crate) fn seed_fastrand(&self) {
+        let mut seed = [0; 8];
+        self.draw(&mut seed);
+        fastrand::seed(u64::from_le_bytes(seed));
+    }
+
     /// A variable of the environment that belongs to this host alone.
     pub(crate) fn variable(&self, name: &CStr) -> Option<&CStr> {
         self.variables.get(name).map(CString::as_c_str)

@@ -13,6 +13,17 @@
 //! `foreign` lets threads of other runs wake those of this one. `service` runs an async function as a host's process.
 //! `cores` keeps a run on one core. `hermetic` gives a clock and randomness to threads that are not the machine's.
 //!
+//! What belongs to the process and not to a host is shared by all runs, and may let one of them differ from another:
+//! - `Uuid::now_v7` keeps the last time and a counter in a static. `Uuid::new_v7(Timestamp::now(NoContext))` repeats.
+//! - ahash and foldhash, which hashbrown's maps use unless they are told otherwise, take addresses for seeds, so that the
+//!   order of such a map is another one in each run. Maps of the standard library repeat.
+//! - Tokio's random choices (`select!`, `watch`) repeat in the runtime that [`Machine::start_service`] makes, unless
+//!   [`lacks`] says otherwise. A runtime that a service makes itself is seeded from a counter of the process.
+//! - Numbers that a process counts, such as `ThreadId` and the `Id`s of tokio's tasks and runtimes, go on counting.
+//!
+//! fastrand (of version 2) takes such a number for its seed. It is seeded for a process' first thread and for those that
+//! have a name, as tokio's and sqlx's have.
+//!
 //! Not modelled: Unix sockets, signals, other processes, and disks (files are the machine's own). Only Linux with the GNU
 //! C library is covered; elsewhere there is no [`Machine`], and no thread is hermetic.
 
@@ -34,6 +45,7 @@ mod linux {
     pub use crate::host::Ending;
     pub use crate::machine::{Bell, Machine, RunError, Settings, Usage, run};
     pub use crate::network::{Affected, Links, Traffic};
+    pub use crate::service::lacks;
 }
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub use linux::*;

@@ -11,6 +11,21 @@ use tokio::task::LocalSet;
 use crate::host::Host;
 use crate::lock;
 
+/// What this build lacks for runs to repeat; `None` if it lacks nothing.
+///
+/// Tokio draws the order in which `select!` looks at its branches, and that in which a `watch` channel wakes its
+/// receivers, from a generator that it seeds from a counter of the process. Only its unstable interface lets the seed
+/// be set.
+pub fn lacks() -> Option<&'static str> {
+    match cfg!(tokio_unstable) {
+        true => None,
+        false => Some(
+            "tokio's own random choices (`select!`, `watch`) do not repeat without `--cfg tokio_unstable`: put \
+             `rustflags = [\"--cfg\", \"tokio_unstable\"]` under `[build]` in .cargo/config.toml",
+        ),
+    }
+}
+
 /// Runs `service` until it ends or its process is killed.
 pub(crate) fn block_on(host: &Arc<Host>, service: impl Future<Output = ()>) {
     let mut builder = Builder::new_current_thread();

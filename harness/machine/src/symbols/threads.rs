@@ -1,6 +1,6 @@
 //! Threads: one that a thread of a run starts belongs to the run, and to the same host.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::sync::OnceLock;
 
 use libc::{pthread_attr_t, pthread_key_t, pthread_t};
@@ -108,6 +108,20 @@ unsafe extern "C" fn end(context: *mut c_void) {
     enter(None);
     drop(context);
     scheduler.leave(id);
+}
+
+/// The first sign of a thread of the standard library after it has got its number there; one without a name gives none.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> c_int {
+    // SAFETY: no arguments.
+    let is_own = thread == unsafe { libc::pthread_self() };
+    if let Some(context) = current().filter(|_| is_own) {
+        context.host.seed_fastrand();
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe {
+        next!(c"pthread_setname_np" as fn(pthread_t, *const c_char) -> c_int)(thread, name)
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -13,3 +13,4 @@ mod leaks;
 mod limits;
 mod shared;
 mod sqlite;
+mod statics;
