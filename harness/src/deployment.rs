@@ -8,9 +8,7 @@ mod client;
 mod course;
 mod intervention;
 mod machine;
-#[cfg(any())]
 mod nats;
-#[cfg(any())]
 mod postgres;
 mod server;
 mod sqlite;

@@ -12,8 +12,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
-use stormglass_postgres::Cluster;
 use sqlx::{AnyConnection, Connection as _, Executor};
+use stormglass_postgres::Cluster;
 
 use super::Database;
 use super::backend::Backend;

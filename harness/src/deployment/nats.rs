@@ -8,14 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use stormglass_machine as os;
 use stormglass_nats::{
-    self as nats, Answer, Client, Delivery, DeliveryFate, Event, Fate, Publication, PublishOutcome,
-    Request, Settle, SettleOutcome as Settled, Settlement as Wish, Witness,
+    self as nats, Answer, Client, ConsumerState, Delivery, DeliveryFate, Event, Fate, Publication,
+    PublishOutcome, Request, Settle, SettleOutcome as Settled, Settlement as Wish, Witness,
 };
 use tokio::net::TcpListener;
 
 use super::server::{Server, caller};
 use crate::broker::Handout;
-use crate::history::{SettleOutcome, Settlement, What};
+use crate::history::{SettleOutcome, Settlement, What, covers};
 use crate::message::{Message, POISON, Position};
 use crate::nemesis::Injection;
 use crate::plan::{PublishFault, ReceiveFault, SettleFault};
@@ -50,11 +50,15 @@ impl NatsHost {
     fn unsettled(&self) -> BTreeMap<Arc<str>, Vec<Position>> {
         let log = lock(&self.observed.log);
         let mut unsettled: BTreeMap<Arc<str>, Vec<Position>> = BTreeMap::new();
-        for consumer in self.server.consumers() {
-            let sequences = consumer.pending.iter().chain(&consumer.undelivered);
-            let positions = sequences.filter_map(|sequence| log.find(&consumer.stream, *sequence));
+        for consumer in self.server.readout().consumers {
             let own = unsettled.entry(consumer.name.as_str().into()).or_default();
+            let delivered = consumer.unsettled.iter().map(|own| own.sequence);
+            let delivered = delivered.chain(consumer.given_up.iter().copied());
+            let positions = delivered.filter_map(|sequence| log.find(&consumer.stream, sequence));
             own.extend(positions.cloned());
+            if consumer.undelivered > 0 {
+                own.extend(log.beyond(&consumer).cloned());
+            }
         }
         unsettled
     }
@@ -79,7 +83,9 @@ impl Server for NatsHost {
     fn backlog(&self) -> Option<String> {
         let is_declared = |group: &str| self.observed.world.has_group(group);
         let unsettled = self.unsettled();
-        let mut owed = unsettled.iter().filter(|(group, own)| is_declared(group) && !own.is_empty());
+        let mut owed = unsettled
+            .iter()
+            .filter(|(group, own)| is_declared(group) && !own.is_empty());
         let (group, own) = owed.next()?;
         Some(format!(
             "{group} has {} messages to settle, the first is {}",
@@ -100,7 +106,10 @@ impl Server for NatsHost {
         for (group, positions) in self.unsettled() {
             let mut topics: BTreeMap<Arc<str>, Vec<u64>> = BTreeMap::new();
             for position in positions {
-                topics.entry(position.topic).or_default().push(position.offset);
+                topics
+                    .entry(position.topic)
+                    .or_default()
+                    .push(position.offset);
             }
             for (topic, mut unsettled) in topics {
                 unsettled.sort_unstable();
@@ -126,6 +135,18 @@ struct Log {
 impl Log {
     fn find(&self, stream: &str, sequence: u64) -> Option<&Position> {
         self.positions.get(&(stream.to_owned(), sequence))
+    }
+
+    /// What a consumer wants and was not delivered yet.
+    fn beyond(&self, consumer: &ConsumerState) -> impl Iterator<Item = &Position> {
+        let first = (consumer.stream.clone(), consumer.delivered_sequence + 1);
+        let last = (consumer.stream.clone(), u64::MAX);
+        let positions = self.positions.range(first..=last);
+        let positions = positions.map(|(_, position)| position);
+        positions.filter(|position| {
+            let mut filters = consumer.filters.iter();
+            consumer.filters.is_empty() || filters.any(|own| covers(own, &position.topic))
+        })
     }
 
     fn message(&self, position: &Position) -> Option<&Arc<Message>> {
@@ -226,12 +247,19 @@ impl Witness for Observed {
         let Some(gate) = self.gate(client) else {
             return;
         };
-        let message = self.message(publication.subject, publication.headers, publication.payload);
+        let message = self.message(
+            publication.subject,
+            publication.headers,
+            publication.payload,
+        );
         let event_id = message.event_id().map(str::to_owned);
-        let is_heard = injection.strikes().all(|(_, own)| *own != PublishFault::AckLost);
+        let is_heard = injection
+            .strikes()
+            .all(|(_, own)| *own != PublishFault::AckLost);
         let position = match outcome {
             PublishOutcome::Stored(sequence) => {
-                let position = lock(&self.log).append(publication.stream, *sequence, message.clone());
+                let position =
+                    lock(&self.log).append(publication.stream, *sequence, message.clone());
                 let what = What::Published {
                     position: position.clone(),
                     message,
@@ -332,9 +360,7 @@ impl Witness for Observed {
             gate.bit(fault, strike.to_string());
             fate.request = match strike {
                 SettleFault::Duplicate => Request::Lose,
-                SettleFault::Delay { delay_ms } => {
-                    Request::Delay(Duration::from_millis(*delay_ms))
-                }
+                SettleFault::Delay { delay_ms } => Request::Delay(Duration::from_millis(*delay_ms)),
             };
         }
         if gate.is_dead() {
@@ -355,7 +381,9 @@ impl Witness for Observed {
             Wish::Progress => return,
         };
         let injection = self.calls(client, |own| std::mem::take(&mut own.settle));
-        let position = lock(&self.log).find(settle.stream, settle.sequence).cloned();
+        let position = lock(&self.log)
+            .find(settle.stream, settle.sequence)
+            .cloned();
         if let (Some(gate), Some(position)) = (self.gate(client), position) {
             // It took effect, whatever became of its sender.
             let what = What::Settled {
@@ -385,8 +413,10 @@ impl Witness for Observed {
                 if let Some(position) = position {
                     let group = (*consumer).into();
                     let host = client.and_then(|client| self.gate(client));
-                    let host = host.map_or_else(|| self.broker.name.clone(), |own| own.host().clone());
-                    self.world.record(&host, What::LeaseExpired { group, position });
+                    let host =
+                        host.map_or_else(|| self.broker.name.clone(), |own| own.host().clone());
+                    self.world
+                        .record(&host, What::LeaseExpired { group, position });
                 }
             }
             Event::ConnectionClosed => {

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use stormglass_machine as os;
 
-#[cfg(any())]
 use super::nats::NatsHost;
-#[cfg(any())]
 use super::postgres::PostgresHost;
 use super::third_party::ThirdPartyHost;
 use crate::database::Databases;
@@ -42,12 +40,10 @@ pub(super) fn of(
 ) -> Vec<Box<dyn Server>> {
     let mut servers: Vec<Box<dyn Server>> = Vec::new();
     let latency = system.settings.database_latency;
-    #[cfg(any())]
     for (name, database) in databases.servers() {
         let server = PostgresHost::new(name, database, latency, world, databases);
         servers.push(Box::new(server));
     }
-    #[cfg(any())]
     for broker in &system.machine.brokers {
         servers.push(Box::new(NatsHost::new(broker, world)));
     }

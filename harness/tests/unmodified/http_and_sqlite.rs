@@ -33,10 +33,19 @@ async fn visit(State(pool): State<SqlitePool>, Path(visitor): Path<String>) -> S
 
 /// A client that asks again until it is heard.
 async fn sign(visitor: u32) -> Result<(), reqwest::Error> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).build()?;
-    let visit = || client.post(format!("http://guest-book/visits/{visitor}")).send();
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(1))
+        .build()?;
+    let visit = || {
+        client
+            .post(format!("http://guest-book/visits/{visitor}"))
+            .send()
+    };
     for _ in 0..3 {
-        if visit().await.is_ok_and(|answer| answer.status().is_success()) {
+        if visit()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -61,7 +70,10 @@ fn smoke() {
     let system = system();
     let plan = system.plan(stormglass::Seed(1)).unwrap();
     println!("{plan}");
-    let run = stormglass::simulation::run(&system, &plan, stormglass::simulation::Recording::On).unwrap();
-    for event in &run.history.events { println!("{event}"); }
+    let run =
+        stormglass::simulation::run(&system, &plan, stormglass::simulation::Recording::On).unwrap();
+    for event in &run.history.events {
+        println!("{event}");
+    }
     system.check();
 }

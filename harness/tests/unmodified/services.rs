@@ -1,2 +1,1 @@
 //! Services as people write them: axum, sqlx and async-nats, and no word of who runs them.
-
