@@ -358,6 +358,7 @@ impl Engine {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
+        self.witness.done(&link.session);
         let mut bytes = outcome::rewritten(answer, &self.processes);
         if let Some(failure) = &failure {
             bytes = outcome::replaced(&bytes, failure, link.status);

@@ -159,6 +159,11 @@ pub trait Witness: Send + Sync {
         let _ = (session, commit);
     }
 
+    /// A batch was carried out, or has failed, and nobody knows it yet. What took effect with it was told before.
+    fn done(&self, session: &Session) {
+        let _ = session;
+    }
+
     /// An open transaction has come to its end without effect.
     fn rolled_back(&self, session: &Session, why: Undone) {
         let _ = (session, why);

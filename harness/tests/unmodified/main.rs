@@ -1,4 +1,5 @@
 //! Systems of ordinary services under test: nothing in them is written for it.
 
 mod http_and_sqlite;
+mod postgres_shop;
 mod services;
