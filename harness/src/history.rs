@@ -8,7 +8,7 @@ mod event;
 mod narrative;
 mod operations;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,13 @@ pub struct Description {
     /// Whether a probe shows the state that events announce.
     #[serde(default)]
     pub is_announced: bool,
+    /// Hosts that stand for products, such as the broker: while one of them is down, everybody is in trouble.
+    #[serde(default = "the_broker")]
+    pub servers: BTreeSet<String>,
+}
+
+fn the_broker() -> BTreeSet<String> {
+    [crate::broker::HOST.to_owned()].into()
 }
 
 impl Default for Description {
@@ -55,6 +62,7 @@ impl Default for Description {
             groups: BTreeMap::new(),
             attempts: Attempts::default(),
             is_announced: false,
+            servers: the_broker(),
         }
     }
 }

@@ -418,7 +418,7 @@ impl System {
             let allowed = |kind: &FaultKind| parks || !poison.contains(kind);
             FaultKind::ALL.iter().copied().filter(allowed).collect()
         });
-        kinds.retain(|kind| self.profile.knows(*kind));
+        kinds.retain(|kind| self.profile.knows(*kind) && self.can_meet(*kind));
         kinds
     }
 
@@ -456,6 +456,7 @@ impl System {
             groups,
             attempts: self.attempts,
             is_announced: databases.flat_map(|own| &own.probes).any(Probe::announces),
+            servers: self.server_names(),
         }
     }
 
@@ -473,7 +474,7 @@ impl System {
     /// Whether a plan can be run against this system.
     pub(crate) fn fits(&self, plan: &Plan) -> Result<(), Misfit> {
         let groups: Vec<&str> = self.groups.keys().map(|name| &**name).collect();
-        plan.fits(&self.services, &groups)
+        plan.fits(&self.services, &groups, &self.server_names())
     }
 
     /// The fewest instances of a service that a plan may have.

@@ -129,6 +129,7 @@ impl Tale {
             groups: [("billing".to_owned(), billing)].into(),
             attempts: Attempts::Exactly(3),
             is_announced: true,
+            ..Description::default()
         };
         Tale {
             history: History::new(description),

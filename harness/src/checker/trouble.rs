@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::marks::Marks;
-use crate::broker;
 use crate::history::{Event, ExternalOutcome, History, What};
 
 /// What lasts, as `(began, ended)`.
@@ -23,8 +22,8 @@ pub(super) struct Troubles<'h> {
     /// When each host could not publish: it may not even try, as behind a circuit breaker, until a
     /// publication was acknowledged again.
     mute: BTreeMap<&'h str, Spells>,
-    /// When the broker was down, for everybody.
-    without_broker: Spells,
+    /// When a server was down, for everybody.
+    without_server: Spells,
     /// When each group's members changed.
     rebalanced: Marks<'h>,
 }
@@ -32,7 +31,15 @@ pub(super) struct Troubles<'h> {
 impl<'h> Troubles<'h> {
     /// Reads a history once.
     pub(super) fn of(history: &'h History) -> Self {
-        let mut reader = Reader::default();
+        let mut reader = Reader {
+            servers: history
+                .description
+                .servers
+                .iter()
+                .map(|own| &**own)
+                .collect(),
+            ..Reader::default()
+        };
         for event in &history.events {
             reader.read(event);
         }
@@ -51,7 +58,7 @@ impl<'h> Troubles<'h> {
             .into_iter()
             .flatten()
             .flatten()
-            .chain(&self.without_broker);
+            .chain(&self.without_server);
         self.struck(host, from, to) || spells.any(|&(began, ended)| began < to && from < ended)
     }
 
@@ -63,6 +70,8 @@ impl<'h> Troubles<'h> {
 
 #[derive(Default)]
 struct Reader<'h> {
+    /// The hosts that everybody needs.
+    servers: BTreeSet<&'h str>,
     troubles: Troubles<'h>,
     /// Where each fault has had an effect and is not over.
     active: BTreeMap<usize, Vec<(&'h str, u64)>>,
@@ -95,11 +104,11 @@ impl<'h> Reader<'h> {
             What::HostExited { .. } => {
                 self.ended.insert(host);
             }
-            What::HostCrashed if host == broker::HOST => {
-                begin(&mut self.troubles.without_broker, index);
+            What::HostCrashed if self.servers.contains(host) => {
+                begin(&mut self.troubles.without_server, index);
             }
-            What::HostStarted { .. } if host == broker::HOST => {
-                end(&mut self.troubles.without_broker, index);
+            What::HostStarted { .. } if self.servers.contains(host) => {
+                end(&mut self.troubles.without_server, index);
             }
             What::HostCrashed if !self.ended.contains(host) => {
                 self.troubles.struck.add(host, index);

@@ -3,6 +3,8 @@
 //! Generated plans always fit. A plan from a file may have been edited, or be of a system that has
 //! changed since; it is refused before anything runs.
 
+use std::collections::BTreeSet;
+
 use super::Plan;
 use super::fault::{Action, Fault};
 use super::incident::{Incident, Restarted};
@@ -18,12 +20,18 @@ const MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 pub struct Misfit(String);
 
 impl Plan {
-    /// Whether the plan can be run against a system with these services and consumer groups.
+    /// Whether the plan can be run against a system with these services and consumer groups, and hosts that stand for
+    /// products.
     ///
     /// # Errors
     ///
     /// Names the first number of instances, operation or fault that cannot be, and why.
-    pub fn fits(&self, services: &Services, groups: &[&str]) -> Result<(), Misfit> {
+    pub fn fits(
+        &self,
+        services: &Services,
+        groups: &[&str],
+        servers: &BTreeSet<String>,
+    ) -> Result<(), Misfit> {
         for (service, instances) in &self.instances {
             let wrong = wrong_number(service, *instances, services);
             said(format!("{instances} instances of `{service}`"), wrong)?;
@@ -35,6 +43,7 @@ impl Plan {
         let hosts = Hosts {
             plan: self,
             services,
+            servers,
         };
         for (number, fault) in self.schedule.iter().enumerate() {
             let wrong = too_late(fault.at_ms)
@@ -55,6 +64,7 @@ impl Plan {
 struct Hosts<'a> {
     plan: &'a Plan,
     services: &'a Services,
+    servers: &'a BTreeSet<String>,
 }
 
 impl Hosts<'_> {
@@ -120,7 +130,7 @@ fn wrong_target(incident: &Incident, hosts: &Hosts<'_>, groups: &[&str]) -> Opti
 }
 
 fn no_link(a: &str, b: &str, hosts: &Hosts<'_>) -> Option<String> {
-    let own = |host: &&str| ![CLIENT, crate::broker::HOST].contains(host);
+    let own = |host: &&str| *host != CLIENT && !hosts.servers.contains(*host);
     let mut ends = [a, b].into_iter().filter(own);
     match ends.find_map(|host| hosts.lack(host)) {
         Some(lack) => Some(format!("names {lack}")),
@@ -189,7 +199,11 @@ mod tests {
 
     fn fits(plan: &Plan) -> Result<(), String> {
         let services = [("billing".to_owned(), 1..=1), ("relay".to_owned(), 1..=3)];
-        let fit = plan.fits(&services.into(), &["billing"]);
+        let fit = plan.fits(
+            &services.into(),
+            &["billing"],
+            &["broker".to_owned()].into(),
+        );
         fit.map_err(|misfit| misfit.to_string())
     }
 

@@ -11,10 +11,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Factory, Handler, System, carried, to_its_end};
-use crate::broker::Profile;
+use crate::broker::{self, Profile};
 use crate::database::Database;
 use crate::deployment::Machine;
 use crate::message::{EVENT_ID, Message};
+use crate::plan::FaultKind;
 use crate::third_party::ThirdParty;
 
 /// What a system of ordinary services has beside its hosts.
@@ -198,6 +199,25 @@ impl System {
             .or_default();
         own.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// The hosts that stand for products.
+    pub(super) fn server_names(&self) -> BTreeSet<String> {
+        if !self.is_unmodified() {
+            return [broker::HOST.to_owned()].into();
+        }
+        let own = &self.machine;
+        let brokers = own.brokers.iter().map(|broker| &broker.name);
+        let parties = own.third_parties.iter().map(|party| &party.name);
+        let all = own.servers.iter().chain(brokers).chain(parties);
+        all.map(ToString::to_string).collect()
+    }
+
+    /// Whether the system has what a kind of fault befalls.
+    pub(super) fn can_meet(&self, kind: FaultKind) -> bool {
+        let of_broker = [FaultKind::BrokerOutage, FaultKind::CapacityLimit];
+        let has_broker = !self.is_unmodified() || !self.machine.brokers.is_empty();
+        has_broker || !of_broker.contains(&kind)
     }
 
     /// Whether its services are ordinary code.

@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 
+use crate::services::postgres_shop::{self as shop, Billing, Config, NewOrder};
 use proptest::prelude::*;
 use stormglass::checker::{EffectOnce, NoLostEvent};
 use stormglass::database::{Database, Probe};
 use stormglass::{Group, System};
-use crate::services::postgres_shop::{self as shop, Billing, Config, NewOrder};
 use uuid::Uuid;
 
 fn order() -> impl Strategy<Value = NewOrder> {

@@ -20,24 +20,24 @@ use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 /// The tables.
-pub const SCHEMA: &str = include_str!("postgres_shop.sql");
+pub(crate) const SCHEMA: &str = include_str!("postgres_shop.sql");
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Where the shop finds what it needs.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// The database, as `postgres://…`.
-    pub database: String,
+    pub(crate) database: String,
     /// The broker, as `nats://…`.
-    pub nats: String,
+    pub(crate) nats: String,
     /// What billing does with an order that it may have billed.
-    pub billing: Billing,
+    pub(crate) billing: Billing,
 }
 
 /// What billing does with an order that it may have billed.
 #[derive(Clone, Copy, Debug)]
-pub enum Billing {
+pub(crate) enum Billing {
     /// It looks into its inbox.
     Once,
     /// It trusts the broker to deliver every message once.
@@ -46,13 +46,13 @@ pub enum Billing {
 
 /// What a customer asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NewOrder {
+pub(crate) struct NewOrder {
     /// The customer's own number of it: the same order twice is one order.
-    pub id: Uuid,
+    pub(crate) id: Uuid,
     /// What is ordered.
-    pub article: String,
+    pub(crate) article: String,
     /// How many of it.
-    pub quantity: u32,
+    pub(crate) quantity: u32,
 }
 
 #[derive(FromRow)]
@@ -72,7 +72,7 @@ async fn pool(config: &Config) -> Result<PgPool> {
 /// # Errors
 ///
 /// If the database or the broker cannot be reached any more.
-pub async fn orders(config: Config) -> Result<()> {
+pub(crate) async fn orders(config: Config) -> Result<()> {
     let pool = pool(&config).await?;
     let jetstream = jetstream::new(async_nats::connect(&config.nats).await?);
     create_stream(&jetstream).await?;
@@ -160,7 +160,7 @@ async fn relay(pool: PgPool, jetstream: jetstream::Context) -> Result<()> {
 /// # Errors
 ///
 /// If the database or the broker cannot be reached any more.
-pub async fn billing(config: Config) -> Result<()> {
+pub(crate) async fn billing(config: Config) -> Result<()> {
     let pool = pool(&config).await?;
     let jetstream = jetstream::new(async_nats::connect(&config.nats).await?);
     let stream = create_stream(&jetstream).await?;
