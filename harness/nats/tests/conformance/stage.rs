@@ -74,9 +74,9 @@ fn run(which: &Which, program: &impl AsyncFn(&Stage)) -> Run {
         let running = AssertUnwindSafe(timeout(PROGRAM, program(&stage))).catch_unwind();
         let end = running.await;
         let seen = stage.seen.take();
-        if !matches!(end, Ok(Ok(()))) {
-            println!("on {which} the program did not end well; it had seen:");
-            seen.iter().for_each(|one| println!("  {}", one.saw));
+        println!("on {which} the program sees");
+        for one in &seen {
+            println!("  {:>4} {}", one.place.line(), one.saw);
         }
         match end {
             Ok(end) => end.expect("the program should come to an end"),
@@ -165,6 +165,14 @@ impl Stage {
         let restarted = self.server.borrow_mut().restart();
         self.cut_short.replace(!restarted);
         restarted
+    }
+
+    /// Waits until the client is connected again after a restart.
+    pub(crate) async fn back(&self) {
+        let moment = Duration::from_millis(200);
+        while !matches!(timeout(moment, self.js.query_account()).await, Ok(Ok(_))) {
+            tokio::time::sleep(moment / 10).await;
+        }
     }
 
     /// A stream with defaults.
