@@ -255,10 +255,12 @@ impl Stage {
     }
 }
 
-/// Returns when the server has taken all that `client` has sent. A flush only hands it to the socket.
+/// Returns when the server has taken all that `client` has sent, and has had a moment to act on it. A flush
+/// only hands it to the socket, and a server answers before its consumers have seen an ack or a pull.
 pub(crate) async fn caught_up(client: &Client) {
     let echo = client.request("nobody.listens.here", "".into()).await;
     assert!(echo.is_err(), "nobody should have answered");
+    tokio::time::sleep(Duration::from_millis(30)).await;
 }
 
 /// How the suite's clients connect: at once again when a connection is lost.
