@@ -205,6 +205,12 @@ impl Connection {
         let is_busy = {
             let mut state = lock(&self.state);
             state.armed = None;
+            if state.kind() == Some(Kind::RollBack)
+                && let Some(transaction) = &mut state.transaction
+            {
+                // In exclusive locking mode no lock tells it.
+                transaction.end();
+            }
             state.waiting.take().is_some()
         };
         let has_failed = self.settle();
@@ -375,33 +381,21 @@ impl Connection {
     /// The database file is about to be written to.
     pub(crate) fn writes(&self) {
         let mut state = lock(&self.state);
-        if state.level >= sqlite::SQLITE_LOCK_RESERVED
-            && let Some(transaction) = &mut state.transaction
-        {
-            transaction.has_written = true;
+        // Below that it is the log that is copied into the file.
+        if state.level >= sqlite::SQLITE_LOCK_RESERVED {
+            state.transaction().has_written = true;
         }
     }
 
     /// The log is about to be written to, with a frame that ends a transaction or not; an error if that shall fail.
     pub(crate) fn writes_log(&self, is_commit: bool) -> Option<Code> {
-        {
-            let mut state = lock(&self.state);
-            if state.transaction.is_none() {
-                // In exclusive locking mode there is no lock of the log.
-                state.begin_transaction();
-            }
-            if let Some(transaction) = &mut state.transaction {
-                transaction.has_written = true;
-            }
-        }
+        lock(&self.state).transaction().has_written = true;
         if is_commit { self.decide() } else { None }
     }
 
     /// The journal is read to roll back.
     pub(crate) fn plays_back(&self) {
-        if let Some(transaction) = &mut lock(&self.state).transaction {
-            transaction.plays_back = true;
-        }
+        lock(&self.state).transaction().plays_back = true;
     }
 
     /// Everything is in the database file, which is about to be synchronised; an error if that shall fail.
@@ -481,6 +475,14 @@ impl State {
     fn may_write(&self) -> bool {
         let transaction = self.transaction.as_ref();
         transaction.is_some_and(|own| own.stage == Stage::Open)
+    }
+
+    /// The transaction that may write. In exclusive locking mode it is not seen to take its locks.
+    fn transaction(&mut self) -> &mut Transaction {
+        if self.transaction.is_none() {
+            self.begin_transaction();
+        }
+        self.transaction.get_or_insert_default()
     }
 
     fn begin_transaction(&mut self) {

@@ -161,7 +161,8 @@ pub trait Witness: Send + Sync {
         let _ = call;
     }
 
-    /// A transaction (not a single statement) that had written something was rolled back.
+    /// A transaction (not a single statement) that had written something was rolled back. In exclusive
+    /// locking mode that is seen only of one so large that it was written to the disk before its end.
     fn rolled_back(&self, call: &Call<'_>, why: RolledBack) {
         let _ = (call, why);
     }
