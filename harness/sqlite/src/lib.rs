@@ -39,6 +39,7 @@
 mod connection;
 mod functions;
 mod statement;
+mod time;
 mod trace;
 mod vfs;
 mod watch;

@@ -1,8 +1,11 @@
 //! Modes and files that few use: commits are seen there as well.
 
+use std::time::Duration;
+
 use sqlx::sqlite::{SqliteJournalMode, SqliteLockingMode};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
-use stormglass_sqlite::CommitFault;
+use stormglass_machine::Ending;
+use stormglass_sqlite::{CommitFault, StatementFault};
 
 use crate::commits::seen;
 use crate::stage::{MODES, Scribe, Service, Stage};
@@ -219,4 +222,114 @@ fn a_script_of_migrations_is_seen_one_commit_each() {
             "{mode:?}"
         );
     }
+}
+
+#[test]
+fn a_statement_that_another_connection_makes_old_is_told_once() {
+    for mode in MODES {
+        let scribe = Scribe {
+            tells_statements: true,
+            ..Scribe::default()
+        };
+        let lines = Stage::of(mode, scribe).run(|service| async move {
+            service.table(1).await.close().await;
+            let mut one = service.options().connect().await.unwrap();
+            let mut other = service.options().connect().await.unwrap();
+            let insert = |number: i64| sqlx::query("INSERT INTO t VALUES ($1)").bind(number);
+            insert(1).execute(&mut one).await.unwrap();
+            execute(&service, &mut other, &["CREATE TABLE u (n)"]).await;
+            service.log.say("begin");
+            service.tell("insert", insert(2).execute(&mut one).await);
+            service.tell("insert", insert(2).execute(&mut one).await);
+            one.close().await.unwrap();
+            other.close().await.unwrap();
+        });
+        let expected = [
+            "ada shop.db#2 Write [INSERT INTO t VALUES ($1)]",
+            "ada shop.db#2 commits [INSERT INTO t VALUES ($1)]",
+            "ada shop.db#2 committed [INSERT INTO t VALUES ($1)]",
+            "insert: done",
+            "ada shop.db#2 Write [INSERT INTO t VALUES ($1)]",
+            "ada shop.db#2 failed 2067 UNIQUE constraint failed: t.n [INSERT INTO t VALUES ($1)]",
+            "insert: (code: 2067) UNIQUE constraint failed: t.n",
+        ];
+        assert_eq!(from_begin(&lines), expected, "{mode:?}");
+    }
+}
+
+#[test]
+fn statements_within_a_statement_are_a_part_of_it() {
+    for mode in MODES {
+        let io = StatementFault::Io;
+        let scribe = Scribe {
+            tells_statements: true,
+            ..Scribe::default().statement("'struck'", io)
+        };
+        let lines = Stage::of(mode, scribe).run(|service| async move {
+            let mut connection = service.options().connect().await.unwrap();
+            execute(
+                &service,
+                &mut connection,
+                &["CREATE VIRTUAL TABLE f USING fts5(text)"],
+            )
+            .await;
+            service.log.say("begin");
+            let script = [
+                "INSERT INTO f VALUES ('one')",
+                "INSERT INTO f VALUES ('struck')",
+                "SELECT * FROM f WHERE f MATCH 'one'",
+            ];
+            execute(&service, &mut connection, &script).await;
+            connection.close().await.unwrap();
+        });
+        let lines = from_begin(&lines);
+        let told: Vec<_> = lines.iter().filter(|line| !line.contains("] ")).collect();
+        let expected = [
+            "ada shop.db#1 Write [INSERT INTO f VALUES ('one')]",
+            "ada shop.db#1 commits [INSERT INTO f VALUES ('one')]",
+            "ada shop.db#1 committed [INSERT INTO f VALUES ('one')]",
+            "INSERT INTO f VALUES ('one'): done",
+            "ada shop.db#1 Write [INSERT INTO f VALUES ('struck')]",
+        ];
+        assert_eq!(told[..expected.len()], expected, "{mode:?}");
+        let last = [
+            "ada shop.db#1 Read [SELECT * FROM f WHERE f MATCH 'one']",
+            "SELECT * FROM f WHERE f MATCH 'one': done",
+        ];
+        assert_eq!(told[told.len() - 2..], last, "{mode:?} {lines:#?}");
+        let failed = lines
+            .iter()
+            .filter(|line| line.contains("disk I/O error"))
+            .count();
+        assert_eq!(failed, 2, "{mode:?} {lines:#?}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_meets_a_lock_has_not_failed() {
+    let lines =
+        Stage::of(SqliteJournalMode::Wal, Scribe::default()).drive(|machine, service, watch| {
+            let own = service.clone();
+            machine.start_service("ada", &[], move || async move {
+                let pool = own.table(1).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                own.log.say("begin");
+                let checkpoint = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)");
+                let is_busy: i64 = checkpoint.fetch_one(&pool).await.unwrap();
+                own.log.say_at(&format!("busy: {is_busy}"));
+                pool.close().await;
+            });
+            machine.sleep(Duration::from_millis(900));
+            watch
+                .lock("shop.db".as_ref(), Duration::from_secs(60))
+                .unwrap();
+            assert_eq!(machine.wait_for_end("ada"), Some(Ending::Returned));
+        });
+    let expected = [
+        "ada shop.db#1 committed [CREATE TABLE IF NOT EXISTS t (n INTEGER UNIQUE)]",
+        "begin",
+    ];
+    let said = &lines[lines.len() - 3..];
+    assert_eq!(said[..2], expected, "{lines:#?}");
+    assert!(said[2].ends_with("busy: 1"), "{lines:#?}");
 }

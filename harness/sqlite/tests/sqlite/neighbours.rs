@@ -10,7 +10,7 @@ use stormglass_machine::{Ending, Settings, outside};
 use stormglass_sqlite::{Call, CommitFault, Fate, Statement, StatementFault, Witness};
 
 use crate::commits::seen;
-use crate::stage::{MODES, Scribe, Stage};
+use crate::stage::{MODES, Scribe, Stage, beside};
 
 #[test]
 fn the_hooks_of_a_service_are_its_own() {
@@ -131,7 +131,7 @@ fn who_is_outside_of_the_run_is_neither_watched_nor_struck() {
 #[test]
 fn runs_beside_each_other_are_told_apart_by_their_folders() {
     let runs = (0..4).map(|number| {
-        std::thread::spawn(move || {
+        beside(move || {
             let scribe = match number {
                 0 => Scribe::default().commit(3, CommitFault::Lost),
                 _ => Scribe::default(),

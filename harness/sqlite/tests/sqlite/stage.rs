@@ -37,6 +37,11 @@ impl Log {
         self.say(format!("{} ms: {line}", self.now().as_millis()));
     }
 
+    #[expect(clippy::disallowed_methods, reason = "it is that of the run")]
+    fn begin(&self) {
+        self.began.set(SystemTime::now()).unwrap();
+    }
+
     pub(crate) fn now(&self) -> Duration {
         let began = self.began.get().unwrap();
         began.elapsed().unwrap()
@@ -237,7 +242,7 @@ impl Stage {
         };
         let scribe = Arc::new(self.scribe);
         stormglass_machine::run(Settings::of([self.seed; 32]), move |machine| {
-            service.log.began.set(SystemTime::now()).unwrap();
+            service.log.begin();
             let watch = stormglass_sqlite::watch(&service.folder, scribe).unwrap();
             drive(machine, &service, &watch);
         })
@@ -256,4 +261,15 @@ impl Stage {
             assert_eq!(machine.wait_for_end("ada"), Some(Ending::Returned));
         })
     }
+}
+
+/// Does `work` beside others.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "runs beside each other are what is tested"
+)]
+pub(crate) fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    std::thread::spawn(work)
 }
