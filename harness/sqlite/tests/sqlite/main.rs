@@ -7,6 +7,7 @@ mod exotic;
 mod kills;
 mod locks;
 mod neighbours;
+mod raw;
 mod repeats;
 mod stage;
 mod statements;

@@ -104,19 +104,21 @@ impl Scribe {
     }
 }
 
-/// The result of a query by a connection of its own, opened, used and closed outside of the run.
+/// The result of a query by a connection of its own, opened, used and closed outside of the run. On a thread of its own,
+/// because the current one may be that of a runtime.
 pub(crate) fn look_up(file: &Path, query: &'static str) -> Result<String, sqlx::Error> {
-    outside(|| {
+    let options = SqliteConnectOptions::new().filename(file);
+    let look = move || {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
         runtime.block_on(async {
-            let options = SqliteConnectOptions::new().filename(file);
             let mut connection = SqliteConnection::connect_with(&options).await?;
             let found = sqlx::query_scalar(query).fetch_one(&mut connection).await;
             connection.close().await?;
             found
         })
-    })
+    };
+    outside(|| beside(look).join().unwrap())
 }
 
 impl Witness for Scribe {
