@@ -26,17 +26,20 @@
 //! - `random()` and `randomblob()` are ours on connections of a run, which `PRAGMA function_list` shows. SQLite's own
 //!   numbers still choose the names of temporary files, salts of logs, and the row's number once the largest one is taken.
 //! - Databases in memory, and those of another VFS than the default (which may be asked for by its name, `unix`), are
-//!   not watched. Of attached files commits are seen, with the statement that is at work on the main one as their text
-//!   left empty.
+//!   not watched. Of attached files commits are seen, one for each, without the statement's text and without rollbacks.
+//! - `journal_mode = OFF` leaves SQLite nothing to roll a lost commit back with. What it has written stays.
+//! - `ROLLBACK TO` undoes what was written, and SQLite writes that: a transaction of which nothing is left is seen to
+//!   commit all the same.
 //! - A second copy of SQLite in the process, or one that is built with another version of `libsqlite3-sys`, is not seen
 //!   at all.
-//! - A connection that is shared by threads and waits for a lock or by a fault keeps its own mutex meanwhile, which
-//!   is a lock of the real machine.
+//! - A connection that threads share, and a cache that connections share, have mutexes, which are the real machine's. Who
+//!   waits for a lock or by a fault keeps them, and a thread of the run that wants one meanwhile stops the run.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod connection;
 mod functions;
 mod statement;
+mod time;
 mod trace;
 mod vfs;
 mod watch;

@@ -78,7 +78,12 @@ unsafe extern "C" fn traced(
     let id = statement.addr();
     let statement = statement.cast::<sqlite3_stmt>();
     if event == sqlite::SQLITE_TRACE_PROFILE as c_uint {
-        connection.end_statement(id, ERROR.take());
+        // SAFETY: SQLite gives a statement that was at work.
+        let has_stopped = unsafe {
+            let is_at_a_row = sqlite::sqlite3_data_count(statement) != 0;
+            sqlite::sqlite3_stmt_busy(statement) != 0 && !is_at_a_row
+        };
+        connection.end_statement(id, has_stopped, || ERROR.take());
         return 0;
     }
     // SAFETY: SQLite gives a statement that is at work, whose text lives as long; the text that it is told with is another one

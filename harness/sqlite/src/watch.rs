@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use stormglass_machine::living_host;
 
+use crate::time::now;
 use crate::witness::Witness;
 use crate::{lock, vfs};
 
@@ -171,10 +172,9 @@ pub(crate) struct File {
 impl File {
     /// Holds the write lock for `time`.
     pub(crate) fn hold(&self, time: Duration) {
-        let until = Instant::now().checked_add(time);
+        let until = now().checked_add(time);
         // What cannot be expressed is never over.
-        let until =
-            until.unwrap_or_else(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
+        let until = until.unwrap_or_else(|| now() + Duration::from_secs(u64::from(u32::MAX)));
         let mut held = lock(&self.held_until);
         *held = (*held).max(Some(until));
     }
@@ -182,6 +182,6 @@ impl File {
     pub(crate) fn is_held(&self) -> bool {
         let held = *lock(&self.held_until);
         // Virtual time is told on threads of a run only.
-        held.is_some_and(|until| living_host().is_some() && Instant::now() < until)
+        held.is_some_and(|until| living_host().is_some() && now() < until)
     }
 }

@@ -137,9 +137,10 @@ pub struct Failure<'a> {
 
 /// Who is told what the databases of a run do, on the thread that does it and in virtual time.
 ///
-/// Nothing is told of processes that are dead. What a witness opens is not watched itself. It must not use the
-/// connection that calls it. If it panics it is asked no more, and [`Watch`](crate::Watch) panics in its stead
-/// when it is dropped.
+/// Nothing is told of processes that are dead. A witness that looks at a file does so by a connection of its own, opened and
+/// used within [`stormglass_machine::outside`], so that virtual time stands still and nobody is told of that; what it opens on
+/// the thread that calls it is not watched either. It must not use the connection that calls it. If it panics it is asked no
+/// more, and [`Watch`](crate::Watch) panics in its stead when it is dropped.
 pub trait Witness: Send + Sync {
     /// A statement is about to run. It holds no lock that it did not have before.
     fn statement(&self, call: &Call<'_>, statement: Statement) -> Fate<StatementFault> {
@@ -166,7 +167,8 @@ pub trait Witness: Send + Sync {
         let _ = call;
     }
 
-    /// A transaction (not a single statement) that had written something was rolled back.
+    /// A transaction (not a single statement) that had written something was rolled back. In exclusive
+    /// locking mode that is seen only of one so large that it was written to the disk before its end.
     fn rolled_back(&self, call: &Call<'_>, why: RolledBack) {
         let _ = (call, why);
     }

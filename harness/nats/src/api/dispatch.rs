@@ -28,7 +28,8 @@ impl Ask<'_> {
     /// Reads the body, which may be left out.
     pub(super) fn read<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
         match self.body.trim_ascii() {
-            [] => Ok(T::default()),
+            // Some clients write null where they have nothing to say.
+            [] | b"null" => Ok(T::default()),
             body => serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error)),
         }
     }

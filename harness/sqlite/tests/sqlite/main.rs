@@ -3,8 +3,11 @@
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod commits;
+mod exotic;
 mod kills;
 mod locks;
+mod neighbours;
+mod raw;
 mod repeats;
 mod stage;
 mod statements;

@@ -37,6 +37,11 @@ impl Log {
         self.say(format!("{} ms: {line}", self.now().as_millis()));
     }
 
+    #[expect(clippy::disallowed_methods, reason = "it is that of the run")]
+    fn begin(&self) {
+        self.began.set(SystemTime::now()).unwrap();
+    }
+
     pub(crate) fn now(&self) -> Duration {
         let began = self.began.get().unwrap();
         began.elapsed().unwrap()
@@ -99,19 +104,21 @@ impl Scribe {
     }
 }
 
-/// The result of a query by a connection of its own, opened, used and closed outside of the run.
+/// The result of a query by a connection of its own, opened, used and closed outside of the run. On a thread of its own,
+/// because the current one may be that of a runtime.
 pub(crate) fn look_up(file: &Path, query: &'static str) -> Result<String, sqlx::Error> {
-    outside(|| {
+    let options = SqliteConnectOptions::new().filename(file);
+    let look = move || {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
         runtime.block_on(async {
-            let options = SqliteConnectOptions::new().filename(file);
             let mut connection = SqliteConnection::connect_with(&options).await?;
             let found = sqlx::query_scalar(query).fetch_one(&mut connection).await;
             connection.close().await?;
             found
         })
-    })
+    };
+    outside(|| beside(look).join().unwrap())
 }
 
 impl Witness for Scribe {
@@ -237,7 +244,7 @@ impl Stage {
         };
         let scribe = Arc::new(self.scribe);
         stormglass_machine::run(Settings::of([self.seed; 32]), move |machine| {
-            service.log.began.set(SystemTime::now()).unwrap();
+            service.log.begin();
             let watch = stormglass_sqlite::watch(&service.folder, scribe).unwrap();
             drive(machine, &service, &watch);
         })
@@ -256,4 +263,15 @@ impl Stage {
             assert_eq!(machine.wait_for_end("ada"), Some(Ending::Returned));
         })
     }
+}
+
+/// Does `work` beside others.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "runs beside each other are what is tested"
+)]
+pub(crate) fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    std::thread::spawn(work)
 }
