@@ -1,5 +1,8 @@
 //! What crates draw at random, or keep in statics: what of it repeats, and what does not.
-#![expect(clippy::disallowed_types, reason = "that its order repeats is what is tested")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "that its order repeats is what is tested"
+)]
 
 use std::collections::HashMap;
 use std::sync::mpsc;
