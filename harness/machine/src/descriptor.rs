@@ -1,7 +1,7 @@
 //! Descriptors: the numbers by which a process knows its sockets, epoll instances and event counters.
 //!
-//! They begin far above those of the real machine, and are counted for each process, so that a number tells
-//! whose it is and repeats with the run.
+//! They begin far above those of the real machine, and are counted for each process from a start of its own, so that
+//! a number tells whose it is and repeats with the run.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -10,14 +10,24 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use crate::epoll::Epoll;
+use crate::hermetic::Asked;
 use crate::lock;
+use crate::pipe::Pipe;
 use crate::symbols::Errno;
+use crate::timer::Timer;
 
 /// What several descriptors may stand for: an open file, as POSIX calls it.
 pub(crate) type ObjectId = u32;
 
-/// The first descriptor of a process.
+/// The first descriptor of the first process.
 pub(crate) const FIRST: c_int = 1 << 20;
+/// How many numbers each process of a run has, of those that begin at [`FIRST`].
+const NUMBERS: c_int = 1 << 20;
+
+/// The process that a descriptor belongs to, by its place in the run.
+pub(crate) fn owner_of(descriptor: c_int) -> Option<usize> {
+    usize::try_from((descriptor - FIRST).div_euclid(NUMBERS)).ok()
+}
 
 /// An open file of a process.
 pub(crate) struct Object {
@@ -37,6 +47,10 @@ pub(crate) enum Kind {
     /// An `eventfd`, and what it has counted.
     Counter(AtomicU64),
     Epoll(Epoll),
+    /// An end of a pipe, or of a pair of connected sockets.
+    Pipe(Pipe),
+    /// A `timerfd`, and the clock that it goes by.
+    Timer(Asked, Timer),
 }
 
 impl Object {
@@ -75,8 +89,8 @@ impl Direction {
 }
 
 /// The descriptors of a process.
-#[derive(Default)]
 pub(crate) struct Descriptors {
+    first: c_int,
     open: BTreeMap<c_int, Arc<Object>>,
     opened_count: c_int,
     object_count: ObjectId,
@@ -84,6 +98,29 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
+    /// Those of the process at `place` in its run; of more than two thousand processes some share their numbers.
+    pub(crate) fn new(place: usize) -> Self {
+        let most = usize::try_from((c_int::MAX - FIRST) / NUMBERS).unwrap_or(1);
+        let place = c_int::try_from(place % most).unwrap_or(0);
+        Descriptors {
+            first: FIRST + place * NUMBERS,
+            open: BTreeMap::new(),
+            opened_count: 0,
+            object_count: 0,
+            epolls: Vec::new(),
+        }
+    }
+
+    /// Two ends that are connected with each other, as `ends` makes them of their numbers.
+    pub(crate) fn open_pipe(
+        &mut self,
+        ends: fn([ObjectId; 2]) -> [Pipe; 2],
+        is_nonblocking: bool,
+    ) -> [c_int; 2] {
+        let ends = ends([self.object_count, self.object_count + 1]);
+        ends.map(|end| self.open(Kind::Pipe(end), is_nonblocking).0)
+    }
+
     pub(crate) fn open(&mut self, kind: Kind, is_nonblocking: bool) -> (c_int, Arc<Object>) {
         let object = self.create(kind, is_nonblocking);
         (self.give(object.clone()), object)
@@ -108,8 +145,9 @@ impl Descriptors {
 
     /// A new number for an open file.
     pub(crate) fn give(&mut self, object: Arc<Object>) -> c_int {
-        let descriptor = FIRST + self.opened_count;
-        self.opened_count += 1;
+        let descriptor = self.first + self.opened_count;
+        // Whoever opens a million of them has closed the first ones long ago.
+        self.opened_count = (self.opened_count + 1) % NUMBERS;
         self.open.insert(descriptor, object);
         descriptor
     }

@@ -14,9 +14,11 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use turmoil_net::Packet;
 
-use crate::descriptor::Descriptors;
+use crate::descriptor::{Descriptors, ObjectId};
 use crate::kernel::{self, Job, Kernel};
 use crate::lock;
+use crate::scheduler::{Schedule, Scheduler, Wait};
+use crate::termination::Termination;
 use crate::thread::{Parker, Thread, ThreadId};
 
 /// Smaller numbers belong to the operating system, as people expect.
@@ -37,6 +39,8 @@ pub enum Ending {
 pub(crate) struct Host {
     pub(crate) name: Arc<str>,
     pub(crate) address: Ipv4Addr,
+    /// Which process of its run it is, in the order of their starts.
+    pub(crate) place: usize,
     /// Which process of this name it is, in the order of their starts.
     number: u32,
     variables: BTreeMap<CString, CString>,
@@ -58,6 +62,7 @@ pub(crate) struct Host {
     /// What makes the process' main future look whether it was killed.
     pub(crate) root: Mutex<Option<Waker>>,
     pub(crate) ending: Mutex<Option<Ending>>,
+    pub(crate) termination: Termination,
 }
 
 /// The thread that a process began with.
@@ -76,17 +81,18 @@ impl Host {
     pub(crate) fn new(
         name: &str,
         address: Ipv4Addr,
-        number: u32,
+        (place, number): (usize, u32),
         variables: BTreeMap<CString, CString>,
         random: ChaCha12Rng,
     ) -> Self {
         Host {
             name: name.into(),
             address,
+            place,
             number,
             variables,
             random: Mutex::new(random),
-            descriptors: Mutex::default(),
+            descriptors: Mutex::new(Descriptors::new(place)),
             inbox: Mutex::default(),
             job: Mutex::default(),
             io_count: AtomicU64::new(0),
@@ -97,6 +103,7 @@ impl Host {
             is_lost: AtomicBool::new(false),
             root: Mutex::default(),
             ending: Mutex::default(),
+            termination: Termination::default(),
         }
     }
 
@@ -180,6 +187,18 @@ impl Host {
 
     pub(crate) fn io_count(&self) -> u64 {
         self.io_count.load(Ordering::SeqCst)
+    }
+
+    /// Something has happened to one of its open files: whoever waits for that hears of it.
+    pub(crate) fn tell(&self, scheduler: &Scheduler, id: ObjectId) {
+        self.tell_within(&mut scheduler.lock(), id);
+    }
+
+    /// As [`Host::tell`], for whoever has the schedule.
+    pub(crate) fn tell_within(&self, schedule: &mut Schedule, id: ObjectId) {
+        self.count_io();
+        lock(&self.descriptors).signal(id);
+        schedule.resume_all(self, |wait| wait == Wait::Io);
     }
 
     /// What the process takes for its number: it repeats with the run, and differs between processes of a run.

@@ -7,6 +7,7 @@
 mod datagram;
 mod loopback;
 mod socket;
+mod timeouts;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,8 @@ use crate::thread::Parker;
 use datagram::Datagram;
 pub(crate) use loopback::Addresses;
 use socket::Socket;
+pub(crate) use timeouts::Lifetime;
+use timeouts::{CONNECT_TIME_MAX, Ends, Heard, Unacknowledged};
 
 thread_local! {
     static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
@@ -50,15 +53,19 @@ pub(crate) struct Kernel {
     is_dirty: bool,
     departures: Vec<Packet>,
     /// Connections, by their two ends, whose owner has closed them and will read no more.
-    closed: BTreeSet<(SocketAddr, SocketAddr)>,
+    closed: BTreeSet<Ends>,
     /// Connections, by their two ends, that a peer has asked for and whose owner has not closed them.
-    asked: BTreeSet<(SocketAddr, SocketAddr)>,
+    asked: BTreeSet<Ends>,
     /// Until when each connection that is asked for has to come about.
     deadlines: BTreeMap<ObjectId, Moment>,
+    unacknowledged: BTreeMap<Ends, Unacknowledged>,
+    /// When peers were heard of, of connections that are to be kept alive.
+    heard: BTreeMap<Ends, Heard>,
+    /// The shortest time that data of any connection may be unacknowledged, as their owners wish.
+    shortest_timeout: Duration,
+    /// When this kernel looks next for what has taken too long.
+    next_expiry: Option<Moment>,
 }
-
-/// How long Linux asks for a connection that nobody answers (`tcp_syn_retries`, 1 + 2 + 4 + ... + 64 s).
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(127);
 
 /// After how long Linux asks for a connection again (RFC 6298, 2.1).
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -145,6 +152,10 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
         closed: BTreeSet::new(),
         asked: BTreeSet::new(),
         deadlines: BTreeMap::new(),
+        unacknowledged: BTreeMap::new(),
+        heard: BTreeMap::new(),
+        shortest_timeout: Duration::MAX,
+        next_expiry: None,
     };
     KERNEL.with(|own| *own.borrow_mut() = Some(kernel));
 }
@@ -162,12 +173,18 @@ impl Kernel {
             self.take_in(packet);
         }
         if std::mem::take(&mut self.is_dirty) {
+            let answered = self.departures.len();
             self.net.egress_all(&mut self.departures);
-            for packet in &mut self.departures {
+            let mut departures = std::mem::take(&mut self.departures);
+            for packet in departures.iter_mut().skip(answered) {
+                self.note_departure(packet);
+            }
+            for packet in &mut departures {
                 if let Some(returned) = self.addresses.returned(packet) {
                     *packet = returned;
                 }
             }
+            self.departures = departures;
         }
         if self.host.is_lost() {
             self.departures.clear();
@@ -185,10 +202,13 @@ impl Kernel {
         if let Transport::Tcp(segment) = &packet.payload {
             let local = SocketAddr::new(packet.dst, segment.dst_port);
             let peer = SocketAddr::new(packet.src, segment.src_port);
+            if self.note_arrival((local, peer), segment) {
+                return;
+            }
             if segment.flags.syn && !segment.flags.ack && !self.asked.insert((local, peer)) {
                 // The peer has lost what it knew of an earlier connection of these ends. Linux finds that out by a
                 // question (RFC 5961, 4), and the peer asks again.
-                self.net.deliver(reset(peer, local));
+                self.end_here((local, peer));
                 let mut schedule = self.scheduler.lock();
                 let at = schedule.now() + ASKED_AGAIN_AFTER;
                 schedule.arrive_at(at, packet);
@@ -214,7 +234,7 @@ impl Kernel {
             // Nobody will read it: the sender is told (RFC 9293, 3.6.1), and the connection is over.
             if !segment.payload.is_empty() && self.closed.remove(&(local, peer)) {
                 self.departures.push(refusal(&packet, segment));
-                self.net.deliver(reset(peer, local));
+                self.end_here((local, peer));
                 return;
             }
         }
@@ -264,6 +284,11 @@ impl Kernel {
             }
             Kind::Counter(_) => libc::EPOLLOUT as u32,
             Kind::Epoll(_) => 0,
+            Kind::Pipe(pipe) => pipe.readiness(),
+            Kind::Timer(_, timer) if timer.is_due(self.scheduler.lock().now()) => {
+                libc::EPOLLIN as u32
+            }
+            Kind::Timer(..) => 0,
         }
     }
 
@@ -297,11 +322,12 @@ impl Kernel {
             return;
         };
         self.asked.remove(&(local, peer));
+        self.forget((local, peer));
         if socket.has_unread() {
             // Its peer is told that not everything was read (RFC 2525, 2.17).
             drop(socket);
             self.departures.push(reset(local, peer));
-            self.net.deliver(reset(peer, local));
+            self.end_here((local, peer));
         } else {
             self.closed.insert((local, peer));
         }
@@ -313,7 +339,7 @@ impl Kernel {
         let ends: Vec<_> = ends.filter(|ends| ends.1.ip() == peer).collect();
         for (local, peer) in ends {
             self.departures.push(reset(local, peer));
-            self.net.deliver(reset(peer, local));
+            self.end_here((local, peer));
         }
         self.is_dirty = true;
         self.serve();
@@ -368,29 +394,13 @@ impl Kernel {
         }
         let result = self.with(id, |socket| socket.connect(address))?;
         if result == Err(Errno(libc::EINPROGRESS)) {
-            let mut schedule = self.scheduler.lock();
-            let at = schedule.now() + CONNECT_TIME_MAX;
-            schedule.expire_at(&self.host, at);
-            drop(schedule);
+            let at = self.scheduler.lock().now() + CONNECT_TIME_MAX;
             self.deadlines.insert(id, at);
+            self.plan_expiry(at);
+            self.watch(id);
         }
         self.serve();
         result
-    }
-
-    /// Gives up those connections that have not come about in time.
-    pub(crate) fn expire(&mut self) {
-        let now = self.scheduler.lock().now();
-        let over = self.deadlines.iter().filter(|(_, at)| **at <= now);
-        let over: Vec<ObjectId> = over.map(|(id, _)| *id).collect();
-        for id in over {
-            self.deadlines.remove(&id);
-            if let Some(socket) = self.sockets.get_mut(&id) {
-                socket.give_up();
-            }
-        }
-        self.is_dirty = true;
-        self.serve();
     }
 
     /// The next connection of a listener becomes the socket `child`.
@@ -401,8 +411,10 @@ impl Kernel {
             (accepted, is_used_up)
         })?;
         let (stream, peer) = accepted?;
+        let lifetime = self.lifetime(id)?;
         self.open(child);
-        self.with(child, |socket| socket.becomes(stream))?;
+        self.with(child, |socket| socket.becomes(stream, lifetime))?;
+        self.watch(child);
         Ok(self.addresses.shown(peer, peer).1)
     }
 

@@ -8,10 +8,10 @@
 //!
 //! Reading order: [`run`] begins a run and [`Machine`] starts hosts in it; `scheduler` decides which thread works and
 //! when time moves, `thread` is one of them, `context` says which one the current thread is; `host` is a computer
-//! with one process, `kernel` has its sockets, `descriptor` its numbers for them, `epoll` tells which are ready; `clock`
+//! with one process, `kernel` has its sockets, `descriptor` its numbers for them, `pipe` and `timer` are others of its descriptors, `epoll` tells which are ready; `clock`
 //! is its system clock; `network` carries packets between hosts. `symbols` is how code reaches all of it: the functions of the C library.
 //! `foreign` lets threads of other runs wake those of this one. `service` runs an async function as a host's process.
-//! `cores` keeps a run on one core. `hermetic` gives a clock and randomness to threads that are not the machine's.
+//! `termination` asks it to end. `cores` keeps a run on one core. `hermetic` gives a clock and randomness to threads that are not the machine's.
 //!
 //! What belongs to the process and not to a host is shared by all runs, and may let one of them differ from another:
 //! - `Uuid::now_v7` keeps the last time and a counter in a static. `Uuid::new_v7(Timestamp::now(NoContext))` repeats.
@@ -46,6 +46,7 @@ mod linux {
     pub use crate::machine::{Bell, Machine, RunError, Settings, Usage, run};
     pub use crate::network::{Affected, Links, Traffic};
     pub use crate::service::lacks;
+    pub use crate::termination::{Terminated, terminated};
 }
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub use linux::*;
@@ -65,10 +66,13 @@ on_linux! {
     mod kernel;
     mod machine;
     mod network;
+    mod pipe;
     mod scheduler;
     mod service;
     mod symbols;
+    mod termination;
     mod thread;
+    mod timer;
 }
 
 /// Locks `mutex`, also after a panic of a thread that held it: what a run shares is changed in one step.

@@ -1,4 +1,7 @@
-//! The machine: a run's hosts, for whoever starts, stops and watches them.
+//! The machine: a run's hosts, for whoever starts and stops them.
+
+mod faults;
+mod news;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,7 +19,9 @@ use crate::context::{self, Context};
 use crate::cores::Core;
 use crate::host::{Ending, Host};
 use crate::kernel::{self, Kernel};
-use crate::network::{Affected, Links, Network, Traffic};
+pub use news::{Bell, Usage};
+
+use crate::network::{Links, Network};
 use crate::scheduler::{Scheduler, Wait};
 use crate::symbols::{self, threads};
 use crate::{lock, service};
@@ -84,32 +89,6 @@ impl Settings {
     }
 }
 
-/// What a process uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// How many of its threads have not ended.
-    pub threads: usize,
-    /// How many of its descriptors stand for something that the machine keeps: a socket, a pipe, a timer.
-    pub descriptors: usize,
-}
-
-/// What a host's thread rings to wake the one that drives the run; see [`Machine::wait_for_bell`].
-#[derive(Clone)]
-pub struct Bell(Arc<Scheduler>);
-
-impl Bell {
-    /// Rings, at the current moment.
-    pub fn ring(&self) {
-        self.0.lock().ring();
-    }
-}
-
-impl std::fmt::Debug for Bell {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Bell")
-    }
-}
-
 /// Begins a run and drives it with `drive`, on a thread of its own.
 ///
 /// All threads of the run stay on one core, as long as one is left that has no other run.
@@ -124,6 +103,7 @@ pub fn run<T: Send + 'static>(
     drive: impl FnOnce(&Machine) -> T + Send + 'static,
 ) -> Result<T, RunError> {
     symbols::link();
+    service::prepare();
     let Settings {
         seed,
         links,
@@ -135,12 +115,13 @@ pub fn run<T: Send + 'static>(
     let own = Host::new(
         "driver",
         std::net::Ipv4Addr::UNSPECIFIED,
-        0,
+        (0, 0),
         BTreeMap::new(),
         stream("driver"),
     );
     let own = Arc::new(own);
     let thread = scheduler.lock().add(own.clone(), false);
+    scheduler.lock().add_process(own.clone());
     let (tell, told) = mpsc::sync_channel(1);
     let drive = {
         let scheduler = scheduler.clone();
@@ -234,65 +215,12 @@ impl Machine<'_> {
         self.wait(Wait::Sleep, Some(time));
     }
 
-    /// What wakes this thread while it is in [`Machine::wait_for_bell`].
-    pub fn bell(&self) -> Bell {
-        Bell(self.context.scheduler.clone())
-    }
-
-    /// Lets virtual time pass until somebody rings the [`Bell`] or a fault of a link affects a packet (see
-    /// [`Machine::take_affected`]), but not beyond `until`; whether it was rung. A bell that was rung before
-    /// rings at once.
-    pub fn wait_for_bell(&self, until: Duration) -> bool {
-        let is_rung = self.context.scheduler.lock().is_rung;
-        if !is_rung {
-            let left = until.saturating_sub(self.now());
-            self.wait(Wait::Bell, Some(left));
-        }
-        std::mem::take(&mut self.context.scheduler.lock().is_rung)
-    }
-
     /// Waits, and unwinds if the run cannot go on.
     fn wait(&self, wait: Wait, left: Option<Duration>) {
         self.context.wait(wait, left);
         if self.context.scheduler.lock().trouble.is_some() {
             resume_unwind(Box::new("the run cannot go on"));
         }
-    }
-
-    /// What has gone from one host to another so far, by the names of the two. What a host has sent to itself is
-    /// not counted.
-    pub fn traffic(&self) -> BTreeMap<(Arc<str>, Arc<str>), Traffic> {
-        self.context.scheduler.lock().network.traffic()
-    }
-
-    /// Takes the links, from one host to another, on which a packet was affected by [`Machine::cut`] or
-    /// [`Machine::slow_down`] since this was last asked. The first packet of each kind rings the [`Bell`].
-    pub fn take_affected(&self) -> Vec<(Arc<str>, Arc<str>, Affected)> {
-        self.context.scheduler.lock().network.take_affected()
-    }
-
-    /// How often processes of the host `name` have looked at their system clock. What a fault of that clock
-    /// misleads is who looks at it.
-    pub fn clock_reads(&self, name: &str) -> u64 {
-        let hosts = self.hosts.borrow();
-        let own = hosts.iter().filter(|own| &*own.name == name);
-        own.map(|own| own.clock_reads()).sum()
-    }
-
-    /// Whether a process of the host `name` has ever looked at its system clock.
-    pub fn has_read_clock(&self, name: &str) -> bool {
-        self.clock_reads(name) > 0
-    }
-
-    /// What the latest process of the host `name` uses now; `None` if there is no such host.
-    pub fn usage(&self, name: &str) -> Option<Usage> {
-        let host = self.process(name)?;
-        let threads = self.context.scheduler.lock().threads_of(&host).len();
-        let descriptors = lock(&host.descriptors).count();
-        Some(Usage {
-            threads,
-            descriptors,
-        })
     }
 
     /// Starts the process of the host `name` with the function `main`; its earlier one, if any, has to
@@ -323,11 +251,14 @@ impl Machine<'_> {
         let host = Arc::new(Host::new(
             name,
             address,
-            number,
+            (self.context.scheduler.lock().next_place(), number),
             variables.collect(),
             random,
         ));
-        self.context.scheduler.lock().network.join(&host);
+        let mut schedule = self.context.scheduler.lock();
+        schedule.network.join(&host);
+        schedule.add_process(host.clone());
+        drop(schedule);
         self.hosts.borrow_mut().push(host.clone());
         let scheduler = self.context.scheduler.clone();
         let process = {
@@ -391,6 +322,19 @@ impl Machine<'_> {
         }
     }
 
+    /// Asks the process of the host `name` to end by itself, which it notices by [`terminated`](crate::terminated). If
+    /// nothing in it would notice, it is killed. Whether it was asked.
+    pub fn terminate(&self, name: &str) -> bool {
+        let Some(host) = self.process(name).filter(|own| !own.is_dead()) else {
+            return false;
+        };
+        let is_asked = host.termination.ask();
+        if !is_asked {
+            self.kill(name);
+        }
+        is_asked
+    }
+
     /// Takes the computer of the host `name` away, if its process lives: it falls silent, and its peers are told
     /// nothing. It is back when its process is started again.
     pub fn lose(&self, name: &str) {
@@ -437,63 +381,6 @@ impl Machine<'_> {
         }
     }
 
-    /// Keeps packets from reaching `to` from `from`, until [`Machine::mend`] or [`Machine::heal`].
-    pub fn cut(&self, from: &str, to: &str) {
-        let mut schedule = self.context.scheduler.lock();
-        let from = schedule.network.address_of(from);
-        let to = schedule.network.address_of(to);
-        schedule.network.cut(from, to);
-    }
-
-    /// Puts the system clock of the host `name` forward, or back; its monotonic clock goes on.
-    pub fn step_clock(&self, name: &str, by_ms: i64) {
-        let mut schedule = self.context.scheduler.lock();
-        let now = schedule.now();
-        schedule.clock_mut(name).step(now, by_ms);
-    }
-
-    /// Makes the system clock of the host `name` gain so many parts in a million from now on, or lose them.
-    pub fn drift_clock(&self, name: &str, gain_ppm: i32) {
-        let mut schedule = self.context.scheduler.lock();
-        let now = schedule.now();
-        schedule.clock_mut(name).drift(now, gain_ppm);
-    }
-
-    /// Resets every connection between two hosts; both ends are told.
-    pub fn reset(&self, one: &str, other: &str) {
-        let one = self.process(one).filter(|own| !own.is_dead());
-        let other = self.process(other).filter(|own| !own.is_dead());
-        if let (Some(one), Some(other)) = (one, other) {
-            let peer = other.address;
-            one.on_main_thread(self.context.thread.id, move |kernel| kernel.reset(peer));
-        }
-    }
-
-    /// Makes packets from `from` to `to` take so much longer than usual, until [`Machine::heal`] or another
-    /// call; zero makes them as fast as others.
-    pub fn slow_down(&self, from: &str, to: &str, by: Duration) {
-        let mut schedule = self.context.scheduler.lock();
-        let from = schedule.network.address_of(from);
-        let to = schedule.network.address_of(to);
-        schedule.network.slow_down(from, to, by);
-    }
-
-    /// Makes the way from one host to another whole; what was held goes on.
-    pub fn mend(&self, from: &str, to: &str) {
-        let mut schedule = self.context.scheduler.lock();
-        let from = schedule.network.address_of(from);
-        let to = schedule.network.address_of(to);
-        schedule.network.mend(from, to);
-        schedule.carry();
-    }
-
-    /// Makes every link whole and as fast as others; what was held goes on its way.
-    pub fn heal(&self) {
-        let mut schedule = self.context.scheduler.lock();
-        schedule.network.heal();
-        schedule.carry();
-    }
-
     /// Ends every process; the first host that has threads left, and how many.
     fn end(&self) -> Option<(String, usize)> {
         let hosts = self.hosts.borrow().clone();
@@ -527,9 +414,11 @@ fn run_process(host: &Arc<Host>, scheduler: &Arc<Scheduler>, main: impl FnOnce()
         Err(panic) => Ending::Panicked(text_of(&*panic)),
     };
     lock(&host.ending).get_or_insert(ending);
+    host.termination.forget();
     kernel::uninstall();
     host.set_dead();
     let mut schedule = scheduler.lock();
     schedule.network.part(host);
     schedule.resume_all(host, |wait| matches!(wait, Wait::Io | Wait::Sleep));
+    schedule.ring();
 }

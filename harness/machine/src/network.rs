@@ -58,12 +58,21 @@ pub enum Affected {
 /// How long packets take from a host to itself.
 const WITHIN_A_HOST: Duration = Duration::from_micros(10);
 
+/// A name that stands for several hosts.
+struct Alias {
+    addresses: Vec<Ipv4Addr>,
+    /// How often it was asked for.
+    asked: usize,
+}
+
 /// The network of a run.
 #[derive(Default)]
 pub(crate) struct Network {
     links: Links,
     random: Option<ChaCha12Rng>,
     names: BTreeMap<Arc<str>, Ipv4Addr>,
+    /// Names that stand for several hosts.
+    aliases: BTreeMap<Arc<str>, Alias>,
     /// The process at each address, while it lives.
     hosts: BTreeMap<IpAddr, Arc<Host>>,
     /// Computers that are gone, and answer nothing.
@@ -104,9 +113,26 @@ impl Network {
         address
     }
 
-    /// The address of `name`, if there is such a host.
-    pub(crate) fn lookup(&self, name: &str) -> Option<Ipv4Addr> {
-        self.names.get(name).copied()
+    /// The addresses of `name`, the one first whose turn it is; none if there is no such host.
+    pub(crate) fn lookup(&mut self, name: &str) -> Vec<Ipv4Addr> {
+        let Some(alias) = self.aliases.get_mut(name) else {
+            return self.names.get(name).copied().into_iter().collect();
+        };
+        let mut addresses = alias.addresses.clone();
+        if !addresses.is_empty() {
+            let turn = alias.asked % addresses.len();
+            addresses.rotate_left(turn);
+        }
+        alias.asked += 1;
+        addresses
+    }
+
+    /// Makes `alias` stand for several hosts.
+    pub(crate) fn set_alias(&mut self, alias: &str, names: &[&str]) {
+        let addresses = names.iter().map(|name| self.address_of(name)).collect();
+        let asked = self.aliases.get(alias).map_or(0, |own| own.asked);
+        let own = Alias { addresses, asked };
+        self.aliases.insert(alias.into(), own);
     }
 
     /// The name of the host at `address`, if there is one.
@@ -214,6 +240,17 @@ impl Network {
             }
             self.departures.push(packet);
         }
+    }
+
+    /// Takes back what one end of a connection, which it has given up, has sent to the other and is held.
+    pub(crate) fn drop_held(&mut self, (from, to): (SocketAddr, SocketAddr)) {
+        self.held.retain(|packet| match &packet.payload {
+            Transport::Tcp(segment) => {
+                let sender = SocketAddr::new(packet.src, segment.src_port);
+                (sender, SocketAddr::new(packet.dst, segment.dst_port)) != (from, to)
+            }
+            Transport::Udp(_) => true,
+        });
     }
 
     pub(crate) fn depart(&mut self, packets: impl Iterator<Item = Packet>) {

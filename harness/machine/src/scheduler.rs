@@ -14,6 +14,7 @@ use turmoil_net::Packet;
 
 use crate::clock::{Clock, Moment};
 use crate::context::Context;
+use crate::descriptor::ObjectId;
 use crate::foreign::spin;
 use crate::host::Host;
 use crate::kernel::Kernel;
@@ -61,6 +62,8 @@ enum Event {
     Arrival(Packet),
     /// The kernel of a host gives up what has taken too long.
     Expiry(Arc<Host>),
+    /// Something happens to an open file of a host.
+    Tell(Arc<Host>, ObjectId),
 }
 
 /// What the scheduler knows of a thread.
@@ -84,6 +87,8 @@ pub(crate) struct Schedule {
     due_count: u64,
     threads: BTreeMap<ThreadId, Standing>,
     thread_count: ThreadId,
+    /// Every process that was ever started, after the run's own.
+    processes: Vec<Arc<Host>>,
     /// Threads by the C library's name for them.
     names: BTreeMap<pthread_t, ThreadId>,
     futexes: BTreeMap<usize, VecDeque<ThreadId>>,
@@ -240,12 +245,22 @@ impl Scheduler {
                     schedule = self.arrive(current, schedule, packet);
                 }
                 Some(((at, _), Event::Expiry(host))) => {
-                    schedule.pass_until(at);
-                    if !host.is_dead() && !host.is_paused() {
+                    if host.is_dead() || host.is_paused() {
+                        continue;
+                    }
+                    drop(schedule);
+                    let is_needed = host.on_main_thread(current, Kernel::has_to_expire);
+                    schedule = self.lock();
+                    if is_needed == Some(true) {
+                        schedule.pass_until(at);
                         drop(schedule);
                         host.on_main_thread(current, Kernel::expire);
                         schedule = self.lock();
                     }
+                }
+                Some(((at, _), Event::Tell(host, id))) => {
+                    schedule.pass_until(at);
+                    host.tell_within(&mut schedule, id);
                 }
                 None if !schedule.futexes.is_empty() && self.wait_for_others() => {}
                 None => {
@@ -375,6 +390,26 @@ impl Schedule {
     /// The kernel of `host` looks at `at` what has taken too long.
     pub(crate) fn expire_at(&mut self, host: &Arc<Host>, at: Moment) {
         self.plan(at, Event::Expiry(host.clone()));
+    }
+
+    /// Something happens at `at` to an open file of `host`.
+    pub(crate) fn tell_at(&mut self, host: &Arc<Host>, at: Moment, id: ObjectId) {
+        self.plan(at, Event::Tell(host.clone(), id));
+    }
+
+    /// The process at a place in the run, in the order of their starts.
+    pub(crate) fn process_at(&self, place: usize) -> Option<Arc<Host>> {
+        self.processes.get(place).cloned()
+    }
+
+    /// Adds a process at the place that is next.
+    pub(crate) fn add_process(&mut self, host: Arc<Host>) {
+        self.processes.push(host);
+    }
+
+    /// The place of the next process.
+    pub(crate) fn next_place(&self) -> usize {
+        self.processes.len()
     }
 
     /// The run cannot go on: its own thread has to know.

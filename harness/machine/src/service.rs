@@ -26,6 +26,13 @@ pub fn lacks() -> Option<&'static str> {
     }
 }
 
+/// Lets tokio make what its runtimes share outside of any run: a pair of sockets for signals, which it keeps for as
+/// long as the test lives.
+pub(crate) fn prepare() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| drop(Builder::new_current_thread().enable_all().build()));
+}
+
 /// Runs `service` until it ends or its process is killed.
 pub(crate) fn block_on(host: &Arc<Host>, service: impl Future<Output = ()>) {
     let mut builder = Builder::new_current_thread();

@@ -23,11 +23,13 @@ pub(crate) mod files;
 pub(crate) mod futex;
 pub(crate) mod names;
 pub(crate) mod options;
+pub(crate) mod pipes;
 pub(crate) mod processes;
 pub(crate) mod random;
 pub(crate) mod readiness;
 pub(crate) mod sockets;
 pub(crate) mod threads;
+pub(crate) mod timers;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -108,10 +110,12 @@ pub(crate) fn link() {
         futex::link(),
         names::link(),
         options::link(),
+        pipes::link(),
         processes::link(),
         random::link(),
         readiness::link(),
         sockets::link(),
         threads::link(),
+        timers::link(),
     ]);
 }

@@ -79,7 +79,7 @@ impl Deployment<'_, '_> {
 
     /// Software that handles the signal has a grace; other software has ended at once.
     fn tell_to_stop(&mut self, host: &str) {
-        match false {
+        match self.machines.terminate(host) {
             true => self.stops.push((self.now() + GRACE, host.to_owned())),
             false => self.world.stop(&Arc::from(host), None),
         }

@@ -64,6 +64,13 @@ impl Machine {
         self.shared.folder.join(Path::new(&*self.name))
     }
 
+    /// Ends when the service is told to stop, as SIGTERM tells it in production: for the future that a server takes
+    /// for its graceful shutdown. It has two seconds of virtual time from then on. A service that never calls this is
+    /// dropped at once when it is restarted.
+    pub fn terminated(&self) -> impl Future<Output = ()> + Send + use<> {
+        stormglass_machine::terminated()
+    }
+
     /// The names of the machines that a service runs on in this run, for clients that choose among them.
     pub fn instances_of(&self, service: &str) -> Vec<String> {
         let instances = self.shared.instances.get(service).copied().unwrap_or(1);

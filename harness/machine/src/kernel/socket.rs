@@ -11,7 +11,7 @@ use libc::{EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP};
 use tokio::io::{AsyncWrite, ReadBuf};
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 
-use super::task;
+use super::{Lifetime, task};
 use crate::symbols::Errno;
 
 /// A socket of a host.
@@ -27,6 +27,10 @@ pub(super) struct Socket {
     is_peer_finished: bool,
     is_read_shut: bool,
     is_write_shut: bool,
+    /// How long it lives without an answer.
+    pub(super) lifetime: Lifetime,
+    /// Whether its end was that nobody answered: what turmoil-net takes for a reset.
+    pub(super) is_timed_out: bool,
     /// What has been taken from turmoil-net and not been read.
     incoming: VecDeque<u8>,
 }
@@ -84,12 +88,15 @@ impl Socket {
             is_peer_finished: false,
             is_read_shut: false,
             is_write_shut: false,
+            lifetime: Lifetime::default(),
+            is_timed_out: false,
             incoming: VecDeque::new(),
         }
     }
 
     /// It is an accepted connection.
-    pub(super) fn becomes(&mut self, stream: TcpStream) {
+    pub(super) fn becomes(&mut self, stream: TcpStream, lifetime: Lifetime) {
+        self.lifetime = lifetime;
         self.state = State::Stream(stream);
     }
 
@@ -161,6 +168,16 @@ impl Socket {
         }
     }
 
+    pub(super) fn is_connecting(&mut self) -> bool {
+        self.go_on_connecting();
+        matches!(self.state, State::Connecting(_))
+    }
+
+    /// Whether its peer is to be asked now and then whether it is still there.
+    pub(super) fn is_kept_alive(&mut self) -> bool {
+        self.lifetime.keep_alive && (self.is_connecting() || matches!(self.state, State::Stream(_)))
+    }
+
     /// It has asked for a connection for too long.
     pub(super) fn give_up(&mut self) {
         self.go_on_connecting();
@@ -215,6 +232,7 @@ impl Socket {
         };
         self.is_reset_told = received == Err(Errno(libc::ECONNRESET));
         match received {
+            Err(_) if self.is_reset_told && self.is_timed_out => Err(Errno(libc::ETIMEDOUT)),
             Err(_) if self.is_reset_told && self.is_peer_finished => Ok(0),
             received => received,
         }
@@ -265,6 +283,7 @@ impl Socket {
         let sent = stream.try_write(bytes).map_err(|error| errno(&error));
         self.is_reset_told = sent == Err(Errno(libc::ECONNRESET));
         match sent {
+            Err(_) if self.is_reset_told && self.is_timed_out => Err(Errno(libc::ETIMEDOUT)),
             // So Linux tells of a reset that comes after the peer's end of the stream.
             Err(_) if self.is_reset_told && self.is_peer_finished => Err(Errno(libc::EPIPE)),
             sent => sent,

@@ -13,7 +13,7 @@ pub(super) fn link() -> usize {
     clock_gettime as *const () as usize
 }
 
-fn as_timespec(time: Duration) -> timespec {
+pub(super) fn as_timespec(time: Duration) -> timespec {
     timespec {
         tv_sec: time.as_secs() as time_t,
         tv_nsec: time.subsec_nanos() as c_long,
@@ -25,7 +25,7 @@ fn as_timespec(time: Duration) -> timespec {
 /// # Safety
 ///
 /// `time` points to a timespec.
-unsafe fn span(time: *const timespec) -> Duration {
+pub(super) unsafe fn span(time: *const timespec) -> Duration {
     // SAFETY: the caller's promise.
     let time = unsafe { time.read() };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -52,14 +52,14 @@ unsafe extern "C" fn clock_gettime(id: clockid_t, time: *mut timespec) -> c_int 
 }
 
 /// Every clock that is not the system clock only measures how much time passes.
-fn asked(id: clockid_t) -> Asked {
+pub(super) fn asked(id: clockid_t) -> Asked {
     match id {
         libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => Asked::System,
         _ => Asked::Monotonic,
     }
 }
 
-fn shown(context: &Context, asked: Asked) -> Duration {
+pub(super) fn shown(context: &Context, asked: Asked) -> Duration {
     match asked {
         Asked::System => context.read_clock(),
         Asked::Monotonic => context.monotonic_clock(),

@@ -9,9 +9,10 @@ use libc::{iovec, size_t, ssize_t};
 use super::sockets::{receive, send};
 use super::{Errno, next, returned};
 use crate::context::{Context, current};
-use crate::descriptor::{FIRST, Kind, Object};
+use crate::descriptor::{FIRST, Kind, Object, owner_of};
+use crate::host::Host;
 use crate::lock;
-use crate::scheduler::Wait;
+use crate::scheduler::Scheduler;
 
 pub(super) fn link() -> usize {
     read as *const () as usize
@@ -25,6 +26,13 @@ pub(super) fn own(descriptor: c_int) -> Option<(&'static Context, Result<Arc<Obj
     let context = current()?;
     let object = lock(&context.host.descriptors).get(descriptor);
     Some((context, object))
+}
+
+/// The process that a descriptor belongs to, if it is not the current one: a thread of one process drops or wakes what
+/// belongs to another where both share memory, as the one that drives the run does.
+fn other_owner(context: &Context, descriptor: c_int) -> Option<Arc<Host>> {
+    let place = owner_of(descriptor).filter(|place| *place != context.host.place)?;
+    context.scheduler.lock().process_at(place)
 }
 
 /// The bytes at `at`.
@@ -65,6 +73,7 @@ unsafe extern "C" fn read(descriptor: c_int, buffer: *mut c_void, length: size_t
     let into = unsafe { bytes_mut(buffer, length) };
     returned(object.and_then(|object| match &object.kind {
         Kind::Counter(counter) => take_count(context, &object, counter, into),
+        Kind::Timer(_, timer) => super::timers::take(context, &object, timer, into),
         _ => receive(context, &object, into, 0),
     }))
 }
@@ -84,8 +93,18 @@ unsafe extern "C" fn write(descriptor: c_int, buffer: *const c_void, length: siz
     };
     // SAFETY: the contract of `write`.
     let from = unsafe { bytes(buffer, length) };
+    let other = object.is_err().then(|| other_owner(context, descriptor));
+    if let Some(other) = other.flatten() {
+        let object = lock(&other.descriptors).get(descriptor);
+        return returned(object.and_then(|object| match &object.kind {
+            Kind::Counter(counter) => count(&context.scheduler, &other, (&object, counter), from),
+            _ => Err(Errno(libc::EBADF)),
+        }));
+    }
     returned(object.and_then(|object| match &object.kind {
-        Kind::Counter(counter) => count(context, &object, counter, from),
+        Kind::Counter(counter) => {
+            count(&context.scheduler, &context.host, (&object, counter), from)
+        }
         _ => send(context, &object, from, 0),
     }))
 }
@@ -162,13 +181,25 @@ unsafe extern "C" fn close(descriptor: c_int) -> c_int {
         // SAFETY: the caller's own argument.
         return unsafe { next!(c"close" as fn(c_int) -> c_int)(descriptor) };
     };
-    let closed = lock(&context.host.descriptors).close(descriptor);
+    let other = other_owner(context, descriptor);
+    let owner = other.as_ref().unwrap_or(&context.host);
+    let closed = lock(&owner.descriptors).close(descriptor);
     returned(closed.map(|object| {
-        if let Some(object) = object
-            && matches!(object.kind, Kind::Socket | Kind::Datagram)
-        {
-            let id = object.id;
-            context.on_kernel(move |kernel| kernel.close(id));
+        let Some(object) = object else { return 0 };
+        match &object.kind {
+            Kind::Socket | Kind::Datagram => {
+                let id = object.id;
+                let is_own = other.is_none();
+                let of_own = is_own.then(|| context.on_kernel(move |kernel| kernel.close(id)));
+                if of_own.is_none() && !owner.is_dead() {
+                    owner.on_main_thread(context.thread.id, move |kernel| kernel.close(id));
+                }
+            }
+            Kind::Pipe(pipe) => {
+                pipe.shut_down(libc::SHUT_RDWR);
+                owner.tell(&context.scheduler, pipe.other);
+            }
+            Kind::Counter(_) | Kind::Epoll(_) | Kind::Timer(..) => {}
         }
         0
     }))
@@ -266,16 +297,13 @@ fn take_count(
 }
 
 fn count(
-    context: &Context,
-    object: &Object,
-    counter: &AtomicU64,
+    scheduler: &Scheduler,
+    host: &Host,
+    (object, counter): (&Object, &AtomicU64),
     from: &[u8],
 ) -> Result<usize, Errno> {
     let from = from.first_chunk().ok_or(Errno(libc::EINVAL))?;
     counter.fetch_add(u64::from_ne_bytes(*from), Ordering::SeqCst);
-    context.host.count_io();
-    lock(&context.host.descriptors).signal(object.id);
-    let mut schedule = context.scheduler.lock();
-    schedule.resume_all(&context.host, |wait| wait == Wait::Io);
+    host.tell(scheduler, object.id);
     Ok(from.len())
 }

@@ -54,15 +54,15 @@ unsafe extern "C" fn getaddrinfo(
         let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) });
         text.and_then(|text| text.to_str().ok())
     };
-    let address = match text(node) {
-        None | Some("localhost") => Some(Ipv4Addr::LOCALHOST),
+    let addresses = match text(node) {
+        None | Some("localhost") => vec![Ipv4Addr::LOCALHOST],
         Some(name) => {
             let known = context.scheduler.lock().network.lookup(name);
-            known.or_else(|| name.parse().ok())
+            match name.parse() {
+                Ok(address) if known.is_empty() => vec![address],
+                _ => known,
+            }
         }
-    };
-    let Some(address) = address else {
-        return libc::EAI_NONAME;
     };
     let port = text(service).map_or(Ok(0), str::parse::<u16>);
     let Ok(port) = port else {
@@ -70,35 +70,52 @@ unsafe extern "C" fn getaddrinfo(
     };
     // SAFETY: the contract of `getaddrinfo`: null, or a pointer to hints.
     let wanted = (!hints.is_null()).then(|| unsafe { (*hints).ai_socktype });
+    let mut first = std::ptr::null_mut();
+    for address in addresses.iter().rev() {
+        let mut found = answer_of(SocketAddr::from((*address, port)), wanted.unwrap_or(0));
+        found.info.ai_next = first;
+        first = Box::into_raw(found).cast();
+    }
+    if first.is_null() {
+        return libc::EAI_NONAME;
+    }
+    // SAFETY: the contract of `getaddrinfo` is that `answer` can be written to.
+    unsafe { answer.write(first) };
+    0
+}
+
+/// One address, for sockets of a kind, or of TCP if it is zero.
+fn answer_of(address: SocketAddr, kind: c_int) -> Box<Answer> {
     // SAFETY: both structures are plain data, for which zeros are a value.
     let mut found: Box<Answer> = Box::new(unsafe { std::mem::zeroed() });
     let mut length = size_of::<libc::sockaddr_in>() as socklen_t;
     let at = (&raw mut found.address).cast::<sockaddr>();
     // SAFETY: room for an IPv4 address.
-    unsafe { write_address(SocketAddr::from((address, port)), at, &raw mut length) };
+    unsafe { write_address(address, at, &raw mut length) };
     found.info.ai_family = libc::AF_INET;
-    found.info.ai_socktype = match wanted {
-        None | Some(0) => libc::SOCK_STREAM,
-        Some(kind) => kind,
+    found.info.ai_socktype = match kind {
+        0 => libc::SOCK_STREAM,
+        kind => kind,
     };
     found.info.ai_addrlen = length;
     found.info.ai_addr = at;
     found.info.ai_canonname = (&raw const OURS).cast_mut().cast();
-    // SAFETY: the contract of `getaddrinfo` is that `answer` can be written to.
-    unsafe { answer.write(Box::into_raw(found).cast()) };
-    0
+    found
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn freeaddrinfo(info: *mut addrinfo) {
     // SAFETY: the contract of `freeaddrinfo`: what `getaddrinfo` has answered.
-    if !info.is_null() && is_ours(unsafe { &*info }) {
-        // SAFETY: it is ours, so it is an `Answer` that was boxed.
-        drop(unsafe { Box::from_raw(info.cast::<Answer>()) });
-        return;
+    if info.is_null() || !is_ours(unsafe { &*info }) {
+        // SAFETY: the caller's own argument.
+        return unsafe { next!(c"freeaddrinfo" as fn(*mut addrinfo))(info) };
     }
-    // SAFETY: the caller's own argument.
-    unsafe { next!(c"freeaddrinfo" as fn(*mut addrinfo))(info) }
+    let mut next = info;
+    while !next.is_null() {
+        // SAFETY: it is ours, so it is an `Answer` that was boxed, and so is the one that comes after it.
+        let own = unsafe { Box::from_raw(next.cast::<Answer>()) };
+        next = own.info.ai_next;
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -8,7 +8,7 @@ use libc::{size_t, sockaddr, socklen_t, ssize_t};
 
 use super::addresses::{read_address, write_address};
 use super::descriptors::{bytes, bytes_mut, own};
-use super::{Errno, next, returned};
+use super::{Errno, next, pipes, returned};
 use crate::context::{Context, current};
 use crate::descriptor::{Direction, Kind, Object, ObjectId};
 use crate::kernel::{self, Kernel};
@@ -194,6 +194,7 @@ pub(super) fn receive(
 ) -> Result<usize, Errno> {
     match object.kind {
         Kind::Socket => {}
+        Kind::Pipe(ref pipe) => return pipes::receive(context, (object, pipe), into, flags),
         Kind::Datagram => return receive_from(context, object, into, flags).map(|own| own.0),
         _ => return Err(Errno(libc::EINVAL)),
     }
@@ -259,6 +260,7 @@ pub(super) fn send(
 ) -> Result<usize, Errno> {
     match object.kind {
         Kind::Socket => {}
+        Kind::Pipe(ref pipe) => return pipes::send(context, (object, pipe), from, flags),
         Kind::Datagram => return send_to(context, object, from, None),
         _ => return Err(Errno(libc::EINVAL)),
     }
@@ -401,6 +403,13 @@ unsafe extern "C" fn shutdown(socket: c_int, how: c_int) -> c_int {
     };
     returned(object.and_then(|object| {
         let id = object.id;
+        if let Kind::Pipe(pipe) = &object.kind {
+            pipe.shut_down(how);
+            for end in [id, pipe.other] {
+                context.host.tell(&context.scheduler, end);
+            }
+            return Ok(0);
+        }
         call(context, move |kernel| kernel.shut_down(id, how)).map(|()| 0)
     }))
 }

@@ -4,6 +4,7 @@
 //! something took on the real machine.
 
 mod blocking;
+mod pipes;
 mod sockets;
 mod threads;
 mod time;

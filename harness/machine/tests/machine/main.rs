@@ -11,6 +11,8 @@ mod echo;
 mod faults;
 mod leaks;
 mod limits;
+mod names;
 mod shared;
 mod sqlite;
 mod statics;
+mod timeouts;
