@@ -45,6 +45,8 @@ pub(crate) fn block_on(host: &Arc<Host>, service: impl Future<Output = ()>) {
     }
     let runtime = builder.build();
     let runtime = runtime.unwrap_or_else(|error| panic!("no runtime for {}: {error}", host.name));
+    // Destructors of what is not finished find the runtime that they belong to, as in any process that ends.
+    let _entered = runtime.enter();
     let local = LocalSet::new();
     let service = pin!(service);
     local.block_on(&runtime, UntilKilled { host, service });

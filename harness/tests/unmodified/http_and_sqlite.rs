@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use proptest::prelude::*;
 use sqlx::SqlitePool;
+use stormglass::System;
 use stormglass::checker::EffectOnce;
 use stormglass::database::{Database, Probe};
-use stormglass::System;
 
 const SCHEMA: &str = "CREATE TABLE visits (id INTEGER PRIMARY KEY, visitor TEXT NOT NULL)";
 

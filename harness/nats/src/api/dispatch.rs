@@ -24,13 +24,35 @@ pub(super) struct Ask<'a> {
 /// What a request comes to: the fields of its answer.
 pub(super) type Reply = Result<Value, ApiError>;
 
+/// Reads a body. Clients write null where they have nothing to say, as the real server lets them: its JSON takes that for
+/// a field that is left out (<https://pkg.go.dev/encoding/json#Unmarshal>).
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let read =
+        serde_json::from_slice(body).and_then(|body| serde_json::from_value(without_nulls(body)));
+    read.map_err(|error| ApiError::invalid_json(&error))
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(
+                fields
+                    .map(|(name, value)| (name, without_nulls(value)))
+                    .collect(),
+            )
+        }
+        Value::Array(values) => values.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}
+
 impl Ask<'_> {
     /// Reads the body, which may be left out.
     pub(super) fn read<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
         match self.body.trim_ascii() {
-            // Some clients write null where they have nothing to say.
             [] | b"null" => Ok(T::default()),
-            body => serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error)),
+            body => read(body),
         }
     }
 
@@ -38,7 +60,7 @@ impl Ask<'_> {
     pub(super) fn read_present<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         match self.body.trim_ascii() {
             [] => Err(known::BAD_REQUEST.into()),
-            body => serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error)),
+            body => read(body),
         }
     }
 
