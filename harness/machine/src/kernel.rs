@@ -56,6 +56,8 @@ pub(crate) struct Kernel {
     closed: BTreeSet<Ends>,
     /// Connections, by their two ends, that a peer has asked for and whose owner has not closed them.
     asked: BTreeSet<Ends>,
+    /// Those of them whose peer has not confirmed the answer, each with the packet that would.
+    half_open: BTreeMap<Ends, Packet>,
     /// Until when each connection that is asked for has to come about.
     deadlines: BTreeMap<ObjectId, Moment>,
     unacknowledged: BTreeMap<Ends, Unacknowledged>,
@@ -151,6 +153,7 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
         departures: Vec::new(),
         closed: BTreeSet::new(),
         asked: BTreeSet::new(),
+        half_open: BTreeMap::new(),
         deadlines: BTreeMap::new(),
         unacknowledged: BTreeMap::new(),
         heard: BTreeMap::new(),

@@ -189,6 +189,9 @@ impl Network {
     /// The process of `host` has ended.
     pub(crate) fn part(&mut self, host: &Host) {
         self.hosts.retain(|_, own| **own != *host);
+        let own = IpAddr::V4(host.address);
+        let held = std::mem::take(&mut self.held);
+        self.held = held.into_iter().filter_map(|packet| outliving(packet, own)).collect();
     }
 
     /// The computer of `host` is gone.
@@ -217,9 +220,9 @@ impl Network {
 
     /// Makes the way from one host to another whole; what was held goes on.
     pub(crate) fn mend(&mut self, from: Ipv4Addr, to: Ipv4Addr) {
-        let way = (IpAddr::from(from), IpAddr::from(to));
-        self.cut.remove(&way);
-        let goes_on = |packet: &mut Packet| (packet.src, packet.dst) == way;
+        self.cut.remove(&(from.into(), to.into()));
+        let cut = &self.cut;
+        let goes_on = |packet: &mut Packet| !cut.contains(&(packet.src, packet.dst));
         let go_on: Vec<Packet> = self.held.extract_if(.., goes_on).collect();
         self.depart_again(go_on);
     }
@@ -305,6 +308,25 @@ impl Network {
             return;
         }
         self.departures.push(refusal(packet, segment));
+    }
+}
+
+/// What becomes of a packet that waits at a link which is cut, when the process at the address `own` has ended. Packets
+/// that wait stand for those that are sent again and again: nobody asks any more for a connection of that process, and
+/// what is sent to it will meet a computer that knows nothing of it.
+fn outliving(packet: Packet, own: IpAddr) -> Option<Packet> {
+    let Transport::Tcp(segment) = &packet.payload else {
+        return Some(packet);
+    };
+    let flags = segment.flags;
+    if packet.src == own {
+        let asks = flags.syn && !flags.ack;
+        return (!asks).then_some(packet);
+    }
+    match packet.dst == own {
+        true if flags.rst => None,
+        true => Some(refusal(&packet, segment)),
+        false => Some(packet),
     }
 }
 

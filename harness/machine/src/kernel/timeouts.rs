@@ -99,6 +99,9 @@ impl Kernel {
         let Transport::Tcp(segment) = &packet.payload else {
             return;
         };
+        if segment.flags.syn && segment.flags.ack {
+            self.note_half_open(packet, segment);
+        }
         let length = segment.payload.len() + usize::from(segment.flags.fin);
         if length == 0 || segment.flags.rst {
             return;
@@ -130,6 +133,10 @@ impl Kernel {
         }
         if segment.flags.rst {
             self.forget(ends);
+            self.open_wholly(ends);
+        }
+        if segment.flags.ack && !segment.flags.syn {
+            self.half_open.remove(&ends);
         }
         if segment.flags.ack
             && let Some(own) = self.unacknowledged.get_mut(&ends)
@@ -145,7 +152,41 @@ impl Kernel {
     /// Ends a connection for its owner here, as a reset by its peer does.
     pub(super) fn end_here(&mut self, ends: Ends) {
         self.forget(ends);
+        self.open_wholly(ends);
         self.net.deliver(reset(ends.1, ends.0));
+    }
+
+    /// A question for a connection was answered, and the answer is not confirmed.
+    fn note_half_open(&mut self, packet: &Packet, segment: &TcpSegment) {
+        let local = SocketAddr::new(packet.src, segment.src_port);
+        let peer = SocketAddr::new(packet.dst, segment.dst_port);
+        let confirmation = TcpSegment {
+            src_port: segment.dst_port,
+            dst_port: segment.src_port,
+            seq: segment.ack,
+            ack: segment.seq.wrapping_add(1),
+            flags: TcpFlags {
+                ack: true,
+                ..TcpFlags::default()
+            },
+            window: u16::MAX,
+            payload: Default::default(),
+        };
+        let confirmation = Packet {
+            src: packet.dst,
+            dst: packet.src,
+            ttl: packet.ttl,
+            payload: Transport::Tcp(confirmation),
+        };
+        self.half_open.insert((local, peer), confirmation);
+    }
+
+    /// Confirms a connection that is half open and about to be reset: `turmoil-net` would keep one that was reset before
+    /// for ever, and with it the peer's port.
+    fn open_wholly(&mut self, ends: Ends) {
+        if let Some(confirmation) = self.half_open.remove(&ends) {
+            self.net.deliver(confirmation);
+        }
     }
 
     fn answer_probe(&mut self, ends: Ends) {

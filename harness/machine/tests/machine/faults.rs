@@ -421,3 +421,46 @@ fn a_blocked_host_keeps_no_other_from_going_on() {
     });
     assert_eq!(said.all(), ["went on", "slept"]);
 }
+
+/// Connects once, with patience for five seconds, says what came of it, and leaves.
+async fn connect_once(said: Said) {
+    let connection = TcpStream::connect("server:7");
+    let said_to = said.clone();
+    match tokio::time::timeout(Duration::from_secs(5), connection).await {
+        Ok(Ok(mut stream)) => {
+            stream.write_u8(7).await.unwrap();
+            let answer = tokio::time::timeout(Duration::from_secs(5), stream.read_u8()).await;
+            said_to.say(format!("answer {answer:?}"));
+        }
+        Ok(Err(error)) => said_to.say(error.kind().to_string()),
+        Err(_) => said.say("in vain"),
+    }
+}
+
+#[test]
+fn whoever_was_started_again_and_again_behind_a_cut_link_connects_when_it_is_whole() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        for incarnation in 0..8 {
+            let said = heard.clone();
+            machine.start_service("client", &[], move || connect_once(said));
+            if incarnation == 0 {
+                machine.sleep(Duration::from_millis(1));
+                machine.cut("client", "server");
+                machine.cut("server", "client");
+            }
+            if incarnation == 4 {
+                machine.sleep(Duration::from_secs(1));
+                machine.mend("client", "server");
+                machine.mend("server", "client");
+            }
+            machine.wait_for_end("client");
+            machine.sleep(Duration::from_secs(1));
+        }
+    });
+    let said = said.all();
+    assert_eq!(said[4..], ["answer Ok(Ok(7))"; 4], "{said:?}");
+}
