@@ -152,7 +152,7 @@ struct Looker(Arc<Log>);
 
 impl Witness for Looker {
     fn statement(&self, call: &Call<'_>, _: Statement) -> Fate<StatementFault> {
-        self.0.say(call.sql);
+        self.0.say(format!("{}: {}", call.connection, call.sql));
         Fate::default()
     }
 
@@ -172,19 +172,17 @@ fn what_a_witness_opens_on_its_thread_is_not_watched() {
     stormglass_machine::run(Settings::of([1; 32]), move |machine| {
         let _watch = stormglass_sqlite::watch(&path, looker).unwrap();
         machine.start_service("ada", &[], move || async move {
-            let connection = Connection::open(&file(&path));
-            connection
-                .execute("CREATE TABLE one (n); CREATE TABLE two (n)")
-                .unwrap();
+            for sql in ["CREATE TABLE one (n)", "CREATE TABLE two (n)"] {
+                Connection::open(&file(&path)).execute(sql).unwrap();
+            }
         });
         assert_eq!(machine.wait_for_end("ada"), Some(Ending::Returned));
     })
     .unwrap();
-    let one = "CREATE TABLE one (n);";
     let told = [
-        one,
+        "1: CREATE TABLE one (n)",
         "Ok(Some(\"1\"))",
-        "CREATE TABLE two (n)",
+        "2: CREATE TABLE two (n)",
         "Ok(Some(\"2\"))",
     ];
     assert_eq!(log.lines(), told);
