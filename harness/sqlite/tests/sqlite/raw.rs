@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use libsqlite3_sys as sqlite;
 use sqlx::sqlite::SqliteJournalMode;
-use stormglass_machine::{Ending, Settings};
+use stormglass_machine::{Ending, Settings, outside};
 use stormglass_sqlite::{Call, CommitFault, Fate, Statement, StatementFault, Witness};
 
 use crate::commits::seen;
@@ -186,4 +186,30 @@ fn what_a_witness_opens_on_its_thread_is_not_watched() {
         "Ok(Some(\"2\"))",
     ];
     assert_eq!(log.lines(), told);
+}
+
+#[test]
+fn a_connection_of_a_host_is_left_alone_outside_of_the_run() {
+    let scribe = Scribe::default().statement("VALUES (1)", StatementFault::Io);
+    let lines = Stage::of(SqliteJournalMode::Wal, scribe).drive(|machine, service, watch| {
+        let own = service.clone();
+        machine.start_service("ada", &[], move || async move {
+            let connection = Connection::open(&file(&own.folder));
+            connection.execute("CREATE TABLE t (n)").unwrap();
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            own.log.say("begin");
+            let insert = "INSERT INTO t VALUES (1)";
+            own.log
+                .say(format!("{:?}", outside(|| connection.execute(insert))));
+        });
+        machine.sleep(std::time::Duration::from_secs(1));
+        let minute = std::time::Duration::from_secs(60);
+        watch.lock("shop.db".as_ref(), minute).unwrap();
+        assert_eq!(machine.wait_for_end("ada"), Some(Ending::Returned));
+    });
+    assert_eq!(
+        lines[lines.len() - 2..],
+        ["begin", "Ok(None)"],
+        "{lines:#?}"
+    );
 }
