@@ -24,7 +24,8 @@
 //! - `SQLITE_CONFIG_LOG` has one place per process. A service that takes it hides why statements fail.
 //! - `sqlite3_reset_auto_extension` ends the watching of statements on later connections.
 //! - `random()` and `randomblob()` are ours on connections of a run, which `PRAGMA function_list` shows. SQLite's own
-//!   numbers still choose the names of temporary files, salts of logs, and the row's number once the largest one is taken.
+//!   numbers still choose the names of temporary files, salts of logs, a row's number once the largest one is taken, and
+//!   what a subquery calls the fifth of its columns that have one name.
 //! - Databases in memory, and those of another VFS than the default (which may be asked for by its name, `unix`), are
 //!   not watched. Of attached files commits are seen, one for each, without the statement's text and without rollbacks.
 //! - `journal_mode = OFF` leaves SQLite nothing to roll a lost commit back with. What it has written stays.

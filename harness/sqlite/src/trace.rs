@@ -86,8 +86,8 @@ unsafe extern "C" fn traced(
         connection.end_statement(id, has_stopped, || ERROR.take());
         return 0;
     }
-    // SAFETY: SQLite gives a statement that is at work, whose text lives as long; the text that it is told with is another one
-    // where it begins as a part of something else, such as a trigger.
+    // SAFETY: SQLite gives a statement that is at work, whose text lives as long; the text that it is told with is
+    // another one where it begins as a part of something else, such as a trigger.
     unsafe {
         let sql = sqlite::sqlite3_sql(statement);
         if sql.is_null() || sql != detail.cast_const().cast() {

@@ -67,8 +67,9 @@ impl Watch {
     /// Holds the write lock of a file of the folder for `time`, in virtual time from now on, unless a connection
     /// has it: then from when it gives it back until the same moment.
     ///
-    /// It is as if another process did it. Whoever wants to write meets `SQLITE_BUSY` once its own busy timeout is over, or at
-    /// once if its transaction has read before; whoever reads is not kept. Does not shorten a lock that lasts longer.
+    /// It is as if another process did it. Whoever wants to write meets `SQLITE_BUSY` once its own busy timeout is over,
+    /// or at once if its transaction has read before; whoever reads is not kept. Does not shorten a lock that lasts
+    /// longer. To be called on a thread of the run, such as the one that drives it.
     ///
     /// # Errors
     ///

@@ -137,10 +137,11 @@ pub struct Failure<'a> {
 
 /// Who is told what the databases of a run do, on the thread that does it and in virtual time.
 ///
-/// Nothing is told of processes that are dead. A witness that looks at a file does so by a connection of its own, opened and
-/// used within [`stormglass_machine::outside`], so that virtual time stands still and nobody is told of that; what it opens on
-/// the thread that calls it is not watched either. It must not use the connection that calls it. If it panics it is asked no
-/// more, and [`Watch`](crate::Watch) panics in its stead when it is dropped.
+/// Nothing is told of processes that are dead. A witness that looks at a file does so by a connection of its own,
+/// opened and used within [`stormglass_machine::outside`], so that virtual time stands still and nobody is told of that;
+/// what it opens on the thread that calls it is not watched either. That thread may be one of an async runtime, which
+/// cannot block on a future of another one. A witness must not use the connection that calls it. If it panics it is
+/// asked no more, and [`Watch`](crate::Watch) panics in its stead when it is dropped.
 pub trait Witness: Send + Sync {
     /// A statement is about to run. It holds no lock that it did not have before.
     fn statement(&self, call: &Call<'_>, statement: Statement) -> Fate<StatementFault> {

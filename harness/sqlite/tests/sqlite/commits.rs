@@ -88,6 +88,7 @@ async fn write_nothing(service: Service) {
     let statements = [
         "SELECT * FROM t",
         "UPDATE t SET n = 2 WHERE n = 1",
+        "PRAGMA wal_checkpoint",
         "BEGIN; SELECT * FROM t; COMMIT",
         "BEGIN IMMEDIATE; COMMIT",
         "BEGIN IMMEDIATE; ROLLBACK",

@@ -277,6 +277,7 @@ fn statements_within_a_statement_are_a_part_of_it() {
             let script = [
                 "INSERT INTO f VALUES ('one')",
                 "INSERT INTO f VALUES ('struck')",
+                "INSERT INTO f (rowid, text) VALUES (1, 'two')",
                 "SELECT * FROM f WHERE f MATCH 'one'",
             ];
             execute(&service, &mut connection, &script).await;
@@ -297,6 +298,8 @@ fn statements_within_a_statement_are_a_part_of_it() {
             "SELECT * FROM f WHERE f MATCH 'one': done",
         ];
         assert_eq!(told[told.len() - 2..], last, "{mode:?} {lines:#?}");
+        let again = lines.iter().filter(|line| line.contains(" failed 1555 "));
+        assert_eq!(again.count(), 1, "{mode:?} {lines:#?}");
         let failed = lines
             .iter()
             .filter(|line| line.contains("disk I/O error"))

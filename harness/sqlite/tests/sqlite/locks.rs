@@ -191,3 +191,22 @@ fn nobody_can_lock_what_a_connection_has_locked() {
         assert_said(&lines, 2000, "written");
     }
 }
+
+#[test]
+fn who_has_the_lock_keeps_it_when_it_is_taken_by_others() {
+    for mode in MODES {
+        let lock = |machine: &Machine, service: &Service, watch: &Watch| {
+            by_ada(Duration::from_secs(1))(machine, service, watch);
+            machine.sleep(Duration::from_millis(1200));
+            watch
+                .lock(Path::new("shop.db"), Duration::from_secs(2))
+                .unwrap();
+        };
+        let lines = locked_by(mode, Scribe::default(), lock, |own| Box::pin(write(own)));
+        assert_said(&lines, 3200, "written");
+        let committed = lines
+            .iter()
+            .any(|line| line.ends_with("committed [COMMIT]"));
+        assert!(committed, "{mode:?} {lines:#?}");
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use libsqlite3_sys as sqlite;
 use sqlx::sqlite::SqliteJournalMode;
-use stormglass_machine::{Ending, Settings};
+use stormglass_machine::{Ending, Settings, outside};
 use stormglass_sqlite::{Call, CommitFault, Fate, Statement, StatementFault, Witness};
 
 use crate::commits::seen;
@@ -152,7 +152,7 @@ struct Looker(Arc<Log>);
 
 impl Witness for Looker {
     fn statement(&self, call: &Call<'_>, _: Statement) -> Fate<StatementFault> {
-        self.0.say(call.sql);
+        self.0.say(format!("{}: {}", call.connection, call.sql));
         Fate::default()
     }
 
@@ -172,20 +172,44 @@ fn what_a_witness_opens_on_its_thread_is_not_watched() {
     stormglass_machine::run(Settings::of([1; 32]), move |machine| {
         let _watch = stormglass_sqlite::watch(&path, looker).unwrap();
         machine.start_service("ada", &[], move || async move {
-            let connection = Connection::open(&file(&path));
-            connection
-                .execute("CREATE TABLE one (n); CREATE TABLE two (n)")
-                .unwrap();
+            for sql in ["CREATE TABLE one (n)", "CREATE TABLE two (n)"] {
+                Connection::open(&file(&path)).execute(sql).unwrap();
+            }
         });
         assert_eq!(machine.wait_for_end("ada"), Some(Ending::Returned));
     })
     .unwrap();
-    let one = "CREATE TABLE one (n);";
     let told = [
-        one,
+        "1: CREATE TABLE one (n)",
         "Ok(Some(\"1\"))",
-        "CREATE TABLE two (n)",
+        "2: CREATE TABLE two (n)",
         "Ok(Some(\"2\"))",
     ];
     assert_eq!(log.lines(), told);
+}
+
+#[test]
+fn a_connection_of_a_host_is_left_alone_outside_of_the_run() {
+    let scribe = Scribe::default().statement("VALUES (1)", StatementFault::Io);
+    let lines = Stage::of(SqliteJournalMode::Wal, scribe).drive(|machine, service, watch| {
+        let own = service.clone();
+        machine.start_service("ada", &[], move || async move {
+            let connection = Connection::open(&file(&own.folder));
+            connection.execute("CREATE TABLE t (n)").unwrap();
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            own.log.say("begin");
+            let insert = "INSERT INTO t VALUES (1)";
+            own.log
+                .say(format!("{:?}", outside(|| connection.execute(insert))));
+        });
+        machine.sleep(std::time::Duration::from_secs(1));
+        let minute = std::time::Duration::from_secs(60);
+        watch.lock("shop.db".as_ref(), minute).unwrap();
+        assert_eq!(machine.wait_for_end("ada"), Some(Ending::Returned));
+    });
+    assert_eq!(
+        lines[lines.len() - 2..],
+        ["begin", "Ok(None)"],
+        "{lines:#?}"
+    );
 }
