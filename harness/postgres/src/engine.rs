@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use stormglass_machine::outside;
 
 pub(crate) use self::link::{Answer, Mailbox};
@@ -247,12 +246,7 @@ impl Engine {
         let is_idle = link.exchange.is_none();
         let rung = outside(|| {
             let waited = link.backend.waits()?.count;
-            link.backend.set_now(now)?;
-            link.backend.set_open(true)?;
-            if let Some(process) = Pid::from_raw(link.backend.process.cast_signed()) {
-                // One that is gone already is found out below.
-                let _ = kill_process(process, Signal::ALARM);
-            }
+            link.backend.ring(now)?;
             Ok::<_, Error>(waited)
         });
         match rung {
