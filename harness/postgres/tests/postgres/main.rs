@@ -12,6 +12,7 @@ mod endings;
 mod faults;
 mod locks;
 mod notifications;
+mod reuse;
 mod shop;
 mod timeouts;
 mod transactions;
