@@ -9,6 +9,7 @@ use std::time::Duration;
 use postgres_protocol::authentication;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Error;
 use crate::place::{At, Place};
@@ -221,9 +222,23 @@ impl Backend {
         slot.map_or_else(|| Ok(Waits::default()), Slot::waits)
     }
 
+    /// Rings the backend's alarm, or wakes it, at the moment `now`.
+    pub(crate) fn ring(&mut self, now: i64) -> io::Result<()> {
+        self.set_now(now)?;
+        self.set_open(true)?;
+        if let Some(slot) = &self.slot {
+            slot.clear_alarm()?;
+            if let Some(process) = Pid::from_raw(self.process.cast_signed()) {
+                // One that is gone already is found out when it is asked for its answer.
+                let _ = kill_process(process, Signal::ALARM);
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the backend work when it gets what it waits for, or not.
-    pub(crate) fn set_open(&self, is_open: bool) -> io::Result<()> {
-        let slot = self.slot.as_ref();
+    pub(crate) fn set_open(&mut self, is_open: bool) -> io::Result<()> {
+        let slot = self.slot.as_mut();
         slot.map_or(Ok(()), |slot| slot.set_open(is_open))
     }
 
@@ -236,6 +251,9 @@ impl Backend {
         mut is_locked: impl FnMut(u32) -> Result<bool, Error>,
     ) -> Result<Step, Error> {
         let mut patience = PATIENCE;
+        if !exchange.rest().is_empty() {
+            exchange.sent += self.write_some(exchange.rest())?;
+        }
         loop {
             if exchange.is_whole()? {
                 return Ok(Step::Done);
@@ -261,7 +279,7 @@ impl Backend {
                 continue;
             }
             if ready.contains(PollFlags::OUT) {
-                exchange.sent += self.write_some(exchange.request.get(exchange.sent..))?;
+                exchange.sent += self.write_some(exchange.rest())?;
             }
             if ready != PollFlags::OUT && !self.read_some(&mut exchange.answer)? {
                 return Ok(Step::Gone);
@@ -291,7 +309,7 @@ impl Backend {
     fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.poll(PollFlags::OUT, Duration::from_secs(1))?;
-            let sent = self.write_some(Some(bytes))?;
+            let sent = self.write_some(bytes)?;
             bytes = bytes.get(sent..).unwrap_or_default();
         }
         Ok(())
@@ -317,13 +335,11 @@ impl Backend {
         }
     }
 
-    fn write_some(&mut self, bytes: Option<&[u8]>) -> io::Result<usize> {
-        match self.stream.write(bytes.unwrap_or_default()) {
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.stream.write(bytes) {
             Err(error) if is_to_be_tried_again(&error) => Ok(0),
             // What the server has said before it hung up is still to be read.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                Ok(bytes.unwrap_or_default().len())
-            }
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
             result => result,
         }
     }

@@ -1,14 +1,17 @@
 //! The client: how the library itself asks the real server, beside the services.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use stormglass_machine::outside;
 
 use crate::backend::{Backend, refusal};
+use crate::database::touched_by;
 use crate::place::Place;
 use crate::slot::Slots;
+use crate::statement::statements;
 use crate::{Error, lock, wire};
 
 /// The values of a row, as the server writes them; `None` is null.
@@ -69,6 +72,24 @@ impl Client {
         rows
     }
 
+    /// The rows that a `COPY ... TO STDOUT` gives, as messages.
+    pub(crate) fn copy_out(&mut self, sql: &str) -> Result<Vec<u8>, Error> {
+        let answer = self.backend.ask(wire::query(sql), 1)?;
+        rows(&answer)?;
+        let data = wire::frames(&answer).filter(|own| own.tag == b'd');
+        Ok(data.flat_map(|own| own.whole.iter().copied()).collect())
+    }
+
+    /// Carries out a `COPY ... FROM STDIN` with these messages.
+    pub(crate) fn copy_in(&mut self, sql: &str, data: &[u8]) -> Result<(), Error> {
+        let answer = self.backend.ask(wire::query(sql), 1)?;
+        rows(&answer)?;
+        let mut request = data.to_vec();
+        wire::put(&mut request, b'c', &[]);
+        let answer = self.backend.ask(request, 1)?;
+        rows(&answer).map(drop)
+    }
+
     /// Takes leave, and waits until the real server has, too.
     pub(crate) fn close(&mut self) {
         self.backend.close();
@@ -125,7 +146,11 @@ fn row(mut body: &[u8]) -> Row {
 ///
 /// [`Witness`]: crate::Witness
 #[derive(Clone, Debug)]
-pub struct Observer(Arc<Mutex<Client>>);
+pub struct Observer {
+    client: Arc<Mutex<Client>>,
+    /// What it has left in the database.
+    touched: Arc<AtomicU8>,
+}
 
 impl Observer {
     pub(crate) fn open(
@@ -137,7 +162,23 @@ impl Observer {
         if let Some(slots) = slots {
             client.backend.arm(slots, 0, 0)?;
         }
-        Ok(Observer(Arc::new(Mutex::new(client))))
+        Ok(Observer {
+            client: Arc::new(Mutex::new(client)),
+            touched: Arc::default(),
+        })
+    }
+
+    pub(crate) fn touched(&self) -> u8 {
+        self.touched.load(Ordering::SeqCst)
+    }
+
+    /// Makes it as good as new, by doing this with it.
+    pub(crate) fn renew(
+        &self,
+        work: impl FnOnce(&mut Client) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.touched.store(0, Ordering::SeqCst);
+        work(&mut lock(&self.client))
     }
 
     /// Carries out one statement with the values of its parameters (`$1` and so on) as text, and returns its rows.
@@ -148,8 +189,12 @@ impl Observer {
     /// If the server refuses the statement or cannot be reached.
     pub fn query(&self, sql: &str, values: &[&str]) -> Result<Vec<Row>, Error> {
         let now = now_us();
+        for statement in statements(sql) {
+            let touched = touched_by(&statement);
+            self.touched.fetch_max(touched, Ordering::SeqCst);
+        }
         outside(|| {
-            let client = &mut *lock(&self.0);
+            let client = &mut *lock(&self.client);
             client.backend.set_now(now)?;
             client.query(sql, values)
         })

@@ -15,20 +15,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use stormglass_machine::outside;
 
 pub(crate) use self::link::{Answer, Mailbox};
 
-use self::link::Link;
+use self::link::{Link, Origin};
 use self::outcome::Outcome;
 use crate::backend::{Backend, Exchange, Step, Until};
 use crate::client::now_us;
-use crate::cluster::{Database, Lease};
+use crate::cluster::Lease;
+use crate::database::Database;
 use crate::session::{Request, failing};
 use crate::statement::Effect;
 use crate::wire;
-use crate::{Batch, Commit, Error, Failure, Kind, Session, Shutdown, Undone, Witness};
+use crate::{Batch, Commit, Error, Failure, Kind, Session, Shutdown, Statement, Undone, Witness};
 
 /// Smaller numbers belong to others, as people expect.
 const FIRST_PROCESS: u32 = 100;
@@ -119,12 +119,11 @@ impl Engine {
             .get(name)
             .ok_or_else(|| Failure::new("3D000", &format!("database \"{name}\" does not exist")))?;
         let now = now_us();
-        let lease = database.lease().clone();
-        let opened = lease.with(|real| {
-            let mut own: Vec<_> = parameters.to_vec();
-            own.retain(|(name, _)| {
-                !["user", "database"].contains(&&**name) && !name.starts_with("_pq_.")
-            });
+        let mut own: Vec<_> = parameters.to_vec();
+        own.retain(|(name, _)| {
+            !["user", "database"].contains(&&**name) && !name.starts_with("_pq_.")
+        });
+        let found = database.lease().with(|real| {
             let real_user = match real.is_private() {
                 true => {
                     real.ensure_role(user)?;
@@ -132,11 +131,20 @@ impl Engine {
                 }
                 false => &*real.place.user,
             };
-            own.push(("user".to_owned(), real_user.to_owned()));
-            own.push(("database".to_owned(), database.real_name().to_owned()));
-            let (mut backend, said) = Backend::open(&real.place, &own)?;
-            if let Some(slots) = &real.slots {
+            Ok((real.place.clone(), real.slots.clone(), real_user.to_owned()))
+        });
+        let (place, slots, real_user) = found.map_err(failure_of)?;
+        own.push(("user".to_owned(), real_user));
+        own.push(("database".to_owned(), database.real_name().to_owned()));
+        let parked = database.with_parked(|parked| parked.take(&own));
+        let opened = outside(|| {
+            let (mut backend, said) = match parked {
+                Some(parked) => parked,
+                None => Backend::open(&place, &own)?,
+            };
+            if let Some(slots) = &slots {
                 backend.arm(slots, seed, now)?;
+                backend.ask(wire::query(&seeding(seed)), 1)?;
             }
             Ok((backend, said))
         });
@@ -151,8 +159,13 @@ impl Engine {
             process: id,
         };
         self.witness.opened(&session);
-        let link = Link::new(session, lease, backend, (seed >> 32) as u32);
-        let mut greeting = said;
+        let mut greeting = said.clone();
+        let origin = Origin {
+            database: database.clone(),
+            parameters: own,
+            said,
+        };
+        let link = Link::new(session, origin, backend, (seed >> 32) as u32);
         let key = [id.to_be_bytes(), link.key.to_be_bytes()].concat();
         wire::put(&mut greeting, b'K', &key);
         wire::put_ready(&mut greeting, b'I');
@@ -203,6 +216,10 @@ impl Engine {
             (Some(_), _) => (failing(&request), Until::Ready(1)),
         };
         if failure.is_none() {
+            for own in &request.statements {
+                link.origin.database.note(own);
+                link.is_spoiled |= spoils(own);
+            }
             link.effect = request.statements.iter().fold(link.effect, |effect, own| {
                 let own = own.effect;
                 effect.max(if own == Effect::ByCount {
@@ -219,7 +236,7 @@ impl Engine {
         link.failure = failure;
         let may_end = ends || !link.is_in_transaction();
         if link.effect == Effect::Unknown && may_end {
-            link.snapshot = snapshot(&link.lease).ok();
+            link.snapshot = snapshot(link.lease()).ok();
         }
         link.exchange = Some(Exchange::new(bytes, until));
         self.advance(id, None);
@@ -247,12 +264,7 @@ impl Engine {
         let is_idle = link.exchange.is_none();
         let rung = outside(|| {
             let waited = link.backend.waits()?.count;
-            link.backend.set_now(now)?;
-            link.backend.set_open(true)?;
-            if let Some(process) = Pid::from_raw(link.backend.process.cast_signed()) {
-                // One that is gone already is found out below.
-                let _ = kill_process(process, Signal::ALARM);
-            }
+            link.backend.ring(now)?;
             Ok::<_, Error>(waited)
         });
         match rung {
@@ -285,7 +297,7 @@ impl Engine {
         let Some(exchange) = &mut link.exchange else {
             return;
         };
-        let (backend, lease) = (&mut link.backend, &link.lease);
+        let (backend, lease) = (&mut link.backend, link.origin.database.lease());
         let step = outside(|| {
             // A backend that waits for its next batch goes on waiting until the processor is free for it.
             let waited = match waited {
@@ -317,7 +329,7 @@ impl Engine {
             let links = &self.links;
             let free = self.locked.iter().position(|id| {
                 links.get(id).is_none_or(|link| {
-                    let locked = outside(|| is_locked(&link.lease, link.backend.process));
+                    let locked = outside(|| is_locked(link.lease(), link.backend.process));
                     !locked.unwrap_or(false)
                 })
             });
@@ -346,6 +358,7 @@ impl Engine {
         let exchange = link.exchange.take();
         let answer = exchange.map(|own| own.answer).unwrap_or_default();
         let outcome = Outcome::of(&answer);
+        link.is_ready = !is_gone && outcome.status.is_some();
         let failure = link.failure.take();
         for error in &outcome.errors {
             self.witness
@@ -411,7 +424,7 @@ impl Engine {
         }
         let has_written = match effect {
             Effect::Certain => true,
-            Effect::Unknown => snapshot(&link.lease).ok() != earlier,
+            Effect::Unknown => snapshot(link.lease()).ok() != earlier,
             Effect::None | Effect::ByCount => false,
         };
         if has_written {
@@ -461,18 +474,33 @@ impl Engine {
             return;
         };
         self.locked.retain(|own| *own != id);
-        outside(|| {
+        let is_in_transaction = link.is_in_transaction();
+        let session = link.session.clone();
+        let now = now_us();
+        outside(move || {
             if link.exchange.is_some() {
                 let _ = link.backend.set_open(true);
                 // A server that cannot be asked has ended its backends, too.
-                let _ = signal(&link.lease, "pg_terminate_backend", link.backend.process);
+                let _ = signal(link.lease(), "pg_terminate_backend", link.backend.process);
             }
-            link.backend.close();
+            let is_busy = link.exchange.is_some() || !link.is_ready || link.is_spoiled;
+            if is_busy || link.backend.slot.is_none() {
+                link.backend.close();
+                return;
+            }
+            let Origin {
+                database,
+                parameters,
+                said,
+            } = link.origin.clone();
+            // It has let go of everything, be it good for another client or not.
+            let backend = link.backend;
+            database.with_parked(|parked| parked.put(parameters, backend, said, now));
         });
-        if link.is_in_transaction() {
-            self.witness.rolled_back(&link.session, Undone::ByEnd);
+        if is_in_transaction {
+            self.witness.rolled_back(&session, Undone::ByEnd);
         }
-        self.witness.closed(&link.session);
+        self.witness.closed(&session);
         self.settle();
     }
 
@@ -506,7 +534,7 @@ impl Engine {
         let asked = outside(|| {
             let waited = link.backend.waits()?.count;
             link.backend.set_open(true)?;
-            signal(&link.lease, "pg_cancel_backend", link.backend.process)?;
+            signal(link.lease(), "pg_cancel_backend", link.backend.process)?;
             Ok::<_, Error>(waited)
         });
         match asked {
@@ -522,6 +550,27 @@ impl Engine {
             link.is_busy = is_busy;
         }
     }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.end_all(None);
+    }
+}
+
+/// What makes the values of `random()` follow from `seed`.
+fn seeding(seed: u64) -> String {
+    format!(
+        "SELECT setseed({})",
+        (seed >> 11) as f64 / (1_u64 << 53) as f64
+    )
+}
+
+/// Whether a session is not as good as new when it has discarded everything: a setting that a client has invented
+/// stays known.
+fn spoils(statement: &Statement) -> bool {
+    let text = statement.text.to_lowercase();
+    text.contains("set_config") || (statement.kind == Kind::Setting && text.contains('.'))
 }
 
 /// Whether a backend waits for a lock, or for a snapshot that is safe (`SERIALIZABLE READ ONLY DEFERRABLE`).

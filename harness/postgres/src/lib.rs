@@ -21,6 +21,7 @@ mod backend;
 mod client;
 mod cluster;
 mod connection;
+mod database;
 mod engine;
 mod error;
 mod place;
@@ -33,7 +34,8 @@ mod wire;
 mod witness;
 
 pub use client::{Observer, Row};
-pub use cluster::{Cluster, Database};
+pub use cluster::{Cluster, Template};
+pub use database::Database;
 pub use error::Error;
 pub use server::{Server, Settings, Shutdown};
 pub use statement::{Kind, Statement};

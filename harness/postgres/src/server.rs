@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -71,6 +72,7 @@ impl Shutdown {
 #[derive(Clone)]
 pub struct Server {
     engine: Arc<Mutex<Engine>>,
+    orders: Arc<Orders>,
     settings: Settings,
 }
 
@@ -86,6 +88,7 @@ impl Server {
         let engine = Engine::new(databases, witness, settings.connections_max);
         Server {
             engine: Arc::new(Mutex::new(engine)),
+            orders: Arc::default(),
             settings,
         }
     }
@@ -97,10 +100,10 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If no connection can be accepted any more.
+    /// If no connection can be accepted any more, or no thread started.
     pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
-        let _end = EndOfConnections(&self.engine);
         lock(&self.engine).set_closed(None);
+        let _end = End::of(self)?;
         let mut draws = Draws::new(RandomState::new().hash_one(0));
         let mut clients = JoinSet::new();
         loop {
@@ -113,13 +116,11 @@ impl Server {
     }
 
     /// Ends every connection and refuses new ones, until [`Server::serve`] is called again: each client is told why, and
-    /// what was not committed is undone.
-    ///
-    /// To be called where the server runs, or while nothing of it does.
+    /// what was not committed is undone. It may be called on any host, and by who drives the run; it happens when the
+    /// server's host goes on.
     pub fn shut_down(&self, how: Shutdown) {
-        let mut engine = lock(&self.engine);
-        engine.set_closed(Some(how));
-        engine.end_all(Some(how));
+        *lock(&self.orders.order) = Some(Order::ShutDown(how));
+        self.orders.news.notify_all();
     }
 }
 
@@ -129,11 +130,64 @@ impl std::fmt::Debug for Server {
     }
 }
 
-/// Ends every connection when the server's process does.
-struct EndOfConnections<'a>(&'a Mutex<Engine>);
+/// What a server shall do, said by somebody who is not on its host. Hosts share no descriptors, so that a task cannot be
+/// woken from elsewhere; a thread can.
+#[derive(Debug, Default)]
+struct Orders {
+    order: Mutex<Option<Order>>,
+    news: Condvar,
+}
 
-impl Drop for EndOfConnections<'_> {
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    ShutDown(Shutdown),
+    /// The server's process has come to its end.
+    Leave,
+}
+
+/// Carries out orders on the server's host, until there are no more.
+fn obey(orders: &Orders, engine: &Mutex<Engine>) {
+    loop {
+        let mut order = lock(&orders.order);
+        let next = loop {
+            if let Some(next) = order.take() {
+                break next;
+            }
+            let waited = orders.news.wait(order);
+            order = waited.unwrap_or_else(PoisonError::into_inner);
+        };
+        drop(order);
+        match next {
+            Order::ShutDown(how) => {
+                let mut engine = lock(engine);
+                engine.set_closed(Some(how));
+                engine.end_all(Some(how));
+            }
+            Order::Leave => return,
+        }
+    }
+}
+
+/// Ends every connection when the server's process comes to its end.
+struct End<'a>(&'a Server, Option<JoinHandle<()>>);
+
+impl<'a> End<'a> {
+    fn of(server: &'a Server) -> io::Result<Self> {
+        *lock(&server.orders.order) = None;
+        let (orders, engine) = (server.orders.clone(), server.engine.clone());
+        let thread = std::thread::Builder::new().name("orders".to_owned());
+        let thread = thread.spawn(move || obey(&orders, &engine))?;
+        Ok(End(server, Some(thread)))
+    }
+}
+
+impl Drop for End<'_> {
     fn drop(&mut self) {
-        lock(self.0).end_all(None);
+        lock(&self.0.engine).end_all(None);
+        *lock(&self.0.orders.order) = Some(Order::Leave);
+        self.0.orders.news.notify_all();
+        if let Some(thread) = self.1.take() {
+            let _ = thread.join();
+        }
     }
 }

@@ -15,6 +15,7 @@ const COUNT: u64 = 1 << 22;
 
 const GATE: u64 = 4;
 const NOW: u64 = 8;
+const ALARM: u64 = 40;
 
 /// The file of all slots of one server; most of it is never written and takes no room.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Slots(Arc<File>);
 pub(crate) struct Slot {
     slots: Slots,
     at: u64,
+    is_open: bool,
 }
 
 /// Whether a process waits.
@@ -61,7 +63,11 @@ impl Slots {
         // The last thing that is written, because the process may be looking.
         self.0.write_all_at(&1_u32.to_ne_bytes(), at)?;
         let slots = self.clone();
-        Ok(Slot { slots, at })
+        Ok(Slot {
+            slots,
+            at,
+            is_open: true,
+        })
     }
 }
 
@@ -71,9 +77,17 @@ impl Slot {
     }
 
     /// Lets the process go on when what it waits for has come, or not.
-    pub(crate) fn set_open(&self, is_open: bool) -> io::Result<()> {
+    pub(crate) fn set_open(&mut self, is_open: bool) -> io::Result<()> {
+        if is_open == std::mem::replace(&mut self.is_open, is_open) {
+            return Ok(());
+        }
         let gate = u32::from(!is_open).to_ne_bytes();
         self.slots.0.write_all_at(&gate, self.at + GATE)
+    }
+
+    /// The alarm rings, and not again by itself.
+    pub(crate) fn clear_alarm(&self) -> io::Result<()> {
+        self.slots.0.write_all_at(&[0; 8], self.at + ALARM)
     }
 
     pub(crate) fn waits(&self) -> io::Result<Waits> {

@@ -19,7 +19,7 @@ pub enum Kind {
     Savepoint,
     /// A query.
     Read,
-    /// `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `COPY ... FROM`, or a query with one of them within.
+    /// `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `TRUNCATE`, `COPY ... FROM`, or a query with one of them within.
     Write,
     /// It changes the schema, or something else that belongs to the database.
     Schema,
@@ -316,6 +316,7 @@ fn statement(text: &str, words: &[Word]) -> Statement {
     let kind = kind(words);
     let effect = match kind {
         Kind::Write if is_word(words, 0, "with") || is_word(words, 0, "explain") => Effect::Unknown,
+        Kind::Write if is_word(words, 0, "truncate") => Effect::Certain,
         Kind::Write => Effect::ByCount,
         Kind::Schema | Kind::Notify => Effect::Certain,
         Kind::Other => Effect::Unknown,
@@ -347,7 +348,7 @@ fn kind(words: &[Word]) -> Kind {
         "rollback" | "abort" if has("to") => Kind::Savepoint,
         "rollback" | "abort" => Kind::Rollback,
         "savepoint" | "release" => Kind::Savepoint,
-        "insert" | "update" | "delete" | "merge" => Kind::Write,
+        "insert" | "update" | "delete" | "merge" | "truncate" => Kind::Write,
         "copy" if has("from") => Kind::Write,
         "select" if has("into") => Kind::Schema,
         "with" | "explain" if ["insert", "delete", "merge"].iter().any(|word| has(word)) => {
@@ -356,10 +357,8 @@ fn kind(words: &[Word]) -> Kind {
         "with" | "explain" if is_updated(words) => Kind::Write,
         "select" | "values" | "table" | "with" | "explain" | "fetch" | "copy" | "declare"
         | "close" | "move" => Kind::Read,
-        "create" | "alter" | "drop" | "truncate" | "grant" | "revoke" | "comment" | "reindex"
-        | "vacuum" | "analyze" | "cluster" | "refresh" | "security" | "import" | "reassign" => {
-            Kind::Schema
-        }
+        "create" | "alter" | "drop" | "grant" | "revoke" | "comment" | "reindex" | "vacuum"
+        | "analyze" | "cluster" | "refresh" | "security" | "import" | "reassign" => Kind::Schema,
         "listen" | "unlisten" => Kind::Listen,
         "notify" => Kind::Notify,
         "set" | "show" | "reset" | "discard" | "deallocate" | "prepare" => Kind::Setting,
@@ -521,6 +520,7 @@ mod tests {
         check("ROLLBACK TO SAVEPOINT a", Kind::Savepoint, Effect::None);
         check("INSERT INTO t VALUES (1)", Kind::Write, Effect::ByCount);
         check("COPY t FROM STDIN", Kind::Write, Effect::ByCount);
+        check("TRUNCATE t", Kind::Write, Effect::Certain);
         check("COPY t TO STDOUT", Kind::Read, Effect::None);
         check("CREATE TABLE t ()", Kind::Schema, Effect::Certain);
         check("SELECT 1 INTO t", Kind::Schema, Effect::Certain);

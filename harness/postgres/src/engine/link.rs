@@ -6,13 +6,23 @@ use tokio::sync::Notify;
 
 use crate::backend::{Backend, Exchange};
 use crate::cluster::Lease;
+use crate::database::Database;
 use crate::statement::Effect;
 use crate::{Failure, Session, Statement, lock};
+
+/// How a backend has come to be, for another client that comes in the same way.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) database: Database,
+    pub(super) parameters: Vec<(String, String)>,
+    /// What the server has said of itself.
+    pub(super) said: Vec<u8>,
+}
 
 /// A connection.
 pub(super) struct Link {
     pub(super) session: Session,
-    pub(super) lease: Arc<Lease>,
+    pub(super) origin: Origin,
     pub(super) backend: Backend,
     /// What a client has to know to cancel a statement of it.
     pub(super) key: u32,
@@ -32,6 +42,10 @@ pub(super) struct Link {
     pub(super) snapshot: Option<String>,
     /// Whether it has ever asked for notifications.
     pub(super) listens: bool,
+    /// Whether the backend would take any other batch next.
+    pub(super) is_ready: bool,
+    /// Whether no other client can have the backend.
+    pub(super) is_spoiled: bool,
     /// Whether a request has arrived that is not answered.
     pub(super) is_busy: bool,
     /// Whether its request was cancelled before it was carried out.
@@ -40,10 +54,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(session: Session, lease: Arc<Lease>, backend: Backend, key: u32) -> Self {
+    pub(super) fn new(session: Session, origin: Origin, backend: Backend, key: u32) -> Self {
         Link {
             session,
-            lease,
+            origin,
             backend,
             key,
             status: b'I',
@@ -54,10 +68,16 @@ impl Link {
             effect: Effect::None,
             snapshot: None,
             listens: false,
+            is_ready: true,
+            is_spoiled: false,
             is_busy: false,
             is_cancelled: false,
             mailbox: Arc::default(),
         }
+    }
+
+    pub(super) fn lease(&self) -> &Lease {
+        self.origin.database.lease()
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {

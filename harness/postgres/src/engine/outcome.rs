@@ -103,20 +103,22 @@ fn is_deadlock(body: &[u8]) -> bool {
 fn put_deadlock(out: &mut Vec<u8>, body: &[u8], processes: &BTreeMap<u32, u32>) {
     let fields = wire::fields(body);
     let detail = |text: &str| {
-        let mut words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
-        for at in 1..words.len() {
-            let before = words[at - 1].trim().to_lowercase();
-            let is_number = words[at].starts_with(|letter: char| letter.is_ascii_digit());
-            if is_number && ["process", "transaction", "database", "relation"].contains(&&*before) {
-                let digits: String = words[at].chars().take_while(char::is_ascii_digit).collect();
-                let rest = words[at].get(digits.len()..).unwrap_or_default();
-                let own = digits.parse().ok().filter(|_| before == "process");
-                let own = own.and_then(|real| processes.get(&real));
-                let own = own.map_or_else(|| "?".to_owned(), u32::to_string);
-                words[at] = format!("{own}{rest}");
-            }
+        let mut own = String::new();
+        for word in text.split_inclusive([' ', '\n']) {
+            let before = own.split_whitespace().next_back().unwrap_or_default();
+            let digits = word.find(|letter: char| !letter.is_ascii_digit());
+            let (number, rest) = word.split_at(digits.unwrap_or(word.len()));
+            let known = || number.parse().ok().and_then(|real| processes.get(&real));
+            let shown = match before.to_lowercase().as_str() {
+                _ if number.is_empty() => String::new(),
+                "process" => known().map_or_else(|| "?".to_owned(), u32::to_string),
+                "transaction" | "database" | "relation" => "?".to_owned(),
+                _ => number.to_owned(),
+            };
+            own.push_str(&shown);
+            own.push_str(rest);
         }
-        words.concat()
+        own
     };
     let fields: Vec<(u8, String)> = fields
         .into_iter()
