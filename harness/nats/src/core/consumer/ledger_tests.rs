@@ -1,0 +1,226 @@
+//! The ledger against a model that looks at every message each time.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// One thing that happens to a ledger. Sequences are chosen among those that were delivered.
+#[derive(Clone, Debug)]
+enum Step {
+    Deliver,
+    Redeliver,
+    Settle(u64),
+    SettleThrough(u64),
+    Again(u64),
+    Later(u64, u64),
+    Progress(u64),
+    GiveUp(u64),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Deliver),
+        3 => Just(Step::Redeliver),
+        4 => (1..20_u64).prop_map(Step::Settle),
+        1 => (1..20_u64).prop_map(Step::SettleThrough),
+        2 => (1..20_u64).prop_map(Step::Again),
+        1 => (1..20_u64, 1..60_u64).prop_map(|(sequence, seconds)| Step::Later(sequence, seconds)),
+        1 => (1..20_u64).prop_map(Step::Progress),
+        1 => (1..20_u64).prop_map(Step::GiveUp),
+        2 => (1..40_u64).prop_map(Step::Pass),
+    ]
+}
+
+/// What is known of one message: the number of its first delivery, how often it was delivered, and where it stands.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    delivery: u64,
+    attempts: u64,
+    state: Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    Running(Duration),
+    Again,
+    Settled,
+    GivenUp,
+}
+
+#[derive(Default)]
+struct Model {
+    known: BTreeMap<u64, Known>,
+    order: Vec<u64>,
+    deliveries: u64,
+    now: Duration,
+}
+
+impl Model {
+    fn set(&mut self, sequence: u64, state: Standing) {
+        self.order.retain(|other| *other != sequence);
+        if state == Standing::Again {
+            self.order.push(sequence);
+        }
+        if let Some(known) = self.known.get_mut(&sequence) {
+            known.state = state;
+        }
+    }
+
+    fn is_open(&self, sequence: u64) -> bool {
+        self.known
+            .get(&sequence)
+            .is_some_and(|known| matches!(known.state, Standing::Running(_) | Standing::Again))
+    }
+
+    fn open(&self) -> Vec<u64> {
+        self.known
+            .keys()
+            .copied()
+            .filter(|sequence| self.is_open(*sequence))
+            .collect()
+    }
+
+    /// Below the first open message all is settled; without one, up to the last delivery.
+    fn floor(&self) -> u64 {
+        let first = self.open().first().map(|sequence| sequence - 1);
+        first.unwrap_or(self.known.len() as u64)
+    }
+}
+
+fn take(step: &Step, ledger: &mut Ledger, model: &mut Model) {
+    let now = model.now;
+    match *step {
+        Step::Deliver => {
+            let sequence = model.known.len() as u64 + 1;
+            ledger.deliver(sequence, now + LEASE, None);
+            model.deliveries += 1;
+            let delivery = model.deliveries;
+            model.known.insert(
+                sequence,
+                Known {
+                    delivery,
+                    attempts: 1,
+                    state: Standing::Running(now + LEASE),
+                },
+            );
+        }
+        Step::Redeliver => {
+            assert_eq!(ledger.next_again(), model.order.first().copied());
+            if let Some(sequence) = ledger.next_again() {
+                ledger.deliver(sequence, now + LEASE, None);
+                model.deliveries += 1;
+                model.known.get_mut(&sequence).unwrap().attempts += 1;
+                model.set(sequence, Standing::Running(now + LEASE));
+            }
+        }
+        Step::Settle(sequence) => {
+            assert_eq!(ledger.settle(sequence), model.is_open(sequence));
+            model.set(sequence, Standing::Settled);
+        }
+        Step::SettleThrough(sequence) => {
+            let Some(known) = model.known.get(&sequence).copied() else {
+                return;
+            };
+            let settled = ledger.settle_through(sequence, known.delivery);
+            let open: Vec<u64> = model
+                .open()
+                .into_iter()
+                .filter(|other| *other <= sequence)
+                .collect();
+            if model.is_open(sequence) {
+                assert_eq!(settled, open);
+            }
+            for sequence in settled {
+                model.set(sequence, Standing::Settled);
+            }
+        }
+        Step::Again(sequence) => {
+            assert_eq!(ledger.again(sequence), model.is_open(sequence));
+            if matches!(
+                model.known.get(&sequence),
+                Some(Known {
+                    state: Standing::Running(_),
+                    ..
+                })
+            ) {
+                model.set(sequence, Standing::Again);
+            }
+        }
+        Step::Later(sequence, seconds) => {
+            let until = now + Duration::from_secs(seconds);
+            assert_eq!(
+                ledger.extend(sequence, until, false),
+                model.is_open(sequence)
+            );
+            if model.is_open(sequence) {
+                model.set(sequence, Standing::Running(until));
+            }
+        }
+        Step::Progress(sequence) => {
+            assert_eq!(
+                ledger.extend(sequence, now + LEASE, true),
+                model.is_open(sequence)
+            );
+            if matches!(
+                model.known.get(&sequence),
+                Some(Known {
+                    state: Standing::Running(_),
+                    ..
+                })
+            ) {
+                model.set(sequence, Standing::Running(now + LEASE));
+            }
+        }
+        Step::GiveUp(sequence) => {
+            if model.is_open(sequence) {
+                ledger.give_up(sequence);
+                model.set(sequence, Standing::GivenUp);
+            }
+        }
+        Step::Pass(seconds) => {
+            model.now += Duration::from_secs(seconds);
+            let over: Vec<u64> = model
+                .known
+                .iter()
+                .filter(|(_, known)| matches!(known.state, Standing::Running(until) if until <= model.now))
+                .map(|(sequence, _)| *sequence)
+                .collect();
+            assert_eq!(ledger.expired(model.now), over);
+            for sequence in over {
+                ledger.again(sequence);
+                model.set(sequence, Standing::Again);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_ledger_knows_what_a_look_at_every_message_knows(steps in proptest::collection::vec(step(), 0..80)) {
+        let (mut ledger, mut model) = (Ledger::starting_after(0), Model::default());
+        for step in &steps {
+            take(step, &mut ledger, &mut model);
+            prop_assert_eq!(ledger.leases().keys().copied().collect::<Vec<_>>(), model.open());
+            prop_assert_eq!(ledger.delivered().consumer, model.deliveries);
+            prop_assert_eq!(ledger.floor().stream, model.floor());
+            prop_assert_eq!(ledger.again_len(), model.order.len());
+            let next = model.known.values().filter_map(|known| match known.state {
+                Standing::Running(until) => Some(until),
+                _ => None,
+            });
+            prop_assert_eq!(ledger.next_expiry(), next.min());
+            for (sequence, known) in &model.known {
+                if model.is_open(*sequence) {
+                    prop_assert_eq!(ledger.attempts(*sequence), known.attempts);
+                }
+            }
+            let given_up = |(sequence, known): (&u64, &Known)| {
+                (known.state == Standing::GivenUp).then_some(*sequence)
+            };
+            prop_assert_eq!(ledger.given_up(), model.known.iter().filter_map(given_up).collect::<Vec<_>>());
+        }
+    }
+}
