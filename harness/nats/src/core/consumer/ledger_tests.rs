@@ -20,16 +20,30 @@ enum Step {
     Pass(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+/// What happens where each message is settled by itself.
+fn single() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => any_policy(),
+        2 => (1..20_u64).prop_map(Step::Settle),
+        1 => (1..20_u64).prop_map(Step::GiveUp),
+    ]
+}
+
+/// What happens where a settlement covers all before it.
+fn cumulative() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => any_policy(),
+        1 => (1..20_u64).prop_map(Step::SettleThrough),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Deliver),
         3 => Just(Step::Redeliver),
-        4 => (1..20_u64).prop_map(Step::Settle),
-        1 => (1..20_u64).prop_map(Step::SettleThrough),
         2 => (1..20_u64).prop_map(Step::Again),
         1 => (1..20_u64, 1..60_u64).prop_map(|(sequence, seconds)| Step::Later(sequence, seconds)),
         1 => (1..20_u64).prop_map(Step::Progress),
-        1 => (1..20_u64).prop_map(Step::GiveUp),
         2 => (1..40_u64).prop_map(Step::Pass),
     ]
 }
@@ -124,16 +138,10 @@ fn take(step: &Step, ledger: &mut Ledger, model: &mut Model) {
             let Some(known) = model.known.get(&sequence).copied() else {
                 return;
             };
-            let settled = ledger.settle_through(sequence, known.delivery);
-            let open: Vec<u64> = model
-                .open()
-                .into_iter()
-                .filter(|other| *other <= sequence)
-                .collect();
-            if model.is_open(sequence) {
-                assert_eq!(settled, open);
-            }
-            for sequence in settled {
+            let open = model.open().into_iter();
+            let covered: Vec<u64> = open.filter(|other| *other <= sequence).collect();
+            assert_eq!(ledger.settle_through(sequence, known.delivery), covered);
+            for sequence in covered {
                 model.set(sequence, Standing::Settled);
             }
         }
@@ -197,30 +205,49 @@ fn take(step: &Step, ledger: &mut Ledger, model: &mut Model) {
     }
 }
 
+/// Takes each step, and compares all that can be seen after it.
+fn follow(steps: &[Step]) -> Result<(), TestCaseError> {
+    let (mut ledger, mut model) = (Ledger::starting_after(0), Model::default());
+    for step in steps {
+        take(step, &mut ledger, &mut model);
+        prop_assert_eq!(
+            ledger.leases().keys().copied().collect::<Vec<_>>(),
+            model.open()
+        );
+        prop_assert_eq!(ledger.delivered().consumer, model.deliveries);
+        prop_assert_eq!(ledger.floor().stream, model.floor());
+        prop_assert_eq!(ledger.again_len(), model.order.len());
+        let next = model.known.values().filter_map(|known| match known.state {
+            Standing::Running(until) => Some(until),
+            _ => None,
+        });
+        prop_assert_eq!(ledger.next_expiry(), next.min());
+        for (sequence, known) in &model.known {
+            if model.is_open(*sequence) {
+                prop_assert_eq!(ledger.attempts(*sequence), known.attempts);
+            }
+        }
+        let given_up: Vec<u64> = (model.known.iter())
+            .filter(|(_, known)| known.state == Standing::GivenUp)
+            .map(|(sequence, _)| *sequence)
+            .collect();
+        prop_assert_eq!(ledger.given_up(), given_up);
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
-    fn the_ledger_knows_what_a_look_at_every_message_knows(steps in proptest::collection::vec(step(), 0..80)) {
-        let (mut ledger, mut model) = (Ledger::starting_after(0), Model::default());
-        for step in &steps {
-            take(step, &mut ledger, &mut model);
-            prop_assert_eq!(ledger.leases().keys().copied().collect::<Vec<_>>(), model.open());
-            prop_assert_eq!(ledger.delivered().consumer, model.deliveries);
-            prop_assert_eq!(ledger.floor().stream, model.floor());
-            prop_assert_eq!(ledger.again_len(), model.order.len());
-            let next = model.known.values().filter_map(|known| match known.state {
-                Standing::Running(until) => Some(until),
-                _ => None,
-            });
-            prop_assert_eq!(ledger.next_expiry(), next.min());
-            for (sequence, known) in &model.known {
-                if model.is_open(*sequence) {
-                    prop_assert_eq!(ledger.attempts(*sequence), known.attempts);
-                }
-            }
-            let given_up = |(sequence, known): (&u64, &Known)| {
-                (known.state == Standing::GivenUp).then_some(*sequence)
-            };
-            prop_assert_eq!(ledger.given_up(), model.known.iter().filter_map(given_up).collect::<Vec<_>>());
-        }
+    fn the_ledger_knows_what_a_look_at_every_message_knows(
+        steps in proptest::collection::vec(single(), 0..80),
+    ) {
+        follow(&steps)?;
+    }
+
+    #[test]
+    fn a_settlement_of_all_before_it_leaves_nothing_behind(
+        steps in proptest::collection::vec(cumulative(), 0..80),
+    ) {
+        follow(&steps)?;
     }
 }
