@@ -24,27 +24,21 @@ pub(crate) const ACK_WAIT: Duration = Duration::from_millis(400);
 /// How long a whole program may take.
 const PROGRAM: Duration = Duration::from_secs(60);
 
-/// Runs `program` against the server under test and a real one, as far as there are such, and compares.
+/// Runs `program` against the server under test, and against a real one if there is one, and compares.
 ///
 /// # Panics
 /// If a promise is broken or the servers differ.
 pub(crate) fn check(program: impl AsyncFn(&Stage)) {
     let name = name_of(&program);
-    let ours = Which::under_test().map(|which| run(&which, &program));
-    let real = Which::real().map(|which| run(&which, &program));
-    let mut complaints = Vec::new();
-    if let Some(run) = &ours {
-        complaints.extend(broken(&name, &run.who, &run.seen));
-    }
-    if let Some(run) = &real {
-        complaints.extend(broken(&name, &run.who, &run.seen));
-    } else {
-        println!("not compared: no nats-server in NATS_SERVER or PATH");
-    }
-    if let (Some(ours), Some(real)) = (&ours, &real) {
-        if ours.cut_short {
-            println!("not compared: the server in NATS_UNDER_TEST is not ours to restart");
-        } else {
+    let ours = run(&Which::under_test(), &program);
+    let mut complaints = broken(&name, &ours.who, &ours.seen);
+    match Which::real().map(|which| run(&which, &program)) {
+        None => println!("not compared: no nats-server in NATS_SERVER or PATH"),
+        Some(_) if ours.cut_short => {
+            println!("not compared: the server is not the suite's to restart")
+        }
+        Some(real) => {
+            complaints.extend(broken(&name, &real.who, &real.seen));
             complaints.extend(differing(&name, &ours.seen, &real.seen));
         }
     }
