@@ -29,16 +29,20 @@ impl Ask<'_> {
     pub(super) fn read<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
         match self.body.trim_ascii() {
             [] => Ok(T::default()),
-            body => serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error)),
+            _ => self.read_present(),
         }
     }
 
     /// Reads the body, which may not be left out.
     pub(super) fn read_present<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        match self.body.trim_ascii() {
-            [] => Err(known::BAD_REQUEST.into()),
-            body => serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error)),
+        let body = self.body.trim_ascii();
+        if body.is_empty() {
+            return Err(known::BAD_REQUEST.into());
         }
+        let mut fields: Value =
+            serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error))?;
+        drop_nulls(&mut fields);
+        serde_json::from_value(fields).map_err(|error| ApiError::invalid_json(&error))
     }
 
     /// The token at this place.
@@ -52,6 +56,18 @@ impl Ask<'_> {
             stream: self.name(0).into(),
             consumer: self.name(1).into(),
         }
+    }
+}
+
+/// Takes out the fields that are null, which count as absent.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }
 
