@@ -24,44 +24,25 @@ pub(super) struct Ask<'a> {
 /// What a request comes to: the fields of its answer.
 pub(super) type Reply = Result<Value, ApiError>;
 
-/// Reads a body. Clients write null where they have nothing to say, as the real server lets them: its JSON takes that for
-/// a field that is left out (<https://pkg.go.dev/encoding/json#Unmarshal>).
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let read =
-        serde_json::from_slice(body).and_then(|body| serde_json::from_value(without_nulls(body)));
-    read.map_err(|error| ApiError::invalid_json(&error))
-}
-
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(
-                fields
-                    .map(|(name, value)| (name, without_nulls(value)))
-                    .collect(),
-            )
-        }
-        Value::Array(values) => values.into_iter().map(without_nulls).collect(),
-        other => other,
-    }
-}
-
 impl Ask<'_> {
     /// Reads the body, which may be left out.
     pub(super) fn read<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
         match self.body.trim_ascii() {
-            [] | b"null" => Ok(T::default()),
-            body => read(body),
+            b"" | b"null" => Ok(T::default()),
+            _ => self.read_present(),
         }
     }
 
     /// Reads the body, which may not be left out.
     pub(super) fn read_present<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        match self.body.trim_ascii() {
-            [] => Err(known::BAD_REQUEST.into()),
-            body => read(body),
+        let body = self.body.trim_ascii();
+        if matches!(body, b"" | b"null") {
+            return Err(known::BAD_REQUEST.into());
         }
+        let mut fields: Value =
+            serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error))?;
+        drop_nulls(&mut fields);
+        serde_json::from_value(fields).map_err(|error| ApiError::invalid_json(&error))
     }
 
     /// The token at this place.
@@ -75,6 +56,18 @@ impl Ask<'_> {
             stream: self.name(0).into(),
             consumer: self.name(1).into(),
         }
+    }
+}
+
+/// Takes out the fields that are null, which count as absent.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }
 
@@ -156,14 +149,7 @@ impl Core {
         if reply.is_empty() {
             return;
         }
-        let mut fields = result.unwrap_or_else(|error| {
-            let mut fields = json!({ "error": error });
-            if kind == "stream_info" {
-                (fields["total"], fields["offset"], fields["limit"]) =
-                    (0.into(), 0.into(), 0.into());
-            }
-            fields
-        });
+        let mut fields = result.unwrap_or_else(|error| beside_error(kind, &error));
         fields["type"] = format!("io.nats.jetstream.api.v1.{kind}_response").into();
         self.say(Publish {
             subject: reply.to_owned(),
@@ -173,9 +159,22 @@ impl Core {
     }
 }
 
+/// The fields of an answer that is an error. Some say beside it that there is nothing.
+fn beside_error(kind: &str, error: &ApiError) -> Value {
+    match kind {
+        "stream_info" => json!({ "error": error, "total": 0, "offset": 0, "limit": 0 }),
+        "stream_purge" => json!({ "error": error, "purged": 0 }),
+        "consumer_names" | "consumer_list" => {
+            json!({ "error": error, "total": 0, "offset": 0, "limit": 0, "consumers": [] })
+        }
+        _ => json!({ "error": error }),
+    }
+}
+
 /// One page of a list: the fields of its answer.
 pub(super) fn page(kind: &str, all: Vec<Value>, offset: usize, limit: usize) -> Value {
     let total = all.len();
+    let offset = offset.min(total);
     let some: Vec<Value> = all.into_iter().skip(offset).take(limit).collect();
     json!({ "total": total, "offset": offset, "limit": limit, kind: some })
 }

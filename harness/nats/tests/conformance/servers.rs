@@ -6,12 +6,15 @@
 //! A server at an address is shared by all programs. They take turns there, and **each begins by deleting
 //! every stream**.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
@@ -38,10 +41,10 @@ pub(crate) enum Which {
 
 impl Which {
     /// The server under test.
-    pub(crate) fn under_test() -> Option<Self> {
+    pub(crate) fn under_test() -> Self {
         match std::env::var("NATS_UNDER_TEST") {
-            Ok(address) => Some(Self::Given(address)),
-            Err(_) => OWN_EXISTS.then_some(Self::Own),
+            Ok(address) => Self::Given(address),
+            Err(_) => Self::Own,
         }
     }
 
@@ -59,7 +62,7 @@ impl Which {
     pub(crate) fn start(&self) -> Box<dyn Server> {
         match self {
             Self::Given(address) => Box::new(Given::take(address)),
-            Self::Own => unreachable!("the package has no server yet"),
+            Self::Own => Box::new(Own::start()),
             Self::Real(binary) => Box::new(Process::start(binary.clone())),
         }
     }
@@ -75,8 +78,76 @@ impl std::fmt::Display for Which {
     }
 }
 
-/// Whether the package has a server of its own to test.
-const OWN_EXISTS: bool = false;
+/// The package's server, on a thread of its own.
+struct Own {
+    server: stormglass_nats::Server,
+    address: SocketAddr,
+    running: Option<Running>,
+}
+
+/// A thread that serves until it is told to end.
+struct Running {
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Own {
+    fn start() -> Self {
+        let server = stormglass_nats::Server::new(Arc::new(stormglass_nats::NoWitness));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self {
+            address: listener.local_addr().unwrap(),
+            running: Some(Running::start(server.clone(), listener)),
+            server,
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.end.send(()).ok();
+            // A server that has panicked shows in what the program sees.
+            running.thread.join().ok();
+        }
+    }
+}
+
+impl Running {
+    fn start(server: stormglass_nats::Server, listener: TcpListener) -> Self {
+        let (end, ended) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().build().unwrap();
+            runtime.block_on(async {
+                listener.set_nonblocking(true).unwrap();
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    served = server.serve(listener) => served.unwrap(),
+                    _ = ended => {}
+                }
+            });
+        });
+        Self { end, thread }
+    }
+}
+
+impl Server for Own {
+    fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn restart(&mut self) -> bool {
+        self.stop();
+        let listener = TcpListener::bind(self.address).unwrap();
+        self.running = Some(Running::start(self.server.clone(), listener));
+        true
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
 
 /// A server that somebody else started; one program at a time has it.
 struct Given {

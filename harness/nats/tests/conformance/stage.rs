@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, Location};
+use std::panic::{AssertUnwindSafe, Location, resume_unwind};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{PullConsumer, pull};
@@ -24,27 +24,29 @@ pub(crate) const ACK_WAIT: Duration = Duration::from_millis(400);
 /// How long a whole program may take.
 const PROGRAM: Duration = Duration::from_secs(60);
 
-/// Runs `program` against the server under test and a real one, as far as there are such, and compares.
+/// Runs `program` against the server under test, and against a real one if there is one, and compares.
 ///
 /// # Panics
 /// If a promise is broken or the servers differ.
-pub(crate) fn check(program: impl AsyncFn(&Stage)) {
+pub(crate) fn check(program: impl AsyncFn(&Stage) + Sync) {
     let name = name_of(&program);
-    let ours = Which::under_test().map(|which| run(&which, &program));
-    let real = Which::real().map(|which| run(&which, &program));
-    let mut complaints = Vec::new();
-    if let Some(run) = &ours {
-        complaints.extend(broken(&name, &run.who, &run.seen));
-    }
-    if let Some(run) = &real {
-        complaints.extend(broken(&name, &run.who, &run.seen));
-    } else {
-        println!("not compared: no nats-server in NATS_SERVER or PATH");
-    }
-    if let (Some(ours), Some(real)) = (&ours, &real) {
-        if ours.cut_short {
-            println!("not compared: the server in NATS_UNDER_TEST is not ours to restart");
-        } else {
+    // At the same time, because programs mostly wait.
+    let (ours, real) = std::thread::scope(|scope| {
+        let real = Which::real().map(|which| scope.spawn(|| run(which, &program)));
+        let ours = run(Which::under_test(), &program);
+        (
+            ours,
+            real.map(|real| real.join().unwrap_or_else(|panic| resume_unwind(panic))),
+        )
+    });
+    let mut complaints = broken(&name, &ours.who, &ours.seen);
+    match real {
+        None => println!("not compared: no nats-server in NATS_SERVER or PATH"),
+        Some(_) if ours.cut_short => {
+            println!("not compared: the server is not the suite's to restart")
+        }
+        Some(real) => {
+            complaints.extend(broken(&name, &real.who, &real.seen));
             complaints.extend(differing(&name, &ours.seen, &real.seen));
         }
     }
@@ -65,7 +67,7 @@ struct Run {
     cut_short: bool,
 }
 
-fn run(which: &Which, program: &impl AsyncFn(&Stage)) -> Run {
+fn run(which: Which, program: &impl AsyncFn(&Stage)) -> Run {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
@@ -74,13 +76,13 @@ fn run(which: &Which, program: &impl AsyncFn(&Stage)) -> Run {
         let running = AssertUnwindSafe(timeout(PROGRAM, program(&stage))).catch_unwind();
         let end = running.await;
         let seen = stage.seen.take();
-        println!("on {which} the program sees");
-        for one in &seen {
-            println!("  {:>4} {}", one.place.line(), one.saw);
-        }
+        let lines = seen
+            .iter()
+            .map(|one| format!("  {:>4} {}\n", one.place.line(), one.saw));
+        println!("on {which} the program sees\n{}", lines.collect::<String>());
         match end {
             Ok(end) => end.expect("the program should come to an end"),
-            Err(panic) => std::panic::resume_unwind(panic),
+            Err(panic) => resume_unwind(panic),
         }
         assert!(!seen.is_empty(), "the program observes nothing");
         Run {

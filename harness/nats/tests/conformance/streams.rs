@@ -1,6 +1,7 @@
 //! Streams: what is stored, how long, and how it is read back.
 //! <https://docs.nats.io/nats-concepts/jetstream/streams>
 
+mod advisories;
 mod api;
 mod deduplication;
 mod deleting;

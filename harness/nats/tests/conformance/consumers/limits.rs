@@ -175,3 +175,19 @@ fn an_ack_wakes_all_who_wait_only_for_one_message() {
         stage.sees(soon(&mut pulls[3]).await.is_none(), &true);
     });
 }
+
+#[test]
+fn a_request_that_does_not_wait_finds_no_room() {
+    check(async |stage| {
+        let consumer = worker(stage, two_out()).await;
+        take(&consumer, 2).await;
+        let mut answers = stage
+            .pull("ORDERS", "worker", json!({ "batch": 1, "no_wait": true }))
+            .await;
+        let answer = soon(&mut answers).await;
+        stage.compares(format!("{:?}", answer.map(|answer| said(&answer))));
+        let request = json!({ "batch": 1, "expires": 200_000_000 });
+        let mut answers = stage.pull("ORDERS", "worker", request).await;
+        stage.sees(said(&next(&mut answers).await), "408 Request Timeout");
+    });
+}

@@ -219,3 +219,70 @@ fn the_greeting_is_one_line_of_json() {
         stage.sees(info["jetstream"].as_bool(), &Some(true));
     });
 }
+
+#[test]
+fn a_line_that_is_too_long_ends_the_connection() {
+    check(async |stage| {
+        let subject = "a".repeat(5000);
+        let heard = talk(stage, &format!("{QUIET}SUB {subject} 1\r\n")).await;
+        stage.sees(heard, &["-ERR 'maximum control line exceeded'", "closed"]);
+    });
+}
+
+#[test]
+fn a_number_can_be_subscribed_with_once() {
+    check(async |stage| {
+        let words =
+            format!("{QUIET}SUB a 1\r\nSUB b 1\r\nPUB a 1\r\nx\r\nPUB b 1\r\ny\r\nPING\r\n");
+        stage.compares(format!("{:?}", talk(stage, &words).await));
+    });
+}
+
+#[test]
+fn unsubscribing_what_is_not_subscribed_is_silent() {
+    check(async |stage| {
+        let heard = talk(stage, &format!("{QUIET}UNSUB 9\r\nUNSUB 9 5\r\nPING\r\n")).await;
+        stage.sees(heard, &["PONG"]);
+    });
+}
+
+#[test]
+fn lengths_that_cannot_be_end_the_connection() {
+    check(async |stage| {
+        for words in [
+            "PUB a x\r\n",
+            "PUB a -1\r\n",
+            "HPUB a 10 5\r\n",
+            "PUB a 2\r\nhello\r\n",
+            "SUB\r\n",
+            "PUB\r\n",
+        ] {
+            let heard = talk(stage, &format!("{QUIET}{words}")).await;
+            // How much of the words is quoted back is the server's own matter.
+            let kinds: Vec<_> = heard
+                .iter()
+                .map(|line| line.split(',').next().unwrap_or_default())
+                .collect();
+            stage.sees(kinds.last().copied(), &Some("closed"));
+            stage.compares(format!("{words:?}: {kinds:?}"));
+        }
+    });
+}
+
+#[test]
+fn messages_may_come_before_connect() {
+    check(async |stage| {
+        let heard = talk(stage, "PING\r\nSUB a 1\r\nPUB a 1\r\nx\r\n").await;
+        stage.compares(format!("{heard:?}"));
+    });
+}
+
+#[test]
+fn a_queue_group_is_named_in_a_subscription() {
+    check(async |stage| {
+        let words = format!("{QUIET}SUB a group 1\r\nSUB a group 2\r\nPUB a 1\r\nx\r\n");
+        let heard = talk(stage, &words).await;
+        stage.sees(heard.len(), &2);
+        stage.sees(heard.last().map(String::as_str), &Some("x"));
+    });
+}
