@@ -14,6 +14,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use turmoil_net::Packet;
 
+use crate::clock::Moment;
 use crate::descriptor::{Descriptors, ObjectId};
 use crate::kernel::{self, Job, Kernel};
 use crate::lock;
@@ -47,7 +48,9 @@ pub(crate) struct Host {
     random: Mutex<ChaCha12Rng>,
     pub(crate) descriptors: Mutex<Descriptors>,
     /// Packets that have arrived and that the kernel has not looked at.
-    inbox: Mutex<VecDeque<Packet>>,
+    inbox: Mutex<VecDeque<(Moment, Packet)>>,
+    /// Whether packets that only acknowledge may stay there until it works anyway.
+    may_ignore_acknowledgements: AtomicBool,
     /// Work for the kernel that another thread waits for.
     job: Mutex<Option<Job>>,
     /// How often something has happened to its descriptors.
@@ -94,6 +97,7 @@ impl Host {
             random: Mutex::new(random),
             descriptors: Mutex::new(Descriptors::new(place)),
             inbox: Mutex::default(),
+            may_ignore_acknowledgements: AtomicBool::new(false),
             job: Mutex::default(),
             io_count: AtomicU64::new(0),
             main: OnceLock::new(),
@@ -208,12 +212,22 @@ impl Host {
     }
 
     /// A packet has arrived.
-    pub(crate) fn receive(&self, packet: Packet) {
-        lock(&self.inbox).push_back(packet);
+    pub(crate) fn receive(&self, at: Moment, packet: Packet) {
+        lock(&self.inbox).push_back((at, packet));
     }
 
-    pub(crate) fn take_packets(&self) -> VecDeque<Packet> {
+    /// What has arrived, with the moment at which it has.
+    pub(crate) fn take_packets(&self) -> VecDeque<(Moment, Packet)> {
         std::mem::take(&mut lock(&self.inbox))
+    }
+
+    pub(crate) fn may_ignore_acknowledgements(&self) -> bool {
+        self.may_ignore_acknowledgements.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_may_ignore_acknowledgements(&self, may: bool) {
+        self.may_ignore_acknowledgements
+            .store(may, Ordering::Relaxed);
     }
 
     /// The work that `thread` shall do for another one, which waits for it.

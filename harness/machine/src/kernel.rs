@@ -4,6 +4,7 @@
 //! began with. Other threads hand it work and wait; a thread that waits for something else does it
 //! meanwhile.
 
+mod acknowledgements;
 mod datagram;
 mod loopback;
 mod socket;
@@ -27,6 +28,8 @@ use crate::network::{refusal, reset};
 use crate::scheduler::{Scheduler, Wait};
 use crate::symbols::Errno;
 use crate::thread::Parker;
+use acknowledgements::Awaited;
+pub(crate) use acknowledgements::is_bare;
 use datagram::Datagram;
 pub(crate) use loopback::Addresses;
 use socket::Socket;
@@ -61,6 +64,7 @@ pub(crate) struct Kernel {
     /// Until when each connection that is asked for has to come about.
     deadlines: BTreeMap<ObjectId, Moment>,
     unacknowledged: BTreeMap<Ends, Unacknowledged>,
+    awaited: Awaited,
     /// When peers were heard of, of connections that are to be kept alive.
     heard: BTreeMap<Ends, Heard>,
     /// The shortest time that data of any connection may be unacknowledged, as their owners wish.
@@ -116,6 +120,12 @@ pub(crate) fn elsewhere<R: Send + 'static>(
     let done = Arc::new(Parker::default());
     let work = {
         let answer = answer.clone();
+        // The thread that waits for it may wait for something else next.
+        let work = |kernel: &mut Kernel| {
+            let done = work(kernel);
+            kernel.serve();
+            done
+        };
         move || *lock(&answer) = here(work)
     };
     let job = Job {
@@ -156,6 +166,7 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
         half_open: BTreeMap::new(),
         deadlines: BTreeMap::new(),
         unacknowledged: BTreeMap::new(),
+        awaited: Awaited::default(),
         heard: BTreeMap::new(),
         shortest_timeout: Duration::MAX,
         next_expiry: None,
@@ -172,8 +183,8 @@ pub(crate) fn uninstall() {
 impl Kernel {
     /// Takes in what has arrived, sends what is to be sent, and tells who waits for it.
     pub(crate) fn serve(&mut self) {
-        for packet in self.host.take_packets() {
-            self.take_in(packet);
+        for (at, packet) in self.host.take_packets() {
+            self.take_in(at, packet);
         }
         if std::mem::take(&mut self.is_dirty) {
             let answered = self.departures.len();
@@ -197,15 +208,18 @@ impl Kernel {
             schedule.network.depart(self.departures.drain(..));
             schedule.carry();
         }
+        let may_ignore = self.awaited.is_nothing();
+        self.host.set_may_ignore_acknowledgements(may_ignore);
         self.tell();
     }
 
-    fn take_in(&mut self, packet: Packet) {
+    /// Takes in a packet that has arrived at `at`.
+    fn take_in(&mut self, at: Moment, packet: Packet) {
         self.is_dirty = true;
         if let Transport::Tcp(segment) = &packet.payload {
             let local = SocketAddr::new(packet.dst, segment.dst_port);
             let peer = SocketAddr::new(packet.src, segment.src_port);
-            if self.note_arrival((local, peer), segment) {
+            if self.note_arrival(at, (local, peer), segment) {
                 return;
             }
             if segment.flags.syn && !segment.flags.ack && !self.asked.insert((local, peer)) {
@@ -272,6 +286,14 @@ impl Kernel {
 
     /// What a socket is ready for, in epoll's bits; it tells when that changes.
     pub(crate) fn readiness(&mut self, id: ObjectId) -> u32 {
+        let ready = self.look(id);
+        if ready & libc::EPOLLOUT as u32 != 0 {
+            self.awaited.blocked.remove(&id);
+        }
+        ready
+    }
+
+    fn look(&mut self, id: ObjectId) -> u32 {
         if let Some(datagram) = self.datagrams.get_mut(&id) {
             return datagram.readiness();
         }
@@ -316,6 +338,7 @@ impl Kernel {
     pub(crate) fn close(&mut self, id: ObjectId) {
         self.serve();
         self.unsure.remove(&id);
+        self.awaited.blocked.remove(&id);
         self.is_dirty = true;
         self.datagrams.remove(&id);
         let Some(socket) = self.sockets.remove(&id) else {
@@ -436,12 +459,19 @@ impl Kernel {
     }
 
     pub(crate) fn send(&mut self, id: ObjectId, bytes: &[u8]) -> Result<usize, Errno> {
-        self.with_data(id, |socket| {
+        let (sent, ends, is_used_up) = self.with_data(id, |socket| {
             let sent = socket.send(bytes);
             let is_used_up =
                 sent.is_ok_and(|count| count < bytes.len()) || sent == Err(Errno(libc::EAGAIN));
-            (sent, is_used_up)
-        })?
+            ((sent, socket.ends(), is_used_up), is_used_up)
+        })?;
+        if is_used_up {
+            self.awaited.blocked.insert(id);
+        }
+        if let (Ok(count), Some(ends)) = (sent, ends) {
+            self.awaited.written(ends, count);
+        }
+        sent
     }
 
     pub(crate) fn receive_datagram(

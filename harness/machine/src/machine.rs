@@ -42,7 +42,8 @@ pub enum RunError {
     },
     /// A thread has worked for longer than [`Settings::patience`] without waiting for anything.
     #[error(
-        "{host} has kept the run for {patience:?} without waiting for anything; before that it {before}"
+        "{host} has kept the run for {patience:?} without waiting for anything; before that it {before}{}",
+        in_system_call(*.system_call)
     )]
     Blocked {
         /// The host whose thread works.
@@ -51,6 +52,9 @@ pub enum RunError {
         before: &'static str,
         /// How long it was waited for.
         patience: Duration,
+        /// The system call of the real machine that the thread is in, by its number: code that enters the kernel
+        /// without the C library waits there for what the machine cannot know of.
+        system_call: Option<i64>,
     },
     /// Processes that have ended left threads that wait for what will never come.
     #[error("{0} left threads that wait for what will never come: {1}")]
@@ -58,6 +62,12 @@ pub enum RunError {
     /// No thread could be started.
     #[error("no thread could be started: {0}")]
     NoThread(#[from] std::io::Error),
+}
+
+fn in_system_call(number: Option<i64>) -> String {
+    number.map_or(String::new(), |number| {
+        format!(", and now it is in system call {number}, which nobody made through the C library")
+    })
 }
 
 /// A run, for the thread that drives it.
@@ -127,6 +137,7 @@ pub fn run<T: Send + 'static>(
         let scheduler = scheduler.clone();
         move || {
             let _core = Core::claim();
+            thread.begins();
             let context = Context::new(scheduler, own, thread);
             let _ = tell.send(threads::within(&context, || {
                 drive_run(&context, seed, drive)
@@ -144,10 +155,12 @@ pub fn run<T: Send + 'static>(
             }
             Err(RecvTimeoutError::Timeout) if scheduler.steps() == steps => {
                 let (host, before) = scheduler.lock().working();
+                let working = scheduler.lock().working_thread();
                 return Err(RunError::Blocked {
                     host,
                     before,
                     patience,
+                    system_call: working.and_then(|thread| thread.system_call()),
                 });
             }
             Err(RecvTimeoutError::Timeout) => steps = scheduler.steps(),

@@ -237,9 +237,9 @@ impl Network {
 
     fn depart_again(&mut self, packets: Vec<Packet>) {
         for packet in packets {
-            // It was counted when it met the link that was cut.
+            // It was counted when it met the link that was cut; what stands for another packet was not.
             if let Some(traffic) = self.traffic.get_mut(&(packet.src, packet.dst)) {
-                traffic.packets -= 1;
+                traffic.packets = traffic.packets.saturating_sub(1);
             }
             self.departures.push(packet);
         }

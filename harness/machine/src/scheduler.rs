@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::descriptor::ObjectId;
 use crate::foreign::spin;
 use crate::host::Host;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, is_bare};
 use crate::lock;
 use crate::network::Network;
 use crate::symbols::futex;
@@ -103,8 +103,8 @@ pub(crate) struct Schedule {
     pub(crate) is_rung: bool,
     /// Why the run cannot go on.
     pub(crate) trouble: Option<Trouble>,
-    /// The host whose thread works, and what that thread waited for last.
-    working: Option<(Arc<Host>, Option<Wait>)>,
+    /// The thread that works, and what it waited for last.
+    working: Option<(Arc<Thread>, Option<Wait>)>,
 }
 
 /// Something that a run cannot have: which host asked for what.
@@ -228,7 +228,7 @@ impl Scheduler {
                     continue;
                 }
                 let last = schedule.standing(id).last;
-                schedule.working = Some((thread.host.clone(), last));
+                schedule.working = Some((thread.clone(), last));
                 // Who goes on because nothing ever happens, and waits once more, does not get on.
                 if !schedule.is_stuck {
                     self.steps.fetch_add(1, Ordering::Relaxed);
@@ -285,8 +285,9 @@ impl Scheduler {
             schedule.carry();
             return schedule;
         };
-        host.receive(packet);
-        if host.is_paused() {
+        let may_wait = host.may_ignore_acknowledgements() && is_bare(&packet);
+        host.receive(schedule.now, packet);
+        if host.is_paused() || may_wait {
             return schedule;
         }
         let main = host.main();
@@ -418,9 +419,14 @@ impl Schedule {
         self.resume_first();
     }
 
+    /// The thread that works; `None` if none was ever picked.
+    pub(crate) fn working_thread(&self) -> Option<Arc<Thread>> {
+        self.working.as_ref().map(|(thread, _)| thread.clone())
+    }
+
     /// The host whose thread works, and what that thread has waited for last, in words.
     pub(crate) fn working(&self) -> (String, &'static str) {
-        let Some((host, last)) = &self.working else {
+        let Some((thread, last)) = &self.working else {
             return ("the run".to_owned(), "had not waited for anything");
         };
         let last = match last {
@@ -431,7 +437,7 @@ impl Schedule {
             Some(Wait::End(_)) => "had waited for the end of a thread",
             Some(Wait::Bell) => "had waited for a host to tell it something",
         };
-        (host.name.to_string(), last)
+        (thread.host.name.to_string(), last)
     }
 
     fn plan(&mut self, at: Moment, event: Event) -> Due {

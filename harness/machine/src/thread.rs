@@ -1,7 +1,7 @@
 //! A thread of a run: it works when it is told to, and waits in the kernel otherwise.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use crate::host::Host;
 use crate::symbols::futex;
@@ -14,6 +14,8 @@ pub(crate) struct Thread {
     pub(crate) id: ThreadId,
     pub(crate) host: Arc<Host>,
     pub(crate) parker: Arc<Parker>,
+    /// The number by which the real machine's kernel knows it; zero before it has begun.
+    kernel_id: AtomicI32,
 }
 
 impl Thread {
@@ -22,7 +24,24 @@ impl Thread {
             id,
             host,
             parker: Arc::default(),
+            kernel_id: AtomicI32::new(0),
         }
+    }
+
+    /// It is the current thread of the real machine.
+    pub(crate) fn begins(&self) {
+        let id = rustix::thread::gettid().as_raw_nonzero().get();
+        self.kernel_id.store(id, Ordering::Relaxed);
+    }
+
+    /// The system call of the real machine that it is in, by its number; `None` if it is in none, or if that cannot be
+    /// told.
+    pub(crate) fn system_call(&self) -> Option<i64> {
+        let id = self.kernel_id.load(Ordering::Relaxed);
+        let told = std::fs::read_to_string(format!("/proc/self/task/{id}/syscall")).ok()?;
+        let number = told.split(' ').next()?.parse().ok()?;
+        // A number below zero says that it waits for something else, such as a page of memory.
+        Some(number).filter(|number| *number >= 0)
     }
 }
 

@@ -102,14 +102,18 @@ impl Kernel {
         if segment.flags.syn && segment.flags.ack {
             self.note_half_open(packet, segment);
         }
-        let length = segment.payload.len() + usize::from(segment.flags.fin);
-        if length == 0 || segment.flags.rst {
-            return;
-        }
         let ends = (
             SocketAddr::new(packet.src, segment.src_port),
             SocketAddr::new(packet.dst, segment.dst_port),
         );
+        let length = segment.payload.len() + usize::from(segment.flags.fin);
+        if segment.flags.rst {
+            self.awaited.forget(ends);
+        }
+        if length == 0 || segment.flags.rst {
+            return;
+        }
+        self.awaited.sent(ends, segment.payload.len());
         let end = segment.seq.wrapping_add(length as u32);
         let now = self.scheduler.lock().now();
         let fresh = Unacknowledged { end, since: now };
@@ -119,10 +123,10 @@ impl Kernel {
         self.plan_expiry(now + limit);
     }
 
-    /// Notes what an arriving packet acknowledges, and that the peer is there; whether that was all it had to say.
-    pub(super) fn note_arrival(&mut self, ends: Ends, segment: &TcpSegment) -> bool {
+    /// Notes what a packet that has arrived at `at` acknowledges, and that the peer is there; whether that was all it
+    /// had to say.
+    pub(super) fn note_arrival(&mut self, at: Moment, ends: Ends, segment: &TcpSegment) -> bool {
         if let Some(heard) = self.heard.get_mut(&ends) {
-            let at = self.scheduler.lock().now();
             *heard = Heard { at, asked: 0 };
         }
         if segment.flags.urg {
@@ -137,13 +141,19 @@ impl Kernel {
         }
         if segment.flags.ack && !segment.flags.syn {
             self.half_open.remove(&ends);
+            self.awaited.forget(ends);
+        }
+        match (segment.flags.syn, segment.flags.ack) {
+            (true, false) => drop(self.awaited.half_open.insert(ends)),
+            (false, true) => drop(self.awaited.half_open.remove(&ends)),
+            _ => {}
         }
         if segment.flags.ack
             && let Some(own) = self.unacknowledged.get_mut(&ends)
         {
             match own.end.wrapping_sub(segment.ack) as i32 <= 0 {
                 true => drop(self.unacknowledged.remove(&ends)),
-                false => own.since = self.scheduler.lock().now(),
+                false => own.since = at,
             }
         }
         false
@@ -153,6 +163,7 @@ impl Kernel {
     pub(super) fn end_here(&mut self, ends: Ends) {
         self.forget(ends);
         self.open_wholly(ends);
+        self.awaited.forget(ends);
         self.net.deliver(reset(ends.1, ends.0));
     }
 
@@ -256,6 +267,8 @@ impl Kernel {
 
     /// Whether there is anything that may take too long: time does not move for what is over already.
     pub(crate) fn has_to_expire(&mut self) -> bool {
+        // What has waited in vain may have been answered.
+        self.serve();
         let sockets = &mut self.sockets;
         self.deadlines
             .retain(|id, _| sockets.get_mut(id).is_some_and(|own| own.is_connecting()));

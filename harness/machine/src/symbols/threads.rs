@@ -81,6 +81,7 @@ extern "C" fn begin(start: *mut c_void) -> *mut c_void {
     let context = Box::into_raw(start.context);
     // SAFETY: it lives until `end`, the last code of this thread.
     let own: &'static Context = unsafe { &*context };
+    own.thread.begins();
     own.park();
     // SAFETY: a key that exists, for a value that `end` frees.
     unsafe { libc::pthread_setspecific(at_end(), context.cast()) };

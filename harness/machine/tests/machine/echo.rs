@@ -55,3 +55,23 @@ fn hosts_talk_to_one_another_and_time_repeats() {
     assert_eq!(said, echo(1));
     assert_ne!(said, echo(2));
 }
+
+#[test]
+fn a_main_function_of_tokio_runs_as_it_is() {
+    #[tokio::main]
+    async fn main() {
+        let served = tokio::spawn(serve());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut stream = TcpStream::connect("localhost:7").await.unwrap();
+        stream.write_all(b"one").await.unwrap();
+        let mut answer = [0; 3];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"one");
+        served.abort();
+    }
+    run(Settings::of([1; 32]), |machine| {
+        machine.start("host", &[], main);
+        assert_eq!(machine.wait_for_end("host"), Some(Ending::Returned));
+    })
+    .unwrap();
+}

@@ -58,6 +58,21 @@ fn whoever_works_for_ever_is_named() {
 }
 
 #[test]
+fn whoever_waits_in_the_kernel_without_the_c_library_is_named() {
+    let said = said_of(|| async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let request = rustix::thread::Timespec {
+            tv_sec: 3_600,
+            tv_nsec: 0,
+        };
+        let _ = rustix::thread::nanosleep(&request);
+    });
+    let expected = "orders has kept the run for 2s without waiting for anything; before that it had waited for its \
+                    sockets, and now it is in system call ";
+    assert!(said.starts_with(expected), "{said}");
+}
+
+#[test]
 fn a_process_that_cannot_be_ended_is_named() {
     let result = run(Settings::of([5; 32]), |machine| {
         machine.start("orders", &[], || {

@@ -126,3 +126,26 @@ fn a_build_that_lacks_what_tokio_needs_says_so() {
     assert_eq!(lacks.is_none(), cfg!(tokio_unstable));
     assert!(lacks.is_none_or(|text| text.contains("--cfg")));
 }
+
+#[test]
+fn what_runtimes_share_is_made_outside_of_runs() {
+    const IS_CHILD: &str = "STORMGLASS_MACHINE_TEST_SHARED";
+    if std::env::var(IS_CHILD).is_err() {
+        // In this process another test may have made it already.
+        let name = "statics::what_runtimes_share_is_made_outside_of_runs";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let child = child.args(["--exact", name]).env(IS_CHILD, "1");
+        return assert!(child.status().unwrap().success());
+    }
+    for _ in 0..2 {
+        run(Settings::of([1; 32]), |machine| {
+            machine.start_service("host", &[], || async {
+                let told = tokio::signal::ctrl_c();
+                let second = Duration::from_secs(1);
+                tokio::time::timeout(second, told).await.unwrap_err();
+            });
+            assert_eq!(machine.wait_for_end("host"), Some(Ending::Returned));
+        })
+        .unwrap();
+    }
+}

@@ -132,6 +132,32 @@ fn a_peer_that_answers_is_asked_for_ever() {
 }
 
 #[test]
+fn every_acknowledgement_gives_the_rest_of_the_data_more_time() {
+    let (tell, told) = mpsc::channel();
+    run(Settings::of([6; 32]), move |machine| {
+        machine.start_service("server", &[], listen);
+        machine.sleep(SECOND / 2);
+        machine.start_service("client", &[], move || async move {
+            let mut stream = TcpStream::connect("server:7").await.unwrap();
+            tokio::time::sleep(SECOND).await;
+            let began = elapsed().unwrap();
+            stream.write_all(b"one").await.unwrap();
+            tokio::time::sleep(2 * SECOND).await;
+            stream.write_all(b"two").await.unwrap();
+            stream.read_u8().await.unwrap_err();
+            tell.send((elapsed().unwrap() - began).as_secs()).unwrap();
+        });
+        machine.sleep(SECOND);
+        machine.slow_down("server", "client", 500 * SECOND);
+        machine.sleep(SECOND);
+        machine.cut("client", "server");
+        machine.wait_for_end("client");
+    })
+    .unwrap();
+    assert_eq!(told.recv(), Ok(500 + 924));
+}
+
+#[test]
 fn options_of_a_connection_are_told_as_they_were_set() {
     run(Settings::of([6; 32]), |machine| {
         machine.start_service("server", &[], listen);

@@ -157,3 +157,25 @@ fn names_are_known() {
         seen.note("no-such-host.invalid:80".to_socket_addrs().is_err());
     });
 }
+
+#[test]
+fn what_a_thread_has_written_arrives_while_it_sleeps() {
+    same_on_both(|seen| {
+        let (mut client, mut server) = connected();
+        let (tell, told) = std::sync::mpsc::channel();
+        let writing = std::thread::spawn(move || {
+            client.write_all(b"one").unwrap();
+            let _ = told.recv_timeout(Duration::from_secs(60));
+        });
+        let reading = std::thread::spawn(move || {
+            let mut word = [0; 3];
+            let read = kind(server.read(&mut word));
+            tell.send(()).unwrap();
+            (read, word)
+        });
+        let began = std::time::Instant::now();
+        seen.note(reading.join().unwrap());
+        writing.join().unwrap();
+        seen.note(began.elapsed() < Duration::from_secs(10));
+    });
+}
