@@ -29,6 +29,7 @@ use crate::nemesis::{Armed, Nemesis};
 use crate::plan::{Plan, Targets};
 use crate::simulation::world::{World, lock};
 use crate::simulation::{Recording, Run, RunError};
+use crate::simulation::{logs, panics};
 use crate::system::{Factory, Handler, System};
 use client::{CarryOut, Client};
 use course::Course;
@@ -48,6 +49,7 @@ pub(crate) fn run(
     let Some(Handler::Unmodified(carry_out)) = system.handler.clone() else {
         return Err(RunError::NoOperations(system.name().to_owned()));
     };
+    panics::listen();
     let store = Store::of_services(&system.databases, &system.machine.servers)?;
     let latency = system.settings.database_latency;
     let databases = Databases::open(store, &system.databases, latency)?;
@@ -211,8 +213,10 @@ impl<'a, 'run> Deployment<'a, 'run> {
         let variables = variables.into_iter().flatten();
         let variables: Vec<(&str, &str)> =
             variables.map(|(name, value)| (&**name, &**value)).collect();
+        let world = self.world.clone();
         self.machines
             .start_service(host, &variables, move || async move {
+                let _logs = (world.recording() == Recording::On).then(|| logs::capture(world));
                 let end = factory(machine).await;
                 gate.ended(end.err());
             });

@@ -46,7 +46,7 @@ impl<S: Subscriber> Layer<S> for Listener {
 }
 
 /// Captures log lines of this thread until the guard is dropped.
-pub(super) fn capture(world: Arc<World>) -> DefaultGuard {
+pub(crate) fn capture(world: Arc<World>) -> DefaultGuard {
     let unknown = "unknown".into();
     tracing::subscriber::set_default(Registry::default().with(Capture { world, unknown }))
 }

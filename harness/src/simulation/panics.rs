@@ -24,10 +24,21 @@ thread_local! {
 pub(super) struct Remembering(());
 
 pub(super) fn remember() -> Remembering {
+    listen();
+    IS_RUN.set(true);
+    Remembering(())
+}
+
+/// Keeps panics of runs off stderr, from the first call on. What a service on a machine says when it panics enters the
+/// history, as a line of its log.
+pub(crate) fn listen() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
+            if stormglass_machine::host().is_some() {
+                return tracing::error!("panicked: {}", panic_text(panic.payload()));
+            }
             if !IS_RUN.try_with(Cell::get).unwrap_or(false) {
                 return usual(panic);
             }
@@ -40,8 +51,6 @@ pub(super) fn remember() -> Remembering {
             });
         }));
     });
-    IS_RUN.set(true);
-    Remembering(())
 }
 
 impl Drop for Remembering {

@@ -1,0 +1,170 @@
+//! The gate: one incarnation of one host, as its ports see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Severable, World, lock};
+use crate::history::What;
+use crate::nemesis::{Command, Injection};
+use crate::plan::{CallFault, Incident, Restarted, Side};
+use crate::simulation::watch;
+
+/// One incarnation of one host, as its ports see it.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(super) world: Arc<World>,
+    pub(super) host: Arc<str>,
+    pub(super) incarnation: u32,
+}
+
+impl Gate {
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    pub(crate) fn host(&self) -> &Arc<str> {
+        &self.host
+    }
+
+    pub(crate) fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Whether this incarnation has crashed.
+    pub(crate) fn is_dead(&self) -> bool {
+        lock(&self.world.hosts)
+            .get(&self.host)
+            .is_none_or(|state| !state.up || state.incarnation != self.incarnation)
+    }
+
+    /// Waits while the host is paused; never returns once this incarnation has crashed.
+    pub(crate) async fn open(&self) {
+        loop {
+            if self.is_dead() {
+                std::future::pending::<()>().await;
+            }
+            let paused = lock(&self.world.hosts)
+                .get(&self.host)
+                .and_then(|state| state.paused);
+            let now = self.world.now();
+            match paused {
+                Some(paused) if now < paused.until => {
+                    self.bit(paused.fault, "stood still".to_owned());
+                    // A pause may be lifted early, so the wait is in slices.
+                    let slice = (paused.until - now).min(Duration::from_millis(20));
+                    tokio::time::sleep(slice).await;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Opens the gate for one call, counts it, and lets happen what happens before it.
+    pub(crate) async fn enter<F: CallFault>(&self) -> Injection<F> {
+        self.open().await;
+        watch::call(&self.host, F::CALL, self.world.now());
+        let injection = lock(&self.world.nemesis).strike(&self.host, self.world.now());
+        self.apply(&injection, Side::Before);
+        if self.is_dead() {
+            std::future::pending::<()>().await;
+        }
+        injection
+    }
+
+    /// The call has had its effect: lets happen what happens after it.
+    pub(crate) async fn leave<F: CallFault>(&self, injection: &Injection<F>) {
+        self.apply(injection, Side::After);
+        self.open().await;
+    }
+
+    /// What befalls this host itself does so before the call goes on; the rest is the nemesis' to do.
+    fn apply<F: CallFault>(&self, injection: &Injection<F>, side: Side) {
+        for (fault, incident) in injection.of_side(side) {
+            match incident {
+                Incident::Crash { host, .. } if **host == *self.host => {
+                    // Said before the death, because a dead host's port records nothing.
+                    self.bit(fault, incident.to_string());
+                    self.world.kill(&self.host);
+                    lock(&self.world.nemesis).push(Command::SetOff { fault });
+                }
+                Incident::Pause { host, for_ms } if **host == *self.host => {
+                    let until = self.world.now() + Duration::from_millis(*for_ms);
+                    self.world.pause(&self.host, fault, until);
+                    let host = host.clone();
+                    lock(&self.world.nemesis).push(Command::Paused { host, fault, until });
+                }
+                Incident::Restart {
+                    of: Restarted::Host(host),
+                    ..
+                } if **host == *self.host => {
+                    let text = incident.to_string();
+                    self.world.tell_to_stop(&self.host, fault, &text);
+                    lock(&self.world.nemesis).push(Command::SetOff { fault });
+                }
+                Incident::Crash { .. }
+                | Incident::Restart { .. }
+                | Incident::Pause { .. }
+                | Incident::ClockSkew { .. }
+                | Incident::Partition { .. }
+                | Incident::OneWayPartition { .. }
+                | Incident::Latency { .. }
+                | Incident::BrokerOutage { .. }
+                | Incident::CapacityLimit { .. }
+                | Incident::Rebalance { .. }
+                | Incident::ExternalOutage { .. } => {
+                    lock(&self.world.nemesis).push(Command::SetOff { fault });
+                }
+            }
+        }
+    }
+
+    /// As [`Gate::enter`], for a call that this host makes and that is seen where it arrives.
+    pub(crate) fn strike<F: CallFault>(&self) -> Injection<F> {
+        let injection = lock(&self.world.nemesis).strike(&self.host, self.world.now());
+        self.apply(&injection, Side::Before);
+        injection
+    }
+
+    /// As [`Gate::leave`], for such a call.
+    pub(crate) fn struck<F: CallFault>(&self, injection: &Injection<F>) {
+        self.apply(injection, Side::After);
+    }
+
+    /// The host's software came to its end by itself.
+    pub(crate) fn ended(&self, error: Option<String>) {
+        if self.is_dead() {
+            return;
+        }
+        if self.world.is_told_to_stop(&self.host) {
+            return self.world.stop(&self.host, error);
+        }
+        self.record(What::HostExited { error });
+        self.world.end(&self.host);
+    }
+
+    /// Records at this host's port; a dead host records nothing.
+    pub(crate) fn record(&self, what: What) {
+        self.append(what);
+    }
+
+    /// Records at this host's port; gives the event's index, if it was recorded.
+    pub(crate) fn append(&self, what: What) -> Option<u64> {
+        (!self.is_dead()).then(|| self.world.append(&self.host, what))?
+    }
+
+    /// Notes that a fault had an effect at this host.
+    pub(crate) fn bit(&self, fault: usize, text: String) {
+        self.world.bit(fault, &self.host, text);
+    }
+
+    /// Ties a connection to this incarnation. A dead host's connection is severed at once.
+    pub(crate) fn adopt(&self, connection: Arc<dyn Severable>) {
+        if self.is_dead() {
+            connection.sever();
+            return;
+        }
+        if let Some(state) = lock(&self.world.hosts).get_mut(&self.host) {
+            state.connections.push(connection);
+        }
+    }
+}
