@@ -1,7 +1,7 @@
 //! A box office that issues a ticket for every booking, over NATS JetStream and SQLite, and its test.
 //!
-//! It is an ordinary program: `cargo run -p stormglass --example ticket_booking` serves bookings that are published
-//! to `nats://localhost:4222`. Only the test module at the end knows of Stormglass. The naive box office forgets that a broker
+//! It is an ordinary program: `cargo run -p stormglass --example ticket_booking` serves the bookings that
+//! `cargo run -p stormglass --example ticket_booking 17 A4` publishes to `nats://localhost:4222`. Only the test module at the end knows of Stormglass. The naive box office forgets that a broker
 //! may deliver a message more than once; its test finds that out:
 //!
 //!     cargo test -p stormglass --example ticket_booking
@@ -100,9 +100,12 @@ async fn main() -> Result<()> {
         .execute(&SqlitePool::connect(database).await?)
         .await?;
     let nats = "nats://localhost:4222";
-    match std::env::args().nth(1) {
-        Some(seat) => book(nats, std::process::id(), &seat).await,
-        None => serve(database, nats, Issue::Idempotent).await,
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [] => serve(database, nats, Issue::Idempotent).await,
+        [naive] if naive == "--naive" => serve(database, nats, Issue::Naive).await,
+        [number, seat] => book(nats, number.parse()?, seat).await,
+        _ => Err("usage: ticket_booking [--naive | NUMBER SEAT]".into()),
     }
 }
 

@@ -51,7 +51,7 @@ async fn sign(visitor: u32) -> Result<(), reqwest::Error> {
     visit().await.map(drop)
 }
 
-fn system() -> System {
+pub(crate) fn system() -> System {
     let visits = "SELECT id AS position, visitor AS event_id, visitor AS entity FROM visits \
                   WHERE id > $1 ORDER BY id";
     System::new("guest book")

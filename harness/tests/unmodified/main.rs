@@ -2,4 +2,5 @@
 
 mod http_and_sqlite;
 mod postgres_shop;
+mod repeats;
 mod services;
