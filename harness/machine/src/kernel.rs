@@ -174,6 +174,11 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
     KERNEL.with(|own| *own.borrow_mut() = Some(kernel));
 }
 
+/// Closes every socket of the current thread's process.
+pub(crate) fn close_here() {
+    here(Kernel::close_all);
+}
+
 /// Takes the kernel from the current thread, after a last look.
 pub(crate) fn uninstall() {
     here(Kernel::close_all);

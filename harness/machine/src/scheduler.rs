@@ -13,7 +13,7 @@ use libc::pthread_t;
 use turmoil_net::Packet;
 
 use crate::clock::{Clock, Moment};
-use crate::context::Context;
+use crate::context::{Context, outside};
 use crate::descriptor::ObjectId;
 use crate::foreign::spin;
 use crate::host::Host;
@@ -135,7 +135,12 @@ const PAUSE_WHEN_STUCK: Duration = Duration::from_millis(10);
 
 impl Scheduler {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Schedule> {
-        lock(&self.schedule)
+        match self.schedule.try_lock() {
+            Ok(schedule) => schedule,
+            // Whoever else has it is no thread of the run that is at work, such as the one that watches it, and is waited for
+            // really: to wait in virtual time takes this very lock.
+            Err(_) => outside(|| lock(&self.schedule)),
+        }
     }
 
     /// How often a thread has been picked: as long as that grows, the run goes on.

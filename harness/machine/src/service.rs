@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use crate::host::Host;
-use crate::lock;
+use crate::{kernel, lock};
 
 /// What this build lacks for runs to repeat; `None` if it lacks nothing.
 ///
@@ -50,6 +50,10 @@ pub(crate) fn block_on(host: &Arc<Host>, service: impl Future<Output = ()>) {
     let local = LocalSet::new();
     let service = pin!(service);
     local.block_on(&runtime, UntilKilled { host, service });
+    // The process has come to its end. A runtime drops its tasks in an order that follows from how many tasks the real
+    // process has ever had, so that nobody may see in which order they close what they have.
+    kernel::close_here();
+    host.set_dead();
 }
 
 struct UntilKilled<'a, F> {

@@ -9,6 +9,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use stormglass_machine::{Ending, Settings, lacks, run};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// What each of two hosts draws, in a run of its own that no other one may have an effect on.
@@ -147,5 +149,53 @@ fn what_runtimes_share_is_made_outside_of_runs() {
             assert_eq!(machine.wait_for_end("host"), Some(Ending::Returned));
         })
         .unwrap();
+    }
+}
+
+/// In which order the connections of tasks come to their end that a service leaves unfinished.
+fn order_of_ends() -> Vec<u8> {
+    let ended = run(Settings::of([5; 32]), |machine| {
+        let (tell, told) = mpsc::channel();
+        machine.start_service("server", &[], move || async move {
+            let listener = TcpListener::bind("0.0.0.0:7").await.unwrap();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let tell = tell.clone();
+                tokio::spawn(async move {
+                    let name = stream.read_u8().await.unwrap();
+                    let _ = stream.read_u8().await;
+                    tell.send(name).unwrap();
+                });
+            }
+        });
+        machine.sleep(Duration::from_millis(5));
+        machine.start_service("client", &[], || async {
+            for name in 0..8 {
+                let mut stream = TcpStream::connect("server:7").await.unwrap();
+                tokio::spawn(async move {
+                    stream.write_u8(name).await.unwrap();
+                    std::future::pending::<()>().await;
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        });
+        machine.wait_for_end("client");
+        machine.sleep(Duration::from_millis(100));
+        told.try_iter().collect()
+    });
+    ended.unwrap()
+}
+
+#[test]
+fn tasks_end_in_the_same_order_whatever_the_process_has_run_before() {
+    let first = order_of_ends();
+    assert_eq!(first.len(), 8);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for _ in 0..4 {
+        // One task more that the real process has had.
+        runtime.block_on(async { tokio::spawn(async {}).await.unwrap() });
+        assert_eq!(order_of_ends(), first);
     }
 }
