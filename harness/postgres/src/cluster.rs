@@ -23,7 +23,7 @@ use crate::{Error, lock};
 /// The use of a real server, until it and all databases on it are dropped.
 ///
 /// It is a private one, which is started when there is none that is free, or the one that `STORMGLASS_POSTGRES` names
-/// (`postgres://user:password@host:port/database`, a superuser). A server that was named does not know virtual time:
+/// (`postgres://user:password@host:port/database`, or with `?host=` and the folder of a Unix socket; a superuser). A server that was named does not know virtual time:
 /// its clock and its random values are real, its timeouts count real time, and deadlocks are found at once.
 #[derive(Clone, Debug)]
 pub struct Cluster(pub(crate) Arc<Lease>);
@@ -137,8 +137,8 @@ impl Drop for Lease {
         let Some(mut real) = lock(&self.real).take() else {
             return;
         };
-        // A server that does not answer is of no use to the next run.
-        if outside(|| real.tidy()).is_ok() {
+        // A server that does not answer is of no use to the next run, and on a named one nothing may stay behind.
+        if real.is_private() && outside(|| real.tidy()).is_ok() {
             lock(&IDLE).push(real);
         }
     }

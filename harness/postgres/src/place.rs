@@ -29,7 +29,8 @@ impl Place {
             .strip_prefix("postgres://")
             .or_else(|| named.strip_prefix("postgresql://"))
             .ok_or_else(wrong)?;
-        let rest = rest.split('?').next().unwrap_or(rest);
+        let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
+        let socket = options.split('&').find_map(|own| own.strip_prefix("host="));
         let (who, rest) = rest.rsplit_once('@').ok_or_else(wrong)?;
         let (user, password) = match who.split_once(':') {
             Some((user, password)) => (user, Some(decoded(password))),
@@ -40,8 +41,15 @@ impl Place {
             Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
             None => (at, 5432),
         };
+        let at = match socket {
+            Some(folder) => {
+                let folder = PathBuf::from(decoded(folder));
+                At::Socket(folder.join(format!(".s.PGSQL.{port}")))
+            }
+            None => At::Port(host.to_owned(), port),
+        };
         let place = Place {
-            at: At::Port(host.to_owned(), port),
+            at,
             user: decoded(user),
             password,
         };
@@ -118,6 +126,16 @@ mod tests {
         assert_eq!(database, "shop");
         assert!(matches!(&place.at, At::Port(host, 6000) if host == "db.local"));
         assert_eq!(place.url("shop"), "postgres://me:p%40ss@db.local:6000/shop");
+    }
+
+    #[test]
+    fn a_url_may_name_a_socket() {
+        let url = "postgres://me@localhost/shop?host=%2Frun%2Fpostgresql";
+        let (place, _) = Place::named(url).unwrap();
+        assert!(
+            matches!(&place.at, At::Socket(path) if path.to_str() == Some("/run/postgresql/.s.PGSQL.5432"))
+        );
+        assert_eq!(place.url("shop"), url);
     }
 
     #[test]

@@ -205,9 +205,6 @@ impl Real {
 
     /// Leaves nothing of a run.
     pub(super) fn tidy(&mut self) -> Result<(), Error> {
-        if !self.is_private() {
-            return Ok(());
-        }
         for role in self.list_roles()? {
             if !self.roles.contains(&role) && !self.claimed.contains(&role) {
                 let sql = format!("DROP ROLE {}", quoted(&role));

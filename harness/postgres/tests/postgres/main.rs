@@ -11,6 +11,7 @@ mod conformance;
 mod endings;
 mod faults;
 mod locks;
+mod named;
 mod notifications;
 mod reuse;
 mod shop;

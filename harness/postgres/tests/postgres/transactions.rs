@@ -57,3 +57,28 @@ fn orders_of_several_hosts_repeat_with_their_seed() {
     assert_eq!(first, second.join().unwrap());
     assert_ne!(first, orders(2));
 }
+
+/// Says to the test that is run in a child process that it shall tell what it has seen.
+const TELL: &str = "STORMGLASS_TEST_TELL";
+
+#[test]
+fn orders_told() {
+    if std::env::var_os(TELL).is_some() {
+        // Earlier runs of the process make no difference.
+        orders(3);
+        println!("\ntold {:?}", orders(1));
+    }
+}
+
+#[test]
+fn orders_repeat_in_other_processes() {
+    let own = format!("told {:?}", orders(1));
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "transactions::orders_told", "--nocapture"])
+        .env(TELL, "1")
+        .output()
+        .unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let told = output.lines().find(|line| line.starts_with("told "));
+    assert_eq!(told, Some(&*own));
+}
