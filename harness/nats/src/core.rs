@@ -130,8 +130,8 @@ impl Core {
         self.wire.take_woken()
     }
 
-    /// The server's process dies. Connections, core subscriptions, waiting requests, answers and messages that a fate
-    /// delays, streams in memory and ids that were seen are gone. All other streams with their consumers stay, durable or
+    /// The server's process dies. Connections, core subscriptions, waiting requests, what a fate has
+    /// put off and streams in memory are gone. All other streams with their consumers stay, durable or
     /// not, and what consumers had delivered: leases run on, and what is not settled in time is delivered again.
     pub fn crash(&mut self) {
         self.wire = Wire::restarted(&self.wire, self.settings.pending_max);

@@ -23,8 +23,8 @@ use clock::Clock;
 /// A server, as a computer with a disk is one: it can be served from again and again.
 ///
 /// [`Server::serve`] is its process. When that future is dropped the process is dead: connections, core subscriptions,
-/// waiting requests, what a fate has put off, the ids that streams have seen, and streams in memory are gone. Other
-/// streams with all that they hold, and consumers with what they have delivered, are there when it is served again.
+/// waiting requests, what a fate has put off, and streams in memory are gone. Other streams with all that they hold and
+/// the ids that they have seen, and consumers with what they have delivered, are there when it is served again.
 /// Leases run on in the meantime, so what clients had in hand is delivered again when these are over.
 ///
 /// ```no_run

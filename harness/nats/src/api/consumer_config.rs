@@ -162,6 +162,9 @@ fn is_zero_unsigned(value: &u64) -> bool {
 /// How long a message may be unsettled if the consumer does not say.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 
+/// For how long a consumer that is not durable and does not say stays when nobody uses it.
+const INACTIVE_THRESHOLD: Duration = Duration::from_secs(5);
+
 /// How many requests may wait if the consumer does not say.
 const MAX_WAITING: i64 = 512;
 
@@ -201,6 +204,7 @@ impl ConsumerConfig {
             Some(subject) => self.check_push(&subject, stream)?,
             None => self.check_pull(stream)?,
         }
+        self.check_limits(stream)?;
         self.check_filters()?;
         self.check_start()?;
         if self.flow_control && self.idle_heartbeat.is_zero() {
@@ -242,6 +246,9 @@ impl ConsumerConfig {
         }
         if self.inactive_threshold.is_zero() {
             self.inactive_threshold = stream.consumer_limits.inactive_threshold;
+        }
+        if self.inactive_threshold.is_zero() && !self.is_durable() {
+            self.inactive_threshold = INACTIVE_THRESHOLD;
         }
         if self.max_ack_pending == 0 && self.ack_policy != AckPolicy::None {
             self.max_ack_pending = MAX_ACK_PENDING;
@@ -310,6 +317,28 @@ impl ConsumerConfig {
         }
         if !self.max_expires.is_zero() && self.max_expires < Duration::from_millis(1) {
             return Err(known::MAX_EXPIRES_SMALL.into());
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+        let limits = &stream.consumer_limits;
+        if limits.max_ack_pending > 0 && self.max_ack_pending > limits.max_ack_pending {
+            let text = "consumer max ack pending exceeds system limit of";
+            return Err(ApiError::new(
+                400,
+                10121,
+                format!("{text} {}", limits.max_ack_pending),
+            ));
+        }
+        let max = limits.inactive_threshold;
+        if !max.is_zero() && self.inactive_threshold > max {
+            let text = "consumer inactive threshold exceeds system limit of";
+            return Err(ApiError::new(
+                400,
+                10153,
+                format!("{text} {}", moment::span(max)),
+            ));
         }
         Ok(())
     }

@@ -170,7 +170,7 @@ impl Core {
     }
 
     pub(super) fn consumer_info(&mut self, ask: &Ask<'_>) -> Reply {
-        if !ask.body.trim_ascii().is_empty() && ask.body.trim_ascii() != b"{}" {
+        if !matches!(ask.body.trim_ascii(), b"" | b"{}" | b"null") {
             return Err(ApiError::new(
                 400,
                 10038,

@@ -28,7 +28,7 @@ impl Ask<'_> {
     /// Reads the body, which may be left out.
     pub(super) fn read<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
         match self.body.trim_ascii() {
-            [] => Ok(T::default()),
+            b"" | b"null" => Ok(T::default()),
             _ => self.read_present(),
         }
     }
@@ -36,7 +36,7 @@ impl Ask<'_> {
     /// Reads the body, which may not be left out.
     pub(super) fn read_present<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let body = self.body.trim_ascii();
-        if body.is_empty() {
+        if matches!(body, b"" | b"null") {
             return Err(known::BAD_REQUEST.into());
         }
         let mut fields: Value =
@@ -149,14 +149,7 @@ impl Core {
         if reply.is_empty() {
             return;
         }
-        let mut fields = result.unwrap_or_else(|error| {
-            let mut fields = json!({ "error": error });
-            if kind == "stream_info" {
-                (fields["total"], fields["offset"], fields["limit"]) =
-                    (0.into(), 0.into(), 0.into());
-            }
-            fields
-        });
+        let mut fields = result.unwrap_or_else(|error| beside_error(kind, &error));
         fields["type"] = format!("io.nats.jetstream.api.v1.{kind}_response").into();
         self.say(Publish {
             subject: reply.to_owned(),
@@ -166,9 +159,22 @@ impl Core {
     }
 }
 
+/// The fields of an answer that is an error. Some say beside it that there is nothing.
+fn beside_error(kind: &str, error: &ApiError) -> Value {
+    match kind {
+        "stream_info" => json!({ "error": error, "total": 0, "offset": 0, "limit": 0 }),
+        "stream_purge" => json!({ "error": error, "purged": 0 }),
+        "consumer_names" | "consumer_list" => {
+            json!({ "error": error, "total": 0, "offset": 0, "limit": 0, "consumers": [] })
+        }
+        _ => json!({ "error": error }),
+    }
+}
+
 /// One page of a list: the fields of its answer.
 pub(super) fn page(kind: &str, all: Vec<Value>, offset: usize, limit: usize) -> Value {
     let total = all.len();
+    let offset = offset.min(total);
     let some: Vec<Value> = all.into_iter().skip(offset).take(limit).collect();
     json!({ "total": total, "offset": offset, "limit": limit, kind: some })
 }

@@ -110,10 +110,11 @@ impl Core {
         let name = stream.name.clone();
         let mut orphans = Vec::new();
         if stream.remove(request.seq, &mut orphans).is_none() {
-            return Err(match request.seq > stream.log.last() {
-                true => ApiError::new(500, 10057, "stream store EOF"),
-                false => ApiError::new(400, 10043, format!("sequence {} not found", request.seq)),
-            });
+            let reason = match request.seq > stream.log.last() {
+                true => "stream store EOF",
+                false => "no message found",
+            };
+            return Err(ApiError::new(500, 10057, reason));
         }
         self.report_orphans(&name, &orphans);
         self.arm_stream(&name);

@@ -196,6 +196,7 @@ impl StreamConfig {
         if !subject::is_asset_name(&self.name) {
             return refuse("stream name is required and can not contain '.', '*', '>', '\\', '/'");
         }
+        self.description.take_if(|text| text.is_empty());
         self.check_supported()?;
         for limit in [
             &mut self.max_msgs,
@@ -357,6 +358,15 @@ impl StreamConfig {
             }
         }
         Ok(())
+    }
+
+    /// How old a message may become that says `ttl`. It outlives the note of the message before it, which would be missed
+    /// otherwise; where there is one message of each subject, there is no such note.
+    pub(crate) fn time_to_live(&self, ttl: Duration) -> Duration {
+        match self.max_msgs_per_subject {
+            1 => ttl,
+            _ => ttl.max(self.subject_delete_marker_ttl),
+        }
     }
 
     /// Whether the stream stores messages with this subject.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::dispatch::{Ask, Reply, page};
 use super::{ApiError, StreamConfig, known};
-use crate::core::{Core, Stream};
+use crate::core::{Consumer, Core, Stream};
 use crate::moment::rfc3339;
 use crate::settings::VERSION;
 use crate::subject;
@@ -71,6 +71,7 @@ impl Core {
         let config = config.checked()?;
         self.stream_named(&name)?.config.check_update(&config)?;
         self.check_overlap(&config)?;
+        check_limits(self.stream_named(&name)?, &config)?;
         let now = self.now.elapsed;
         let stream = self.streams.get_mut(&name).ok_or(known::STREAM_NOT_FOUND)?;
         stream.config = config;
@@ -153,6 +154,11 @@ impl Core {
             .filter(|filter| !filter.is_empty());
         let before = Some(request.seq).filter(|sequence| *sequence > 0);
         let purged = stream.purge(filter, before, request.keep);
+        if filter.is_none()
+            && let Some(before) = before
+        {
+            stream.begin_at(before);
+        }
         let keys: Vec<_> = stream
             .consumers
             .values()
@@ -172,7 +178,11 @@ impl Core {
             .streams_about(request.subject.as_deref())
             .map(|stream| (*stream.name).into())
             .collect();
-        Ok(page("streams", names, request.offset, NAMES_MAX))
+        let mut fields = page("streams", names, request.offset, NAMES_MAX);
+        if fields["total"] == 0 {
+            fields["streams"] = Value::Null;
+        }
+        Ok(fields)
     }
 
     pub(super) fn stream_list(&mut self, ask: &Ask<'_>) -> Reply {
@@ -270,4 +280,29 @@ pub(super) fn add_metadata(config: &mut Value, whole: bool) {
 fn created(mut fields: Value) -> Value {
     fields["did_create"] = true.into();
     fields
+}
+
+/// Refuses limits for consumers that one which is there exceeds.
+fn check_limits(stream: &Stream, config: &StreamConfig) -> Result<(), ApiError> {
+    let limits = &config.consumer_limits;
+    if *limits == stream.config.consumer_limits {
+        return Ok(());
+    }
+    let exceeds = |consumer: &&Consumer| {
+        let (pending, threshold) = (limits.max_ack_pending, limits.inactive_threshold);
+        pending > 0 && consumer.config.max_ack_pending > pending
+            || !threshold.is_zero() && consumer.config.inactive_threshold > threshold
+    };
+    let names: Vec<&str> = (stream.consumers.values())
+        .filter(exceeds)
+        .map(|consumer| &*consumer.key.consumer)
+        .collect();
+    match names.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::new(
+            500,
+            10069,
+            format!("change to limits violates consumers: {}", names.join(", ")),
+        )),
+    }
 }

@@ -89,9 +89,6 @@ pub(crate) enum Next {
     End,
 }
 
-/// For how long a consumer that is not durable and does not say stays when nobody uses it.
-const INACTIVE_THRESHOLD: Duration = Duration::from_secs(5);
-
 impl Consumer {
     /// What comes next. It changes nothing that can be seen.
     pub(crate) fn next(&mut self, log: &Log) -> Next {
@@ -214,18 +211,6 @@ impl Consumer {
         }
     }
 
-    /// After how long without use it is deleted.
-    pub(crate) fn inactive_threshold(&self) -> Option<Duration> {
-        match (
-            self.config.inactive_threshold.is_zero(),
-            self.config.is_durable(),
-        ) {
-            (true, true) => None,
-            (true, false) => Some(INACTIVE_THRESHOLD),
-            (false, _) => Some(self.config.inactive_threshold),
-        }
-    }
-
     /// When it will have been without use for so long that it is deleted.
     pub(crate) fn abandoned_at(&self) -> Option<Duration> {
         let used = if self.is_push() {
@@ -235,7 +220,9 @@ impl Consumer {
         };
         match used {
             true => None,
-            false => Some(self.idle_since + self.inactive_threshold()?),
+            false => Some(self.config.inactive_threshold)
+                .filter(|threshold| !threshold.is_zero())
+                .map(|threshold| self.idle_since + threshold),
         }
     }
 

@@ -6,7 +6,10 @@ use super::consumer::ConsumerKey;
 use super::timers::Due;
 use super::{Consumer, Core, Stream};
 use crate::api::{ConsumerConfig, Retention, StreamConfig};
-use crate::witness::{Client, Event};
+use crate::headers::{self, Builder};
+use crate::moment;
+use crate::protocol::Publish;
+use crate::witness::{Answer, Client, Event};
 
 impl Core {
     /// Adds a stream. `config` is checked, and its name is free.
@@ -154,11 +157,45 @@ impl Core {
         if stream.armed.is_some_and(|at| at <= now) {
             stream.armed = None;
         }
+        let marked = !stream.config.subject_delete_marker_ttl.is_zero();
         let mut orphans = Vec::new();
+        let mut markers = Vec::new();
         for sequence in stream.log.expired(stream.config.max_age, now) {
-            stream.remove(sequence, &mut orphans);
+            let Some(stored) = stream.remove(sequence, &mut orphans) else {
+                continue;
+            };
+            if marked
+                && !is_marker(&stored.headers)
+                && stream.log.last_of(&stored.subject).is_none()
+            {
+                markers.push(marker(&stream.config, stored.subject));
+            }
+        }
+        for marker in markers {
+            self.store(None, name, marker, Answer::Never);
         }
         self.report_orphans(name, &orphans);
         self.arm_stream(name);
+    }
+}
+
+/// Whether a message is itself a note that its subject has none any more.
+fn is_marker(headers: &[u8]) -> bool {
+    headers::get(headers, "Nats-Marker-Reason").is_some()
+        || headers::get(headers, "KV-Operation") == Some("PURGE")
+}
+
+/// A note that the last message of a subject left by its age.
+fn marker(config: &StreamConfig, subject: String) -> Publish {
+    let ttl = moment::span(config.subject_delete_marker_ttl);
+    let headers = Builder::over(&[])
+        .field("Nats-Marker-Reason", "MaxAge")
+        .field("Nats-TTL", ttl)
+        .field("Nats-Rollup", "sub")
+        .finish();
+    Publish {
+        subject,
+        headers,
+        ..Publish::default()
     }
 }

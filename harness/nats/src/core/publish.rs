@@ -159,7 +159,10 @@ impl Core {
             headers: message.headers.clone(),
             payload: message.payload.clone(),
             time: now,
-            expires: wish.ttl.map(|ttl| now.elapsed + ttl),
+            expires: wish
+                .ttl
+                .map(|ttl| now.elapsed + stream.config.time_to_live(ttl)),
+            ages: wish.ttl.is_some() || !wish.has_ttl,
         };
         if let Some(reason) = stream.log.refuses(&stream.config, &stored) {
             return Some(PublishOutcome::Refused(ApiError::store_failed(reason)));
@@ -251,7 +254,8 @@ impl<'a> Wish<'a> {
             return Ok(Self::default());
         }
         let get = |name| headers::get(block, name).filter(|value| !value.is_empty());
-        let number = |name| get(name).and_then(|value| value.parse().ok());
+        // What is no number is none that a sequence could be.
+        let number = |name| get(name).map(|value| value.parse().unwrap_or(u64::MAX));
         let rollup = match get("Nats-Rollup") {
             None => None,
             Some("sub") => Some(Rollup::Subject),

@@ -112,6 +112,16 @@ impl Stream {
         gone.len() as u64
     }
 
+    /// Passes over sequences that were not given yet, so that the next one is at least `first`.
+    pub(crate) fn begin_at(&mut self, first: u64) {
+        if first > self.log.last() + 1 {
+            self.log.begin_at(first);
+            for consumer in self.consumers.values_mut() {
+                consumer.skip_to(first);
+            }
+        }
+    }
+
     /// Whether a message that was settled by a consumer may leave.
     pub(crate) fn is_done_with(&self, sequence: u64) -> bool {
         match self.config.retention {

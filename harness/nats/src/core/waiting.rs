@@ -31,7 +31,7 @@ impl Core {
         consumer.idle_since = now;
         if let Some((code, text)) = consumer.refuses(&request) {
             // A client that gets signs of life notices by their absence; an answer would make it ask again at once.
-            if text != "Exceeded MaxWaiting" || request.heartbeat.is_zero() {
+            if text != "Exceeded MaxWaiting" || request.heartbeat <= 0 {
                 self.say_code(reply, code, &text);
             }
             return;

@@ -177,12 +177,15 @@ impl Ledger {
         settled
     }
 
-    /// Gives a message up that was delivered as often as it may be. Its deliveries stay counted.
+    /// Gives a message up that was delivered as often as it may be. Its deliveries stay counted, and the floor stays below
+    /// it until something else is settled and nothing is left.
     pub(crate) fn give_up(&mut self, sequence: u64) {
         let redeliveries = self.attempts(sequence) - 1;
         self.forget_again(sequence);
-        self.release(sequence);
-        self.redelivered.insert(sequence, redeliveries);
+        if let Some(lease) = self.leases.remove(&sequence) {
+            self.expiries.remove(&(lease.expires, sequence));
+            self.redelivered.insert(sequence, redeliveries);
+        }
     }
 
     /// Forgets a message that left the stream. Returns whether it was delivered and not settled.

@@ -22,6 +22,8 @@ pub(crate) struct Stored {
     pub(crate) time: Moment,
     /// When it leaves by itself, if it says so.
     pub(crate) expires: Option<Duration>,
+    /// Whether it leaves by the age that the stream allows. A message may say that it never does.
+    pub(crate) ages: bool,
 }
 
 /// The messages of a stream.
@@ -206,6 +208,12 @@ impl Log {
         self.last
     }
 
+    /// Passes over all sequences before `first`, none of which has a message.
+    pub(crate) fn begin_at(&mut self, first: u64) {
+        self.last = first - 1;
+        self.first_of_none = first;
+    }
+
     /// Takes a message out.
     pub(crate) fn remove(&mut self, sequence: u64) -> Option<Stored> {
         let stored = self.messages.remove(&sequence)?;
@@ -263,6 +271,7 @@ impl Log {
                 .messages
                 .iter()
                 .take_while(|(_, stored)| stored.time.elapsed + max_age <= now)
+                .filter(|(_, stored)| stored.ages)
                 .map(|(sequence, _)| *sequence)
                 .collect(),
         };
@@ -275,11 +284,9 @@ impl Log {
 
     /// When the next message becomes too old.
     pub(crate) fn next_expiry(&self, max_age: Duration) -> Option<Duration> {
-        let oldest = self
-            .messages
-            .first_key_value()
-            .filter(|_| !max_age.is_zero());
-        let by_age = oldest.map(|(_, stored)| stored.time.elapsed + max_age);
+        let mut aging = self.messages.values().filter(|stored| stored.ages);
+        let oldest = aging.next().filter(|_| !max_age.is_zero());
+        let by_age = oldest.map(|stored| stored.time.elapsed + max_age);
         let by_themselves = self.expiries.first().map(|(at, _)| *at);
         by_age.into_iter().chain(by_themselves).min()
     }
