@@ -3,10 +3,11 @@
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 
-use crate::stage::{ACK_WAIT, caught_up, check, durable, take, take_one, within};
+use crate::stage::{A_WHILE, ACK_WAIT, caught_up, check, durable, take, take_one, within};
 
-/// Everything that is counted.
+/// Everything that is counted, once the server had a moment to count it.
 async fn books(consumer: &PullConsumer) -> String {
+    tokio::time::sleep(A_WHILE / 3).await;
     let info = consumer.get_info().await.unwrap();
     format!(
         "delivered {}/{} floor {}/{} out {} again {} pending {}",

@@ -84,8 +84,8 @@ fn a_drained_subscription_gets_what_was_under_way() {
                 .await
                 .unwrap();
         }
-        messages.drain().await.unwrap();
         caught_up(&stage.client).await;
+        messages.drain().await.unwrap();
         stage.client.publish("news", "late".into()).await.unwrap();
         caught_up(&stage.client).await;
         let came: Vec<_> = messages.map(|message| said(&message)).collect().await;
@@ -107,6 +107,7 @@ fn a_drained_client_has_sent_and_received_everything() {
             .await
             .unwrap();
         caught_up(&stage.client).await;
+        caught_up(&client).await;
         client.publish("out", "last words".into()).await.unwrap();
         client.drain().await.unwrap();
         stage.sees(said(&next(&mut audience).await), "last words");
