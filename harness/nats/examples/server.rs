@@ -1,8 +1,8 @@
 //! The server as a process of its own: `cargo run -p stormglass-nats --example server -- --port 4222`.
 //!
-//! It understands as many of nats-server's flags and settings as test suites of clients need: port, address, the files
-//! for its log and its process id, and of a configuration file the largest payload, credentials and whether JetStream is
-//! on. What it does not know it ignores.
+//! It understands as many of nats-server's flags and settings as test suites of clients need: port, address,
+//! the files for its log and its process id, and of a configuration file the largest payload, credentials and
+//! whether JetStream is on. What it does not know it ignores.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What a server knows, and what it does with what clients say. It knows no clock, no sockets and no chance.
 //!
-//! Each input comes with the time at which it came. What is due by then is done first, then the input, then everything
-//! that follows from it; what that says to clients is found per connection afterwards.
+//! Each input comes with the time at which it came. What is due by then is done first, then the input, then
+//! everything that follows from it; what that says to clients is found per connection afterwards.
 
 mod advisory;
 mod connection;
@@ -95,7 +95,10 @@ impl Core {
     /// A client said what is no protocol. Its connection ends.
     pub fn handle_wrong(&mut self, id: ConnectionId, wrong: WrongInput, now: Moment) {
         self.begin(now);
-        self.wire.end(id, &wrong.to_string());
+        match wrong.told() {
+            Some(text) => self.wire.end(id, &text),
+            None => self.wire.hang_up(id),
+        }
         self.finish();
     }
 
@@ -130,9 +133,9 @@ impl Core {
         self.wire.take_woken()
     }
 
-    /// The server's process dies. Connections, core subscriptions, waiting requests, what a fate has
-    /// put off and streams in memory are gone. All other streams with their consumers stay, durable or
-    /// not, and what consumers had delivered: leases run on, and what is not settled in time is delivered again.
+    /// The server's process dies. Connections, core subscriptions, waiting requests, what a fate has put off
+    /// and streams in memory are gone. All other streams with their consumers stay, durable or not, and what
+    /// consumers had delivered: leases run on, and what is not settled in time is delivered again.
     pub fn crash(&mut self) {
         self.wire = Wire::restarted(&self.wire, self.settings.pending_max);
         self.timers = Timers::default();

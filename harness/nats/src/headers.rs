@@ -1,7 +1,8 @@
-//! Blocks of message headers, as they stand on the wire: a line with the version, then fields, then an empty line.
+//! Blocks of message headers, as they stand on the wire: a line with the version, then fields, then an empty
+//! line.
 //!
-//! The form is that of <https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md>: names of
-//! fields are compared with their case, and a field may be there more than once.
+//! The form is that of <https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md>:
+//! names of fields are compared with their case, and a field may be there more than once.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

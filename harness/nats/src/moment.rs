@@ -60,7 +60,8 @@ fn offset(zone: &str) -> Option<i64> {
     Some(sign * (hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60))
 }
 
-/// Year, month and day of a day since 1970. Years are counted from March, so that a leap day is the last of its year.
+/// Year, month and day of a day since 1970. Years are counted from March, so that a leap day is the last of
+/// its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);

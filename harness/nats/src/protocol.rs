@@ -1,7 +1,7 @@
 //! The client protocol: what clients say, read from bytes as they come, and what the server says, as bytes.
 //!
-//! The rules are those of <https://docs.nats.io/reference/reference-protocols/nats-protocol>. TLS, accounts and
-//! permissions are absent.
+//! The rules are those of <https://docs.nats.io/reference/reference-protocols/nats-protocol>. TLS, accounts
+//! and permissions are absent.
 
 mod read;
 mod write;

@@ -22,10 +22,11 @@ use clock::Clock;
 
 /// A server, as a computer with a disk is one: it can be served from again and again.
 ///
-/// [`Server::serve`] is its process. When that future is dropped the process is dead: connections, core subscriptions,
-/// waiting requests, what a fate has put off, and streams in memory are gone. Other streams with all that they hold and
-/// the ids that they have seen, and consumers with what they have delivered, are there when it is served again.
-/// Leases run on in the meantime, so what clients had in hand is delivered again when these are over.
+/// [`Server::serve`] is its process. When that future is dropped the process is dead: connections, core
+/// subscriptions, waiting requests, what a fate has put off, and streams in memory are gone. Other streams
+/// with all that they hold and the ids that they have seen, and consumers with what they have delivered, are
+/// there when it is served again. Leases run on in the meantime, so what clients had in hand is delivered
+/// again when these are over.
 ///
 /// ```no_run
 /// # async fn run() -> std::io::Result<()> {
@@ -108,8 +109,8 @@ impl Server {
         self.lock().core.readout()
     }
 
-    /// Whether all that streams hold for durable consumers is delivered and settled, and nothing is put off. See
-    /// [`Core::is_settled`].
+    /// Whether all that streams hold for durable consumers is delivered and settled, and nothing is put off.
+    /// See [`Core::is_settled`].
     pub fn is_settled(&self) -> bool {
         self.lock().core.is_settled()
     }
@@ -163,8 +164,8 @@ impl Server {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // What is locked is changed in whole steps, so that a panic of a witness leaves nothing half done that a
-        // client could see.
+        // What is locked is changed in whole steps, so that a panic of a witness leaves nothing half done
+        // that a client could see.
         self.shared
             .state
             .lock()

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// The version of the product whose rules this server follows, which clients look at to know what they may ask for.
+/// The version of the product whose rules this server follows, which clients look at to know what they may
+/// ask for.
 pub(crate) const VERSION: &str = "2.15.1";
 
 /// What a server can be told before it starts.
@@ -18,8 +19,8 @@ pub struct Settings {
     pub payload_max: usize,
     /// Whether JetStream is there. Without it a request to it has no responder.
     pub jetstream: bool,
-    /// How long a connection may be silent before the server asks whether it is still there; the second question
-    /// without an answer ends it.
+    /// How long a connection may be silent before the server asks whether it is still there; the second
+    /// question without an answer ends it.
     pub ping_interval: Duration,
     /// How many bytes may wait for a client that does not read before its connection is ended.
     pub pending_max: usize,

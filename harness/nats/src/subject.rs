@@ -1,7 +1,7 @@
 //! Subjects and patterns of subjects: which are well formed, and which match which.
 //!
-//! The rules are those of <https://docs.nats.io/nats-concepts/subjects>: tokens separated by dots, `*` stands for one
-//! token, `>` at the end for one or more.
+//! The rules are those of <https://docs.nats.io/nats-concepts/subjects>: tokens separated by dots, `*` stands
+//! for one token, `>` at the end for one or more.
 
 /// Whether `subject` is well formed, wildcards allowed.
 pub(crate) fn is_valid(subject: &str) -> bool {

@@ -1,7 +1,7 @@
 //! The witness: who is asked before a call has its effect, and told after it had.
 //!
-//! A harness injects faults through what it answers, and records through what it is told. A witness is called while
-//! the server's state is locked: it answers at once, and does not call the server.
+//! A harness injects faults through what it answers, and records through what it is told. A witness is called
+//! while the server's state is locked: it answers at once, and does not call the server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +40,8 @@ pub enum PublishOutcome {
     Stored(u64),
     /// Its id was known: it is the message with this sequence, and was not stored again.
     Duplicate(u64),
-    /// No consumer wanted it in a stream that keeps only what is wanted. It took this sequence and was not kept.
+    /// No consumer wanted it in a stream that keeps only what is wanted. It took this sequence and was not
+    /// kept.
     Unwanted(u64),
     /// It was refused.
     Refused(ApiError),
@@ -112,8 +113,8 @@ pub enum DeliveryFate {
     Delay(Duration),
     /// It is never sent: the lease has to expire.
     Lose,
-    /// It is sent now, and its lease expires at once, so that it is delivered again. Without acknowledgement there is
-    /// no lease, and it is sent once.
+    /// It is sent now, and its lease expires at once, so that it is delivered again. Without acknowledgement
+    /// there is no lease, and it is sent once.
     Twice,
     /// It is sent now with another payload.
     Corrupt(Bytes),
@@ -208,7 +209,8 @@ pub enum Event<'a> {
         /// Which delivery it was, from 1.
         attempt: u64,
     },
-    /// A message was delivered as often as it may be, and not settled. The client is the one that had it last.
+    /// A message was delivered as often as it may be, and not settled. The client is the one that had it
+    /// last.
     MaxDeliverReached {
         /// The stream.
         stream: &'a str,
@@ -221,7 +223,8 @@ pub enum Event<'a> {
     },
 }
 
-/// Who is asked before a call has its effect, and told after it had. Every method has a body that changes nothing.
+/// Who is asked before a call has its effect, and told after it had. Every method has a body that changes
+/// nothing.
 pub trait Witness: Send + Sync {
     /// A client publishes to a subject that a stream stores.
     fn before_publish(&self, client: &Client, publication: &Publication<'_>) -> Fate {

@@ -128,7 +128,8 @@ pub struct ConsumerConfig {
     /// After how long without a message a sign of life is pushed.
     #[serde(with = "nanos", skip_serializing_if = "Duration::is_zero")]
     pub idle_heartbeat: Duration,
-    /// After how long a consumer that nobody uses is deleted; zero for never, or the default if it is not durable.
+    /// After how long a consumer that nobody uses is deleted; zero for never, or the default if it is not
+    /// durable.
     #[serde(with = "nanos", skip_serializing_if = "Duration::is_zero")]
     pub inactive_threshold: Duration,
     /// How many servers keep it. Without effect.

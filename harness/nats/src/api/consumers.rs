@@ -298,8 +298,8 @@ fn check_stream(ask: &Ask<'_>, request: &CreateRequest) -> Result<(), ApiError> 
     }
 }
 
-/// Refuses a consumer that would settle what another one settles, or not settle at all, in a stream whose messages
-/// leave when they are settled.
+/// Refuses a consumer that would settle what another one settles, or not settle at all, in a stream whose
+/// messages leave when they are settled.
 fn check_work_queue(stream: &Stream, config: &ConsumerConfig) -> Result<(), ApiError> {
     if stream.config.retention != Retention::WorkQueue {
         return Ok(());

@@ -1,4 +1,5 @@
-//! Messages that are read past the API: the answer is the message itself, with where it is from in its headers.
+//! Messages that are read past the API: the answer is the message itself, with where it is from in its
+//! headers.
 //!
 //! Rules: <https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md>.
 
@@ -20,8 +21,8 @@ const BYTES_MAX: u64 = 64 * 1024 * 1024;
 type Part = (Bytes, Bytes);
 
 impl Core {
-    /// Answers a request to read messages of a stream that allows it. `key` is the subject whose last message is asked
-    /// for, or nothing if the body says what is.
+    /// Answers a request to read messages of a stream that allows it. `key` is the subject whose last message
+    /// is asked for, or nothing if the body says what is.
     pub(super) fn get_direct(&mut self, stream: &str, key: &str, reply: &str, body: &[u8]) {
         let Some(stream) = self.streams.get(stream) else {
             return;

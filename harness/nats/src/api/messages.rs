@@ -39,10 +39,14 @@ pub(super) struct Selection {
 impl Selection {
     /// Whether it says which message it means, and says it once.
     pub(super) fn is_clear(&self) -> bool {
-        let (sequence, time) = (self.seq > 0, self.start_time.is_some());
-        let (last, next) = (self.last_by_subj.is_some(), self.next_by_subj.is_some());
-        (sequence || time || last || next)
-            && !(sequence && last || sequence && time || time && last || last && next)
+        let places = [
+            self.seq > 0,
+            self.last_by_subj.is_some(),
+            self.start_time.is_some(),
+        ];
+        let subjects = [self.last_by_subj.is_some(), self.next_by_subj.is_some()];
+        let count = |said: &[bool]| said.iter().filter(|said| **said).count();
+        count(&places) + count(&subjects) > 0 && count(&places) <= 1 && count(&subjects) <= 1
     }
 
     /// The first sequence that is looked at.

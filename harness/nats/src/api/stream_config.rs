@@ -360,8 +360,8 @@ impl StreamConfig {
         Ok(())
     }
 
-    /// How old a message may become that says `ttl`. It outlives the note of the message before it, which would be missed
-    /// otherwise; where there is one message of each subject, there is no such note.
+    /// How old a message may become that says `ttl`. It outlives the note of the message before it, which
+    /// would be missed otherwise; where there is one message of each subject, there is no such note.
     pub(crate) fn time_to_live(&self, ttl: Duration) -> Duration {
         match self.max_msgs_per_subject {
             1 => ttl,

@@ -179,7 +179,7 @@ impl Core {
             .map(|stream| (*stream.name).into())
             .collect();
         let mut fields = page("streams", names, request.offset, NAMES_MAX);
-        if fields["total"] == 0 {
+        if fields["streams"].as_array().is_none_or(Vec::is_empty) {
             fields["streams"] = Value::Null;
         }
         Ok(fields)
@@ -268,7 +268,8 @@ impl Core {
     }
 }
 
-/// Adds to a configuration what the product adds to its texts: which version of it is needed, and which it is.
+/// Adds to a configuration what the product adds to its texts: which version of it is needed, and which it
+/// is.
 pub(super) fn add_metadata(config: &mut Value, whole: bool) {
     config["metadata"]["_nats.req.level"] = "0".into();
     if whole {

@@ -1,6 +1,7 @@
 //! Notes that a server publishes of its own accord, for whoever subscribes to them or stores them.
 //!
-//! Forms: <https://docs.nats.io/running-a-nats-service/nats_admin/monitoring/monitoring_jetstream#jetstream-advisories>.
+//! Forms:
+//! <https://docs.nats.io/running-a-nats-service/nats_admin/monitoring/monitoring_jetstream#jetstream-advisories>.
 
 use std::sync::Arc;
 

@@ -19,7 +19,8 @@ use crate::witness::{Answer, Client, Fate, Publication, PublishOutcome, Request}
 const HEADERS_MAX: usize = 65_535;
 
 impl Core {
-    /// A message of a client that is not for core subscriptions alone. Returns whether somebody was there for it.
+    /// A message of a client that is not for core subscriptions alone. Returns whether somebody was there for
+    /// it.
     pub(crate) fn take_in(&mut self, client: &Arc<Client>, message: Publish) -> bool {
         if !self.settings.jetstream {
             return false;

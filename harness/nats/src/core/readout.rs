@@ -18,8 +18,9 @@ impl Core {
         }
     }
 
-    /// Whether durable consumers have delivered, and clients have settled, all that streams hold for them, and no publish
-    /// or settlement that a fate has put off is still to come. Messages that were given up are at rest.
+    /// Whether durable consumers have delivered, and clients have settled, all that streams hold for them,
+    /// and no publish or settlement that a fate has put off is still to come. Messages that were given up are
+    /// at rest.
     pub fn is_settled(&self) -> bool {
         let mut consumers = self
             .streams

@@ -1,7 +1,8 @@
 //! Core subscriptions: who gets a message that was published to a subject.
 //!
-//! Subscriptions stand in a tree of tokens. What a message reaches is ordered by when the subscriptions were made, and
-//! of a queue group it reaches the member that has waited longest, so that it follows from the state alone.
+//! Subscriptions stand in a tree of tokens. What a message reaches is ordered by when the subscriptions were
+//! made, and of a queue group it reaches the member that has waited longest, so that it follows from the
+//! state alone.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +84,8 @@ impl Router {
         true
     }
 
-    /// Ends a subscription at once, or after `max` messages altogether. Returns the pattern of one that ended.
+    /// Ends a subscription at once, or after `max` messages altogether. Returns the pattern of one that
+    /// ended.
     pub(crate) fn unsubscribe(
         &mut self,
         connection: ConnectionId,
@@ -136,7 +138,8 @@ impl Router {
         }
     }
 
-    /// Who gets a message with this subject, in order. `except` is a connection that does not want its own messages.
+    /// Who gets a message with this subject, in order. `except` is a connection that does not want its own
+    /// messages.
     pub(crate) fn recipients(
         &mut self,
         subject: &str,
@@ -178,7 +181,8 @@ impl Router {
         !self.matching(subject).is_empty()
     }
 
-    /// Whether a subscription of the group `queue`, or one without a group if there is none, waits for `subject`.
+    /// Whether a subscription of the group `queue`, or one without a group if there is none, waits for
+    /// `subject`.
     pub(crate) fn has_interest_of(&self, subject: &str, queue: Option<&str>) -> bool {
         self.matching(subject)
             .iter()
@@ -300,8 +304,8 @@ mod tests {
             for (number, pattern) in patterns.iter().enumerate() {
                 router.subscribe(1, &number.to_string(), pattern, None);
             }
-            for number in 0..patterns.len() {
-                if removed[number] {
+            for (number, removed) in removed.iter().enumerate() {
+                if *removed {
                     router.unsubscribe(1, &number.to_string(), None);
                 }
             }

@@ -155,8 +155,8 @@ impl Core {
         if delay.is_zero() {
             return consumer.ledger.again(settling.sequence);
         }
-        // The product sets the beginning of the lease so that the first of the backoffs would end after the delay. With
-        // a later one the delay is longer by the difference.
+        // The product sets the beginning of the lease so that the first of the backoffs would end after the
+        // delay. With a later one the delay is longer by the difference.
         let redeliveries = consumer.ledger.attempts(settling.sequence) - 1;
         let longer = consumer
             .config

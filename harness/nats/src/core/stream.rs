@@ -85,8 +85,9 @@ impl Stream {
         Some(stored)
     }
 
-    /// Takes out what `subject`, or all, have before the sequence `before`, except for the last `keep`. Returns how
-    /// many that were. No consumer is told that messages it had left, only that there are no more.
+    /// Takes out what `subject`, or all, have before the sequence `before`, except for the last `keep`.
+    /// Returns how many that were. No consumer is told that messages it had left, only that there are no
+    /// more.
     pub(crate) fn purge(&mut self, subject: Option<&str>, before: Option<u64>, keep: u64) -> u64 {
         let mut gone: Vec<u64> = match subject {
             Some(pattern) => self

@@ -1,4 +1,5 @@
-//! Looks after those who wait for a consumer's messages: requests of a pull consumer, listeners of a push consumer.
+//! Looks after those who wait for a consumer's messages: requests of a pull consumer, listeners of a push
+//! consumer.
 
 use super::Core;
 use super::consumer::{Consumer, ConsumerKey, PullRequest, Waiting};
@@ -30,7 +31,8 @@ impl Core {
         };
         consumer.idle_since = now;
         if let Some((code, text)) = consumer.refuses(&request) {
-            // A client that gets signs of life notices by their absence; an answer would make it ask again at once.
+            // A client that gets signs of life notices by their absence; an answer would make it ask again at
+            // once.
             if text != "Exceeded MaxWaiting" || request.heartbeat <= 0 {
                 self.say_code(reply, code, &text);
             }

@@ -152,6 +152,12 @@ impl Wire {
     /// Ends a connection with an error.
     pub(crate) fn end(&mut self, id: ConnectionId, error: &str) {
         self.put(id, |out| put_error(out, error));
+        self.hang_up(id);
+    }
+
+    /// Ends a connection when it has got what waits for it.
+    pub(crate) fn hang_up(&mut self, id: ConnectionId) {
+        self.put(id, |_| {});
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.ends = true;
         }

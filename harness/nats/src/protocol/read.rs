@@ -10,21 +10,29 @@ const LINE_MAX: usize = 4096;
 /// The longest line of options.
 const CONNECT_MAX: usize = 64 * 1024;
 
-/// What is wrong with what a client said. The text is the server's error message, and the connection ends.
+/// What is wrong with what a client said. Its connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WrongInput {
-    /// No operation begins like that.
+    /// No operation begins like that, or one has no arguments, or a message does not end where it should.
     #[error("Unknown Protocol Operation")]
     UnknownOperation,
-    /// An operation lacks arguments, or has too many, or a number is none.
-    #[error("Parser Error")]
-    Malformed,
+    /// An operation has too few arguments or too many, or a number is none. The product hangs up without a
+    /// word.
+    #[error("arguments that cannot be")]
+    Arguments,
     /// A line is longer than any operation may be.
-    #[error("Maximum Control Line Exceeded")]
+    #[error("maximum control line exceeded")]
     LineTooLong,
     /// A message is larger than the settings allow.
     #[error("Maximum Payload Violation")]
     PayloadTooLarge,
+}
+
+impl WrongInput {
+    /// What the client is told, if anything.
+    pub(crate) fn told(self) -> Option<String> {
+        (self != Self::Arguments).then(|| self.to_string())
+    }
 }
 
 /// Takes bytes in and gives operations out.
@@ -73,13 +81,15 @@ impl Reader {
         let Some(line) = self.line()? else {
             return Ok(None);
         };
-        let text = std::str::from_utf8(&line).map_err(|_| WrongInput::Malformed)?;
+        let text = std::str::from_utf8(&line).map_err(|_| WrongInput::Arguments)?;
         let (word, rest) = match text.split_once([' ', '\t']) {
             Some((word, rest)) => (word, rest.trim()),
             None => (text.trim_end(), ""),
         };
+        let bare = rest.is_empty();
         // Operations are not told apart by case.
         match word.to_ascii_uppercase().as_str() {
+            "PUB" | "HPUB" | "SUB" | "UNSUB" if bare => Err(WrongInput::UnknownOperation),
             "PUB" => {
                 let announced = plain(rest)?;
                 self.announce(announced)
@@ -94,7 +104,7 @@ impl Reader {
             "PONG" => Ok(Some(Operation::Pong)),
             "CONNECT" => {
                 let options: ConnectOptions =
-                    serde_json::from_str(rest).map_err(|_| WrongInput::Malformed)?;
+                    serde_json::from_str(rest).map_err(|_| WrongInput::Arguments)?;
                 Ok(Some(Operation::Connect(Box::new(options))))
             }
             "INFO" | "+OK" | "-ERR" => Ok(Some(Operation::Ignored)),
@@ -152,7 +162,7 @@ impl Reader {
         }
         let mut payload = self.buffer.split_to(announced.total).freeze();
         if &self.buffer[..2] != b"\r\n" {
-            return Err(WrongInput::Malformed);
+            return Err(WrongInput::UnknownOperation);
         }
         self.buffer.advance(2);
         Ok(Some(Operation::Publish(Publish {
@@ -165,7 +175,7 @@ impl Reader {
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, WrongInput> {
-    text.parse().map_err(|_| WrongInput::Malformed)
+    text.parse().map_err(|_| WrongInput::Arguments)
 }
 
 fn plain(rest: &str) -> Result<Announced, WrongInput> {
@@ -173,7 +183,7 @@ fn plain(rest: &str) -> Result<Announced, WrongInput> {
     let (subject, reply, total) = match words[..] {
         [subject, total] => (subject, None, total),
         [subject, reply, total] => (subject, Some(reply), total),
-        _ => return Err(WrongInput::Malformed),
+        _ => return Err(WrongInput::Arguments),
     };
     Ok(Announced {
         subject: subject.to_owned(),
@@ -188,11 +198,11 @@ fn with_headers(rest: &str) -> Result<Announced, WrongInput> {
     let (subject, reply, headers, total) = match words[..] {
         [subject, headers, total] => (subject, None, headers, total),
         [subject, reply, headers, total] => (subject, Some(reply), headers, total),
-        _ => return Err(WrongInput::Malformed),
+        _ => return Err(WrongInput::Arguments),
     };
     let (headers, total) = (number(headers)?, number(total)?);
     if headers > total {
-        return Err(WrongInput::Malformed);
+        return Err(WrongInput::Arguments);
     }
     Ok(Announced {
         subject: subject.to_owned(),
@@ -207,7 +217,7 @@ fn subscribe(rest: &str) -> Result<Operation, WrongInput> {
     let (subject, queue, sid) = match words[..] {
         [subject, sid] => (subject, None, sid),
         [subject, queue, sid] => (subject, Some(queue), sid),
-        _ => return Err(WrongInput::Malformed),
+        _ => return Err(WrongInput::Arguments),
     };
     Ok(Operation::Subscribe {
         subject: subject.to_owned(),
@@ -221,7 +231,7 @@ fn unsubscribe(rest: &str) -> Result<Operation, WrongInput> {
     let (sid, max) = match words[..] {
         [sid] => (sid, None),
         [sid, max] => (sid, Some(number(max)?)),
-        _ => return Err(WrongInput::Malformed),
+        _ => return Err(WrongInput::Arguments),
     };
     Ok(Operation::Unsubscribe {
         sid: sid.to_owned(),
@@ -306,13 +316,13 @@ mod tests {
     fn what_is_no_protocol_is_refused() {
         for (input, expected) in [
             ("HELLO\r\n", WrongInput::UnknownOperation),
-            ("PUB\r\n", WrongInput::Malformed),
-            ("PUB a b c d\r\n", WrongInput::Malformed),
-            ("PUB a -1\r\n", WrongInput::Malformed),
-            ("PUB a 1\r\nxxx", WrongInput::Malformed),
-            ("HPUB a 5 4\r\n", WrongInput::Malformed),
-            ("SUB a\r\n", WrongInput::Malformed),
-            ("CONNECT {\r\n", WrongInput::Malformed),
+            ("PUB\r\n", WrongInput::UnknownOperation),
+            ("PUB a b c d\r\n", WrongInput::Arguments),
+            ("PUB a -1\r\n", WrongInput::Arguments),
+            ("PUB a 1\r\nxxx", WrongInput::UnknownOperation),
+            ("HPUB a 5 4\r\n", WrongInput::Arguments),
+            ("SUB a\r\n", WrongInput::Arguments),
+            ("CONNECT {\r\n", WrongInput::Arguments),
             ("PUB a 1025\r\n", WrongInput::PayloadTooLarge),
         ] {
             assert_eq!(read(&[input.as_bytes()]), Err(expected), "{input}");

@@ -38,7 +38,8 @@ pub(crate) fn put_message(out: &mut BytesMut, sid: &str, shown: &Shown, headers:
     out.put_slice(b"\r\n");
 }
 
-/// Appends a space and a number, without the machinery of formatting, which is much of what a small message costs.
+/// Appends a space and a number, without the machinery of formatting, which is much of what a small message
+/// costs.
 fn put_number(out: &mut BytesMut, number: usize) {
     let mut digits = [b' '; 21];
     let mut at = digits.len();

@@ -25,7 +25,8 @@ impl Clock {
         }
     }
 
-    /// Goes on after a process has started. Its clock may count from elsewhere, if the whole computer started.
+    /// Goes on after a process has started. Its clock may count from elsewhere, if the whole computer
+    /// started.
     pub(super) fn resume(&mut self) {
         let instant = Instant::now();
         let behind = self

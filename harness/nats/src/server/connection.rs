@@ -22,7 +22,8 @@ pub(super) async fn run(
     writer: Arc<Notify>,
     payload_max: usize,
 ) {
-    // Without it a small answer would wait for the confirmation of the one before. A socket without it works, too.
+    // Without it a small answer would wait for the confirmation of the one before. A socket without it works,
+    // too.
     let _ = stream.set_nodelay(true);
     let (incoming, outgoing) = stream.split();
     tokio::select! {

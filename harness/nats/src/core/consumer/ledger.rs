@@ -1,4 +1,5 @@
-//! What a consumer has delivered and not settled: leases, redeliveries and the floor below which all is settled.
+//! What a consumer has delivered and not settled: leases, redeliveries and the floor below which all is
+//! settled.
 //!
 //! Rules: <https://docs.nats.io/using-nats/developer/develop_jetstream/consumers>, and where that is silent
 //! <https://github.com/nats-io/nats-server/blob/main/server/consumer.go>.
@@ -177,8 +178,8 @@ impl Ledger {
         settled
     }
 
-    /// Gives a message up that was delivered as often as it may be. Its deliveries stay counted, and the floor stays below
-    /// it until something else is settled and nothing is left.
+    /// Gives a message up that was delivered as often as it may be. Its deliveries stay counted, and the
+    /// floor stays below it until something else is settled and nothing is left.
     pub(crate) fn give_up(&mut self, sequence: u64) {
         let redeliveries = self.attempts(sequence) - 1;
         self.forget_again(sequence);
@@ -202,7 +203,8 @@ impl Ledger {
         match self.leases.first_key_value() {
             None => self.floor = self.delivered,
             Some((next, first)) if lease.delivery == self.floor.consumer + 1 => {
-                // A message that is settled out of turn moves nothing; the first one moves it to the next gap.
+                // A message that is settled out of turn moves nothing; the first one moves it to the next
+                // gap.
                 if *next > sequence {
                     self.floor = Position {
                         consumer: first.delivery - 1,
@@ -226,8 +228,8 @@ impl Ledger {
         true
     }
 
-    /// Puts the end of a lease at `expires`. A message that waits to be delivered again keeps waiting for that if
-    /// `keep_waiting`. Returns whether it is unsettled.
+    /// Puts the end of a lease at `expires`. A message that waits to be delivered again keeps waiting for
+    /// that if `keep_waiting`. Returns whether it is unsettled.
     pub(crate) fn extend(&mut self, sequence: u64, expires: Duration, keep_waiting: bool) -> bool {
         let Some(lease) = self.leases.get_mut(&sequence) else {
             return false;

@@ -48,7 +48,8 @@ fn any_policy() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is known of one message: the number of its first delivery, how often it was delivered, and where it stands.
+/// What is known of one message: the number of its first delivery, how often it was delivered, and where it
+/// stands.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     delivery: u64,
@@ -101,7 +102,8 @@ impl Model {
             .collect()
     }
 
-    /// Settles an open message. The floor moves up to the next open one if this was the first, or was the last.
+    /// Settles an open message. The floor moves up to the next open one if this was the first, or was the
+    /// last.
     fn settle(&mut self, sequence: u64) {
         let front = self.front.unwrap_or(self.floor + 1);
         self.set(sequence, Standing::Settled);

@@ -1,6 +1,7 @@
 //! Requests that wait for messages of a pull consumer.
 //!
-//! Rules: <https://docs.nats.io/reference/reference-protocols/nats_api_reference#fetching-from-a-pull-based-consumer>.
+//! Rules:
+//! <https://docs.nats.io/reference/reference-protocols/nats_api_reference#fetching-from-a-pull-based-consumer>.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The ids of messages that a stream has seen lately.
 //!
-//! Rules: <https://docs.nats.io/using-nats/developer/develop_jetstream/model_deep_dive#message-deduplication>.
+//! Rules:
+//! <https://docs.nats.io/using-nats/developer/develop_jetstream/model_deep_dive#message-deduplication>.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -72,7 +72,8 @@ impl Log {
             .map(|(sequence, stored)| (*sequence, stored))
     }
 
-    /// The sequence of the first message; if there is none, where the next will be, or 0 if there never was one.
+    /// The sequence of the first message; if there is none, where the next will be, or 0 if there never was
+    /// one.
     pub(crate) fn first(&self) -> u64 {
         self.messages
             .first_key_value()
