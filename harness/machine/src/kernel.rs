@@ -32,7 +32,7 @@ use acknowledgements::Awaited;
 pub(crate) use acknowledgements::is_bare;
 use datagram::Datagram;
 pub(crate) use loopback::Addresses;
-use socket::Socket;
+use socket::{CHUNK, Socket};
 pub(crate) use timeouts::Lifetime;
 use timeouts::{CONNECT_TIME_MAX, Ends, Heard, Unacknowledged};
 
@@ -65,6 +65,8 @@ pub(crate) struct Kernel {
     deadlines: BTreeMap<ObjectId, Moment>,
     unacknowledged: BTreeMap<Ends, Unacknowledged>,
     awaited: Awaited,
+    /// Room for what is taken from turmoil-net at once, so that it is made once.
+    chunk: Vec<u8>,
     /// When peers were heard of, of connections that are to be kept alive.
     heard: BTreeMap<Ends, Heard>,
     /// The shortest time that data of any connection may be unacknowledged, as their owners wish.
@@ -167,6 +169,7 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
         deadlines: BTreeMap::new(),
         unacknowledged: BTreeMap::new(),
         awaited: Awaited::default(),
+        chunk: Vec::new(),
         heard: BTreeMap::new(),
         shortest_timeout: Duration::MAX,
         next_expiry: None,
@@ -455,12 +458,16 @@ impl Kernel {
         into: &mut [u8],
         peek: bool,
     ) -> Result<usize, Errno> {
-        self.with_data(id, |socket| {
-            let received = socket.receive(into, peek);
+        let mut chunk = std::mem::take(&mut self.chunk);
+        chunk.resize(CHUNK, 0);
+        let received = self.with_data(id, |socket| {
+            let received = socket.receive(into, peek, &mut chunk);
             let is_used_up = received.is_ok_and(|count| count < into.len())
                 || received == Err(Errno(libc::EAGAIN));
             (received, is_used_up)
-        })?
+        });
+        self.chunk = chunk;
+        received?
     }
 
     pub(crate) fn send(&mut self, id: ObjectId, bytes: &[u8]) -> Result<usize, Errno> {

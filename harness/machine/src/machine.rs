@@ -137,6 +137,7 @@ pub fn run<T: Send + 'static>(
         let scheduler = scheduler.clone();
         move || {
             let _core = Core::claim();
+            threads::wait_for_ones_turn();
             thread.begins();
             let context = Context::new(scheduler, own, thread);
             let _ = tell.send(threads::within(&context, || {

@@ -37,7 +37,7 @@ pub(super) struct Socket {
 
 /// As much as turmoil-net keeps for a reader. It tells the sender that there is room again only if half of
 /// that is taken at once, so whoever reads little by little is served from what is taken here.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
 
@@ -198,8 +198,14 @@ impl Socket {
         }
     }
 
-    /// Fills `into`, or a part of it; zero at the end of the stream.
-    pub(super) fn receive(&mut self, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
+    /// Fills `into`, or a part of it; zero at the end of the stream. Whatever is in `chunk`, which has [`CHUNK`] bytes,
+    /// is lost.
+    pub(super) fn receive(
+        &mut self,
+        into: &mut [u8],
+        peek: bool,
+        chunk: &mut [u8],
+    ) -> Result<usize, Errno> {
         self.go_on_connecting();
         if let Some(error) = self.error.take() {
             return Err(error);
@@ -223,11 +229,13 @@ impl Socket {
             }
             true if into.len() >= CHUNK => stream.try_read(into).map_err(|error| errno(&error)),
             true => {
-                self.incoming.resize(CHUNK, 0);
-                let (chunk, _) = self.incoming.as_mut_slices();
                 let taken = stream.try_read(chunk).map_err(|error| errno(&error));
-                self.incoming.truncate(taken.unwrap_or(0));
-                taken.map(|_| self.take_incoming(into, false))
+                taken.map(|taken| {
+                    let count = into.len().min(taken);
+                    into[..count].copy_from_slice(&chunk[..count]);
+                    self.incoming.extend(&chunk[count..taken]);
+                    count
+                })
             }
         };
         self.is_reset_told = received == Err(Errno(libc::ECONNRESET));

@@ -75,6 +75,15 @@ unsafe extern "C" fn pthread_create(
     result
 }
 
+/// Lets the current thread, and those that it will start, take the core from nobody when they are woken
+/// (`SCHED_BATCH` of `sched(7)`). Who wakes another thread of its run is about to wait itself, and would otherwise be
+/// interrupted only to be scheduled once more for that. If the real machine refuses, it only takes longer.
+pub(crate) fn wait_for_ones_turn() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: plain data that outlives the call; zero is the current thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
+}
+
 extern "C" fn begin(start: *mut c_void) -> *mut c_void {
     // SAFETY: what `pthread_create` has boxed for this thread.
     let start = *unsafe { Box::from_raw(start.cast::<Start>()) };
