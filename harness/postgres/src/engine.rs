@@ -5,8 +5,9 @@
 //! after the other, in the order in which they began to wait. Timeouts are alarms that the engine rings when virtual
 //! time has come. So how long anything takes in real time has no influence.
 //!
-//! `outcome` is what an answer says.
+//! `link` is one connection, `outcome` is what an answer says, `control` asks the real server about its backends.
 
+mod control;
 mod link;
 mod outcome;
 
@@ -19,11 +20,11 @@ use stormglass_machine::outside;
 
 pub(crate) use self::link::{Answer, Mailbox};
 
+use self::control::{is_locked, signal, snapshot};
 use self::link::{Link, Origin};
 use self::outcome::Outcome;
 use crate::backend::{Backend, Exchange, Step, Until};
 use crate::client::now_us;
-use crate::cluster::Lease;
 use crate::database::Database;
 use crate::session::{Request, failing};
 use crate::statement::Effect;
@@ -571,29 +572,6 @@ fn seeding(seed: u64) -> String {
 fn spoils(statement: &Statement) -> bool {
     let text = statement.text.to_lowercase();
     text.contains("set_config") || (statement.kind == Kind::Setting && text.contains('.'))
-}
-
-/// Whether a backend waits for a lock, or for a snapshot that is safe (`SERIALIZABLE READ ONLY DEFERRABLE`).
-fn is_locked(lease: &Lease, process: u32) -> Result<bool, Error> {
-    let sql = "SELECT 1 FROM pg_locks WHERE pid = $1 AND NOT granted \
-               UNION ALL SELECT 1 WHERE pg_safe_snapshot_blocking_pids($1) <> '{}'";
-    let rows = lease.with(|real| real.control().query(sql, &[&process.to_string()]))?;
-    Ok(!rows.is_empty())
-}
-
-/// A text that changes whenever a transaction that has written something comes to its end.
-fn snapshot(lease: &Lease) -> Result<String, Error> {
-    let sql = "SELECT txid_current_snapshot()";
-    let rows = lease.with(|real| real.control().query(sql, &[]))?;
-    Ok(rows.into_iter().flatten().flatten().collect())
-}
-
-/// Asks the real server to send a signal to a backend.
-fn signal(lease: &Lease, function: &str, process: u32) -> Result<(), Error> {
-    let sql = format!("SELECT {function}($1)");
-    lease
-        .with(|real| real.control().query(&sql, &[&process.to_string()]))
-        .map(drop)
 }
 
 /// What a client is told when it cannot be connected to the real server.
