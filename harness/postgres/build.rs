@@ -1,5 +1,5 @@
-//! Compiles what is loaded into the real server's processes to a shared object, with the compiler and the linker that
-//! the package itself is built with.
+//! Compiles what is loaded into the real server's processes to a shared object, with the compiler and the
+//! linker that the package itself is built with.
 
 use std::env;
 use std::path::PathBuf;

@@ -3,15 +3,15 @@
 //!
 //! `build.rs` compiles this file to a shared object of its own, which the server is started with
 //! (`LD_PRELOAD`). Each process has a slot in a file that it shares with the simulation, found by its process
-//! number. As long as the slot is not armed every function does what the original does (but for random bytes, which are
-//! the same each time), so that the server's own workers, and a backend that is just starting, notice nothing. In an
-//! armed slot
+//! number. As long as the slot is not armed every function does what the original does (but for random bytes,
+//! which are the same each time), so that the server's own workers, and a backend that is just starting,
+//! notice nothing. In an armed slot
 //!
 //! - the clock shows what the slot says, and stands still,
 //! - random bytes are a stream that the slot's seed begins,
 //! - an alarm is noted and never rings by itself: the simulation sends the signal when virtual time has come,
-//! - a wait says that it waits and until when, never ends by the real clock, and goes on only when the gate is open,
-//!   so that of several backends that get their locks at once one works at a time.
+//! - a wait says that it waits and until when, never ends by the real clock, and goes on only when the gate
+//!   is open, so that of several backends that get their locks at once one works at a time.
 //!
 //! Not covered: a server that reads `/dev/urandom` itself, because it was built without OpenSSL.
 
@@ -71,7 +71,14 @@ unsafe extern "C" {
     fn getenv(name: *const c_char) -> *const c_char;
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;
     fn close(descriptor: c_int) -> c_int;
-    fn mmap(at: *mut c_void, length: usize, protection: c_int, flags: c_int, descriptor: c_int, offset: c_long) -> *mut c_void;
+    fn mmap(
+        at: *mut c_void,
+        length: usize,
+        protection: c_int,
+        flags: c_int,
+        descriptor: c_int,
+        offset: c_long,
+    ) -> *mut c_void;
     fn getpid() -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
 }
@@ -114,23 +121,42 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 fn table() -> *mut Slot {
     let known = TABLE.load(SeqCst);
     if !known.is_null() {
-        return if known == FAILED { null_mut() } else { known.cast() };
+        return if known == FAILED {
+            null_mut()
+        } else {
+            known.cast()
+        };
     }
     // SAFETY: constant strings that end in a null byte; the file is as long as the mapping, or a page that is
     // beyond it is never touched, because `slot` asks for process numbers only.
     let found = unsafe {
         let path = getenv(c"STORMGLASS_SLOTS".as_ptr());
-        let file = if path.is_null() { -1 } else { open(path, O_RDWR | O_CLOEXEC) };
+        let file = if path.is_null() {
+            -1
+        } else {
+            open(path, O_RDWR | O_CLOEXEC)
+        };
         if file < 0 {
             FAILED
         } else {
-            let found = mmap(null_mut(), SLOTS * size_of::<Slot>(), READ_WRITE, MAP_SHARED, file, 0);
+            let found = mmap(
+                null_mut(),
+                SLOTS * size_of::<Slot>(),
+                READ_WRITE,
+                MAP_SHARED,
+                file,
+                0,
+            );
             close(file);
             found
         }
     };
     TABLE.store(found, SeqCst);
-    if found == FAILED { null_mut() } else { found.cast() }
+    if found == FAILED {
+        null_mut()
+    } else {
+        found.cast()
+    }
 }
 
 /// The slot of this process, if it is armed.
@@ -151,9 +177,17 @@ fn real_clock(clock: c_int, time: *mut Timespec) -> c_int {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gettimeofday(time: *mut Timeval, _zone: *mut c_void) -> c_int {
-    let mut now = Timespec { seconds: 0, nanos: 0 };
+    let mut now = Timespec {
+        seconds: 0,
+        nanos: 0,
+    };
     unsafe { clock_gettime(REALTIME, &mut now) };
-    unsafe { *time = Timeval { seconds: now.seconds, micros: now.nanos / 1000 } };
+    unsafe {
+        *time = Timeval {
+            seconds: now.seconds,
+            micros: now.nanos / 1000,
+        }
+    };
     0
 }
 
@@ -163,13 +197,21 @@ pub unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_i
         return real_clock(clock, time);
     };
     let now = slot.now.load(SeqCst);
-    unsafe { *time = Timespec { seconds: now / 1_000_000, nanos: now % 1_000_000 * 1000 } };
+    unsafe {
+        *time = Timespec {
+            seconds: now / 1_000_000,
+            nanos: now % 1_000_000 * 1000,
+        }
+    };
     0
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn time(at: *mut c_long) -> c_long {
-    let mut now = Timespec { seconds: 0, nanos: 0 };
+    let mut now = Timespec {
+        seconds: 0,
+        nanos: 0,
+    };
     unsafe { clock_gettime(REALTIME, &mut now) };
     if !at.is_null() {
         unsafe { *at = now.seconds };
@@ -177,7 +219,8 @@ pub unsafe extern "C" fn time(at: *mut c_long) -> c_long {
     now.seconds
 }
 
-/// One word of a stream (SplitMix64, of Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
+/// One word of a stream (SplitMix64, of Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators").
 fn word(seed: u64, number: u64) -> u64 {
     let mut word = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -228,23 +271,44 @@ pub unsafe extern "C" fn RAND_bytes(bytes: *mut u8, length: c_int) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn setitimer(which: c_int, new: *const Itimerval, old: *mut Itimerval) -> c_int {
+pub unsafe extern "C" fn setitimer(
+    which: c_int,
+    new: *const Itimerval,
+    old: *mut Itimerval,
+) -> c_int {
     let Some(slot) = slot() else {
         return unsafe { syscall(number::SETITIMER, which as c_long, new, old) as c_int };
     };
     let value = unsafe { &(*new).value };
     let left = value.seconds * 1_000_000 + value.micros;
-    let at = if left == 0 { 0 } else { slot.now.load(SeqCst) + left };
+    let at = if left == 0 {
+        0
+    } else {
+        slot.now.load(SeqCst) + left
+    };
     slot.alarm_at.store(at, SeqCst);
     0
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epoll_wait(set: c_int, events: *mut c_void, most: c_int, timeout: c_int) -> c_int {
+pub unsafe extern "C" fn epoll_wait(
+    set: c_int,
+    events: *mut c_void,
+    most: c_int,
+    timeout: c_int,
+) -> c_int {
     // SAFETY: the caller's own arguments; no signal mask is given.
     let wait = |timeout: c_int| unsafe {
         let no_mask = null_mut::<c_void>();
-        syscall(number::EPOLL_PWAIT, set as c_long, events, most as c_long, timeout as c_long, no_mask, 8 as c_long) as c_int
+        syscall(
+            number::EPOLL_PWAIT,
+            set as c_long,
+            events,
+            most as c_long,
+            timeout as c_long,
+            no_mask,
+            8 as c_long,
+        ) as c_int
     };
     let Some(slot) = slot() else {
         return wait(timeout);
@@ -253,13 +317,17 @@ pub unsafe extern "C" fn epoll_wait(set: c_int, events: *mut c_void, most: c_int
         return wait(0);
     }
     if timeout > 0 {
-        slot.wake_at.store(slot.now.load(SeqCst) + timeout as i64 * 1000, SeqCst);
+        slot.wake_at
+            .store(slot.now.load(SeqCst) + timeout as i64 * 1000, SeqCst);
     }
     slot.waiting.store(if timeout > 0 { 2 } else { 1 }, SeqCst);
     slot.waits.fetch_add(1, SeqCst);
     let found = wait(-1);
     while slot.gate.load(SeqCst) != 0 && slot.armed.load(SeqCst) != 0 {
-        let pause = Timespec { seconds: 0, nanos: 20_000 };
+        let pause = Timespec {
+            seconds: 0,
+            nanos: 20_000,
+        };
         unsafe { syscall(number::NANOSLEEP, &pause, null_mut::<c_void>()) };
     }
     slot.waiting.store(0, SeqCst);

@@ -16,7 +16,8 @@ use crate::place::{At, Place};
 use crate::slot::{Slot, Slots, Waits};
 use crate::wire::{self, Frame};
 
-/// How long, in real time, an answer is awaited before it is asked whether the backend waits; twice as long each time.
+/// How long, in real time, an answer is awaited before it is asked whether the backend waits; twice as long
+/// each time.
 const PATIENCE: Duration = Duration::from_micros(150);
 /// The longest of these times.
 const PATIENCE_MAX: Duration = Duration::from_millis(5);
@@ -242,8 +243,8 @@ impl Backend {
         slot.map_or(Ok(()), |slot| slot.set_open(is_open))
     }
 
-    /// Goes on with a batch until it is answered or the backend waits, and that not since before its wait number
-    /// `waited` was over. Whether it waits for a lock `is_locked` says.
+    /// Goes on with a batch until it is answered or the backend waits, and that not since before its wait
+    /// number `waited` was over. Whether it waits for a lock `is_locked` says.
     pub(crate) fn step(
         &mut self,
         exchange: &mut Exchange,

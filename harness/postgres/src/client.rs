@@ -139,10 +139,11 @@ fn row(mut body: &[u8]) -> Row {
     (0..count).map(value).collect()
 }
 
-/// A look at a database of the run, for probes: it takes no virtual time, and nothing of it is seen by the services.
+/// A look at a database of the run, for probes: it takes no virtual time, and nothing of it is seen by the
+/// services.
 ///
-/// Its clock shows virtual time as that of any other connection. It may be used on any host, also by a [`Witness`]
-/// that is told of a commit.
+/// Its clock shows virtual time as that of any other connection. It may be used on any host, also by a
+/// [`Witness`] that is told of a commit.
 ///
 /// [`Witness`]: crate::Witness
 #[derive(Clone, Debug)]
@@ -181,8 +182,8 @@ impl Observer {
         work(&mut lock(&self.client))
     }
 
-    /// Carries out one statement with the values of its parameters (`$1` and so on) as text, and returns its rows.
-    /// A statement is prepared when it is asked for the first time.
+    /// Carries out one statement with the values of its parameters (`$1` and so on) as text, and returns its
+    /// rows. A statement is prepared when it is asked for the first time.
     ///
     /// # Errors
     ///

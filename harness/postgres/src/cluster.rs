@@ -1,8 +1,8 @@
 //! Clusters and databases: a real server for one run at a time, and what a run has on it.
 //!
-//! A cluster is PostgreSQL's word for one server with its databases. Clusters of this process are kept and used again,
-//! but never by two runs at once: transactions of one database are seen in the snapshots of all others
-//! (`pg_snapshot_xmin`), and roles and prepared transactions belong to the whole cluster.
+//! A cluster is PostgreSQL's word for one server with its databases. Clusters of this process are kept and
+//! used again, but never by two runs at once: transactions of one database are seen in the snapshots of all
+//! others (`pg_snapshot_xmin`), and roles and prepared transactions belong to the whole cluster.
 
 mod real;
 
@@ -22,9 +22,10 @@ use crate::{Error, lock};
 
 /// The use of a real server, until it and all databases on it are dropped.
 ///
-/// It is a private one, which is started when there is none that is free, or the one that `STORMGLASS_POSTGRES` names
-/// (`postgres://user:password@host:port/database`, or with `?host=` and the folder of a Unix socket; a superuser). A server that was named does not know virtual time:
-/// its clock and its random values are real, its timeouts count real time, and deadlocks are found at once.
+/// It is a private one, which is started when there is none that is free, or the one that
+/// `STORMGLASS_POSTGRES` names (`postgres://user:password@host:port/database`, or with `?host=` and the
+/// folder of a Unix socket; a superuser). A server that was named does not know virtual time: its clock and
+/// its random values are real, its timeouts count real time, and deadlocks are found at once.
 #[derive(Clone, Debug)]
 pub struct Cluster(pub(crate) Arc<Lease>);
 
@@ -56,11 +57,11 @@ impl Cluster {
         })))
     }
 
-    /// A new database called `name`, with everything that the script `schema` makes. The script is carried out once
-    /// for each cluster, by a superuser, and copied afterwards.
+    /// A new database called `name`, with everything that the script `schema` makes. The script is carried
+    /// out once for each cluster, by a superuser, and copied afterwards.
     ///
-    /// Where the name is taken (by another database of this run, or on a server that others use as well) the real
-    /// database is called otherwise, which `current_database()` shows.
+    /// Where the name is taken (by another database of this run, or on a server that others use as well) the
+    /// real database is called otherwise, which `current_database()` shows.
     ///
     /// # Errors
     ///
@@ -72,8 +73,8 @@ impl Cluster {
         self.database_from(name, &key, |template| template.execute(schema))
     }
 
-    /// A new database called `name`, with everything that `prepare` makes of an empty one. It is called once for each
-    /// cluster and `key`.
+    /// A new database called `name`, with everything that `prepare` makes of an empty one. It is called once
+    /// for each cluster and `key`.
     ///
     /// # Errors
     ///
@@ -137,7 +138,8 @@ impl Drop for Lease {
         let Some(mut real) = lock(&self.real).take() else {
             return;
         };
-        // A server that does not answer is of no use to the next run, and on a named one nothing may stay behind.
+        // A server that does not answer is of no use to the next run, and on a named one nothing may stay
+        // behind.
         if real.is_private() && outside(|| real.tidy()).is_ok() {
             lock(&IDLE).push(real);
         }

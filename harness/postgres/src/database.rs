@@ -1,7 +1,8 @@
 //! Databases: what a run has on a real server, and what is left of it for the next one.
 //!
-//! A new database takes 20 ms of processor time, and each connection to it 7 ms. So a database whose schema no run has
-//! changed is brought back to what it was (`pristine`), and connections to it are kept as well (`parked`).
+//! A new database takes 20 ms of processor time, and each connection to it 7 ms. So a database whose schema
+//! no run has changed is brought back to what it was (`pristine`), and connections to it are kept as well
+//! (`parked`).
 
 mod parked;
 mod pristine;
@@ -141,8 +142,8 @@ impl Drop for Own {
 
 /// What is left of a statement.
 pub(crate) fn touched_by(statement: &Statement) -> u8 {
-    /// Words in a block of code or behind a function's name without which it changes no schema. What functions of the
-    /// database have in them is looked at when its template is made.
+    /// Words in a block of code or behind a function's name without which it changes no schema. What
+    /// functions of the database have in them is looked at when its template is made.
     const SUSPICIOUS: &[&str] = &[
         "create", "alter", "drop", "grant", "revoke", "comment", "analyze", "vacuum", "cluster",
         "reindex", "refresh", "execute", "security", "import",

@@ -1,18 +1,18 @@
 //! The engine: carries out batches on the real server, one at a time, while virtual time stands still.
 //!
-//! A backend that has to wait for a lock stays with its batch where it is, and the batch is answered when another one
-//! has let the lock go: after every batch the engine looks who has got what they wait for, and lets them go on one
-//! after the other, in the order in which they began to wait. Timeouts are alarms that the engine rings when virtual
-//! time has come. So how long anything takes in real time has no influence.
+//! A backend that has to wait for a lock stays with its batch where it is, and the batch is answered when
+//! another one has let the lock go: after every batch the engine looks who has got what they wait for, and
+//! lets them go on one after the other, in the order in which they began to wait. Timeouts are alarms that
+//! the engine rings when virtual time has come. So how long anything takes in real time has no influence.
 //!
-//! `link` is one connection, `outcome` is what an answer says, `control` asks the real server about its backends.
+//! `opening` and `ending` are those of connections, `link` is one of them, `outcome` is what an answer says.
 
-mod control;
+mod ending;
 mod link;
+mod opening;
 mod outcome;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use stormglass_machine::outside;
 
 pub(crate) use self::link::{Answer, Mailbox};
 
-use self::control::{is_locked, signal, snapshot};
-use self::link::{Link, Origin};
+use self::link::Link;
 use self::outcome::Outcome;
-use crate::backend::{Backend, Exchange, Step, Until};
+use crate::backend::{Exchange, Step, Until};
 use crate::client::now_us;
+use crate::cluster::Lease;
 use crate::database::Database;
 use crate::session::{Request, failing};
 use crate::statement::Effect;
@@ -69,110 +69,6 @@ impl Engine {
 
     pub(crate) fn set_closed(&mut self, closed: Option<Shutdown>) {
         self.closed = closed;
-    }
-
-    /// Connects a client; its number, and what the server says to it first.
-    pub(crate) fn open(
-        &mut self,
-        client: SocketAddr,
-        parameters: &[(String, String)],
-        seed: u64,
-    ) -> Result<(u32, Arc<Mailbox>, Vec<u8>), Failure> {
-        let opened = self.try_open(client, parameters, seed);
-        if let Err(failure) = &opened {
-            self.witness.refused(client, failure);
-        }
-        opened
-    }
-
-    fn try_open(
-        &mut self,
-        client: SocketAddr,
-        parameters: &[(String, String)],
-        seed: u64,
-    ) -> Result<(u32, Arc<Mailbox>, Vec<u8>), Failure> {
-        if let Some(how) = self.closed {
-            return Err(how.refusal());
-        }
-        if self.links.len() >= self.connections_max {
-            return Err(Failure::too_many_connections());
-        }
-        let of = |name: &str| {
-            parameters
-                .iter()
-                .find(|own| own.0 == name)
-                .map(|own| &*own.1)
-        };
-        if of("replication").is_some() {
-            return Err(Failure::new("0A000", "replication is not simulated"));
-        }
-        let user = of("user").ok_or_else(|| {
-            Failure::new(
-                "28000",
-                "no PostgreSQL user name specified in startup packet",
-            )
-        })?;
-        let name = of("database")
-            .filter(|name| !name.is_empty())
-            .unwrap_or(user);
-        let database = self
-            .databases
-            .get(name)
-            .ok_or_else(|| Failure::new("3D000", &format!("database \"{name}\" does not exist")))?;
-        let now = now_us();
-        let mut own: Vec<_> = parameters.to_vec();
-        own.retain(|(name, _)| {
-            !["user", "database"].contains(&&**name) && !name.starts_with("_pq_.")
-        });
-        let found = database.lease().with(|real| {
-            let real_user = match real.is_private() {
-                true => {
-                    real.ensure_role(user)?;
-                    user
-                }
-                false => &*real.place.user,
-            };
-            Ok((real.place.clone(), real.slots.clone(), real_user.to_owned()))
-        });
-        let (place, slots, real_user) = found.map_err(failure_of)?;
-        own.push(("user".to_owned(), real_user));
-        own.push(("database".to_owned(), database.real_name().to_owned()));
-        let parked = database.with_parked(|parked| parked.take(&own));
-        let opened = outside(|| {
-            let (mut backend, said) = match parked {
-                Some(parked) => parked,
-                None => Backend::open(&place, &own)?,
-            };
-            if let Some(slots) = &slots {
-                backend.arm(slots, seed, now)?;
-                backend.ask(wire::query(&seeding(seed)), 1)?;
-            }
-            Ok((backend, said))
-        });
-        let (backend, said) = opened.map_err(failure_of)?;
-        self.opened += 1;
-        let id = FIRST_PROCESS + self.opened;
-        self.processes.insert(backend.process, id);
-        let session = Session {
-            client,
-            database: name.to_owned(),
-            user: user.to_owned(),
-            process: id,
-        };
-        self.witness.opened(&session);
-        let mut greeting = said.clone();
-        let origin = Origin {
-            database: database.clone(),
-            parameters: own,
-            said,
-        };
-        let link = Link::new(session, origin, backend, (seed >> 32) as u32);
-        let key = [id.to_be_bytes(), link.key.to_be_bytes()].concat();
-        wire::put(&mut greeting, b'K', &key);
-        wire::put_ready(&mut greeting, b'I');
-        let mailbox = link.mailbox.clone();
-        self.links.insert(id, link);
-        Ok((id, mailbox, greeting))
     }
 
     /// Who a connection is, as long as there is one.
@@ -435,8 +331,8 @@ impl Engine {
         has_written
     }
 
-    /// Brings what is due to those who listen: the real server has told their backends, which say it when they are
-    /// asked for anything.
+    /// Brings what is due to those who listen: the real server has told their backends, which say it when
+    /// they are asked for anything.
     fn notify(&mut self, by: u32) {
         let now = now_us();
         let Some(database) = self.session(by).map(|session| session.database.clone()) else {
@@ -466,60 +362,6 @@ impl Engine {
         }
         for id in lost {
             self.finish(id, true);
-        }
-    }
-
-    /// A connection has come to its end: its backend is gone when this returns, with all that it held.
-    pub(crate) fn close(&mut self, id: u32) {
-        let Some(mut link) = self.links.remove(&id) else {
-            return;
-        };
-        self.locked.retain(|own| *own != id);
-        let is_in_transaction = link.is_in_transaction();
-        let session = link.session.clone();
-        let now = now_us();
-        outside(move || {
-            if link.exchange.is_some() {
-                let _ = link.backend.set_open(true);
-                // A server that cannot be asked has ended its backends, too.
-                let _ = signal(link.lease(), "pg_terminate_backend", link.backend.process);
-            }
-            let is_busy = link.exchange.is_some() || !link.is_ready || link.is_spoiled;
-            if is_busy || link.backend.slot.is_none() {
-                link.backend.close();
-                return;
-            }
-            let Origin {
-                database,
-                parameters,
-                said,
-            } = link.origin.clone();
-            // It has let go of everything, be it good for another client or not.
-            let backend = link.backend;
-            database.with_parked(|parked| parked.put(parameters, backend, said, now));
-        });
-        if is_in_transaction {
-            self.witness.rolled_back(&session, Undone::ByEnd);
-        }
-        self.witness.closed(&session);
-        self.settle();
-    }
-
-    /// Ends every connection; each client is told why, if it can be.
-    pub(crate) fn end_all(&mut self, how: Option<Shutdown>) {
-        while let Some((id, link)) = self.links.first_key_value() {
-            let id = *id;
-            if let Some(how) = how {
-                let failure = how.failure();
-                let mut bytes = Vec::new();
-                wire::put_error(&mut bytes, "FATAL", &failure.code, &failure.message);
-                link.mailbox.put(Answer {
-                    bytes,
-                    is_copying: false,
-                    ends: true,
-                });
-            }
-            self.close(id);
         }
     }
 
@@ -559,32 +401,34 @@ impl Drop for Engine {
     }
 }
 
-/// What makes the values of `random()` follow from `seed`.
-fn seeding(seed: u64) -> String {
-    format!(
-        "SELECT setseed({})",
-        (seed >> 11) as f64 / (1_u64 << 53) as f64
-    )
-}
-
-/// Whether a session is not as good as new when it has discarded everything: a setting that a client has invented
-/// stays known.
+/// Whether a session is not as good as new when it has discarded everything: a setting that a client has
+/// invented stays known.
 fn spoils(statement: &Statement) -> bool {
     let text = statement.text.to_lowercase();
     text.contains("set_config") || (statement.kind == Kind::Setting && text.contains('.'))
 }
 
-/// What a client is told when it cannot be connected to the real server.
-fn failure_of(error: Error) -> Failure {
-    let (code, message) = match error {
-        Error::Refused { code, message } => (code, message),
-        other => ("08006".to_owned(), other.to_string()),
-    };
-    Failure {
-        code,
-        message,
-        is_fatal: true,
-    }
+/// Whether a backend waits for a lock, or for a snapshot that is safe (`SERIALIZABLE READ ONLY DEFERRABLE`).
+fn is_locked(lease: &Lease, process: u32) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM pg_locks WHERE pid = $1 AND NOT granted \
+               UNION ALL SELECT 1 WHERE pg_safe_snapshot_blocking_pids($1) <> '{}'";
+    let rows = lease.with(|real| real.control().query(sql, &[&process.to_string()]))?;
+    Ok(!rows.is_empty())
+}
+
+/// A text that changes whenever a transaction that has written something comes to its end.
+fn snapshot(lease: &Lease) -> Result<String, Error> {
+    let sql = "SELECT txid_current_snapshot()";
+    let rows = lease.with(|real| real.control().query(sql, &[]))?;
+    Ok(rows.into_iter().flatten().flatten().collect())
+}
+
+/// Asks the real server to send a signal to a backend.
+fn signal(lease: &Lease, function: &str, process: u32) -> Result<(), Error> {
+    let sql = format!("SELECT {function}($1)");
+    lease
+        .with(|real| real.control().query(&sql, &[&process.to_string()]))
+        .map(drop)
 }
 
 /// How long it is from now to a moment in microseconds since 1970.

@@ -2,19 +2,20 @@
 //!
 //! A service connects to it as to any other server, with any client. What it asks is answered by a real
 //! PostgreSQL server, while virtual time stands still; what the real one would have to wait for (a lock, a
-//! timeout, `pg_sleep`) is waited for in virtual time. So its locks, snapshots, constraints and errors are the real
-//! ones, and yet a run repeats with its seed.
+//! timeout, `pg_sleep`) is waited for in virtual time. So its locks, snapshots, constraints and errors are
+//! the real ones, and yet a run repeats with its seed.
 //!
-//! Reading order: [`Cluster`] is a real server, which `private` starts, and [`Database`] a database on it for one run;
-//! [`Server`] is what runs on a host of the machine, with a `connection` for each client; `session` knows what a client
-//! has prepared and what it asks for (`statement`); `engine` carries it out, one batch at a time, on `backend`s of the
-//! real server; [`Witness`] is told of it and decides which faults are met. `slot` is how backends get to know
-//! virtual time (see `preload/backend.rs`); `client` is the library's own way to ask the real server; `wire` is the protocol.
+//! Reading order: [`Cluster`] is a real server, which `private` starts, and [`Database`] a database on it for
+//! one run; [`Server`] is what runs on a host of the machine, with a `connection` for each client; `session`
+//! knows what a client has prepared and what it asks for (`statement`); `engine` carries it out, one batch at
+//! a time, on `backend`s of the real server; [`Witness`] is told of it and decides which faults are met.
+//! `slot` is how backends get to know virtual time (see `preload/backend.rs`); `client` is the library's own
+//! way to ask the real server; `wire` is the protocol.
 //!
-//! Not modelled: replication, TLS, passwords (whoever connects is let in), and what needs a server of one's own, such
-//! as its configuration. Transaction numbers (`xmin`, `txid_current()`), object numbers and process numbers in the
-//! server's own views are the real server's, and differ from run to run; so does what it says about itself
-//! (`pg_stat_*`, `pg_postmaster_start_time()`, versions).
+//! Not modelled: replication, TLS, passwords (whoever connects is let in), and what needs a server of one's
+//! own, such as its configuration. Transaction numbers (`xmin`, `txid_current()`), object numbers and process
+//! numbers in the server's own views are the real server's, and differ from run to run; so does what it says
+//! about itself (`pg_stat_*`, `pg_postmaster_start_time()`, versions).
 #![cfg(target_os = "linux")]
 
 mod backend;

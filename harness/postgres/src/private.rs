@@ -1,8 +1,8 @@
 //! Private servers: real ones from installed binaries, for this process alone.
 //!
-//! They live in one folder, in memory where the machine has it, and are reached by Unix sockets in it, so that they
-//! take no port. A *watcher*, a child process, stops them and removes the folder once this process is gone, however it
-//! went: it waits for the end of a pipe of which this process has the other end.
+//! They live in one folder, in memory where the machine has it, and are reached by Unix sockets in it, so
+//! that they take no port. A *watcher*, a child process, stops them and removes the folder once this process
+//! is gone, however it went: it waits for the end of a pipe of which this process has the other end.
 //!
 //! Not covered: a watcher that is killed together with its process leaves the servers and the folder behind.
 

@@ -93,8 +93,8 @@ impl Server {
         }
     }
 
-    /// Serves the clients of `listener`, until this future is dropped: then every connection comes to its end, and what
-    /// was not committed is undone.
+    /// Serves the clients of `listener`, until this future is dropped: then every connection comes to its
+    /// end, and what was not committed is undone.
     ///
     /// On a thread of a run all randomness is that of its host.
     ///
@@ -115,9 +115,9 @@ impl Server {
         }
     }
 
-    /// Ends every connection and refuses new ones, until [`Server::serve`] is called again: each client is told why, and
-    /// what was not committed is undone. It may be called on any host, and by who drives the run; it happens when the
-    /// server's host goes on.
+    /// Ends every connection and refuses new ones, until [`Server::serve`] is called again: each client is
+    /// told why, and what was not committed is undone. It may be called on any host, and by who drives the
+    /// run; it happens when the server's host goes on.
     pub fn shut_down(&self, how: Shutdown) {
         *lock(&self.orders.order) = Some(Order::ShutDown(how));
         self.orders.news.notify_all();
@@ -130,8 +130,8 @@ impl std::fmt::Debug for Server {
     }
 }
 
-/// What a server shall do, said by somebody who is not on its host. Hosts share no descriptors, so that a task cannot be
-/// woken from elsewhere; a thread can.
+/// What a server shall do, said by somebody who is not on its host. Hosts share no descriptors, so that a
+/// task cannot be woken from elsewhere; a thread can.
 #[derive(Debug, Default)]
 struct Orders {
     order: Mutex<Option<Order>>,

@@ -97,7 +97,8 @@ impl Prepared {
         }))
     }
 
-    /// Notes what a message prepares or carries out; `None` if it is not what it should be, which the server will say.
+    /// Notes what a message prepares or carries out; `None` if it is not what it should be, which the server
+    /// will say.
     fn note(&mut self, frame: Frame<'_>) -> Option<()> {
         let mut body = frame.body;
         if matches!(frame.tag, b'P' | b'B' | b'D' | b'E' | b'C') {
@@ -146,8 +147,8 @@ impl Prepared {
     }
 }
 
-/// What is sent in place of a request whose statements shall fail: everything before the first one that is carried
-/// out, and something that fails.
+/// What is sent in place of a request whose statements shall fail: everything before the first one that is
+/// carried out, and something that fails.
 pub(crate) fn failing(request: &Request) -> Vec<u8> {
     if request.is_simple {
         return wire::query("fails");

@@ -53,7 +53,8 @@ impl Slots {
         Ok(Slots(Arc::new(file)))
     }
 
-    /// The slot of the process `id`, which belongs to a simulation from now on; its random bytes follow from `seed`.
+    /// The slot of the process `id`, which belongs to a simulation from now on; its random bytes follow from
+    /// `seed`.
     pub(crate) fn arm(&self, id: u32, seed: u64, now: i64) -> io::Result<Slot> {
         let at = u64::from(id) % COUNT * LENGTH;
         let mut bytes = [0; LENGTH as usize];

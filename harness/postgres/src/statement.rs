@@ -1,7 +1,7 @@
 //! Statements: what the text of one says about its kind, and whether it may write.
 //!
-//! Nothing is parsed: the words of a statement are looked at, the first one above all. Functions that a read calls
-//! are known to write nothing only if they are among the usual ones.
+//! Nothing is parsed: the words of a statement are looked at, the first one above all. Functions that a read
+//! calls are known to write nothing only if they are among the usual ones.
 
 use std::sync::Arc;
 

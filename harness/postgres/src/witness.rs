@@ -46,8 +46,8 @@ pub enum Fate {
     Proceed,
     /// It is carried out later.
     ProceedAfter(Duration),
-    /// It has no effect, and is answered by an error. An open transaction can only be rolled back afterwards; if the
-    /// batch is its `COMMIT`, it is rolled back at once.
+    /// It has no effect, and is answered by an error. An open transaction can only be rolled back afterwards;
+    /// if the batch is its `COMMIT`, it is rolled back at once.
     Fail(Failure),
     /// The connection is cut before it has an effect.
     CutBefore,

@@ -244,8 +244,8 @@ impl Template {
         self.client.execute(script)
     }
 
-    /// Where it is, for clients that work outside of a simulation (as sqlx' migrations in [`stormglass_machine::outside`]).
-    /// Every connection has to be closed again.
+    /// Where it is, for clients that work outside of a simulation (as sqlx' migrations in
+    /// [`stormglass_machine::outside`]). Every connection has to be closed again.
     pub fn url(&self) -> String {
         self.place.url(&self.name)
     }

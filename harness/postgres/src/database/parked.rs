@@ -1,7 +1,8 @@
 //! Parked connections: backends of clients that have left, for the next ones that come in the same way.
 //!
-//! `DISCARD ALL` makes a session as good as new, except for the seed of `random()`, which is set whenever a session
-//! begins, and for settings of the client's own (`SET app.user`), which stay known: such a session is not parked.
+//! `DISCARD ALL` makes a session as good as new, except for the seed of `random()`, which is set whenever a
+//! session begins, and for settings of the client's own (`SET app.user`), which stay known: such a session is
+//! not parked.
 //! <https://www.postgresql.org/docs/current/sql-discard.html>
 
 use std::collections::BTreeMap;
@@ -22,7 +23,8 @@ impl Parked {
         self.0.get_mut(parameters)?.pop()
     }
 
-    /// Keeps a backend whose client has left, after everything that it held was let go; `false` if it is of no use.
+    /// Keeps a backend whose client has left, after everything that it held was let go; `false` if it is of
+    /// no use.
     pub(crate) fn put(
         &mut self,
         parameters: Parameters,

@@ -1,8 +1,8 @@
 //! What a database looks like when it is new, and how it is brought back to that.
 //!
-//! Tables are emptied and filled as the template was, sequences are set. The template itself is treated in the same way
-//! once, so that new databases and old ones have their rows at the same places. Not covered is a schema that could
-//! change itself (a function with `EXECUTE`): its databases are always new.
+//! Tables are emptied and filled as the template was, sequences are set. The template itself is treated in
+//! the same way once, so that new databases and old ones have their rows at the same places. Not covered is a
+//! schema that could change itself (a function with `EXECUTE`): its databases are always new.
 
 use super::{ROWS, SCHEMA, Store, UNTOUCHED};
 use crate::Error;

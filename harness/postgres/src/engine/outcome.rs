@@ -71,8 +71,8 @@ fn failure(body: &[u8]) -> Failure {
     }
 }
 
-/// An answer without numbers of the real server's processes, as far as messages of the protocol and the details of a
-/// deadlock have them.
+/// An answer without numbers of the real server's processes, as far as messages of the protocol and the
+/// details of a deadlock have them.
 pub(super) fn rewritten(answer: Vec<u8>, processes: &BTreeMap<u32, u32>) -> Vec<u8> {
     let is_concerned =
         |frame: Frame<'_>| frame.tag == b'A' || (frame.tag == b'E' && is_deadlock(frame.body));

@@ -183,8 +183,8 @@ fn the_witness_knows_what_was_written() {
     assert_eq!(told, expected);
 }
 
-/// What a client meets that writes one order in a transaction, when its batches of this kind have this fate; how
-/// long it takes; and how many orders there are in the end.
+/// What a client meets that writes one order in a transaction, when its batches of this kind have this fate;
+/// how long it takes; and how many orders there are in the end.
 fn check(kind: Kind, fate: Fate, met: &str, ms: std::ops::Range<u128>, orders: i64) -> Vec<String> {
     let mut shop = Shop::new(1);
     let told = Scribe::of(&mut shop, kind, [fate.clone()]);
