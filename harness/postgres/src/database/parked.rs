@@ -1,7 +1,7 @@
 //! Parked connections: backends of clients that have left, for the next ones that come in the same way.
 //!
 //! `DISCARD ALL` makes a session as good as new, except for the seed of `random()`, which is set whenever a
-//! session begins, and for settings of the client's own (`SET app.user`), which stay known: such a session is
+//! session begins, and for settings of the client's own (`SET app.customer`), which stay known: such a session is
 //! not parked.
 //! <https://www.postgresql.org/docs/current/sql-discard.html>
 

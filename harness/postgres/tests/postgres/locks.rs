@@ -188,17 +188,13 @@ fn advisory_locks_are_waited_for_as_well() {
 async fn crowd(pool: PgPool, said: Said, host: u32) {
     let one = async |number: u32| {
         tokio::time::sleep(Duration::from_millis(u64::from(20 * host + 5 * number))).await;
-        let mut transaction = pool.begin().await.unwrap();
-        let sku: String = sqlx::query_scalar("SELECT sku FROM stock WHERE sku = 'tea' FOR SHARE")
-            .fetch_one(&mut *transaction)
-            .await
-            .unwrap();
-        let id: i64 = sqlx::query_scalar("INSERT INTO orders (sku) VALUES ($1) RETURNING id")
-            .bind(sku)
-            .fetch_one(&mut *transaction)
-            .await
-            .unwrap();
-        transaction.commit().await.unwrap();
+        let id: i64 = sqlx::query_scalar(
+            "WITH own AS (SELECT sku FROM stock WHERE sku = 'tea' FOR SHARE)
+             INSERT INTO orders (sku) SELECT sku FROM own RETURNING id",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap();
         said.say(format!("{host} {number} {id}"));
     };
     tokio::join!(one(0), one(1), one(2), one(3), one(4));
