@@ -75,3 +75,37 @@ fn a_main_function_of_tokio_runs_as_it_is() {
     })
     .unwrap();
 }
+
+#[test]
+fn more_than_any_buffer_holds_goes_from_host_to_host_in_time() {
+    const ALL: usize = 1_000_000;
+    run(Settings::of([1; 32]), |machine| {
+        machine.start_service("server", &[], || async {
+            let listener = TcpListener::bind("0.0.0.0:7").await.unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // A client that says nothing is accepted as well, and what is written waits only for acknowledgements.
+            stream.write_all(&vec![7; ALL]).await.unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).await.unwrap();
+            assert_eq!(all.len(), ALL);
+        });
+        machine.sleep(Duration::from_millis(10));
+        machine.start_service("client", &[], || async {
+            let mut stream = TcpStream::connect("server:7").await.unwrap();
+            let mut all = vec![0; ALL];
+            stream.read_exact(&mut all).await.unwrap();
+            stream.write_all(&all).await.unwrap();
+            stream.shutdown().await.unwrap();
+            // What a process leaves unsent when it ends is lost.
+            let _ = stream.read_u8().await;
+        });
+        assert_eq!(machine.wait_for_end("client"), Some(Ending::Returned));
+        assert_eq!(machine.wait_for_end("server"), Some(Ending::Returned));
+        assert!(
+            machine.now() < Duration::from_secs(5),
+            "{:?}",
+            machine.now()
+        );
+    })
+    .unwrap();
+}
