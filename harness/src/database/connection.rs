@@ -11,8 +11,8 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use sqlx::{
-    AssertSqlSafe, Connection as _, Database, Either, Error, Execute, Executor, SqlSafeStr as _,
-    SqlStr,
+    AssertSqlSafe, Connection as _, Database, Describe, Either, Error, Execute, Executor,
+    SqlSafeStr as _, SqlStr,
 };
 
 use super::backend::{Backend, IntoExecutor, LockState, lock_state};
@@ -563,6 +563,19 @@ impl<'c, DB: Backend> Executor<'c> for &'c mut Connection<DB> {
             let mut slot = lock(&self.lease.slot().connection);
             let connection = slot.as_mut().ok_or_else(broken_connection)?;
             complete(connection.executor().prepare_with(sql, parameters))
+        }
+        .boxed()
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, Error>>
+    where
+        'c: 'e,
+    {
+        async move {
+            self.shared().gate.open().await;
+            let mut slot = lock(&self.lease.slot().connection);
+            let connection = slot.as_mut().ok_or_else(broken_connection)?;
+            complete(connection.executor().describe(sql))
         }
         .boxed()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use sqlx::{Database, Either, Error, Execute, Executor, SqlStr};
+use sqlx::{Database, Describe, Either, Error, Execute, Executor, SqlStr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backend::{Backend, is_storage_failure};
@@ -251,6 +251,13 @@ impl<'c, DB: Backend> Executor<'c> for &'c Pool<DB> {
     {
         async move { self.lend().await?.prepare_with(sql, parameters).await }.boxed()
     }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, Error>>
+    where
+        'c: 'e,
+    {
+        async move { self.lend().await?.describe(sql).await }.boxed()
+    }
 }
 
 /// A connection on loan from a pool, with the interface of `sqlx::pool::PoolConnection`: both
@@ -303,5 +310,12 @@ impl<'c, DB: Backend> Executor<'c> for &'c mut PoolConnection<DB> {
         'c: 'e,
     {
         self.0.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, Error>>
+    where
+        'c: 'e,
+    {
+        self.0.describe(sql)
     }
 }
