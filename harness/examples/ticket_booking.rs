@@ -1,7 +1,8 @@
 //! A box office that issues a ticket for every booking, over NATS JetStream and SQLite, and its test.
 //!
 //! It is an ordinary program: `cargo run -p stormglass --example ticket_booking` serves the bookings that
-//! `cargo run -p stormglass --example ticket_booking 17 A4` publishes to `nats://localhost:4222`. Only the test module at the end knows of Stormglass. The naive box office forgets that a broker
+//! `cargo run -p stormglass --example ticket_booking 17 A4` publishes to `nats://localhost:4222`. Only the test module at
+//! the end knows of Stormglass. The naive box office forgets that a broker
 //! may deliver a message more than once; its test finds that out:
 //!
 //!     cargo test -p stormglass --example ticket_booking
