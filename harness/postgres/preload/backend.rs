@@ -16,7 +16,6 @@
 //! Not covered: a server that reads `/dev/urandom` itself, because it was built without OpenSSL.
 
 #![no_std]
-#![allow(unsafe_code, missing_docs)]
 
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use core::ptr::null_mut;
