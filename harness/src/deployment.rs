@@ -26,6 +26,7 @@ use crate::broker;
 use crate::database::{Databases, Store, StoreError};
 use crate::history::{CLIENT, History};
 use crate::nemesis::{Armed, Nemesis};
+use crate::plan::topology::instance_names;
 use crate::plan::{Plan, Targets};
 use crate::simulation::world::{World, lock};
 use crate::simulation::{Recording, Run, RunError};
@@ -174,8 +175,14 @@ impl<'a, 'run> Deployment<'a, 'run> {
         }
     }
 
-    /// Starts every host: first what services call when they start.
+    /// Starts every host: first what services call when they start. The name of a service that runs several times stands
+    /// for all of its instances.
     fn start_all(&mut self) {
+        for (service, instances) in &self.prepared.plan.instances {
+            let names: Vec<String> = instance_names(service, *instances).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            self.machines.alias(service, &names);
+        }
         let servers: Vec<Arc<str>> = self.servers.iter().map(|own| own.name().clone()).collect();
         let services: Vec<Arc<str>> = self.services.keys().cloned().collect();
         for host in servers.iter().chain(&services) {
@@ -204,9 +211,8 @@ impl<'a, 'run> Deployment<'a, 'run> {
             return;
         };
         let machine = Machine {
-            name: host.clone(),
+            gate: gate.clone(),
             service: service.clone(),
-            incarnation: gate.incarnation(),
             shared: self.shared.clone(),
         };
         let variables = self.prepared.system.machine.variables.get(&**service);

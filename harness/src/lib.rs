@@ -10,40 +10,55 @@
 //! Describe the system once and let [`System::check`] explore seeds:
 //!
 //! ```
-//! use axum::extract::{Path, State};
-//! use axum::routing::put;
+//! use std::time::Duration;
+//!
+//! use async_nats::jetstream::{self, consumer::pull, message::PublishMessage, stream};
+//! use futures::TryStreamExt;
 //! use proptest::prelude::*;
 //! use sqlx::SqlitePool;
-//! use stormglass::System;
 //! use stormglass::checker::EffectOnce;
 //! use stormglass::database::{Database, Probe};
+//! use stormglass::{Group, System};
 //!
-//! // The service under test: counts every visit once, however often it is told of it.
-//! async fn count(database: String) -> Result<(), Box<dyn std::error::Error>> {
-//!     let pool = SqlitePool::connect(&database).await?;
-//!     let routes = axum::Router::new().route("/visits/{id}", put(visit)).with_state(pool);
-//!     let listener = tokio::net::TcpListener::bind("0.0.0.0:80").await?;
-//!     Ok(axum::serve(listener, routes).await?)
-//! }
+//! type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 //!
-//! async fn visit(State(pool): State<SqlitePool>, Path(id): Path<i64>) -> Result<(), String> {
-//!     let insert = sqlx::query("INSERT INTO visits (id) VALUES ($1) ON CONFLICT DO NOTHING");
-//!     insert.bind(id).execute(&pool).await.map(drop).map_err(|error| error.to_string())
+//! // The service under test: counts every visit once, however often the broker delivers it.
+//! async fn count(database: &str, nats: &str) -> Result<()> {
+//!     let pool = SqlitePool::connect(database).await?;
+//!     let jetstream = jetstream::new(async_nats::connect(nats).await?);
+//!     let visits = stream::Config { name: "visits".into(), ..Default::default() };
+//!     let counter = pull::Config {
+//!         durable_name: Some("counter".into()),
+//!         ack_wait: Duration::from_secs(2),
+//!         ..Default::default()
+//!     };
+//!     let visits = jetstream.get_or_create_stream(visits).await?;
+//!     let mut visits = visits.get_or_create_consumer("counter", counter).await?.messages().await?;
+//!     while let Some(visit) = visits.try_next().await? {
+//!         let insert = sqlx::query("INSERT INTO visits (id) VALUES ($1) ON CONFLICT DO NOTHING");
+//!         insert.bind(std::str::from_utf8(&visit.payload)?).execute(&pool).await?;
+//!         visit.ack().await?;
+//!     }
+//!     Ok(())
 //! }
 //!
 //! // What its clients do.
-//! async fn tell(visitor: u32) -> Result<(), reqwest::Error> {
-//!     let put = || reqwest::Client::new().put(format!("http://counter/visits/{visitor}")).send();
-//!     put().await?;
-//!     put().await.map(drop)
+//! async fn visit(visitor: u32) -> Result<()> {
+//!     let jetstream = jetstream::new(async_nats::connect("nats://nats").await?);
+//!     let id = format!("visit-{visitor}");
+//!     let visit = PublishMessage::build().payload(id.clone().into()).message_id(id);
+//!     jetstream.send_publish("visits", visit).await?.await?;
+//!     Ok(())
 //! }
 //!
-//! let visits = Database::new("visits", "CREATE TABLE visits (id INTEGER PRIMARY KEY)")
+//! let visits = Database::new("visits", "CREATE TABLE visits (id TEXT PRIMARY KEY)")
 //!     .probe(Probe::applied("SELECT id AS event_id FROM visits").by("counter"));
 //! let green = System::new("visit counter")
 //!     .sqlite(visits)
-//!     .host("counter", |machine| async move { count(machine.url("visits").to_owned()).await })
-//!     .operations(any::<u32>, tell)
+//!     .nats("nats")
+//!     .host("counter", |machine| async move { count(machine.url("visits"), "nats://nats").await })
+//!     .group(Group::new("counter", &["visits"]))
+//!     .operations(any::<u32>, visit)
 //!     .property(EffectOnce)
 //!     .try_check();
 //! assert!(green.is_ok(), "{}", green.unwrap_err());

@@ -13,7 +13,7 @@ pub(crate) mod logs;
 mod net;
 mod obligations;
 pub(crate) mod panics;
-pub(crate) mod quiescence;
+mod quiescence;
 mod running;
 pub(crate) mod settings;
 pub(crate) mod stops;
@@ -42,7 +42,6 @@ use crate::history::{Answer, CLIENT, Digest, History, What};
 use crate::nemesis::{Armed, Command, Intervention, Nemesis};
 use crate::plan::{Plan, Targets};
 use crate::system::{Carried, Factory, Handler, System, panic_text};
-use quiescence::Quiescence;
 use watch::{OnHost, Pulse};
 use world::{World, lock};
 
@@ -50,9 +49,6 @@ use world::{World, lock};
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a supervisor waits before it starts a service again that ended by itself.
 pub(crate) const SUPERVISOR_DELAY: Duration = Duration::from_secs(1);
-
-/// How often a service may fail to start in a run without faults before that is all that is said.
-pub(crate) const STARTS_IN_VAIN_MAX: u64 = 3;
 
 /// What one run left behind.
 #[derive(Clone, Debug)]
@@ -248,37 +244,22 @@ impl Course<'_> {
             if world.has_failed() {
                 return;
             }
-            if self.is_quiet(machines, world) {
+            if self.is_quiet(world) {
                 let background = world.quiescence(|seen| seen.background());
                 return world.record(&harness, What::Quiet { background });
             }
             if machines.now() >= bound {
-                let waiting_for = self.waiting_for(machines, world);
+                let backlog = lock(&world.broker).backlog();
+                let waiting_for = world.waiting_for(*lock(&self.unanswered), backlog);
                 return world.record(&harness, What::LivenessBoundReached { waiting_for });
             }
         }
     }
 
-    fn is_quiet(&self, machines: &Machines<'_>, world: &World) -> bool {
-        let now = machines.now();
-        world.quiescence(|seen| seen.is_still(now, self.settings) && seen.obligations().are_met())
+    fn is_quiet(&self, world: &World) -> bool {
+        world.owes_nothing(self.settings)
             && *lock(&self.unanswered) == 0
             && lock(&world.broker).is_idle()
-    }
-
-    /// What keeps the system from being quiet.
-    fn waiting_for(&self, machines: &Machines<'_>, world: &World) -> String {
-        let now = machines.now();
-        let unanswered = *lock(&self.unanswered);
-        let reasons = [
-            world.quiescence(|seen| seen.failing(now)),
-            (unanswered > 0).then(|| format!("{unanswered} operations without an answer")),
-            world.quiescence(|seen| seen.obligations().outstanding()),
-            lock(&world.broker).backlog(),
-            world.quiescence(|seen| seen.unending(now)),
-        ];
-        let reasons: Vec<String> = reasons.into_iter().flatten().collect();
-        reasons.join("; ")
     }
 }
 
@@ -442,29 +423,13 @@ impl<'a> Machines<'a> {
                     self.carry_out(interventions);
                 }
                 Command::Exited { host } => {
-                    self.refuse_if_in_vain(&host);
+                    if self.is_calm {
+                        self.world.refuse_if_in_vain(&host);
+                    }
                     self.carry_out(vec![Intervention::Kill(host.clone())]);
                     self.restarts.push((self.now() + SUPERVISOR_DELAY, host));
                 }
             }
-        }
-    }
-
-    /// A service that no fault keeps from starting, and that never gets past its start, is no system
-    /// that could be tested.
-    fn refuse_if_in_vain(&self, host: &str) {
-        if !self.is_calm {
-            return;
-        }
-        let in_vain = |seen: &mut Quiescence| {
-            let (times, error) = seen.in_vain(host)?;
-            Some((times, error.to_owned()))
-        };
-        if let Some((times, error)) = self.world.quiescence(in_vain)
-            && times >= STARTS_IN_VAIN_MAX
-        {
-            let host = host.to_owned();
-            self.world.fail(RunError::NeverUp { host, times, error });
         }
     }
 

@@ -46,33 +46,15 @@ impl Course<'_> {
                 return world.record(&harness, What::Quiet { background });
             }
             if deployment.now() >= bound {
-                let waiting_for = self.waiting_for(deployment);
+                let waiting_for = world.waiting_for(deployment.unanswered(), deployment.backlog());
                 return world.record(&harness, What::LivenessBoundReached { waiting_for });
             }
         }
     }
 
     fn is_quiet(&self, deployment: &Deployment<'_, '_>) -> bool {
-        let now = deployment.now();
-        let still = deployment
-            .world
-            .quiescence(|seen| seen.is_still(now, self.settings) && seen.obligations().are_met());
-        still && deployment.unanswered() == 0 && deployment.backlog().is_none()
-    }
-
-    /// What keeps the system from being quiet.
-    fn waiting_for(&self, deployment: &Deployment<'_, '_>) -> String {
-        let now = deployment.now();
-        let world = &deployment.world;
-        let unanswered = deployment.unanswered();
-        let reasons = [
-            world.quiescence(|seen| seen.failing(now)),
-            (unanswered > 0).then(|| format!("{unanswered} operations without an answer")),
-            world.quiescence(|seen| seen.obligations().outstanding()),
-            deployment.backlog(),
-            world.quiescence(|seen| seen.unending(now)),
-        ];
-        let reasons: Vec<String> = reasons.into_iter().flatten().collect();
-        reasons.join("; ")
+        deployment.world.owes_nothing(self.settings)
+            && deployment.unanswered() == 0
+            && deployment.backlog().is_none()
     }
 }

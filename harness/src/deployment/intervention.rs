@@ -1,14 +1,14 @@
 //! Interventions: what the nemesis does to machines and links, and when hosts start again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Deployment;
 use crate::nemesis::{Command, Intervention};
 use crate::plan::Targets;
-use crate::simulation::quiescence::Quiescence;
+use crate::simulation::SUPERVISOR_DELAY;
 use crate::simulation::stops::GRACE;
-use crate::simulation::{RunError, STARTS_IN_VAIN_MAX, SUPERVISOR_DELAY};
 
 impl Deployment<'_, '_> {
     pub(super) fn now(&self) -> Duration {
@@ -66,11 +66,14 @@ impl Deployment<'_, '_> {
                 self.carry_out(vec![Intervention::Pause { host, fault, until }]);
             }
             Command::Stopped { host } => {
+                self.stops.retain(|(_, own)| *own != host);
                 let interventions = self.nemesis.stopped(&host, self.now());
                 self.carry_out(interventions);
             }
             Command::Exited { host } => {
-                self.refuse_if_in_vain(&host);
+                if self.prepared.plan.schedule.is_empty() {
+                    self.world.refuse_if_in_vain(&host);
+                }
                 self.carry_out(vec![Intervention::Kill(host.clone())]);
                 self.restarts.push((self.now() + SUPERVISOR_DELAY, host));
             }
@@ -82,24 +85,6 @@ impl Deployment<'_, '_> {
         match self.machines.terminate(host) {
             true => self.stops.push((self.now() + GRACE, host.to_owned())),
             false => self.world.stop(&Arc::from(host), None),
-        }
-    }
-
-    /// A service that no fault keeps from starting, and that never gets past its start, is no system
-    /// that could be tested.
-    fn refuse_if_in_vain(&self, host: &str) {
-        if !self.prepared.plan.schedule.is_empty() {
-            return;
-        }
-        let in_vain = |seen: &mut Quiescence| {
-            let (times, error) = seen.in_vain(host)?;
-            Some((times, error.to_owned()))
-        };
-        if let Some((times, error)) = self.world.quiescence(in_vain)
-            && times >= STARTS_IN_VAIN_MAX
-        {
-            let host = host.to_owned();
-            self.world.fail(RunError::NeverUp { host, times, error });
         }
     }
 
@@ -171,10 +156,10 @@ impl Deployment<'_, '_> {
             .filter(|host| self.machines.has_read_clock(host));
         targets.clocks = read.map(ToString::to_string).collect();
         let links = self.machines.traffic().into_keys();
-        let links = links.filter(|(from, to)| from < to);
-        targets.links = links
-            .map(|(from, to)| (from.to_string(), to.to_string()))
-            .collect();
+        let links = links.map(|(from, to)| if from < to { (from, to) } else { (to, from) });
+        let links: BTreeSet<_> = links.collect();
+        let named = |(one, other): (Arc<str>, Arc<str>)| (one.to_string(), other.to_string());
+        targets.links = links.into_iter().map(named).collect();
         targets.hosts = self.services.keys().map(ToString::to_string).collect();
         targets
     }

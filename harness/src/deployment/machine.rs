@@ -1,21 +1,30 @@
 //! What a service is told when it starts: the name of its machine, and where its databases are.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fmt::{self, Debug};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::plan::topology::instance_names;
+use crate::simulation::world::Gate;
 
 /// The machine that a service starts on, as its closure in the test sees it.
 ///
 /// It is there to make a configuration of, as a command line or an environment is; the service itself
 /// needs not know it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Machine {
-    pub(super) name: Arc<str>,
+    pub(super) gate: Gate,
     pub(super) service: Arc<str>,
-    pub(super) incarnation: u32,
     pub(super) shared: Arc<Shared>,
+}
+
+impl Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is the same for all machines of a run.
@@ -32,7 +41,7 @@ pub(super) struct Shared {
 impl Machine {
     /// The machine's name: that of its service, or `order-2` where it is the second instance of `order`.
     pub fn name(&self) -> &str {
-        &self.name
+        self.gate.host()
     }
 
     /// The service that runs on it.
@@ -42,7 +51,7 @@ impl Machine {
 
     /// How often the service has been started on it, this time included.
     pub fn incarnation(&self) -> u32 {
-        self.incarnation
+        self.gate.incarnation()
     }
 
     /// The address of one of the system's databases: `postgres://shop/shop`, or `sqlite://` with a path.
@@ -60,14 +69,22 @@ impl Machine {
     }
 
     /// A folder for files of the service: they are there after a crash, and gone after the run.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be made, as on a disk that is full.
     pub fn folder(&self) -> PathBuf {
-        self.shared.folder.join(Path::new(&*self.name))
+        let folder = self.shared.folder.join(self.name());
+        std::fs::create_dir_all(&folder)
+            .unwrap_or_else(|error| panic!("no folder {}: {error}", folder.display()));
+        folder
     }
 
     /// Ends when the service is told to stop, as SIGTERM tells it in production: for the future that a server takes
     /// for its graceful shutdown. It has two seconds of virtual time from then on. A service that never calls this is
     /// dropped at once when it is restarted.
     pub fn terminated(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.gate.heed();
         stormglass_machine::terminated()
     }
 

@@ -46,11 +46,14 @@ impl NatsHost {
         }
     }
 
-    /// What each consumer has for its clients or waits to be settled, by the positions of the messages.
+    /// What each declared group has for its consumers or waits to be settled, by the positions of the messages. Of other
+    /// consumers nothing is promised.
     fn unsettled(&self) -> BTreeMap<Arc<str>, Vec<Position>> {
         let log = lock(&self.observed.log);
         let mut unsettled: BTreeMap<Arc<str>, Vec<Position>> = BTreeMap::new();
-        for consumer in self.server.readout().consumers {
+        let world = &self.observed.world;
+        let consumers = self.server.readout().consumers.into_iter();
+        for consumer in consumers.filter(|own| world.has_group(&own.name)) {
             let own = unsettled.entry(consumer.name.as_str().into()).or_default();
             let delivered = consumer.unsettled.iter().map(|own| own.sequence);
             let delivered = delivered.chain(consumer.given_up.iter().copied());
@@ -81,11 +84,8 @@ impl Server for NatsHost {
     }
 
     fn backlog(&self) -> Option<String> {
-        let is_declared = |group: &str| self.observed.world.has_group(group);
         let unsettled = self.unsettled();
-        let mut owed = unsettled
-            .iter()
-            .filter(|(group, own)| is_declared(group) && !own.is_empty());
+        let mut owed = unsettled.iter().filter(|(_, own)| !own.is_empty());
         let (group, own) = owed.next()?;
         Some(format!(
             "{group} has {} messages to settle, the first is {}",

@@ -20,9 +20,21 @@ use crate::history::What;
 /// The field that a span or a line carries its correlation id in.
 const CORRELATION_FIELD: &str = "correlation_id";
 
-/// Crates whose lines are not the system's own.
+/// Crates whose lines are not the system's own, with their families, such as `sqlx_core`.
 const FOREIGN: &[&str] = &[
-    "turmoil", "tokio", "sqlx", "hyper", "axum", "tower", "mio", "runtime",
+    "async_nats",
+    "axum",
+    "h2",
+    "hyper",
+    "mio",
+    "reqwest",
+    "runtime",
+    "rustls",
+    "sqlx",
+    "tokio",
+    "tonic",
+    "tower",
+    "turmoil",
 ];
 
 /// Makes sure that no thread can silence the log lines of another one's run; to be called before a run.
@@ -59,7 +71,11 @@ struct Capture {
 
 fn is_of_the_system(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::INFO && !FOREIGN.contains(&target)
+    let is_of = |family: &&str| {
+        let rest = target.strip_prefix(*family);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    *metadata.level() <= Level::INFO && !FOREIGN.iter().any(|family| is_of(family))
 }
 
 /// The correlation id of a span.

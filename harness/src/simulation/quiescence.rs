@@ -13,14 +13,18 @@ use std::time::Duration;
 
 use super::obligations::Obligations;
 use super::settings::Settings;
+use super::world::World;
 use crate::history::{Description, Fact, What, covers};
 use crate::message::Position;
+use crate::simulation::RunError;
 
 /// How lately something has to have happened to count as still going on, at the liveness bound.
 const RECENT: Duration = Duration::from_secs(3);
 /// How work reads that makes more work.
 const PUBLISHED: &str = "published to";
 const ANNOUNCED: &str = "announced events in";
+/// How often a service may fail to start in a run without faults before that is all that is said.
+const STARTS_IN_VAIN_MAX: u64 = 3;
 /// How many pieces of unending work are told.
 const TOLD_MAX: usize = 3;
 
@@ -316,6 +320,42 @@ impl Quiescence {
         let ends = self.ends.iter().filter(|(_, ends)| ends.since_healing > 0);
         let ends = ends.map(|(host, ends)| ends.told(host));
         self.background.iter().map(told).chain(ends).collect()
+    }
+}
+
+impl World {
+    /// Whether nothing that is owed has happened for a while, and nothing committed waits to be published.
+    pub(crate) fn owes_nothing(&self, settings: &Settings) -> bool {
+        let now = self.now();
+        self.quiescence(|seen| seen.is_still(now, settings) && seen.obligations().are_met())
+    }
+
+    /// What keeps the system from being quiet, for a person.
+    pub(crate) fn waiting_for(&self, unanswered: usize, backlog: Option<String>) -> String {
+        let now = self.now();
+        let reasons = [
+            self.quiescence(|seen| seen.failing(now)),
+            (unanswered > 0).then(|| format!("{unanswered} operations without an answer")),
+            self.quiescence(|seen| seen.obligations().outstanding()),
+            backlog,
+            self.quiescence(|seen| seen.unending(now)),
+        ];
+        let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+        reasons.join("; ")
+    }
+
+    /// In a run without faults: a service that never gets past its start is no system that could be tested.
+    pub(crate) fn refuse_if_in_vain(&self, host: &str) {
+        let in_vain = |seen: &mut Quiescence| {
+            let (times, error) = seen.in_vain(host)?;
+            Some((times, error.to_owned()))
+        };
+        if let Some((times, error)) = self.quiescence(in_vain)
+            && times >= STARTS_IN_VAIN_MAX
+        {
+            let host = host.to_owned();
+            self.fail(RunError::NeverUp { host, times, error });
+        }
     }
 }
 

@@ -87,12 +87,17 @@ impl World {
 }
 
 impl Gate {
-    /// When the software is told to stop; a host that stands still does not notice before it goes on.
-    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// The software asks to be told when it has to stop.
+    pub(crate) fn heed(&self) {
         if !self.is_dead() {
             let mut hosts = lock(&self.world().stops.hosts);
             hosts.entry(self.host().clone()).or_default().is_heeded = true;
         }
+    }
+
+    /// When the software is told to stop; a host that stands still does not notice before it goes on.
+    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.heed();
         let gate = self.clone();
         async move {
             gate.told().await;

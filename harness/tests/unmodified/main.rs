@@ -3,4 +3,5 @@
 mod http_and_sqlite;
 mod postgres_shop;
 mod repeats;
+mod semantics;
 mod services;

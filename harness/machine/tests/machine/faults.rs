@@ -397,7 +397,7 @@ fn hosts_have_names_and_variables_of_their_own() {
             machine.wait_for_end(host);
         }
     });
-    assert_eq!(said.all(), ["red true", "blue true"]);
+    assert_eq!(said.all(), ["red false", "blue false"]);
 }
 
 #[test]
