@@ -47,7 +47,7 @@ pub(crate) fn run(
     plan: &Plan,
     recording: Recording,
 ) -> Result<(Run, Targets), RunError> {
-    let Some(Handler::Unmodified(carry_out)) = system.handler.clone() else {
+    let Some(Handler::Ordinary(carry_out)) = system.handler.clone() else {
         return Err(RunError::NoOperations(system.name().to_owned()));
     };
     panics::listen();
@@ -207,7 +207,7 @@ impl<'a, 'run> Deployment<'a, 'run> {
         let Some((service, factory)) = self.services.get(host) else {
             return;
         };
-        let Factory::Unmodified(factory) = (*factory).clone() else {
+        let Factory::Ordinary(factory) = (*factory).clone() else {
             return;
         };
         let machine = Machine {

@@ -99,7 +99,7 @@ fn on_fresh_thread(
     let engine = Engine::from_environment()?;
     engine.prepare();
     system.fits(plan)?;
-    if system.is_unmodified() {
+    if system.is_ordinary() {
         return deployment::run(system, plan, recording);
     }
     let pulse = Arc::new(Pulse::default());
@@ -126,16 +126,9 @@ fn on_fresh_thread(
 }
 
 fn warn_without_tokio_unstable() {
-    #[cfg(not(tokio_unstable))]
-    {
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        ONCE.call_once(|| {
-            eprintln!(
-                "warning: stormglass was built without `--cfg tokio_unstable`, so tokio's own \
-                 random choices (`select!`) may differ between two runs of one seed; put \
-                 `rustflags = [\"--cfg\", \"tokio_unstable\"]` under `[build]` in .cargo/config.toml"
-            );
-        });
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    if let Some(lack) = stormglass_machine::lacks() {
+        ONCE.call_once(|| eprintln!("warning: {lack}"));
     }
 }
 
@@ -313,7 +306,7 @@ impl<'a> Machines<'a> {
                 let own = Host::new(gate.clone(), service, &instances, databases.clone());
                 let software = match &factory {
                     Factory::Ported(factory) => factory(own),
-                    Factory::Unmodified(_) => Box::pin(std::future::pending()),
+                    Factory::Ordinary(_) => Box::pin(std::future::pending()),
                 };
                 OnHost::new(name.clone(), async move {
                     gate.run(software).await;

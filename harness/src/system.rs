@@ -3,7 +3,7 @@
 //! A system is described once and then run as often as there are seeds. Nothing here runs it.
 
 mod misuse;
-mod unmodified;
+mod ordinary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
@@ -35,8 +35,8 @@ use crate::survey;
 
 pub use misuse::Misuse;
 pub(crate) use misuse::nearest;
-pub use unmodified::Nats;
-pub(crate) use unmodified::OnMachine;
+pub use ordinary::Nats;
+pub(crate) use ordinary::OnMachine;
 
 /// A future of the system.
 pub(crate) type Software = LocalBoxFuture<'static, Result<(), String>>;
@@ -49,7 +49,7 @@ pub(crate) enum Factory {
     /// One that is written against this crate's own ports.
     Ported(Arc<dyn Fn(Host) -> Software + Send + Sync>),
     /// Ordinary code.
-    Unmodified(Arc<dyn Fn(Machine) -> Software + Send + Sync>),
+    Ordinary(Arc<dyn Fn(Machine) -> Software + Send + Sync>),
 }
 
 /// Carries out one operation of the workload.
@@ -58,7 +58,7 @@ pub(crate) enum Handler {
     /// By this crate's own ports.
     Ported(Arc<dyn Fn(Host, Value) -> Carried + Send + Sync>),
     /// By ordinary code.
-    Unmodified(Arc<dyn Fn(Value) -> Carried + Send + Sync>),
+    Ordinary(Arc<dyn Fn(Value) -> Carried + Send + Sync>),
 }
 
 /// A consumer group of the system.

@@ -71,11 +71,11 @@ struct Capture {
 
 fn is_of_the_system(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target().split("::").next().unwrap_or_default();
-    let is_of = |family: &&str| {
+    let is_of = |family: &&str| -> bool {
         let rest = target.strip_prefix(*family);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
     };
-    *metadata.level() <= Level::INFO && !FOREIGN.iter().any(|family| is_of(family))
+    *metadata.level() <= Level::INFO && !FOREIGN.iter().any(is_of)
 }
 
 /// The correlation id of a span.

@@ -46,13 +46,13 @@ impl System {
 
     /// Ordinary services and those on this crate's ports cannot run side by side.
     fn mixed(&self) -> Option<String> {
-        let is_unmodified = self.is_unmodified();
+        let is_ordinary = self.is_ordinary();
         let differs = |factory: &Factory| match factory {
-            Factory::Unmodified(_) => !is_unmodified,
-            Factory::Ported(_) => is_unmodified,
+            Factory::Ordinary(_) => !is_ordinary,
+            Factory::Ported(_) => is_ordinary,
         };
         let (host, _) = self.hosts.iter().find(|(_, factory)| differs(factory))?;
-        Some(match is_unmodified {
+        Some(match is_ordinary {
             true => format!(
                 "host `{host}` has a service on ports; its operations need `System::ported_operations`"
             ),
@@ -65,12 +65,16 @@ impl System {
     fn wrong_names(&self) -> Vec<String> {
         let hosts = self.hosts.iter().map(|(name, _)| ("host", &**name));
         let databases = self.databases.iter().map(|own| ("database", own.name()));
-        let strict = hosts.chain(databases).filter_map(|(kind, name)| {
-            let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-            let is_good = !name.is_empty() && name.chars().all(is_plain);
-            let rule = "a name has letters, digits, `-`, `_` and `.`";
-            (!is_good).then(|| format!("{kind} {name:?} cannot be named so: {rule}"))
-        });
+        let servers = self.machine.names().map(|name| ("host", &**name));
+        let strict = hosts
+            .chain(databases)
+            .chain(servers)
+            .filter_map(|(kind, name)| {
+                let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+                let is_good = !name.is_empty() && name.chars().all(is_plain);
+                let rule = "a name has letters, digits, `-`, `_` and `.`";
+                (!is_good).then(|| format!("{kind} {name:?} cannot be named so: {rule}"))
+            });
         let topics = self.topics.keys().map(|name| ("topic", name));
         let groups = self.groups.keys().map(|name| ("group", name));
         let loose = topics.chain(groups).filter_map(|(kind, name)| {
@@ -78,7 +82,15 @@ impl System {
             let rule = "a name is not empty and has no control characters";
             (!is_good).then(|| format!("{kind} {name:?} cannot be named so: {rule}"))
         });
-        strict.chain(loose).collect()
+        let variables = self.machine.variables.values().flatten();
+        let variables = variables.filter_map(|(name, value)| {
+            let is_good = !name.is_empty() && !name.contains('=');
+            let is_good = is_good && !name.contains('\0') && !value.contains('\0');
+            let rule =
+                "a name is not empty and has no `=`, and neither it nor its value has a null byte";
+            (!is_good).then(|| format!("variable {name:?} cannot be: {rule}"))
+        });
+        strict.chain(loose).chain(variables).collect()
     }
 
     fn unknown_names(&self) -> Vec<String> {
@@ -104,6 +116,10 @@ impl System {
                 host,
                 &with_client,
             ));
+        }
+        for service in self.machine.variables.keys() {
+            let what = format!("`variable` names host `{service}`");
+            wrong.extend(unknown(&what, service, &hosts));
         }
         for host in &self.background {
             wrong.extend(unknown(
@@ -175,9 +191,17 @@ impl System {
             self.mistakes.push(format!(
                 "host `{name}` has the name of one of the harness' own"
             ));
-        } else if self.hosts.iter().any(|(other, _)| **other == *name) {
+        } else if self.has_host(name) {
             self.declared_twice("host", name);
         }
+    }
+
+    /// Whether a service, or a server, has this name in the network.
+    fn has_host(&self, name: &str) -> bool {
+        let services = self.hosts.iter().map(|(own, _)| own);
+        services
+            .chain(self.machine.names())
+            .any(|own| **own == *name)
     }
 
     pub(super) fn declared_twice(&mut self, kind: &str, name: &str) {

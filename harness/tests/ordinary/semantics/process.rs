@@ -1,4 +1,8 @@
 //! Processes: how they stop, stand still and are started again, their clocks, their environment and their names.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a service asks the clock, which is its machine's"
+)]
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};

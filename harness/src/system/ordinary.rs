@@ -31,6 +31,15 @@ pub(crate) struct OnMachine {
     pub(crate) variables: BTreeMap<String, Vec<(String, String)>>,
 }
 
+impl OnMachine {
+    /// The names of the hosts that stand for products.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let brokers = self.brokers.iter().map(|broker| &broker.name);
+        let parties = self.third_parties.iter().map(|party| &party.name);
+        self.servers.iter().chain(brokers).chain(parties)
+    }
+}
+
 /// Headers that carry an event's id by convention: this crate's, NATS' own, and that of CloudEvents over NATS.
 const ID_HEADERS: [&str; 3] = [EVENT_ID, "Nats-Msg-Id", "ce-id"];
 
@@ -127,7 +136,7 @@ impl System {
             // What the function does before its future is part of the service, a panic included.
             to_its_end(async move { service(machine).await })
         };
-        let factory = Factory::Unmodified(Arc::new(factory));
+        let factory = Factory::Ordinary(Arc::new(factory));
         self.hosts.push((name.into(), factory));
         self.services.entry(name.to_owned()).or_insert(1..=1);
         self.targets = Arc::default();
@@ -151,7 +160,7 @@ impl System {
     {
         self.draw_operations(operation);
         let carry_out = move |value| carried(value, &client);
-        self.handler = Some(Handler::Unmodified(Arc::new(carry_out)));
+        self.handler = Some(Handler::Ordinary(Arc::new(carry_out)));
         self
     }
 
@@ -203,25 +212,21 @@ impl System {
 
     /// The hosts that stand for products.
     pub(super) fn server_names(&self) -> BTreeSet<String> {
-        if !self.is_unmodified() {
+        if !self.is_ordinary() {
             return [broker::HOST.to_owned()].into();
         }
-        let own = &self.machine;
-        let brokers = own.brokers.iter().map(|broker| &broker.name);
-        let parties = own.third_parties.iter().map(|party| &party.name);
-        let all = own.servers.iter().chain(brokers).chain(parties);
-        all.map(ToString::to_string).collect()
+        self.machine.names().map(ToString::to_string).collect()
     }
 
     /// Whether the system has what a kind of fault befalls.
     pub(super) fn can_meet(&self, kind: FaultKind) -> bool {
         let of_broker = [FaultKind::BrokerOutage, FaultKind::CapacityLimit];
-        let has_broker = !self.is_unmodified() || !self.machine.brokers.is_empty();
+        let has_broker = !self.is_ordinary() || !self.machine.brokers.is_empty();
         has_broker || !of_broker.contains(&kind)
     }
 
     /// Whether its services are ordinary code.
-    pub(crate) fn is_unmodified(&self) -> bool {
-        matches!(self.handler, Some(Handler::Unmodified(_)))
+    pub(crate) fn is_ordinary(&self) -> bool {
+        matches!(self.handler, Some(Handler::Ordinary(_)))
     }
 }

@@ -1,4 +1,8 @@
 //! Statements and commits, on a file of SQLite and on a server of PostgreSQL alike.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a service asks the clock, which is its machine's"
+)]
 
 use std::time::{Duration, Instant};
 
