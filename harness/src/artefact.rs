@@ -31,7 +31,7 @@ pub struct Artefact {
     /// The system's name.
     pub system: String,
     /// `sqlite` or `postgres`.
-    pub engine: String,
+    pub engine: Engine,
     /// The property that was broken.
     pub property: String,
     /// The proof.
@@ -104,11 +104,11 @@ pub enum ArtefactError {
     },
     /// Recorded on another engine.
     #[error(
-        "the artefact was recorded on {recorded}, this run is on {engine}: set or unset STORMGLASS_DATABASE"
+        "the artefact was recorded on {recorded}, this run is on {engine}: set STORMGLASS_DATABASE={recorded}"
     )]
     OtherEngine {
         /// The artefact's.
-        recorded: String,
+        recorded: &'static str,
         /// The one at hand.
         engine: &'static str,
     },
@@ -205,13 +205,13 @@ pub fn lines(history: &History) -> Vec<String> {
 impl Artefact {
     /// The artefact of a run that broke `property`.
     pub fn of(system: &System, run: &Run, property: &str, witness: &Witness) -> Self {
-        let engine = Engine::from_environment().unwrap_or(Engine::Sqlite);
+        let engine = system.engine().unwrap_or_default();
         Artefact {
             format: FORMAT.to_owned(),
             version: VERSION,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
             system: system.name().to_owned(),
-            engine: engine.name().to_owned(),
+            engine,
             property: property.to_owned(),
             witness: witness.clone(),
             digest: run.digest().to_string(),
@@ -274,8 +274,7 @@ impl Artefact {
     ///
     /// If the artefact is of another system or engine, or the run comes to no result.
     pub fn replay(&self, system: &System) -> Result<Replay, ArtefactError> {
-        let engine = Engine::from_environment().map_err(RunError::from)?;
-        self.fits(system, &engine)?;
+        self.fits(system)?;
         let run = run(system, &self.plan, Recording::On)?;
         if run.digest().to_string() == self.digest {
             return Ok(Replay::Same(Box::new(run)));
@@ -286,21 +285,22 @@ impl Artefact {
         Ok(Replay::Diverged(divergence.unwrap_or_else(by_digest)))
     }
 
-    /// Whether the artefact can be replayed with this system on this engine.
+    /// Whether the artefact can be replayed with this system on its engine.
     ///
     /// # Errors
     ///
     /// If it is of another system or engine, or its plan names what the system does not have.
-    pub fn fits(&self, system: &System, engine: &Engine) -> Result<(), ArtefactError> {
+    pub fn fits(&self, system: &System) -> Result<(), ArtefactError> {
+        let engine = system.engine().map_err(RunError::from)?;
         if self.system != system.name() {
             return Err(ArtefactError::OtherSystem {
                 artefact: self.system.clone(),
                 system: system.name().to_owned(),
             });
         }
-        if self.engine != engine.name() {
+        if self.engine != engine {
             return Err(ArtefactError::OtherEngine {
-                recorded: self.engine.clone(),
+                recorded: self.engine.name(),
                 engine: engine.name(),
             });
         }

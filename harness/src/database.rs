@@ -1,43 +1,31 @@
-//! Databases: real SQLite files or a real PostgreSQL, in virtual time.
+//! Databases: real SQLite files or a real PostgreSQL.
 //!
-//! Reading order: `store` gives every service a fresh database in a folder of `scratch`, `pool`, `connection` and
-//! `transaction` are what services use (sqlx's own interface), `statement` tells what SQL does, `probe` is how the harness sees
-//! what they did, `row` reads any type of column, `driver` makes real calls while virtual time stands still, `backend` knows
-//! the engines. Not modelled: disks that fail, replicas, and the servers' own crashes.
+//! Reading order: `store` gives every run fresh databases, files in a folder of `scratch`, `statement` tells what SQL does,
+//! `probe` is how the harness sees what services did, over the connections of `observer`, `row` reads any type of column. What services see of a database is in
+//! `deployment`. Not modelled: replicas.
 
-mod backend;
-mod connection;
-mod driver;
-mod fault;
-mod pool;
+mod observer;
 mod probe;
 mod row;
 mod scratch;
 mod sqlite;
 mod statement;
 mod store;
-mod transaction;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor as _, SqlSafeStr as _};
-
-pub use backend::Backend;
-pub use connection::Connection;
-pub use pool::{Pool, PoolConnection};
+pub use observer::ReadError;
 pub use probe::{Probe, View};
 pub(crate) use store::Store;
 pub use store::{DATABASE_VARIABLE, Engine, Schema, StoreError};
-pub use transaction::Transaction;
 
 use crate::history::What;
 use crate::simulation::RunError;
 use crate::simulation::settings::Recording;
 use crate::simulation::world::{Gate, World, lock};
-use driver::complete;
+use observer::Observer;
 use probe::Watch;
 pub(crate) use statement::Effect;
 use statement::{has_changed, writes_only};
@@ -100,7 +88,7 @@ impl Database {
     }
 }
 
-fn unreadable(database: &str, query: &str, source: sqlx::Error) -> RunError {
+fn unreadable(database: &str, query: &str, source: ReadError) -> RunError {
     RunError::Probe {
         database: database.to_owned(),
         query: query.to_owned(),
@@ -108,28 +96,15 @@ fn unreadable(database: &str, query: &str, source: sqlx::Error) -> RunError {
     }
 }
 
-/// Why a service was not given a database.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The system has no such database.
-    #[error("the system has no database `{0}`; it has: {1}")]
-    Unknown(String, String),
-    /// The pool's type and the run's engine do not go together.
-    #[error(
-        "the service uses {0}, but the run is on {1} ({DATABASE_VARIABLE}); use sqlx::Any for both"
-    )]
-    Engine(&'static str, &'static str),
-}
-
 /// The databases of one run, as the harness sees them.
 pub(crate) struct Databases {
     store: Store,
-    latency: Duration,
-    observers: Mutex<BTreeMap<Arc<str>, Observer>>,
+    observed: Mutex<BTreeMap<Arc<str>, Observed>>,
 }
 
-struct Observer {
-    connection: AnyConnection,
+/// What the harness knows of one database, and how it looks into it.
+struct Observed {
+    observer: Observer,
     watches: Vec<Watch>,
     views: Vec<View>,
     background: Vec<String>,
@@ -137,51 +112,35 @@ struct Observer {
 
 impl Databases {
     /// Opens the harness' own connections.
-    pub(crate) fn open(
-        store: Store,
-        databases: &[Database],
-        latency: Duration,
-    ) -> Result<Self, RunError> {
-        let mut observers = BTreeMap::new();
+    pub(crate) fn open(store: Store, databases: &[Database]) -> Result<Self, RunError> {
+        let mut all = BTreeMap::new();
         for database in databases {
-            let url = store.url(&database.name).unwrap_or_default();
-            let opened = complete(<Any as Backend>::open(url));
-            let mut connection = opened.map_err(|source| RunError::Storage {
+            let opened = store.observer(&database.name);
+            let mut observer = opened.map_err(|source| RunError::Storage {
                 database: database.name.to_string(),
                 source,
             })?;
             for probe in &database.probes {
-                let verified = probe.verify(&mut connection, url);
+                let verified = probe.verify(&mut observer);
                 verified.map_err(|source| unreadable(&database.name, probe.query(), source))?;
             }
             for table in &database.background {
                 let query = format!("SELECT 1 FROM {table}");
-                let sql = AssertSqlSafe(query.clone()).into_sql_str();
-                let prepared = complete(connection.prepare(sql));
+                let prepared = observer.columns(&query);
                 prepared.map_err(|source| unreadable(&database.name, &query, source))?;
             }
-            let observer = Observer {
-                connection,
+            let observed = Observed {
+                observer,
                 watches: database.probes.iter().cloned().map(Watch::new).collect(),
                 views: database.views.clone(),
                 background: database.background.clone(),
             };
-            observers.insert(database.name.clone(), observer);
+            all.insert(database.name.clone(), observed);
         }
         Ok(Databases {
             store,
-            latency,
-            observers: Mutex::new(observers),
+            observed: Mutex::new(all),
         })
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        self.store.engine()
-    }
-
-    /// How long a statement takes, in virtual time.
-    fn latency(&self) -> Duration {
-        self.latency
     }
 
     /// The addresses by which services reach the databases.
@@ -189,8 +148,8 @@ impl Databases {
         self.store.urls_of_services()
     }
 
-    /// The databases that are on a PostgreSQL server of their own.
-    pub(crate) fn servers(&self) -> &BTreeMap<Arc<str>, stormglass_postgres::Database> {
+    /// The databases of each PostgreSQL server, by its host.
+    pub(crate) fn servers(&self) -> &BTreeMap<Arc<str>, Vec<stormglass_postgres::Database>> {
         self.store.servers()
     }
 
@@ -199,27 +158,13 @@ impl Databases {
         self.store.folder()
     }
 
-    fn find(&self, name: &str) -> Option<(Arc<str>, String)> {
-        let observers = lock(&self.observers);
-        let (name, _) = observers.get_key_value(name)?;
-        Some((name.clone(), self.store.url(name)?.to_owned()))
-    }
-
-    fn names(&self) -> String {
-        lock(&self.observers)
-            .keys()
-            .map(AsRef::as_ref)
-            .collect::<Vec<_>>()
-            .join(", ")
-    }
-
     /// What a statement that touched this many rows has changed.
     pub(crate) fn effect(&self, name: &Arc<str>, sql: &str, rows: u64) -> Effect {
         if !has_changed(sql, rows) {
             return Effect::None;
         }
-        let observers = lock(&self.observers);
-        let background = observers.get(name).map_or(&[][..], |own| &own.background);
+        let observed = lock(&self.observed);
+        let background = observed.get(name).map_or(&[][..], |own| &own.background);
         match writes_only(sql, background) {
             true => Effect::Background,
             false => Effect::Change,
@@ -240,12 +185,12 @@ impl Databases {
             database: name.clone(),
         });
         let Some(commit) = committed else { return };
-        let mut observers = lock(&self.observers);
-        let Some(observer) = observers.get_mut(name) else {
+        let mut observed = lock(&self.observed);
+        let Some(own) = observed.get_mut(name) else {
             return;
         };
-        for watch in &mut observer.watches {
-            let facts = match watch.look(&mut observer.connection) {
+        for watch in &mut own.watches {
+            let facts = match watch.look(&mut own.observer) {
                 Ok(facts) => facts,
                 Err(source) => {
                     let query = watch.query();
@@ -264,9 +209,9 @@ impl Databases {
 
     /// Reads every view into the history, when the run is over.
     pub(crate) fn read_views(&self, world: &World, host: &Arc<str>) -> Result<(), RunError> {
-        for (database, observer) in lock(&self.observers).iter_mut() {
-            for view in &observer.views {
-                let rows = probe::rows(view, &mut observer.connection);
+        for (database, own) in lock(&self.observed).iter_mut() {
+            for view in &own.views {
+                let rows = probe::rows(view, &mut own.observer);
                 let rows = rows.map_err(|source| unreadable(database, &view.query, source))?;
                 let view = view.name.clone();
                 world.record(

@@ -11,6 +11,7 @@ mod machine;
 mod nats;
 mod postgres;
 mod server;
+mod simple_broker;
 mod sqlite;
 mod third_party;
 
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stormglass_machine as os;
+use tokio::sync::oneshot;
 
 pub use machine::Machine;
 
@@ -28,10 +30,10 @@ use crate::history::{CLIENT, History};
 use crate::nemesis::{Armed, Nemesis};
 use crate::plan::topology::instance_names;
 use crate::plan::{Plan, Targets};
+use crate::simulation::logs;
 use crate::simulation::world::{World, lock};
 use crate::simulation::{Recording, Run, RunError};
-use crate::simulation::{logs, panics};
-use crate::system::{Factory, Handler, System};
+use crate::system::{Factory, System};
 use client::{CarryOut, Client};
 use course::Course;
 use machine::Shared;
@@ -47,13 +49,11 @@ pub(crate) fn run(
     plan: &Plan,
     recording: Recording,
 ) -> Result<(Run, Targets), RunError> {
-    let Some(Handler::Ordinary(carry_out)) = system.handler.clone() else {
+    let Some(carry_out) = system.handler.clone() else {
         return Err(RunError::NoOperations(system.name().to_owned()));
     };
-    panics::listen();
-    let store = Store::of_services(&system.databases, &system.machine.servers)?;
-    let latency = system.settings.database_latency;
-    let databases = Databases::open(store, &system.databases, latency)?;
+    let store = Store::create(&system.databases, &system.databases_on_servers()?)?;
+    let databases = Databases::open(store, &system.databases)?;
     let prepared = Prepared {
         system: system.clone(),
         plan: plan.clone(),
@@ -89,6 +89,7 @@ impl Prepared {
         let armed = Armed::new(&self.plan).ringing(machines.bell());
         let history = History::new(description);
         let world = Arc::new(World::new(core, history, armed, self.recording));
+        machines.attach(&world);
         world.quiescence(|seen| {
             seen.set_background(self.system.background_hosts_of(&self.plan));
         });
@@ -118,7 +119,6 @@ impl Prepared {
             history,
             bitten,
             elapsed,
-            io: Vec::new(),
         };
         Ok((run, targets))
     }
@@ -139,6 +139,9 @@ struct Deployment<'a, 'run> {
     resumptions: Vec<(Duration, String)>,
     /// How often the host of a fault's wrong clock had looked at it before, by the fault.
     clocks: BTreeMap<usize, u64>,
+    /// Who waits for the time of an operation, which is the same whatever faults there are: a timer of the client's would
+    /// be late by up to a millisecond, depending on what else it does.
+    turns: Vec<(Duration, oneshot::Sender<()>)>,
     unanswered: Arc<Mutex<usize>>,
 }
 
@@ -171,6 +174,7 @@ impl<'a, 'run> Deployment<'a, 'run> {
             restarts: Vec::new(),
             resumptions: Vec::new(),
             clocks: BTreeMap::new(),
+            turns: Vec::new(),
             unanswered: Arc::new(Mutex::new(plan.workload.len())),
         }
     }
@@ -188,9 +192,17 @@ impl<'a, 'run> Deployment<'a, 'run> {
         for host in servers.iter().chain(&services) {
             self.start(host);
         }
+        let mut turns = Vec::new();
+        for operation in &self.prepared.plan.workload {
+            let (turn, taken) = oneshot::channel();
+            let at = Duration::from_millis(operation.at_ms);
+            self.turns.push((at, turn));
+            turns.push(taken);
+        }
         let client = Client {
             gate: self.world.start(&CLIENT.into()),
             plan: self.prepared.plan.clone(),
+            turns,
             carry_out: self.prepared.carry_out.clone(),
             timeout: self.prepared.system.settings.operation_timeout,
             unanswered: self.unanswered.clone(),
@@ -207,9 +219,7 @@ impl<'a, 'run> Deployment<'a, 'run> {
         let Some((service, factory)) = self.services.get(host) else {
             return;
         };
-        let Factory::Ordinary(factory) = (*factory).clone() else {
-            return;
-        };
+        let factory = (*factory).clone();
         let machine = Machine {
             gate: gate.clone(),
             service: service.clone(),

@@ -78,12 +78,12 @@
 //! - [`explore`], [`shrink`], [`artefact`], [`regressions`], [`audit`]: the steps that [`System::check`]
 //!   takes, for programs that want them one by one.
 //!
-//! Services that bring no client of their own may also be written against this crate's ports instead
-//! ([`System::ported_host`], [`Host`]): a simple broker with a Kafka-like profile, and a pool with the interface of sqlx's.
+//! For services that bring no client of a broker there is a simple one ([`Broker`]), with a Kafka-like or JetStream-like
+//! profile ([`Profile`]).
 //!
 //! `STORMGLASS_SEEDS=1000` explores more seeds, `STORMGLASS_SEED=0x5eed04d2` one,
 //! `STORMGLASS_REPLAY=FILE` replays an artefact, `STORMGLASS_POSTGRES=postgres://…` names the PostgreSQL server to use
-//! instead of a private one, `STORMGLASS_DATABASE=postgres://…` moves ported systems that use `sqlx::Any` to PostgreSQL.
+//! instead of a private one, `STORMGLASS_DATABASE=postgres` moves databases that are declared for either engine to PostgreSQL.
 
 pub mod artefact;
 mod attempts;
@@ -94,7 +94,6 @@ pub mod checker;
 pub mod database;
 mod deployment;
 pub mod explore;
-mod external;
 pub mod history;
 mod message;
 pub mod narrate;
@@ -112,8 +111,6 @@ pub mod third_party;
 pub use attempts::Attempts;
 pub use broker::{Broker, BrokerError, Delivery, Profile, PublishError, Subscription};
 pub use deployment::Machine;
-pub use external::{External, ExternalError};
 pub use message::{CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Message, POISON, Position};
 pub use seed::{Seed, SeedParseError};
-pub use simulation::Host;
 pub use system::{Group, Misuse, Nats, System};

@@ -10,7 +10,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::artefact::{Artefact, ArtefactError};
-use crate::database::Engine;
 use crate::explore::Failure;
 use crate::simulation::{Recording, RunError, run};
 use crate::system::System;
@@ -51,7 +50,7 @@ pub struct Kept {
 /// If the folder, or a file in it that ends in `.json`, cannot be read by this version, or a run comes
 /// to no result: a kept failure that is silently left out protects nobody.
 pub fn run_again(system: &System, folder: &Path) -> Result<Regressions, ArtefactError> {
-    let engine = Engine::from_environment().map_err(RunError::from)?;
+    let engine = system.engine().map_err(RunError::from)?;
     let mut kept = Kept::default();
     for path in files(folder)? {
         let artefact = Artefact::read(&path)?;
@@ -59,7 +58,7 @@ pub fn run_again(system: &System, folder: &Path) -> Result<Regressions, Artefact
             kept.of_other_systems.insert(artefact.system);
             continue;
         }
-        if artefact.engine != engine.name() {
+        if artefact.engine != engine {
             kept.of_another_engine += 1;
             continue;
         }

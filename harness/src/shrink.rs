@@ -192,6 +192,7 @@ impl Search<'_> {
             self.restart_less()?;
             self.keep_what_the_witness_is_about()?;
             self.cut(Part::Workload)?;
+            self.hold_up_longer()?;
             self.aim_anew()?;
             self.blame_one_fault()?;
             self.take_other_chances()?;
@@ -217,7 +218,7 @@ impl Search<'_> {
         let run = match run(self.system, &candidate, Recording::On) {
             Ok(run) => run,
             // A smaller plan may bring out another mistake of the system's, which is not this one.
-            Err(RunError::Panicked(_) | RunError::Hang(_)) => {
+            Err(RunError::Machine(_)) => {
                 self.rejected.insert(print, Without::Panicked);
                 return Ok(false);
             }
@@ -372,6 +373,23 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// What a crowd did to a short outage few operations do to a long one.
+    fn hold_up_longer(&mut self) -> Result<(), RunError> {
+        if self.best.plan.workload.len() <= clues::FEW {
+            return Ok(());
+        }
+        let sets = smaller::few(&self.promising());
+        if let Some(plan) = smaller::with_stronger_faults(&self.best.plan) {
+            for set in &sets {
+                let few = smaller::with_operations(&plan, set);
+                if self.has_runs_to_spare() && self.accept(few)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there are runs to spare: the rest is needed to show that the result is one-minimal.
     fn has_runs_to_spare(&self) -> bool {
         let runs_max = self.limits.runs_max;
@@ -398,14 +416,29 @@ impl Search<'_> {
         Ok(false)
     }
 
-    /// One fault at the call that matters often does what several at a time did.
+    fn accept_any_at_once(&mut self, plan: &Plan, sets: &[Vec<usize>]) -> Result<bool, RunError> {
+        for set in sets.iter().filter(|set| set.len() > 1) {
+            let at_once = smaller::at_once(&smaller::with_operations(plan, set));
+            if self.has_runs_to_spare() && self.accept(at_once)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// One fault at the call that matters often does what several at a time did, if it lasts as long as all of them.
     fn blame_one_fault(&mut self) -> Result<(), RunError> {
         if self.best.plan.schedule.len() < 2 {
             return Ok(());
         }
         let calls = clues::calls_of(&self.best, &self.witness);
         let plan = self.best.plan.clone();
-        for candidate in smaller::with_one_fault(&plan, &calls) {
+        let alone = smaller::with_one_fault(&plan, &calls);
+        // It is dear, and a few faults are few enough.
+        let is_crowd = plan.schedule.len() > clues::FEW;
+        let stronger = alone.iter().filter(|_| is_crowd);
+        let stronger = stronger.filter_map(smaller::with_stronger_faults);
+        for candidate in alone.iter().cloned().chain(stronger) {
             let fits = self.system.fits(&candidate).is_ok();
             if fits && self.has_runs_to_spare() && self.accept(candidate)? {
                 break;
@@ -430,7 +463,11 @@ impl Search<'_> {
             for plan in stronger.iter().chain([&timed, &aimed]) {
                 let mut plan = plan.clone();
                 plan.chance = chance;
-                if self.accept_any(&plan, &sets)? {
+                // Where there is no fault it is operations alone that have to meet.
+                let is_race = plan.schedule.is_empty();
+                if self.accept_any(&plan, &sets)?
+                    || (is_race && self.accept_any_at_once(&plan, &sets)?)
+                {
                     return Ok(());
                 }
             }

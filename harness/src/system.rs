@@ -30,7 +30,7 @@ use crate::plan::{
     Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Plan, Services, Targets,
 };
 use crate::seed::Seed;
-use crate::simulation::{Host, Settings};
+use crate::simulation::Settings;
 use crate::survey;
 
 pub use misuse::Misuse;
@@ -44,22 +44,9 @@ pub(crate) type Software = LocalBoxFuture<'static, Result<(), String>>;
 pub(crate) type Carried = LocalBoxFuture<'static, Result<String, String>>;
 
 /// What starts a service.
-#[derive(Clone)]
-pub(crate) enum Factory {
-    /// One that is written against this crate's own ports.
-    Ported(Arc<dyn Fn(Host) -> Software + Send + Sync>),
-    /// Ordinary code.
-    Ordinary(Arc<dyn Fn(Machine) -> Software + Send + Sync>),
-}
-
+pub(crate) type Factory = Arc<dyn Fn(Machine) -> Software + Send + Sync>;
 /// Carries out one operation of the workload.
-#[derive(Clone)]
-pub(crate) enum Handler {
-    /// By this crate's own ports.
-    Ported(Arc<dyn Fn(Host, Value) -> Carried + Send + Sync>),
-    /// By ordinary code.
-    Ordinary(Arc<dyn Fn(Value) -> Carried + Send + Sync>),
-}
+pub(crate) type Handler = Arc<dyn Fn(Value) -> Carried + Send + Sync>;
 
 /// A consumer group of the system.
 #[derive(Clone, Debug, Default)]
@@ -231,7 +218,8 @@ impl System {
         self
     }
 
-    /// A database of the system.
+    /// A database of the system, on the engine that `STORMGLASS_DATABASE` names: a SQLite file, or one of the databases
+    /// of a PostgreSQL server at `postgres`. Its address is what [`Machine::url`] gives.
     #[must_use]
     pub fn database(mut self, database: Database) -> Self {
         if self.databases.iter().any(|own| own.name == database.name) {
@@ -241,59 +229,14 @@ impl System {
         self
     }
 
-    /// A host and the service that runs on it. The service starts again, with a new [`Host`],
-    /// after every crash, and one second after it ended by itself. The names `broker` and `client` are
-    /// the harness' own.
-    #[must_use]
-    pub fn ported_host<F, Fut, E>(mut self, name: &str, service: F) -> Self
-    where
-        F: Fn(Host) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), E>> + 'static,
-        E: Display,
-    {
-        self.note_host(name);
-        let service = Arc::new(service);
-        let factory = move |host: Host| {
-            let service = service.clone();
-            // What the function does before its future is part of the service, a panic included.
-            to_its_end(async move { service(host).await })
-        };
-        let factory = Factory::Ported(Arc::new(factory));
-        self.hosts.push((name.into(), factory));
-        self.services.entry(name.to_owned()).or_insert(1..=1);
-        self.targets = Arc::default();
-        self
-    }
-
     /// How many instances of a service run: each plan draws a number of its own from the range, in a
     /// stream of its own, and a failure is shrunk towards the fewest. All of them run the service
-    /// that [`System::host`] was given, each with a [`Host`] of its own, and share its databases
+    /// that [`System::host`] was given, each on a [`Machine`] of its own, and share its databases
     /// and groups. The first keeps the service's name, the others are `order-2`, `order-3`.
     #[must_use]
     pub fn instances(mut self, service: &str, range: RangeInclusive<u32>) -> Self {
         self.services.insert(service.to_owned(), range);
         self.targets = Arc::default();
-        self
-    }
-
-    /// The operations of the workload: a function that makes the strategy for one of them, and how
-    /// a client carries it out. What it answers is in the history as JSON, where a property can
-    /// read it back ([`History::operations`]).
-    #[must_use]
-    pub fn ported_operations<O, G, S, F, Fut, T, E>(mut self, operation: G, client: F) -> Self
-    where
-        G: Fn() -> S + Send + Sync + 'static,
-        S: Strategy<Value = O> + 'static,
-        O: Serialize + DeserializeOwned + Debug + 'static,
-        F: Fn(Host, O) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<T, E>> + 'static,
-        T: Serialize,
-        E: Display,
-    {
-        self.draw_operations(operation);
-        self.handler = Some(Handler::Ported(Arc::new(move |host, value| {
-            carried(value, |operation| client(host, operation))
-        })));
         self
     }
 

@@ -51,6 +51,20 @@ impl Response {
 
 type Decide = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
 
+/// What a fault may make of a call.
+#[derive(Clone)]
+pub(crate) struct Refusal {
+    answer: Response,
+    is_refusable: Arc<dyn Fn(&Request) -> bool + Send + Sync>,
+}
+
+impl Refusal {
+    /// The refusal of a call; `None` if it is never refused.
+    pub(crate) fn of(&self, request: &Request) -> Option<&Response> {
+        (self.is_refusable)(request).then_some(&self.answer)
+    }
+}
+
 /// A third party at `http://NAME/`.
 ///
 /// Every call with a key in its `Idempotency-Key` header is decided once; a repeated key gets the first answer
@@ -61,7 +75,7 @@ pub struct ThirdParty {
     pub(crate) name: Arc<str>,
     pub(crate) decide: Decide,
     pub(crate) key_header: String,
-    pub(crate) refusal: Option<Response>,
+    pub(crate) refusal: Option<Refusal>,
     pub(crate) memory: Option<Duration>,
 }
 
@@ -95,8 +109,22 @@ impl ThirdParty {
     /// It may refuse with this answer what its business would book: a card that the bank declines today, say. A
     /// fault of the plan decides when, and the key stays refused.
     #[must_use]
-    pub fn may_refuse(mut self, refusal: Response) -> Self {
-        self.refusal = Some(refusal);
+    pub fn may_refuse(self, refusal: Response) -> Self {
+        self.may_refuse_where(refusal, |_| true)
+    }
+
+    /// As [`ThirdParty::may_refuse`], but only calls of which `is_refusable` says so: a charge may be declined, and a
+    /// refund is not.
+    #[must_use]
+    pub fn may_refuse_where(
+        mut self,
+        refusal: Response,
+        is_refusable: impl Fn(&Request) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.refusal = Some(Refusal {
+            answer: refusal,
+            is_refusable: Arc::new(is_refusable),
+        });
         self
     }
 

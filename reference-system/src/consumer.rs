@@ -20,8 +20,8 @@ use crate::discarded;
 use crate::event::Event;
 use crate::inbox::Inbox;
 use crate::journal;
+use crate::ports::Message;
 use crate::ports::broker::{Broker, BrokerError, Delivery, Subscription};
-use crate::ports::{Database, Message, Transaction};
 use crate::publishing::PublishPattern;
 use crate::retention;
 
@@ -225,8 +225,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
             }
             Effect::Applied { effect, announces } => {
                 let chain = Correlation::caused_by(event);
-                let identifiers = self.environment.identifiers();
-                let announced = announces.map(|new| chain.event(identifiers, new));
+                let announced = announces.map(|new| chain.event(new));
                 let entry = journal::Entry {
                     effect,
                     entity: &event.entity,

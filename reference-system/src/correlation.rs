@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use crate::event::{Event, NewEvent};
-use crate::ports::Identifiers;
+use crate::identifiers::new_id;
 
 /// Longest correlation id that is taken from a caller, in bytes.
 const LENGTH_MAX: usize = 128;
@@ -23,12 +23,12 @@ impl Correlation {
     /// A new flow: under the caller's id where it gave a usable one, otherwise under a new id.
     ///
     /// A usable id has 1 to 128 visible ASCII characters, so that it can be a header and a line in a log.
-    pub fn at_ingress(given: Option<&str>, identifiers: &impl Identifiers) -> Self {
+    pub fn at_ingress(given: Option<&str>) -> Self {
         let usable = given.filter(|id| {
             (1..=LENGTH_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         });
         Self {
-            correlation_id: usable.map_or_else(|| identifiers.next().to_string(), str::to_owned),
+            correlation_id: usable.map_or_else(|| new_id().to_string(), str::to_owned),
             causation_id: None,
         }
     }
@@ -43,9 +43,9 @@ impl Correlation {
     }
 
     /// Gives a new event its id and its place in this chain.
-    pub fn event(&self, identifiers: &impl Identifiers, new: NewEvent) -> Event {
+    pub fn event(&self, new: NewEvent) -> Event {
         Event {
-            id: identifiers.next(),
+            id: new_id(),
             event_type: new.event_type.to_owned(),
             schema_version: new.schema_version,
             topic: new.topic.to_owned(),
@@ -61,7 +61,6 @@ impl Correlation {
 mod tests {
     use super::*;
     use crate::event::contract::StockReleased;
-    use crate::ports::identifiers::UuidV7;
 
     #[test]
     fn takes_a_usable_id_from_the_caller_and_replaces_any_other() {
@@ -73,7 +72,7 @@ mod tests {
             (Some(long.as_str()), false),
             (None, false),
         ] {
-            let correlation = Correlation::at_ingress(given, &UuidV7);
+            let correlation = Correlation::at_ingress(given);
             assert_eq!(given == Some(correlation.correlation_id.as_str()), taken);
         }
     }
@@ -84,11 +83,11 @@ mod tests {
             sku: "tea".to_owned(),
             quantity: 1,
         };
-        let ingress = Correlation::at_ingress(Some("flow"), &UuidV7);
-        let cause = ingress.event(&UuidV7, NewEvent::new("o", released()));
+        let ingress = Correlation::at_ingress(Some("flow"));
+        let cause = ingress.event(NewEvent::new("o", released()));
         assert_eq!(cause.causation_id, None);
         let chain = Correlation::caused_by(&cause);
-        let effect = chain.event(&UuidV7, NewEvent::new("o", released()));
+        let effect = chain.event(NewEvent::new("o", released()));
         assert_eq!(effect.correlation_id, "flow");
         assert_eq!(effect.causation_id, Some(cause.id));
         assert_ne!(effect.id, cause.id);

@@ -7,10 +7,13 @@
 
 use std::future::Future;
 
+use sqlx::AnyConnection;
+
+use crate::clock::now_ms;
 use crate::consumer::Failure;
+use crate::database::Database;
+use crate::ports::Message;
 use crate::ports::broker::{self, Broker};
-use crate::ports::clock::now_ms;
-use crate::ports::{Database, Message, Transaction};
 
 /// What `processed_events` says of an event that is parked.
 const PARKED: &str = "parked";
@@ -56,9 +59,9 @@ pub trait GiveUp: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// When it could not be made sure of; the message is delivered again.
-    fn give_up<D: Database, B: Broker>(
+    fn give_up<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         refused: Refused<'_>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -72,9 +75,9 @@ pub trait GiveUp: Clone + Send + Sync + 'static {
 pub struct Park;
 
 impl GiveUp for Park {
-    async fn give_up<D: Database, B: Broker>(
+    async fn give_up<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         refused: Refused<'_>,
     ) -> Result<(), Failure> {
@@ -109,7 +112,7 @@ fn dead_letter(refused: &Refused<'_>) -> Message {
 }
 
 /// Records the event as parked, unless it was applied; tells whether it is parked.
-async fn claim<D: Database>(database: &D, refused: &Refused<'_>) -> sqlx::Result<bool> {
+async fn claim(database: &Database, refused: &Refused<'_>) -> sqlx::Result<bool> {
     let header = |name| refused.message.headers.get(name).map_or("", String::as_str);
     let mut tx = database.begin().await?;
     sqlx::query(
@@ -123,14 +126,14 @@ async fn claim<D: Database>(database: &D, refused: &Refused<'_>) -> sqlx::Result
     .bind(refused.entity)
     .bind(header(broker::header::CORRELATION_ID))
     .bind(now_ms())
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     let outcome: String = sqlx::query_scalar(
         "SELECT outcome FROM processed_events WHERE consumer = $1 AND event_id = $2",
     )
     .bind(refused.consumer)
     .bind(refused.event_id)
-    .fetch_one(tx.executor())
+    .fetch_one(&mut *tx)
     .await?;
     if outcome != PARKED {
         tx.rollback().await?;
@@ -146,18 +149,18 @@ async fn claim<D: Database>(database: &D, refused: &Refused<'_>) -> sqlx::Result
     .bind(&refused.message.topic)
     .bind(i64::from(refused.attempts))
     .bind(refused.error)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     tx.commit().await?;
     Ok(true)
 }
 
-async fn note_published<D: Database>(database: &D, refused: &Refused<'_>) -> sqlx::Result<()> {
+async fn note_published(database: &Database, refused: &Refused<'_>) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     sqlx::query("UPDATE parked SET published = 1 WHERE consumer = $1 AND event_id = $2")
         .bind(refused.consumer)
         .bind(refused.event_id)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     tx.commit().await
 }
@@ -166,8 +169,8 @@ async fn note_published<D: Database>(database: &D, refused: &Refused<'_>) -> sql
 ///
 /// # Errors
 /// When the statement fails; the caller rolls back.
-pub async fn holds_back<T: Transaction>(
-    tx: &mut T,
+pub async fn holds_back(
+    tx: &mut AnyConnection,
     consumer: &str,
     entity: &str,
 ) -> sqlx::Result<bool> {
@@ -175,7 +178,7 @@ pub async fn holds_back<T: Transaction>(
         sqlx::query_scalar("SELECT COUNT(*) FROM parked WHERE consumer = $1 AND entity = $2")
             .bind(consumer)
             .bind(entity)
-            .fetch_one(tx.executor())
+            .fetch_one(&mut *tx)
             .await?;
     Ok(parked > 0)
 }
@@ -184,11 +187,7 @@ pub async fn holds_back<T: Transaction>(
 ///
 /// # Errors
 /// When the statement fails; the caller rolls back, and the event stays parked.
-pub async fn take_up<T: Transaction>(
-    tx: &mut T,
-    consumer: &str,
-    event_id: &str,
-) -> sqlx::Result<()> {
+pub async fn take_up(tx: &mut AnyConnection, consumer: &str, event_id: &str) -> sqlx::Result<()> {
     for table in [
         "DELETE FROM parked WHERE consumer = $1 AND event_id = $2",
         "DELETE FROM processed_events WHERE consumer = $1 AND event_id = $2 AND outcome = 'parked'",
@@ -196,7 +195,7 @@ pub async fn take_up<T: Transaction>(
         sqlx::query(table)
             .bind(consumer)
             .bind(event_id)
-            .execute(tx.executor())
+            .execute(&mut *tx)
             .await?;
     }
     Ok(())

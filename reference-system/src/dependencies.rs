@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::database::Database;
 use crate::dead_letter::{GiveUp, Park};
 use crate::inbox::{Inbox, ProcessedEvents};
-use crate::ports::{Broker, Database, Identifiers};
+use crate::ports::Broker;
 use crate::publishing::{Outbox, PublishPattern};
 use crate::retention::Retention;
 use crate::retry::Backoff;
@@ -12,12 +13,8 @@ use crate::shutdown::Shutdown;
 
 /// Everything a service needs, by associated types, so that a service names one parameter.
 pub trait Environment: Clone + Send + Sync + 'static {
-    /// The service's own database.
-    type Database: Database;
     /// The broker.
     type Broker: Broker;
-    /// The source of ids.
-    type Identifiers: Identifiers;
     /// How events are published.
     type Publishing: PublishPattern;
     /// How duplicates are recognised.
@@ -26,11 +23,9 @@ pub trait Environment: Clone + Send + Sync + 'static {
     type GiveUp: GiveUp;
 
     /// The service's own database.
-    fn database(&self) -> &Self::Database;
+    fn database(&self) -> &Database;
     /// The broker.
     fn broker(&self) -> &Self::Broker;
-    /// The source of ids.
-    fn identifiers(&self) -> &Self::Identifiers;
     /// How events are published.
     fn publishing(&self) -> &Self::Publishing;
     /// How duplicates are recognised.
@@ -75,13 +70,11 @@ impl Default for Settings {
 
 /// The usual [`Environment`]: outbox, `processed_events` and dead letter queue, each of which can be replaced.
 #[derive(Clone, Debug)]
-pub struct Dependencies<D, B, I, P = Outbox, N = ProcessedEvents, G = Park> {
+pub struct Dependencies<B, P = Outbox, N = ProcessedEvents, G = Park> {
     /// The service's own database.
-    pub database: D,
+    pub database: Database,
     /// The broker.
     pub broker: B,
-    /// The source of ids.
-    pub identifiers: I,
     /// How events are published.
     pub publishing: P,
     /// How duplicates are recognised.
@@ -94,13 +87,12 @@ pub struct Dependencies<D, B, I, P = Outbox, N = ProcessedEvents, G = Park> {
     pub settings: Settings,
 }
 
-impl<D: Database, B: Broker, I: Identifiers> Dependencies<D, B, I> {
+impl<B: Broker> Dependencies<B> {
     /// The defaults around the given ports.
-    pub fn new(database: D, broker: B, identifiers: I) -> Self {
+    pub fn new(database: Database, broker: B) -> Self {
         Self {
             database,
             broker,
-            identifiers,
             publishing: Outbox::default(),
             inbox: ProcessedEvents,
             give_up: Park,
@@ -110,14 +102,13 @@ impl<D: Database, B: Broker, I: Identifiers> Dependencies<D, B, I> {
     }
 }
 
-impl<D, B, I, P, N, G> Dependencies<D, B, I, P, N, G> {
+impl<B, P, N, G> Dependencies<B, P, N, G> {
     /// The same with another way of publishing.
     #[must_use]
-    pub fn with_publishing<Q>(self, publishing: Q) -> Dependencies<D, B, I, Q, N, G> {
+    pub fn with_publishing<Q>(self, publishing: Q) -> Dependencies<B, Q, N, G> {
         Dependencies {
             database: self.database,
             broker: self.broker,
-            identifiers: self.identifiers,
             publishing,
             inbox: self.inbox,
             give_up: self.give_up,
@@ -128,11 +119,10 @@ impl<D, B, I, P, N, G> Dependencies<D, B, I, P, N, G> {
 
     /// The same with another inbox.
     #[must_use]
-    pub fn with_inbox<M>(self, inbox: M) -> Dependencies<D, B, I, P, M, G> {
+    pub fn with_inbox<M>(self, inbox: M) -> Dependencies<B, P, M, G> {
         Dependencies {
             database: self.database,
             broker: self.broker,
-            identifiers: self.identifiers,
             publishing: self.publishing,
             inbox,
             give_up: self.give_up,
@@ -143,11 +133,10 @@ impl<D, B, I, P, N, G> Dependencies<D, B, I, P, N, G> {
 
     /// The same with another fate for events that cannot be handled.
     #[must_use]
-    pub fn with_give_up<H>(self, give_up: H) -> Dependencies<D, B, I, P, N, H> {
+    pub fn with_give_up<H>(self, give_up: H) -> Dependencies<B, P, N, H> {
         Dependencies {
             database: self.database,
             broker: self.broker,
-            identifiers: self.identifiers,
             publishing: self.publishing,
             inbox: self.inbox,
             give_up,
@@ -169,30 +158,23 @@ impl<D, B, I, P, N, G> Dependencies<D, B, I, P, N, G> {
     }
 }
 
-impl<D, B, I, P, N, G> Environment for Dependencies<D, B, I, P, N, G>
+impl<B, P, N, G> Environment for Dependencies<B, P, N, G>
 where
-    D: Database,
     B: Broker,
-    I: Identifiers,
     P: PublishPattern,
     N: Inbox,
     G: GiveUp,
 {
-    type Database = D;
     type Broker = B;
-    type Identifiers = I;
     type Publishing = P;
     type Inbox = N;
     type GiveUp = G;
 
-    fn database(&self) -> &D {
+    fn database(&self) -> &Database {
         &self.database
     }
     fn broker(&self) -> &B {
         &self.broker
-    }
-    fn identifiers(&self) -> &I {
-        &self.identifiers
     }
     fn publishing(&self) -> &P {
         &self.publishing

@@ -1,15 +1,16 @@
 //! Events that come too late: what would put an older state over a newer one is not applied, and that is written down.
 
+use sqlx::AnyConnection;
+
+use crate::clock::now_ms;
 use crate::event::Event;
-use crate::ports::Transaction;
-use crate::ports::clock::now_ms;
 
 /// Records in `processed_events` that `consumer` discarded `event`, and why.
 ///
 /// # Errors
 /// When the statement fails; the caller rolls back.
-pub async fn record<T: Transaction>(
-    tx: &mut T,
+pub async fn record(
+    tx: &mut AnyConnection,
     consumer: &str,
     event: &Event,
     reason: &str,
@@ -28,7 +29,7 @@ pub async fn record<T: Transaction>(
     .bind(&event.correlation_id)
     .bind(reason)
     .bind(now_ms())
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

@@ -4,7 +4,6 @@
 //!
 //! It is the ingress: here every flow gets its correlation id. It knows no database and no broker.
 
-use std::fmt::Debug;
 use std::io;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -15,11 +14,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::net::TcpListener;
 use tracing::Instrument;
 
 use crate::correlation::Correlation;
 use crate::order::{Orders, OrdersError, PlaceOrder, Readdress};
-use crate::ports::Identifiers;
 use crate::shutdown::Shutdown;
 
 /// The header with the caller's correlation id; also on every answer.
@@ -35,45 +34,34 @@ const KEY_LENGTH_MAX: usize = 255;
 ///
 /// # Errors
 /// When the listener fails for good.
-pub async fn serve<L, O, I>(
-    listener: L,
-    orders: O,
-    identifiers: I,
+pub async fn serve(
+    listener: TcpListener,
+    orders: impl Orders,
     shutdown: Shutdown,
-) -> io::Result<()>
-where
-    L: axum::serve::Listener,
-    L::Addr: Debug,
-    O: Orders,
-    I: Identifiers,
-{
-    axum::serve(listener, router(orders, identifiers))
+) -> io::Result<()> {
+    axum::serve(listener, router(orders))
         .with_graceful_shutdown(async move { shutdown.comes().await })
         .await
 }
 
 /// The routes.
-pub fn router<O: Orders, I: Identifiers>(orders: O, identifiers: I) -> Router {
+pub fn router<O: Orders>(orders: O) -> Router {
     Router::new()
-        .route("/orders", post(place::<O, I>).get(of_customer::<O, I>))
-        .route("/orders/{id}", get(find::<O, I>))
-        .route("/orders/{id}/cancel", post(cancel::<O, I>))
-        .route("/orders/{id}/address", post(readdress::<O, I>))
+        .route("/orders", post(place::<O>).get(of_customer::<O>))
+        .route("/orders/{id}", get(find::<O>))
+        .route("/orders/{id}/cancel", post(cancel::<O>))
+        .route("/orders/{id}/address", post(readdress::<O>))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "no such route".to_owned()))
         .method_not_allowed_fallback(async || {
             let problem = "method not allowed here".to_owned();
             Problem(StatusCode::METHOD_NOT_ALLOWED, problem)
         })
-        .with_state(Gateway {
-            orders,
-            identifiers,
-        })
+        .with_state(Gateway { orders })
 }
 
 #[derive(Clone)]
-struct Gateway<O, I> {
+struct Gateway<O> {
     orders: O,
-    identifiers: I,
 }
 
 /// The body of `POST /orders`.
@@ -129,8 +117,8 @@ impl From<OrdersError> for Problem {
     }
 }
 
-async fn place<O: Orders, I: Identifiers>(
-    State(gateway): State<Gateway<O, I>>,
+async fn place<O: Orders>(
+    State(gateway): State<Gateway<O>>,
     headers: HeaderMap,
     body: Result<Json<OrderRequest>, JsonRejection>,
 ) -> Response {
@@ -142,8 +130,8 @@ async fn place<O: Orders, I: Identifiers>(
     gateway.answer("POST /orders", &headers, place).await
 }
 
-async fn cancel<O: Orders, I: Identifiers>(
-    State(gateway): State<Gateway<O, I>>,
+async fn cancel<O: Orders>(
+    State(gateway): State<Gateway<O>>,
     headers: HeaderMap,
     Path(order_id): Path<String>,
 ) -> Response {
@@ -156,8 +144,8 @@ async fn cancel<O: Orders, I: Identifiers>(
         .await
 }
 
-async fn readdress<O: Orders, I: Identifiers>(
-    State(gateway): State<Gateway<O, I>>,
+async fn readdress<O: Orders>(
+    State(gateway): State<Gateway<O>>,
     headers: HeaderMap,
     Path(order_id): Path<String>,
     body: Result<Json<AddressRequest>, JsonRejection>,
@@ -180,8 +168,8 @@ async fn readdress<O: Orders, I: Identifiers>(
         .await
 }
 
-async fn find<O: Orders, I: Identifiers>(
-    State(gateway): State<Gateway<O, I>>,
+async fn find<O: Orders>(
+    State(gateway): State<Gateway<O>>,
     headers: HeaderMap,
     Path(order_id): Path<String>,
 ) -> Response {
@@ -192,8 +180,8 @@ async fn find<O: Orders, I: Identifiers>(
     gateway.answer("GET /orders/{id}", &headers, find).await
 }
 
-async fn of_customer<O: Orders, I: Identifiers>(
-    State(gateway): State<Gateway<O, I>>,
+async fn of_customer<O: Orders>(
+    State(gateway): State<Gateway<O>>,
     headers: HeaderMap,
     query: Result<Query<OrdersQuery>, QueryRejection>,
 ) -> Response {
@@ -205,7 +193,7 @@ async fn of_customer<O: Orders, I: Identifiers>(
     gateway.answer("GET /orders", &headers, of_customer).await
 }
 
-impl<O, I: Identifiers> Gateway<O, I> {
+impl<O> Gateway<O> {
     /// Answers a request within its flow.
     async fn answer<A: IntoResponse>(
         &self,
@@ -215,7 +203,7 @@ impl<O, I: Identifiers> Gateway<O, I> {
     ) -> Response {
         let given = headers.get(CORRELATION_HEADER);
         let given = given.and_then(|value| value.to_str().ok());
-        let correlation = Correlation::at_ingress(given, &self.identifiers);
+        let correlation = Correlation::at_ingress(given);
         let correlation_id = correlation.correlation_id.clone();
         let span = tracing::info_span!("request", route, correlation_id);
         let answer = carry_out(correlation).instrument(span).await;

@@ -4,9 +4,10 @@
 
 use std::future::Future;
 
+use sqlx::AnyConnection;
+
+use crate::clock::now_ms;
 use crate::event::Event;
-use crate::ports::Transaction;
-use crate::ports::clock::now_ms;
 
 /// What a consumer remembers of the events it has handled.
 pub trait Inbox: Clone + Send + Sync + 'static {
@@ -16,9 +17,9 @@ pub trait Inbox: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// When the statement fails.
-    fn knows<T: Transaction>(
+    fn knows(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         consumer: &str,
         event_id: &str,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
@@ -27,9 +28,9 @@ pub trait Inbox: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// When the statement fails; the caller rolls back.
-    fn first_time<T: Transaction>(
+    fn first_time(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         consumer: &str,
         event: &Event,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
@@ -42,9 +43,9 @@ pub trait Inbox: Clone + Send + Sync + 'static {
 pub struct ProcessedEvents;
 
 impl Inbox for ProcessedEvents {
-    async fn knows<T: Transaction>(
+    async fn knows(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         consumer: &str,
         event_id: &str,
     ) -> sqlx::Result<bool> {
@@ -54,14 +55,14 @@ impl Inbox for ProcessedEvents {
         )
         .bind(consumer)
         .bind(event_id)
-        .fetch_one(tx.executor())
+        .fetch_one(&mut *tx)
         .await?;
         Ok(found > 0)
     }
 
-    async fn first_time<T: Transaction>(
+    async fn first_time(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         consumer: &str,
         event: &Event,
     ) -> sqlx::Result<bool> {
@@ -76,7 +77,7 @@ impl Inbox for ProcessedEvents {
         .bind(&event.entity)
         .bind(&event.correlation_id)
         .bind(now_ms())
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
         Ok(inserted.rows_affected() == 1)
     }

@@ -3,15 +3,18 @@
 //!
 //! Free, reserved and shipped stock of an article add up to what was ever received; none of them is ever negative.
 
+use sqlx::AnyConnection;
+
 use crate::consumer::{self, Effect, Failure, Handler};
+use crate::database::Database;
 use crate::dependencies::Environment;
 use crate::event::contract::{
     OrderCancelled, OrderPlaced, ShipmentDispatched, StockRejected, StockReleased, StockReserved,
     event_type, topic,
 };
 use crate::event::{Event, NewEvent};
+use crate::identifiers::new_id;
 use crate::journal;
-use crate::ports::{Database, Identifiers, Transaction};
 use crate::schema::{Engine, script};
 
 /// The script that creates the service's tables.
@@ -29,30 +32,52 @@ pub async fn consumer<E: Environment>(environment: E) {
 ///
 /// # Errors
 /// When the database fails; the pieces may have been added if the commit's answer was lost.
-pub async fn restock<D: Database>(
-    database: &D,
-    identifiers: &impl Identifiers,
+pub async fn restock(database: &Database, sku: &str, quantity: u32) -> sqlx::Result<()> {
+    receive(database, sku, quantity, ADD).await.map(drop)
+}
+
+/// Adds `quantity` pieces of `sku` to the free stock if the article is new, and tells whether it is.
+///
+/// # Errors
+/// As [`restock`].
+pub async fn introduce(database: &Database, sku: &str, quantity: u32) -> sqlx::Result<bool> {
+    receive(database, sku, quantity, ADD_NEW).await
+}
+
+/// Adds pieces to what there is of an article.
+const ADD: &str = "INSERT INTO stock (sku, free, reserved, shipped) VALUES ($1, $2, 0, 0) \
+     ON CONFLICT (sku) DO UPDATE SET free = stock.free + excluded.free";
+/// Adds pieces of an article that is not known yet.
+const ADD_NEW: &str = "INSERT INTO stock (sku, free, reserved, shipped) VALUES ($1, $2, 0, 0) \
+     ON CONFLICT (sku) DO NOTHING";
+
+/// Executes one of the two statements, and tells whether it changed anything.
+async fn receive(
+    database: &Database,
     sku: &str,
     quantity: u32,
-) -> sqlx::Result<()> {
+    add: &'static str,
+) -> sqlx::Result<bool> {
     let mut tx = database.begin().await?;
-    sqlx::query(
-        "INSERT INTO stock (sku, free, reserved, shipped) VALUES ($1, $2, 0, 0) \
-         ON CONFLICT (sku) DO UPDATE SET free = stock.free + excluded.free",
-    )
-    .bind(sku)
-    .bind(i64::from(quantity))
-    .execute(tx.executor())
-    .await?;
+    let received = sqlx::query(add)
+        .bind(sku)
+        .bind(i64::from(quantity))
+        .execute(&mut *tx)
+        .await?;
+    if received.rows_affected() == 0 {
+        tx.rollback().await?;
+        return Ok(false);
+    }
     let entry = journal::Entry {
         effect: "stock received",
         entity: sku,
-        correlation_id: &identifiers.next().to_string(),
+        correlation_id: &new_id().to_string(),
         cause_id: None,
         announced_by: None,
     };
     journal::append(&mut tx, entry).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// The inventory service's consumer.
@@ -78,13 +103,13 @@ impl Handler for Stockkeeping {
         ]
     }
 
-    async fn prepare<D: Database>(&self, _: &D, _: &Event) -> Result<(), Failure> {
+    async fn prepare(&self, _: &Database, _: &Event) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn apply<T: Transaction>(
+    async fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         (): (),
     ) -> Result<Effect, Failure> {
@@ -98,7 +123,7 @@ impl Handler for Stockkeeping {
 }
 
 /// Sets stock aside for a placed order, as far as there is enough of it.
-async fn reserve<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn reserve(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let order: OrderPlaced = event.data()?;
     if order.quantity < 1 {
         let problem = format!("quantity {} cannot be reserved", order.quantity);
@@ -111,7 +136,7 @@ async fn reserve<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Fa
     )
     .bind(order.quantity)
     .bind(&order.sku)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     if taken.rows_affected() == 0 {
         return Ok(reject(event, order));
@@ -124,7 +149,7 @@ async fn reserve<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Fa
     .bind(&event.entity)
     .bind(&order.sku)
     .bind(order.quantity)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     let data = StockReserved {
         sku: order.sku,
@@ -151,14 +176,14 @@ fn reject(event: &Event, order: OrderPlaced) -> Effect {
 }
 
 /// The compensation: what was reserved for a cancelled order is free again.
-async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn release(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let _: OrderCancelled = event.data()?;
     let released: Option<(String, i64)> = sqlx::query_as(
         "UPDATE reservations SET state = 'released' WHERE order_id = $1 AND state = 'held' \
          RETURNING sku, quantity",
     )
     .bind(&event.entity)
-    .fetch_optional(tx.executor())
+    .fetch_optional(&mut *tx)
     .await?;
     let Some((sku, quantity)) = released else {
         let reason = "nothing is held for the order".to_owned();
@@ -167,7 +192,7 @@ async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Fa
     sqlx::query("UPDATE stock SET free = free + $1, reserved = reserved - $1 WHERE sku = $2")
         .bind(quantity)
         .bind(&sku)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     let data = StockReleased { sku, quantity };
     Ok(Effect::Applied {
@@ -177,7 +202,7 @@ async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Fa
 }
 
 /// Writes one parcel off.
-async fn ship<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn ship(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let parcel: ShipmentDispatched = event.data()?;
     let noted = sqlx::query(
         "UPDATE reservations SET dispatched = quantity - $1, \
@@ -186,7 +211,7 @@ async fn ship<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failu
     )
     .bind(parcel.left)
     .bind(&event.entity)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     if noted.rows_affected() == 0 {
         let reason = "the parcel is written off already".to_owned();
@@ -195,7 +220,7 @@ async fn ship<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failu
     sqlx::query("UPDATE stock SET reserved = reserved - $1, shipped = shipped + $1 WHERE sku = $2")
         .bind(parcel.quantity)
         .bind(&parcel.sku)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     Ok(Effect::Applied {
         effect: "stock shipped",

@@ -2,10 +2,10 @@
 //!
 //! It is an audit trail, not a source of truth: no code decides anything by reading it.
 
+use sqlx::AnyConnection;
 use uuid::Uuid;
 
 use crate::event::Event;
-use crate::ports::Transaction;
 
 /// One state change.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub struct Entry<'a> {
 ///
 /// # Errors
 /// When the statement fails; the caller rolls back.
-pub async fn append<T: Transaction>(tx: &mut T, entry: Entry<'_>) -> sqlx::Result<()> {
+pub async fn append(tx: &mut AnyConnection, entry: Entry<'_>) -> sqlx::Result<()> {
     let event = entry.announced_by;
     sqlx::query(
         "INSERT INTO journal (entity, effect, cause_id, event_id, event_type, topic, correlation_id) \
@@ -39,7 +39,7 @@ pub async fn append<T: Transaction>(tx: &mut T, entry: Entry<'_>) -> sqlx::Resul
     .bind(event.map(|event| event.event_type.clone()))
     .bind(event.map(|event| event.topic.clone()))
     .bind(entry.correlation_id)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

@@ -10,16 +10,20 @@
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
 //! [`notification`]. What they need from the world: [`ports`], put together in [`dependencies`]; how they end: [`shutdown`].
 //!
-//! Nothing here opens a socket, names a broker product or reads configuration: that is a deployment's part.
+//! Nothing here listens on a socket or reads configuration, and only an adapter names a product: that is a deployment's
+//! part, such as the command beside this library, which runs the whole shop.
 
+pub mod clock;
 pub mod consumer;
 pub mod correlation;
+pub mod database;
 pub mod dead_letter;
 pub mod dependencies;
 pub mod discarded;
 pub mod event;
 mod fingerprint;
 pub mod gateway;
+pub mod identifiers;
 pub mod inbox;
 pub mod inventory;
 pub mod journal;
@@ -38,6 +42,7 @@ pub mod schema;
 pub mod shipping;
 pub mod shutdown;
 
+pub use database::Database;
 pub use dependencies::{Dependencies, Environment, Settings};
 pub use schema::{Engine, migrate};
 pub use shutdown::Shutdown;

@@ -3,7 +3,10 @@
 //! A confirmation and a dispatch come from different topics and may arrive in the wrong order. Nobody is told an older
 //! stage after a newer one: that event is discarded, with an audit entry.
 
+use sqlx::AnyConnection;
+
 use crate::consumer::{self, Effect, Failure, Handler};
+use crate::database::Database;
 use crate::dependencies::Environment;
 use crate::event::Event;
 use crate::event::contract::{
@@ -11,7 +14,6 @@ use crate::event::contract::{
     topic,
 };
 use crate::ports::mailer::{Mail, Mailer};
-use crate::ports::{Database, Transaction};
 use crate::schema::{Engine, script};
 
 /// The script that creates the service's tables.
@@ -79,7 +81,7 @@ impl<M: Mailer> Handler for Notifying<M> {
         ]
     }
 
-    async fn prepare<D: Database>(&self, database: &D, event: &Event) -> Result<Notified, Failure> {
+    async fn prepare(&self, database: &Database, event: &Event) -> Result<Notified, Failure> {
         let notice = notice(event)?;
         if latest_stage(database, event).await? >= notice.stage {
             return Ok(Notified::TooLate);
@@ -91,9 +93,9 @@ impl<M: Mailer> Handler for Notifying<M> {
         Ok(Notified::Told(notice))
     }
 
-    async fn apply<T: Transaction>(
+    async fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         notified: Notified,
     ) -> Result<Effect, Failure> {
@@ -113,7 +115,7 @@ impl<M: Mailer> Handler for Notifying<M> {
         .bind(&event.entity)
         .bind(notice.stage)
         .bind(&notice.mail.subject)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
         if told.rows_affected() == 0 {
             return too_late();
@@ -126,13 +128,13 @@ impl<M: Mailer> Handler for Notifying<M> {
 }
 
 /// The latest stage that the customer was told; -1 before the first.
-async fn latest_stage<D: Database>(database: &D, event: &Event) -> sqlx::Result<i64> {
+async fn latest_stage(database: &Database, event: &Event) -> sqlx::Result<i64> {
     let mut tx = database.begin_read().await?;
     let stage: i64 = sqlx::query_scalar(
         "SELECT CAST(COALESCE(MAX(stage), -1) AS BIGINT) FROM notifications WHERE order_id = $1",
     )
     .bind(&event.entity)
-    .fetch_one(tx.executor())
+    .fetch_one(&mut *tx)
     .await?;
     tx.rollback().await?;
     Ok(stage)
@@ -181,7 +183,7 @@ fn notice(event: &Event) -> Result<Notice, Failure> {
     let mail = Mail {
         order_id: event.entity.clone(),
         subject: format!("Your order {} is {occasion}", event.entity),
-        occasion,
+        occasion: occasion.to_owned(),
         to,
         body,
     };

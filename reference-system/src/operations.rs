@@ -2,7 +2,6 @@
 //!
 //! It is for people who run the system and is not to be reached by customers: it checks nobody's identity.
 
-use std::fmt::Debug;
 use std::io;
 
 use axum::extract::{Path, State};
@@ -11,42 +10,39 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
+use tokio::net::TcpListener;
 
-use crate::ports::Database;
+use crate::database::Database;
 use crate::replay::{Origin, replay};
 use crate::shutdown::Shutdown;
 
 /// The databases of the services, as operators see them.
 #[derive(Clone, Debug)]
-pub struct Services<D> {
+pub struct Services {
     /// Consumers, each with its database.
-    pub consumers: Vec<(&'static str, D)>,
+    pub consumers: Vec<(&'static str, Database)>,
     /// Topics, each with the database that its events come from.
-    pub origins: Vec<Origin<D>>,
+    pub origins: Vec<Origin>,
 }
 
 /// Serves operators from `listener` until it has to stop; requests that have begun are still answered.
 ///
 /// # Errors
 /// When the listener fails for good.
-pub async fn serve<L, D>(listener: L, services: Services<D>, shutdown: Shutdown) -> io::Result<()>
-where
-    L: axum::serve::Listener,
-    L::Addr: Debug,
-    D: Database,
-{
+pub async fn serve(
+    listener: TcpListener,
+    services: Services,
+    shutdown: Shutdown,
+) -> io::Result<()> {
     let routes = Router::new()
-        .route("/parked/{consumer}/replay", post(replay_parked::<D>))
+        .route("/parked/{consumer}/replay", post(replay_parked))
         .with_state(services);
     axum::serve(listener, routes)
         .with_graceful_shutdown(async move { shutdown.comes().await })
         .await
 }
 
-async fn replay_parked<D: Database>(
-    State(services): State<Services<D>>,
-    Path(consumer): Path<String>,
-) -> Response {
+async fn replay_parked(State(services): State<Services>, Path(consumer): Path<String>) -> Response {
     let mut consumers = services.consumers.iter();
     let Some((_, database)) = consumers.find(|(name, _)| *name == consumer) else {
         let problem = json!({ "error": format!("there is no consumer {consumer}") });

@@ -4,7 +4,10 @@
 //! one from the order also stops a second event for the same order, so that no crash or repetition anywhere upstream
 //! charges twice.
 
+use sqlx::AnyConnection;
+
 use crate::consumer::{self, Effect, Failure, Handler};
+use crate::database::Database;
 use crate::dependencies::Environment;
 use crate::event::contract::{
     PaymentCaptured, PaymentDeclined, PaymentRefunded, RefundRequested, StockReserved, event_type,
@@ -12,7 +15,6 @@ use crate::event::contract::{
 };
 use crate::event::{Event, NewEvent};
 use crate::ports::card_processor::{CardProcessor, Charge, ChargeOutcome};
-use crate::ports::{Database, Transaction};
 use crate::schema::{Engine, script};
 
 /// The script that creates the service's tables.
@@ -80,7 +82,7 @@ impl<C: CardProcessor> Handler for Charging<C> {
         &[event_type::STOCK_RESERVED, event_type::REFUND_REQUESTED]
     }
 
-    async fn prepare<D: Database>(&self, database: &D, event: &Event) -> Result<Called, Failure> {
+    async fn prepare(&self, database: &Database, event: &Event) -> Result<Called, Failure> {
         match event.event_type.as_str() {
             event_type::STOCK_RESERVED => self.charge(event).await,
             event_type::REFUND_REQUESTED => self.refund(database, event).await,
@@ -88,9 +90,9 @@ impl<C: CardProcessor> Handler for Charging<C> {
         }
     }
 
-    async fn apply<T: Transaction>(
+    async fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         called: Called,
     ) -> Result<Effect, Failure> {
@@ -121,14 +123,14 @@ impl<C: CardProcessor> Charging<C> {
     }
 
     /// Gives back what the payment on record says, whatever the event says.
-    async fn refund<D: Database>(&self, database: &D, event: &Event) -> Result<Called, Failure> {
+    async fn refund(&self, database: &Database, event: &Event) -> Result<Called, Failure> {
         let request: RefundRequested = event.data()?;
         let mut tx = database.begin_read().await?;
         let paid: Option<(String, i64)> = sqlx::query_as(
             "SELECT card, amount_cents FROM payments WHERE order_id = $1 AND state <> 'declined'",
         )
         .bind(&event.entity)
-        .fetch_optional(tx.executor())
+        .fetch_optional(&mut *tx)
         .await?;
         tx.rollback().await?;
         let unpaid = || Failure::Permanent(format!("order {} is not paid", event.entity));
@@ -148,8 +150,8 @@ impl<C: CardProcessor> Charging<C> {
     }
 }
 
-async fn record<T: Transaction>(
-    tx: &mut T,
+async fn record(
+    tx: &mut AnyConnection,
     event: &Event,
     charge: Charge,
     outcome: ChargeOutcome,
@@ -178,7 +180,7 @@ async fn record<T: Transaction>(
     .bind(&charge.card)
     .bind(amount_cents)
     .bind(state)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     Ok(Effect::Applied {
         effect,
@@ -186,8 +188,8 @@ async fn record<T: Transaction>(
     })
 }
 
-async fn record_refund<T: Transaction>(
-    tx: &mut T,
+async fn record_refund(
+    tx: &mut AnyConnection,
     event: &Event,
     refund: RefundRequested,
 ) -> Result<Effect, Failure> {
@@ -195,7 +197,7 @@ async fn record_refund<T: Transaction>(
         "UPDATE payments SET state = 'refunded' WHERE order_id = $1 AND state = 'captured'",
     )
     .bind(&event.entity)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     if refunded.rows_affected() == 0 {
         let reason = "the money went back already".to_owned();

@@ -7,8 +7,9 @@ mod outbox;
 
 use std::future::Future;
 
+use sqlx::AnyConnection;
+
 use crate::event::Event;
-use crate::ports::Transaction;
 
 pub use direct::Direct;
 pub use outbox::Outbox;
@@ -19,9 +20,9 @@ pub trait PublishPattern: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// When a statement fails; the caller rolls back.
-    fn record<T: Transaction>(
+    fn record(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         events: &[Event],
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 

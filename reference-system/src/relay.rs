@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
+use crate::database::Database;
 use crate::dependencies::Settings;
-use crate::ports::{Broker, Database, Transaction};
+use crate::ports::Broker;
 use crate::shutdown::Shutdown;
 
 use lease::Lease;
@@ -27,12 +28,7 @@ pub use hand_off::{HandOff, HandOffError, MarkAfterAck, OutboxRow, mark_sent};
 const FAILURES_IN_A_ROW_MAX: u32 = 3;
 
 /// Relays the outboxes of `databases`, for ever. Each relay has a `name` of its own, and keeps it over a restart.
-pub async fn run<D: Database, B: Broker>(
-    name: &str,
-    databases: Vec<D>,
-    broker: B,
-    settings: Settings,
-) {
+pub async fn run<B: Broker>(name: &str, databases: Vec<Database>, broker: B, settings: Settings) {
     let shutdown = Shutdown::never();
     run_with(name, databases, broker, settings, MarkAfterAck, shutdown).await;
 }
@@ -41,9 +37,9 @@ pub async fn run<D: Database, B: Broker>(
 ///
 /// # Panics
 /// When the relay of one database panicked: half a relay must not go on unnoticed.
-pub async fn run_with<D: Database, B: Broker, H: HandOff>(
+pub async fn run_with<B: Broker, H: HandOff>(
     name: &str,
-    databases: Vec<D>,
+    databases: Vec<Database>,
     broker: B,
     settings: Settings,
     hand_off: H,
@@ -72,8 +68,8 @@ pub async fn run_with<D: Database, B: Broker, H: HandOff>(
 }
 
 /// The relay of one database.
-struct Relay<D, B, H> {
-    database: D,
+struct Relay<B, H> {
+    database: Database,
     broker: B,
     settings: Settings,
     hand_off: H,
@@ -90,7 +86,7 @@ struct Held {
     until: Instant,
 }
 
-impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
+impl<B: Broker, H: HandOff> Relay<B, H> {
     async fn run(mut self) {
         let (shutdown, mut failures) = (self.shutdown.clone(), 0);
         while !shutdown.has_come() {
@@ -169,7 +165,7 @@ impl<D: Database, B: Broker, H: HandOff> Relay<D, B, H> {
         )
         .bind(after)
         .bind(i64::from(self.settings.relay_page))
-        .fetch_all(tx.executor())
+        .fetch_all(&mut *tx)
         .await?;
         tx.rollback().await?;
         Ok(rows.into_iter().map(OutboxRow::from).collect())

@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use crate::ports::{Database, Transaction};
+use crate::database::Database;
 
 /// What became of a replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,27 +20,27 @@ pub struct Replayed {
 
 /// A topic and the database of the service that publishes to it.
 #[derive(Clone, Debug)]
-pub struct Origin<D> {
+pub struct Origin {
     /// The topic.
     pub topic: &'static str,
     /// The database whose outbox its events come from.
-    pub database: D,
+    pub database: Database,
 }
 
 /// Replays everything that `consumer` has parked in `database`.
 ///
 /// # Errors
 /// When a database fails; some of the events may be published again.
-pub async fn replay<D: Database>(
+pub async fn replay(
     consumer: &str,
-    database: &D,
-    origins: &[Origin<D>],
+    database: &Database,
+    origins: &[Origin],
 ) -> sqlx::Result<Replayed> {
     let mut tx = database.begin_read().await?;
     let parked: Vec<(String, String)> =
         sqlx::query_as("SELECT event_id, topic FROM parked WHERE consumer = $1 ORDER BY position")
             .bind(consumer)
-            .fetch_all(tx.executor())
+            .fetch_all(&mut *tx)
             .await?;
     tx.rollback().await?;
     let mut replayed = Replayed::default();
@@ -57,7 +57,7 @@ pub async fn replay<D: Database>(
 }
 
 /// Makes sent rows unsent again, all or none, and gives the number of them.
-async fn send_again<D: Database>(origin: &D, event_ids: &[&String]) -> sqlx::Result<u64> {
+async fn send_again(origin: &Database, event_ids: &[&String]) -> sqlx::Result<u64> {
     let mut tx = origin.begin().await?;
     let mut rows = 0;
     for event_id in event_ids {
@@ -65,7 +65,7 @@ async fn send_again<D: Database>(origin: &D, event_ids: &[&String]) -> sqlx::Res
             "UPDATE outbox SET sent = 0, replays = replays + 1 WHERE event_id = $1 AND sent = 1",
         )
         .bind(event_id.as_str())
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
         rows += again.rows_affected();
     }

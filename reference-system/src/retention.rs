@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::clock::now_ms;
+use crate::database::Database;
 use crate::dependencies::Settings;
 use crate::event::Event;
-use crate::ports::clock::now_ms;
-use crate::ports::{Database, Transaction};
 
 /// How long is remembered what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub fn is_too_old(event: &Event, retention: &Retention) -> bool {
 }
 
 /// Deletes what has had its time, for ever.
-pub async fn run<D: Database>(database: D, settings: Settings) -> Infallible {
+pub async fn run(database: Database, settings: Settings) -> Infallible {
     let retention = settings.retention;
     loop {
         sleep(retention.every).await;
@@ -77,16 +77,16 @@ pub async fn run<D: Database>(database: D, settings: Settings) -> Infallible {
 ///
 /// # Errors
 /// When the database fails; nothing is deleted then, or all of it if the commit's answer was lost.
-pub async fn purge<D: Database>(database: &D, retention: &Retention) -> sqlx::Result<()> {
+pub async fn purge(database: &Database, retention: &Retention) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     let now = now_ms();
     let sent = sqlx::query("DELETE FROM outbox WHERE sent = 1 AND sent_at_ms < $1")
         .bind(now - millis(retention.sent))
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     let handled = sqlx::query("DELETE FROM processed_events WHERE handled_at_ms < $1")
         .bind(now - millis(retention.handled))
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     if sent.rows_affected() + handled.rows_affected() == 0 {
         return tx.rollback().await;

@@ -3,7 +3,7 @@
 //! The scripts say `IF NOT EXISTS`, so that applying them again changes nothing; changes to an existing table are not
 //! handled here.
 
-use crate::ports::{Database, Transaction};
+use crate::database::Database;
 
 /// A database engine that the services run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +35,10 @@ pub(crate) use script;
 ///
 /// # Errors
 /// When a statement fails; nothing has changed then.
-pub async fn migrate<D: Database>(database: &D, script: &'static str) -> sqlx::Result<()> {
+pub async fn migrate(database: &Database, script: &'static str) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     for statement in statements(script) {
-        sqlx::query(statement).execute(tx.executor()).await?;
+        sqlx::query(statement).execute(&mut *tx).await?;
     }
     tx.commit().await
 }

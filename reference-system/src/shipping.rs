@@ -3,13 +3,15 @@
 //! A parcel that is dispatched is the cue for the next one of its order, so that between two parcels the order can
 //! still get another address.
 
+use sqlx::AnyConnection;
+
 use crate::consumer::{self, Effect, Failure, Handler};
+use crate::database::Database;
 use crate::dependencies::Environment;
 use crate::event::contract::{
     OrderConfirmed, OrderReaddressed, ShipmentDispatched, event_type, topic,
 };
 use crate::event::{Event, NewEvent};
-use crate::ports::{Database, Transaction};
 use crate::schema::{Engine, script};
 
 /// How many pieces fit into one parcel.
@@ -49,13 +51,13 @@ impl Handler for Dispatching {
         ]
     }
 
-    async fn prepare<D: Database>(&self, _: &D, _: &Event) -> Result<(), Failure> {
+    async fn prepare(&self, _: &Database, _: &Event) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn apply<T: Transaction>(
+    async fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         (): (),
     ) -> Result<Effect, Failure> {
@@ -69,7 +71,7 @@ impl Handler for Dispatching {
 }
 
 /// Takes a confirmed order on and dispatches its first parcel.
-async fn begin<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn begin(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let order: OrderConfirmed = event.data()?;
     sqlx::query(
         "INSERT INTO shipments (order_id, customer, sku, quantity) VALUES ($1, $2, $3, $4) \
@@ -80,14 +82,14 @@ async fn begin<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Fail
     .bind(&order.customer)
     .bind(&order.sku)
     .bind(order.quantity)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     set_address(tx, event, &order.address, order.version).await?;
     dispatch(tx, event).await
 }
 
 /// Sends what is not on its way yet to another address.
-async fn readdress<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn readdress(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let OrderReaddressed { address, version } = event.data()?;
     if !set_address(tx, event, &address, version).await? {
         let reason = "a newer address is known already".to_owned();
@@ -100,14 +102,14 @@ async fn readdress<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, 
 }
 
 /// Dispatches the parcel that follows, or closes the shipment behind the last.
-async fn go_on<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn go_on(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let ShipmentDispatched { left, .. } = event.data()?;
     if left > 0 {
         return dispatch(tx, event).await;
     }
     sqlx::query("UPDATE shipments SET closed = 1 WHERE order_id = $1")
         .bind(&event.entity)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     Ok(Effect::Applied {
         effect: "shipment closed",
@@ -116,7 +118,7 @@ async fn go_on<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Fail
 }
 
 /// Takes the next parcel out of what is left of the order.
-async fn dispatch<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn dispatch(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let columns: Option<(String, String, i64, i64, i64)> = sqlx::query_as(
         "UPDATE shipments SET parcels = parcels + 1, \
          dispatched = CASE WHEN dispatched + $1 < quantity THEN dispatched + $1 ELSE quantity END \
@@ -125,7 +127,7 @@ async fn dispatch<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, F
     )
     .bind(PARCEL_PIECES_MAX)
     .bind(&event.entity)
-    .fetch_optional(tx.executor())
+    .fetch_optional(&mut *tx)
     .await?;
     let Some((customer, sku, parcel, quantity, dispatched)) = columns else {
         let reason = "the whole order is on its way already".to_owned();
@@ -146,7 +148,7 @@ async fn dispatch<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, F
     .bind(&event.entity)
     .bind(parcel)
     .bind(data.quantity)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     Ok(Effect::Applied {
         effect: "parcel dispatched",
@@ -155,8 +157,8 @@ async fn dispatch<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, F
 }
 
 /// Notes where the order goes, and tells whether that was news: an older version never replaces a newer one.
-async fn set_address<T: Transaction>(
-    tx: &mut T,
+async fn set_address(
+    tx: &mut AnyConnection,
     event: &Event,
     address: &str,
     version: i64,
@@ -169,7 +171,7 @@ async fn set_address<T: Transaction>(
     .bind(&event.entity)
     .bind(address)
     .bind(version)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     Ok(set.rows_affected() == 1)
 }

@@ -101,7 +101,7 @@ impl Scenario {
         let system = match self.clients {
             Clients::Customers => system,
             Clients::CustomersAndOperators => {
-                system.ported_operations(workload::operation_with_operators, workload::carry_out)
+                system.operations(workload::operation_with_operators, workload::carry_out)
             }
         };
         let system = if self.struck.is_empty() {
@@ -196,7 +196,7 @@ pub fn under_test(system: System) -> System {
         ..Settings::default()
     };
     system
-        .ported_operations(workload::operation, workload::carry_out)
+        .operations(workload::operation, workload::carry_out)
         .load(Memory::Long.load())
         .budget(Memory::Long.budget())
         .settings(settings)

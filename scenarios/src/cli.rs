@@ -36,7 +36,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 all properties hold, 1 a property is broken, 2 usage, \
      3 the harness failed, 4 not deterministic, 5 inconclusive (vacuous).\n\
-     Without a command: sweep. STORMGLASS_DATABASE=postgres://... runs on PostgreSQL.";
+     Without a command: sweep. STORMGLASS_DATABASE=postgres runs on PostgreSQL.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -173,7 +173,7 @@ impl From<VerdictWord> for Outcome {
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         match error {
-            RunError::Store(StoreError::Address(_)) | RunError::Misfit(_) | RunError::Misuse(_) => {
+            RunError::Store(StoreError::Engine(_)) | RunError::Misfit(_) | RunError::Misuse(_) => {
                 CliError::Usage(error.to_string())
             }
             _ => CliError::Harness(error.to_string()),

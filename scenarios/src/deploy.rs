@@ -1,19 +1,18 @@
 //! The deployment: the reference system's services on simulated hosts, as one [`System`].
 //!
-//! The services are handed what they would be handed in production: ports. Each choice that a team
+//! The services are handed what they would be handed in production. Each choice that a team
 //! makes about publishing, deduplicating, parking and relaying is a part of [`Deployment`] that can
 //! be replaced, so that a mistake can be deployed without touching the services. Faults, workload
 //! and properties are not chosen here.
 
 mod broker;
-mod card_processor;
-mod database;
-mod listener;
-mod mailer;
 mod processes;
 mod schema;
+mod third_parties;
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 
 use reference_system::consumer::Handler;
 use reference_system::dead_letter::{self, GiveUp, Park};
@@ -26,26 +25,22 @@ use reference_system::order::OrderLifecycle;
 use reference_system::partition_key::PartitionKey;
 use reference_system::payment::Charging;
 use reference_system::ports::card_processor::SandboxCardProcessor;
-use reference_system::ports::identifiers::UuidV7;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::{Outbox, PublishPattern};
 use reference_system::relay::{HandOff, MarkAfterAck};
 use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
-use reference_system::{Dependencies, Environment, Settings, Shutdown, gateway};
-use stormglass::database::OpenError;
-use stormglass::{Attempts, Group, Host, System};
+use reference_system::{Database, Dependencies, Environment, Settings, Shutdown, gateway};
+use stormglass::{Attempts, Group, Machine, System};
+use tokio::net::TcpListener;
 
 pub use broker::SimulatedBroker;
-pub use card_processor::{CARD_PROCESSOR, SimulatedCardProcessor};
-pub use database::SimulatedDatabase;
-use listener::SimulatedListener;
-pub use mailer::{MAILER, SimulatedMailer};
 pub use processes::{AsWritten, Processes};
 pub use schema::{ARTICLES, view};
+pub use third_parties::{CARD_PROCESSOR, MAILER};
 
 /// The port that the gateway listens on.
-const HTTP_PORT: u16 = 80;
+pub(crate) const HTTP_PORT: u16 = 80;
 /// Partitions of each topic.
 const PARTITIONS: u32 = 4;
 /// Services whose effects are announced, by the name of host and database alike.
@@ -245,7 +240,7 @@ impl<P, N, G, H, R> Deployment<P, N, G, H, R> {
 /// A deployment that can be run: every choice is one that the services accept.
 pub trait Deployable: Clone + Send + Sync + 'static {
     /// What each service is deployed with.
-    type Environment: Environment<Database = SimulatedDatabase, Broker = SimulatedBroker>;
+    type Environment: Environment<Broker = SimulatedBroker>;
     /// How the relay hands a row over.
     type HandOff: HandOff;
     /// What runs on the hosts.
@@ -263,12 +258,16 @@ pub trait Deployable: Clone + Send + Sync + 'static {
     /// What runs on the hosts.
     fn what_runs(&self) -> Self::Processes;
 
-    /// What the service on `host` is deployed with if `database` is its own.
+    /// What the service on `machine` is deployed with if `database` is its own.
     ///
     /// # Errors
     ///
-    /// If there is no such database.
-    fn environment(&self, host: &Host, database: &str) -> Result<Self::Environment, OpenError>;
+    /// If the database cannot be reached.
+    fn environment(
+        &self,
+        machine: &Machine,
+        database: &str,
+    ) -> impl Future<Output = sqlx::Result<Self::Environment>>;
 }
 
 impl<P, F, N, G, H, R> Deployable for Deployment<F, N, G, H, R>
@@ -280,7 +279,7 @@ where
     H: HandOff,
     R: Processes,
 {
-    type Environment = Dependencies<SimulatedDatabase, SimulatedBroker, UuidV7, P, N, G>;
+    type Environment = Dependencies<SimulatedBroker, P, N, G>;
     type HandOff = H;
     type Processes = R;
 
@@ -300,14 +299,18 @@ where
         self.processes.clone()
     }
 
-    fn environment(&self, host: &Host, database: &str) -> Result<Self::Environment, OpenError> {
-        let broker = SimulatedBroker::of(host);
-        let database = SimulatedDatabase::of(host, database)?;
-        Ok(Dependencies::new(database, broker.clone(), UuidV7)
+    async fn environment(
+        &self,
+        machine: &Machine,
+        database: &str,
+    ) -> sqlx::Result<Self::Environment> {
+        let broker = SimulatedBroker::connect();
+        let database = Database::connect(machine.url(database)).await?;
+        Ok(Dependencies::new(database, broker.clone())
             .with_publishing((self.publishing)(broker))
             .with_inbox(self.inbox.clone())
             .with_give_up(self.give_up.clone())
-            .with_shutdown(Shutdown::when(host.stopping()))
+            .with_shutdown(Shutdown::when(machine.terminated()))
             .with_settings(self.settings))
     }
 }
@@ -327,8 +330,10 @@ pub fn deploy(deployment: impl Deployable) -> System {
         system = system.database(database);
     }
     let system = services(system, &deployment)
-        .ported_host("gateway", with(&deployment, serve_gateway))
-        .ported_host("relay", with(&deployment, run_relay));
+        .third_party(third_parties::card_processor())
+        .third_party(third_parties::mailer())
+        .host("gateway", with(&deployment, serve_gateway))
+        .host("relay", with(&deployment, run_relay));
     SERVICES
         .iter()
         .fold(system, |system, service| system.instances(service, 1..=3))
@@ -336,36 +341,36 @@ pub fn deploy(deployment: impl Deployable) -> System {
 
 fn services<D: Deployable>(system: System, deployment: &D) -> System {
     system
-        .ported_host(
+        .host(
             "order",
-            with(deployment, |host, own: D| async move {
-                consume(&own, &host, "order", OrderLifecycle).await
+            with(deployment, |machine, own: D| async move {
+                consume(&own, &machine, "order", OrderLifecycle).await
             }),
         )
-        .ported_host(
+        .host(
             "inventory",
-            with(deployment, |host, own: D| async move {
-                consume(&own, &host, "inventory", Stockkeeping).await
+            with(deployment, |machine, own: D| async move {
+                consume(&own, &machine, "inventory", Stockkeeping).await
             }),
         )
-        .ported_host(
+        .host(
             "payment",
-            with(deployment, |host, own: D| async move {
-                let processor = own.what_runs().card_processor(&host);
-                consume(&own, &host, "payment", Charging::new(processor)).await
+            with(deployment, |machine, own: D| async move {
+                let processor = own.what_runs().card_processor();
+                consume(&own, &machine, "payment", Charging::new(processor)).await
             }),
         )
-        .ported_host(
+        .host(
             "shipping",
-            with(deployment, |host, own: D| async move {
-                consume(&own, &host, "shipping", Dispatching).await
+            with(deployment, |machine, own: D| async move {
+                consume(&own, &machine, "shipping", Dispatching).await
             }),
         )
-        .ported_host(
+        .host(
             "notification",
-            with(deployment, |host, own: D| async move {
-                let notifying = Notifying::new(own.what_runs().mailer(&host));
-                consume(&own, &host, "notification", notifying).await
+            with(deployment, |machine, own: D| async move {
+                let notifying = Notifying::new(own.what_runs().mailer());
+                consume(&own, &machine, "notification", notifying).await
             }),
         )
 }
@@ -373,11 +378,11 @@ fn services<D: Deployable>(system: System, deployment: &D) -> System {
 /// Runs one consumer on the database of its service.
 async fn consume<D: Deployable>(
     deployment: &D,
-    host: &Host,
+    machine: &Machine,
     database: &str,
     handler: impl Handler,
 ) -> Result<(), StartError> {
-    let environment = deployment.environment(host, database)?;
+    let environment = deployment.environment(machine, database).await?;
     deployment.what_runs().consume(environment, handler).await;
     Ok(())
 }
@@ -385,40 +390,48 @@ async fn consume<D: Deployable>(
 /// A service of this deployment, as a host starts it.
 fn with<D, Fut>(
     deployment: &D,
-    service: impl Fn(Host, D) -> Fut + Send + Sync + 'static,
-) -> impl Fn(Host) -> Fut + Send + Sync + 'static
+    service: impl Fn(Machine, D) -> Fut + Send + Sync + 'static,
+) -> impl Fn(Machine) -> Fut + Send + Sync + 'static
 where
     D: Deployable,
     Fut: Future<Output = Result<(), StartError>> + 'static,
 {
     let deployment = deployment.clone();
-    move |host| service(host, deployment.clone())
+    move |machine| service(machine, deployment.clone())
 }
 
-async fn serve_gateway<D: Deployable>(host: Host, deployment: D) -> Result<(), StartError> {
-    let environment = deployment.environment(&host, "order")?;
+async fn serve_gateway<D: Deployable>(machine: Machine, deployment: D) -> Result<(), StartError> {
+    let environment = deployment.environment(&machine, "order").await?;
     let shutdown = environment.shutdown().clone();
-    let desk = deployment.what_runs().desk(&host, environment);
-    let listener = SimulatedListener(host.listen(HTTP_PORT).await?);
-    Ok(gateway::serve(listener, desk, UuidV7, shutdown).await?)
+    let desk = deployment.what_runs().desk(environment);
+    Ok(gateway::serve(listen().await?, desk, shutdown).await?)
 }
 
 /// A relay process serves every outbox that is ever written to, and the operators, as one does where
 /// services share a platform.
-async fn run_relay<D: Deployable>(host: Host, deployment: D) -> Result<(), StartError> {
-    let databases = PUBLISHERS
-        .iter()
-        .map(|name| SimulatedDatabase::of(&host, name));
-    let databases = databases.collect::<Result<Vec<_>, _>>()?;
+async fn run_relay<D: Deployable>(machine: Machine, deployment: D) -> Result<(), StartError> {
+    let mut databases = BTreeMap::new();
+    for name in PUBLISHERS.iter().copied().chain(["notification"]) {
+        databases.insert(name, Database::connect(machine.url(name)).await?);
+    }
+    let outboxes = PUBLISHERS.map(|name| databases[name].clone()).to_vec();
+    let origins = TOPICS.iter().zip(PUBLISHERS).map(|(&topic, name)| Origin {
+        topic,
+        database: databases[name].clone(),
+    });
+    let services = Services {
+        origins: origins.collect(),
+        consumers: databases.into_iter().collect(),
+    };
     let (settings, hand_off) = (
         deployment.service_settings(),
         deployment.hand_off_of_relay(),
     );
-    let (broker, processes) = (SimulatedBroker::of(&host), deployment.what_runs());
-    let listener = SimulatedListener(host.listen(HTTP_PORT).await?);
-    let shutdown = Shutdown::when(host.stopping());
-    let operations = operations::serve(listener, service_databases(&host)?, shutdown.clone());
-    let relay = processes.relay(host.name(), databases, broker, settings, hand_off, shutdown);
+    let (broker, processes) = (SimulatedBroker::connect(), deployment.what_runs());
+    let shutdown = Shutdown::when(machine.terminated());
+    let operations = operations::serve(listen().await?, services, shutdown.clone());
+    let name = machine.name();
+    let relay = processes.relay(name, outboxes, broker, settings, hand_off, shutdown);
     let relay = async {
         relay.await;
         Ok(())
@@ -427,43 +440,17 @@ async fn run_relay<D: Deployable>(host: Host, deployment: D) -> Result<(), Start
     Ok(())
 }
 
-/// The databases as operators reach them.
-fn service_databases(host: &Host) -> Result<Services<SimulatedDatabase>, OpenError> {
-    let database = |name| SimulatedDatabase::of(host, name);
-    let consumers = PUBLISHERS.iter().copied().chain(["notification"]);
-    let consumers = consumers.map(|name| Ok((name, database(name)?)));
-    let origins = TOPICS.iter().zip(PUBLISHERS).map(|(&topic, name)| {
-        let database = database(name)?;
-        Ok(Origin { topic, database })
-    });
-    Ok(Services {
-        consumers: consumers.collect::<Result<_, OpenError>>()?,
-        origins: origins.collect::<Result<_, OpenError>>()?,
-    })
+async fn listen() -> io::Result<TcpListener> {
+    TcpListener::bind(("0.0.0.0", HTTP_PORT)).await
 }
 
 /// Why a service could not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error(transparent)]
-    Database(#[from] OpenError),
+    #[error("no database: {0}")]
+    Database(#[from] sqlx::Error),
     #[error("failed to listen: {0}")]
-    Listen(#[from] std::io::Error),
-}
-
-/// Where clients reach the instances of the gateway.
-pub(crate) fn gateways(client: &Host) -> Vec<String> {
-    addresses(client, "gateway")
-}
-
-/// Where operators reach the instances of the relay.
-pub(crate) fn relays(client: &Host) -> Vec<String> {
-    addresses(client, "relay")
-}
-
-fn addresses(client: &Host, service: &str) -> Vec<String> {
-    let hosts = client.instances_of(service).into_iter();
-    hosts.map(|host| format!("{host}:{HTTP_PORT}")).collect()
+    Listen(#[from] io::Error),
 }
 
 /// Every consumer group, as its handler describes itself.

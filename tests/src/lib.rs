@@ -5,4 +5,5 @@
 //! tests themselves are under `tests/`. Nothing here is part of a deployment.
 
 pub mod defects;
+pub mod pool;
 pub mod postings;

@@ -4,12 +4,14 @@
 //! system would only be slow. The careless variant is the mistake that every property test needs.
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::{Convergence, EffectOnce, Log};
-use stormglass::database::{Database, OpenError, Pool, Probe};
+use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError, System};
+use stormglass::{Broker, Delivery, EVENT_ID, Group, Message, PublishError, System};
 use tokio::time::{Duration, sleep};
+
+use crate::pool;
 
 const SCHEMA: &str = "
     CREATE TABLE entries (position INTEGER PRIMARY KEY, posting TEXT, account TEXT, cents INTEGER);
@@ -40,12 +42,12 @@ pub fn system(name: &str, care: Care) -> System {
                     "SELECT posting, cents FROM entries ORDER BY position",
                 ),
         )
-        .ported_host("ledger", move |host| async move {
-            let database = host.database("ledger")?;
-            keep(database, host.broker(), care).await;
-            Ok::<(), OpenError>(())
+        .host("ledger", move |machine| async move {
+            let database = pool::connect(machine.url("ledger")).await?;
+            keep(database, Broker::connect(), care).await;
+            Ok::<(), sqlx::Error>(())
         })
-        .ported_operations(posting, post)
+        .operations(posting, post)
         .load(Load {
             operations_min: 3,
             operations_max: 8,
@@ -63,15 +65,13 @@ fn posting() -> impl Strategy<Value = (u32, String, i64)> {
 }
 
 /// Publishes a posting; asks again under the same number when the answer is missing.
-async fn post(
-    client: Host,
-    (number, account, cents): (u32, String, i64),
-) -> Result<(), PublishError> {
+async fn post((number, account, cents): (u32, String, i64)) -> Result<(), PublishError> {
+    let broker = Broker::connect();
     let message = Message::new("postings", &account, cents.to_string())
         .header(EVENT_ID, &format!("posting-{number:08x}"));
     let mut attempts = 1;
     loop {
-        match client.broker().publish(message.clone()).await {
+        match broker.publish(message.clone()).await {
             Ok(_) => return Ok(()),
             Err(error) if attempts == 4 => return Err(error),
             Err(_) => attempts += 1,
@@ -80,7 +80,7 @@ async fn post(
     }
 }
 
-async fn keep(database: Pool<Sqlite>, broker: Broker, care: Care) {
+async fn keep(database: SqlitePool, broker: Broker, care: Care) {
     loop {
         if let Ok(mut postings) = broker.subscribe("ledger", &["postings"]).await {
             while let Ok(posting) = postings.next().await {
@@ -97,7 +97,7 @@ async fn keep(database: Pool<Sqlite>, broker: Broker, care: Care) {
     }
 }
 
-async fn enter(database: &Pool<Sqlite>, posting: &Delivery, care: Care) -> sqlx::Result<()> {
+async fn enter(database: &SqlitePool, posting: &Delivery, care: Care) -> sqlx::Result<()> {
     let message = posting.message();
     let id = message.event_id().unwrap_or_default();
     let cents: i64 = String::from_utf8_lossy(&message.payload)

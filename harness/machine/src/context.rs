@@ -1,5 +1,6 @@
 //! The context: which thread of which run the current thread is, if any.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -74,6 +75,13 @@ pub fn host_of(address: IpAddr) -> Option<Arc<str>> {
         return host();
     }
     current()?.scheduler.lock().network.name_of(address)
+}
+
+/// What was [attached](crate::Machine::attach) to the run that the current thread belongs to, if it is a `T` and still
+/// there.
+pub fn attached<T: Any + Send + Sync>() -> Option<Arc<T>> {
+    let attached = current()?.scheduler.lock().attached.clone()?;
+    attached.upgrade()?.downcast().ok()
 }
 
 /// The name of the host whose thread the current one is, as long as its process lives; `None` outside of a run, on the

@@ -15,9 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::task::{Context as Task, Wake, Waker};
+use std::pin::pin;
+use std::task::{Context as Task, Poll, Wake, Waker};
 use std::time::Duration;
 
+use turmoil_net::shim::tokio::net::TcpListener;
 use turmoil_net::{EnterGuard, KernelConfig, Net, Packet, Transport};
 
 use crate::clock::Moment;
@@ -174,7 +176,21 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
         shortest_timeout: Duration::MAX,
         next_expiry: None,
     };
+    let connections = scheduler.lock().network.connections(host.address);
+    pass_over_ports(connections);
     KERNEL.with(|own| *own.borrow_mut() = Some(kernel));
+}
+
+/// Takes as many ports as the processes before this one have had, so that the next connection has one of its own: it is
+/// the computer that counts them, and packets of theirs may be on their way still.
+fn pass_over_ports(count: u32) {
+    let mut nothing = Task::from_waker(Waker::noop());
+    for _ in 0..count {
+        let binding = pin!(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)));
+        let Poll::Ready(Ok(_)) = binding.poll(&mut nothing) else {
+            return;
+        };
+    }
 }
 
 /// Closes every socket of the current thread's process.
@@ -428,7 +444,10 @@ impl Kernel {
         }
         let result = self.with(id, |socket| socket.connect(address))?;
         if result == Err(Errno(libc::EINPROGRESS)) {
-            let at = self.scheduler.lock().now() + CONNECT_TIME_MAX;
+            let mut schedule = self.scheduler.lock();
+            schedule.network.count_connection(self.host.address);
+            let at = schedule.now() + CONNECT_TIME_MAX;
+            drop(schedule);
             self.deadlines.insert(id, at);
             self.plan_expiry(at);
             self.watch(id);

@@ -41,7 +41,7 @@ pub use hermetic::{Hermetic, NotHermetic, RunClock, suspended};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod linux {
-    pub use crate::context::{elapsed, host, host_of, living_host, outside};
+    pub use crate::context::{attached, elapsed, host, host_of, living_host, outside};
     pub use crate::host::Ending;
     pub use crate::machine::{Bell, Machine, RunError, Settings, Usage, run};
     pub use crate::network::{Affected, Links, Traffic};

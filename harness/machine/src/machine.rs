@@ -121,7 +121,7 @@ pub fn run<T: Send + 'static>(
     } = settings;
     let scheduler = Arc::new(Scheduler::default());
     let stream = |name: &str| stream(&seed, name);
-    scheduler.lock().network = Network::new(links, stream("network"));
+    scheduler.lock().network = Network::new(links, seed);
     let own = Host::new(
         "driver",
         std::net::Ipv4Addr::UNSPECIFIED,
@@ -201,7 +201,7 @@ fn drive_run<T>(
 }
 
 /// An independent stream of random numbers for `name`.
-fn stream(seed: &[u8; 32], name: &str) -> ChaCha12Rng {
+pub(crate) fn stream(seed: &[u8; 32], name: &str) -> ChaCha12Rng {
     // FNV-1a: names differ, so that their streams do.
     let number = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -334,6 +334,12 @@ impl Machine<'_> {
             // It ends at once, and its other threads as far as they can.
             self.wait(Wait::End(main), Some(Duration::ZERO));
         }
+    }
+
+    /// Whether the process of the host `name` would be asked by [`terminate`](Self::terminate), and not killed.
+    pub fn can_be_asked(&self, name: &str) -> bool {
+        let host = self.process(name).filter(|own| !own.is_dead());
+        host.is_some_and(|host| host.termination.is_awaited())
     }
 
     /// Asks the process of the host `name` to end by itself, which it notices by [`terminated`](crate::terminated). If

@@ -15,6 +15,7 @@ use turmoil_net::{Packet, TcpFlags, TcpSegment, Transport};
 use crate::clock::Moment;
 use crate::host::Host;
 use crate::kernel::Addresses;
+use crate::machine::stream;
 
 /// How long packets take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,11 @@ pub enum Affected {
     Slowed,
 }
 
+/// For how long the jitter of a direction stays the same.
+const JITTER_LASTS: Duration = Duration::from_millis(1);
+/// How many words of a random stream one jitter is taken from.
+const WORDS_EACH: u128 = 2;
+
 /// How long packets take from a host to itself.
 const WITHIN_A_HOST: Duration = Duration::from_micros(10);
 
@@ -69,7 +75,9 @@ struct Alias {
 #[derive(Default)]
 pub(crate) struct Network {
     links: Links,
-    random: Option<ChaCha12Rng>,
+    seed: [u8; 32],
+    /// The jitter of each direction.
+    jitters: BTreeMap<(IpAddr, IpAddr), ChaCha12Rng>,
     names: BTreeMap<Arc<str>, Ipv4Addr>,
     /// Names that stand for several hosts.
     aliases: BTreeMap<Arc<str>, Alias>,
@@ -89,15 +97,17 @@ pub(crate) struct Network {
     affected: BTreeSet<(IpAddr, IpAddr, Affected)>,
     /// Whether there is something new among them.
     has_news: bool,
+    /// How many connections the processes at each address have asked for so far.
+    asked_for: BTreeMap<Ipv4Addr, u32>,
     /// When the last packet of each direction arrives.
     last_arrivals: BTreeMap<(IpAddr, IpAddr), Moment>,
 }
 
 impl Network {
-    pub(crate) fn new(links: Links, random: ChaCha12Rng) -> Self {
+    pub(crate) fn new(links: Links, seed: [u8; 32]) -> Self {
         Network {
             links,
-            random: Some(random),
+            seed,
             ..Network::default()
         }
     }
@@ -194,6 +204,16 @@ impl Network {
         self.held = held.into_iter().filter_map(|packet| outliving(packet, own)).collect();
     }
 
+    /// A process at this address asks for a connection.
+    pub(crate) fn count_connection(&mut self, from: Ipv4Addr) {
+        *self.asked_for.entry(from).or_default() += 1;
+    }
+
+    /// How many connections processes at this address have asked for so far.
+    pub(crate) fn connections(&self, from: Ipv4Addr) -> u32 {
+        self.asked_for.get(&from).copied().unwrap_or_default()
+    }
+
     /// The computer of `host` is gone.
     pub(crate) fn lose(&mut self, host: &Host) {
         self.lost.insert(host.address.into());
@@ -272,7 +292,7 @@ impl Network {
             }
             let is_slow = self.slow.contains_key(&way);
             self.count(way, is_slow.then_some(Affected::Slowed));
-            let at = now + self.time_between(packet.src, packet.dst);
+            let at = now + self.time_between(packet.src, packet.dst, now);
             let last = self.last_arrivals.entry(way).or_default();
             *last = at.max(*last);
             carried.push((*last, packet));
@@ -281,18 +301,28 @@ impl Network {
     }
 
     /// How long a packet takes; a host reaches itself sooner than any other.
-    fn time_between(&mut self, from: IpAddr, to: IpAddr) -> Duration {
+    fn time_between(&mut self, from: IpAddr, to: IpAddr, now: Moment) -> Duration {
         if Addresses::is_alias(from) {
             return WITHIN_A_HOST;
         }
         let slower = self.slow.get(&(from, to)).copied();
-        self.links.latency + self.draw_jitter() + slower.unwrap_or_default()
+        self.links.latency + self.jitter((from, to), now) + slower.unwrap_or_default()
     }
 
-    fn draw_jitter(&mut self) -> Duration {
+    /// The jitter of a direction at a time. It follows from nothing else, so that what is left out of a run changes the
+    /// latency of no other packet.
+    fn jitter(&mut self, way: (IpAddr, IpAddr), now: Moment) -> Duration {
         let most = u64::try_from(self.links.jitter.as_nanos()).unwrap_or(u64::MAX);
-        let drawn = self.random.as_mut().map_or(0, Rng::next_u64);
-        Duration::from_nanos(drawn.checked_rem(most).unwrap_or(0))
+        if !self.jitters.contains_key(&way) {
+            let name = |address| self.name_of(address).unwrap_or_default();
+            let link = format!("link from {} to {}", name(way.0), name(way.1));
+            self.jitters.insert(way, stream(&self.seed, &link));
+        }
+        let Some(random) = self.jitters.get_mut(&way) else {
+            return Duration::ZERO;
+        };
+        random.set_word_pos(now.as_nanos() / JITTER_LASTS.as_nanos() * WORDS_EACH);
+        Duration::from_nanos(random.next_u64().checked_rem(most).unwrap_or(0))
     }
 
     /// A computer without the process that a packet is for refuses it.

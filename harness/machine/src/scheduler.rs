@@ -4,9 +4,10 @@
 //! wake-up and nothing stands between two threads. Threads become ready in a fixed order and go on in
 //! that order. When none is ready, time jumps to the first moment at which something is due.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Weak, Mutex, MutexGuard};
 use std::time::Duration;
 
 use libc::pthread_t;
@@ -101,6 +102,8 @@ pub(crate) struct Schedule {
     pub(crate) is_stuck: bool,
     /// Whether the bell has been rung and nobody has heard it.
     pub(crate) is_rung: bool,
+    /// What whoever drives the run keeps for the code on its hosts.
+    pub(crate) attached: Option<Weak<dyn Any + Send + Sync>>,
     /// Why the run cannot go on.
     pub(crate) trouble: Option<Trouble>,
     /// The thread that works, and what it waited for last.

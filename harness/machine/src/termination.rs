@@ -30,6 +30,11 @@ impl Termination {
         drop(waiting);
     }
 
+    /// Whether anything in the process would notice that it is asked to end.
+    pub(crate) fn is_awaited(&self) -> bool {
+        lock(&self.0).is_awaited
+    }
+
     /// Asks the process to end; `false` if nothing in it would notice.
     pub(crate) fn ask(&self) -> bool {
         let mut state = lock(&self.0);

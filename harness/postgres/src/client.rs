@@ -72,6 +72,21 @@ impl Client {
         rows
     }
 
+    /// The names of the columns of a query, which is not carried out.
+    pub(crate) fn columns(&mut self, sql: &str) -> Result<Vec<String>, Error> {
+        let mut request = Vec::new();
+        let mut parse = vec![0];
+        wire::put_text(&mut parse, sql);
+        parse.extend([0, 0]);
+        wire::put(&mut request, b'P', &parse);
+        wire::put(&mut request, b'D', b"S\0");
+        wire::put(&mut request, b'S', &[]);
+        let answer = self.backend.ask(request, 1)?;
+        rows(&answer)?;
+        let described = wire::frames(&answer).find(|own| own.tag == b'T');
+        Ok(described.map_or_else(Vec::new, |own| column_names(own.body)))
+    }
+
     /// The rows that a `COPY ... TO STDOUT` gives, as messages.
     pub(crate) fn copy_out(&mut self, sql: &str) -> Result<Vec<u8>, Error> {
         let answer = self.backend.ask(wire::query(sql), 1)?;
@@ -127,6 +142,18 @@ fn rows(answer: &[u8]) -> Result<Vec<Row>, Error> {
     Ok(rows)
 }
 
+/// The names in a `RowDescription` message, each of which is followed by 18 bytes.
+fn column_names(mut body: &[u8]) -> Vec<String> {
+    let count = wire::take_u16(&mut body).unwrap_or(0);
+    let name = |_| {
+        let end = body.iter().position(|byte| *byte == 0)?;
+        let name = String::from_utf8_lossy(&body[..end]).into_owned();
+        body = body.get(end + 1 + 18..)?;
+        Some(name)
+    };
+    (0..count).map_while(name).collect()
+}
+
 fn row(mut body: &[u8]) -> Row {
     let count = wire::take_u16(&mut body).unwrap_or(0);
     let value = |_| {
@@ -180,6 +207,15 @@ impl Observer {
     ) -> Result<(), Error> {
         self.touched.store(0, Ordering::SeqCst);
         work(&mut lock(&self.client))
+    }
+
+    /// The names of the columns of a query, which is not carried out.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not understand the query or cannot be reached.
+    pub fn columns(&self, sql: &str) -> Result<Vec<String>, Error> {
+        outside(|| lock(&self.client).columns(sql))
     }
 
     /// Carries out one statement with the values of its parameters (`$1` and so on) as text, and returns its

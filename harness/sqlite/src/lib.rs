@@ -7,7 +7,7 @@
 //! Reading order: `witness` has the questions and the answers; `watch` knows which folders are watched; `connection`
 //! is what one connection is about, and decides; `vfs` and `vfs/file` are the layer between SQLite and the file,
 //! `trace` sees statements begin and end, `functions` makes `random()` repeat with the seed; `statement` tells what SQL
-//! is for.
+//! is for; `reader` is for whoever looks at what services have done.
 //!
 //! # What is seen where
 //!
@@ -39,6 +39,7 @@
 
 mod connection;
 mod functions;
+mod reader;
 mod statement;
 mod time;
 mod trace;
@@ -46,6 +47,7 @@ mod vfs;
 mod watch;
 mod witness;
 
+pub use reader::{ReadError, Reader, Value};
 pub use watch::{Watch, watch};
 pub use witness::{
     Call, CommitFault, Failure, Fate, Kind, RolledBack, Statement, StatementFault, Witness,

@@ -22,6 +22,7 @@ use connection::Connection;
 pub use delivery::Delivery;
 pub use subscription::Subscription;
 
+use super::HOST;
 use super::interface::{MemberId, Stamp, Written};
 use super::profile::Profile;
 use super::protocol::{Request, Response};
@@ -29,7 +30,7 @@ use crate::history::What;
 use crate::message::{Message, POISON, Position};
 use crate::nemesis::Injection;
 use crate::plan::PublishFault;
-use crate::simulation::world::{Gate, lock};
+use crate::simulation::world::{Gate, World, lock};
 
 /// How long a request may take before its connection is given up, in virtual time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -88,6 +89,20 @@ enum Failure {
 }
 
 impl Broker {
+    /// A client for the host that runs this, of the broker that the system has if it declares topics
+    /// ([`System::topic`](crate::System::topic)).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a run.
+    pub fn connect() -> Self {
+        let world = stormglass_machine::attached::<World>();
+        let gate = world.zip(stormglass_machine::host());
+        let gate = gate.and_then(|(world, host)| world.gate_of(&host));
+        let gate = gate.expect("there is a broker to connect to on a host of a run only");
+        Broker::new(gate, HOST)
+    }
+
     /// A client of the broker on `host`, for the incarnation that the gate belongs to.
     pub(crate) fn new(gate: Gate, host: &str) -> Self {
         let profile = lock(&gate.world().broker).profile().clone();

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use tokio::io::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
@@ -22,7 +23,6 @@ use super::protocol::{self, Frame, Request, Response, UNANSWERED};
 use super::{HOST, PORT};
 use crate::message::Message;
 use crate::simulation::world::{Gate, World, lock};
-use crate::simulation::{TcpListener, TcpStream};
 
 /// Serves the world's broker until the host dies.
 pub(crate) async fn serve(gate: Gate) {
@@ -49,8 +49,8 @@ struct Server {
 
 impl Server {
     async fn listen(self: Arc<Self>) -> io::Result<()> {
-        let listener = TcpListener::bind(self.gate.clone(), PORT).await?;
         tokio::spawn(self.clone().keep_time());
+        let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
         loop {
             let (stream, _) = listener.accept().await?;
             tokio::spawn(Connection::serve(self.clone(), stream));

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sqlx::AnyConnection;
 
+use super::observer::{Observer, ReadError};
 use super::row::{self, Row};
 use crate::history::{Announcement, Application, Fact};
 use crate::system::nearest;
@@ -96,22 +96,22 @@ impl Probe {
     }
 
     /// Finds out before the run what would otherwise show at the first row.
-    pub(crate) fn verify(&self, connection: &mut AnyConnection, url: &str) -> sqlx::Result<()> {
-        let found = row::columns(connection, url, &self.query)?;
+    pub(super) fn verify(&self, observer: &mut Observer) -> Result<(), ReadError> {
+        let found = observer.columns(&self.query)?;
         let has = |wanted: &str| found.iter().any(|own| own == wanted);
         let needed = match self.query.contains("$1") {
             true => &["event_id", "position"][..],
             false => &["event_id"],
         };
         if let Some(column) = needed.iter().find(|column| !has(column)) {
-            return Err(sqlx::Error::ColumnNotFound((*column).to_owned()));
+            return Err(ReadError::NoColumn((*column).to_owned()));
         }
         let missing: Vec<&str> = self.columns().filter(|column| !has(column)).collect();
         let strange = found.iter().map(String::as_str);
         let mut strange = strange.filter(|own| self.columns().all(|column| column != *own));
         let misspelt = strange.find_map(|own| Some((own, nearest(own, missing.iter().copied())?)));
         match misspelt {
-            Some((own, meant)) => Err(sqlx::Error::ColumnNotFound(format!(
+            Some((own, meant)) => Err(ReadError::NoColumn(format!(
                 "{meant}, which `{own}` is most likely meant to be"
             ))),
             None => Ok(()),
@@ -167,17 +167,14 @@ impl Watch {
     }
 
     /// What is new since the last look.
-    pub(crate) fn look(&mut self, connection: &mut AnyConnection) -> sqlx::Result<Vec<Fact>> {
-        let overlap = match row::is_postgres(connection) {
+    pub(super) fn look(&mut self, observer: &mut Observer) -> Result<Vec<Fact>, ReadError> {
+        let overlap = match observer.is_postgres() {
             true => OVERLAP,
             false => 0,
         };
         let from = self.greatest.saturating_sub(overlap);
-        let rows = row::fetch(
-            connection,
-            self.probe.query(),
-            self.incremental.then_some(from),
-        )?;
+        let from = self.incremental.then_some(from);
+        let rows = observer.rows(self.probe.query(), from)?;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let mut facts = Vec::new();
         for row in &rows {
@@ -201,20 +198,20 @@ impl Watch {
     }
 
     /// Notes the position of a row; says whether it was not seen before.
-    fn is_new_position(&mut self, row: &Row, overlap: i64) -> sqlx::Result<bool> {
+    fn is_new_position(&mut self, row: &Row, overlap: i64) -> Result<bool, ReadError> {
         let position = row.integer("position")?;
         self.greatest = self.greatest.max(position);
         Ok(overlap == 0 || self.seen.insert(position.to_string(), 1).is_none())
     }
 
-    fn fact(&self, row: &Row) -> sqlx::Result<Fact> {
+    fn fact(&self, row: &Row) -> Result<Fact, ReadError> {
         if row.is_null("event_id") {
             let why = "it is NULL, and every fact is of some event";
             return Err(row::unreadable("event_id", why));
         }
         let event_id = row.text("event_id")?;
         let application = |own: &Option<String>| {
-            Ok::<_, sqlx::Error>(Application {
+            Ok::<_, ReadError>(Application {
                 consumer: match own {
                     Some(own) => own.clone(),
                     None => row.text("consumer")?,
@@ -249,36 +246,37 @@ pub struct View {
 }
 
 /// The rows of a view, by column.
-pub(crate) fn rows(
+pub(super) fn rows(
     view: &View,
-    connection: &mut AnyConnection,
-) -> sqlx::Result<Vec<BTreeMap<String, Value>>> {
-    let rows = row::fetch(connection, &view.query, None)?;
+    observer: &mut Observer,
+) -> Result<Vec<BTreeMap<String, Value>>, ReadError> {
+    let rows = observer.rows(&view.query, None)?;
     Ok(rows.into_iter().map(Row::into_json).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{Any, AnyConnection, Executor as _};
+    use std::path::Path;
 
-    use super::{Probe, Watch};
-    use crate::database::backend::Backend;
-    use crate::database::driver::complete;
+    use stormglass_sqlite::Reader;
+
+    use super::{Observer, Probe, Watch};
     use crate::history::{Application, Fact};
 
-    fn database(script: &'static str) -> AnyConnection {
-        complete(async {
-            let mut connection = <Any as Backend>::open("sqlite::memory:").await.unwrap();
-            connection.execute(sqlx::raw_sql(script)).await.unwrap();
-            connection
-        })
+    fn database(script: &str) -> Observer {
+        let mut reader = Reader::open(Path::new(":memory:")).unwrap();
+        reader.execute(script).unwrap();
+        Observer::Sqlite(reader)
     }
 
-    fn run(connection: &mut AnyConnection, script: &'static str) {
-        complete(connection.execute(sqlx::raw_sql(script))).unwrap();
+    fn run(observer: &mut Observer, script: &str) {
+        match observer {
+            Observer::Sqlite(reader) => reader.execute(script).unwrap(),
+            Observer::Postgres(_) => unreachable!("these tests work on SQLite"),
+        }
     }
 
-    fn seen(watch: &mut Watch, connection: &mut AnyConnection) -> Vec<Application> {
+    fn seen(watch: &mut Watch, connection: &mut Observer) -> Vec<Application> {
         let facts = watch.look(connection).unwrap();
         let applied = facts.into_iter().map(|fact| match fact {
             Fact::Applied(applied) => applied,
@@ -307,16 +305,15 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_type_that_cannot_be_read_is_refused_by_name_before_the_run() {
-        let mut connection = database("CREATE TABLE t (event_id VARCHAR(9), entity DATETIME)");
-        let mut refused = |entity: &str| {
-            let probe = Probe::applied(format!("SELECT event_id, {entity} FROM t"));
-            let verified = probe.verify(&mut connection, "");
-            verified.err().map(|error| error.to_string())
-        };
-        let why = refused("entity").unwrap();
-        assert!(why.ends_with("select CAST(entity AS TEXT)"), "{why}");
-        assert_eq!(refused("CAST(entity AS TEXT) AS entity"), None);
+    fn the_declared_type_of_a_column_does_not_matter() {
+        let mut connection = database(
+            "CREATE TABLE t (event_id VARCHAR(9), entity DATETIME);
+             INSERT INTO t VALUES ('e1', '2026-01-01 00:00:00')",
+        );
+        let probe = Probe::applied("SELECT event_id, entity FROM t");
+        probe.verify(&mut connection).unwrap();
+        let seen = seen(&mut Watch::new(probe), &mut connection);
+        assert_eq!(seen[0].entity, "2026-01-01 00:00:00");
     }
 
     #[test]
@@ -347,7 +344,7 @@ mod tests {
             let query = format!("SELECT event_id, entity FROM t WHERE {rows}");
             let mut watch = Watch::new(Probe::applied(query));
             let refused = watch.look(&mut connection).unwrap_err().to_string();
-            assert!(refused.contains(&format!("column {column}:")), "{refused}");
+            assert!(refused.contains(&format!("column `{column}`")), "{refused}");
         }
     }
 

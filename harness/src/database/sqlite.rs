@@ -1,9 +1,6 @@
 //! SQLite, as all runs of the process share it.
 
-#![expect(
-    unsafe_code,
-    reason = "sqlx has no call for what SQLite keeps for a whole process"
-)]
+#![expect(unsafe_code, reason = "SQLite keeps it for a whole process")]
 
 use std::sync::Once;
 

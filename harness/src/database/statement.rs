@@ -1,77 +1,11 @@
-//! Statements: what SQL does to a transaction and to data, told by its first words.
+//! Statements: what SQL does to data, told by its first words.
 //!
 //! It parses no more than that. What it cannot tell counts as a write, which costs a look too many.
-
-/// SQL that begins or ends a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Control {
-    /// `BEGIN` in any of its forms.
-    Begin,
-    /// `COMMIT` or `END`.
-    Commit,
-    /// `ROLLBACK` of the whole transaction.
-    RollBack,
-}
-
-impl Control {
-    /// `None` for any other statement, and for a script of several.
-    pub(super) fn of(sql: &str) -> Option<Control> {
-        if is_script(sql) {
-            return None;
-        }
-        let mut words = sql
-            .split(|c: char| !c.is_ascii_alphabetic())
-            .filter(|word| !word.is_empty())
-            .map(str::to_ascii_lowercase);
-        match words.next()?.as_str() {
-            "begin" => Some(Control::Begin),
-            "start" if words.next()? == "transaction" => Some(Control::Begin),
-            "commit" | "end" => Some(Control::Commit),
-            // `ROLLBACK TO` undoes a part and leaves the transaction open.
-            "rollback" if words.all(|word| word != "to") => Some(Control::RollBack),
-            _ => None,
-        }
-    }
-}
 
 /// Whether something follows the first semicolon.
 fn is_script(sql: &str) -> bool {
     let rest = sql.split_once(';').map_or("", |(_, rest)| rest);
     rest.contains(|c: char| c.is_ascii_alphanumeric())
-}
-
-/// Words that begin a statement which changes no data, or only controls a transaction.
-const READS: &[&str] = &[
-    "select",
-    "pragma",
-    "explain",
-    "show",
-    "values",
-    "set",
-    "begin",
-    "start",
-    "commit",
-    "end",
-    "rollback",
-    "savepoint",
-    "release",
-];
-
-/// Whether SQL can change data. Errs on the side of yes: a look too many costs a probe.
-pub(super) fn is_write(sql: &str) -> bool {
-    if is_script(sql) {
-        return true;
-    }
-    let word = first_word(sql);
-    if word.eq_ignore_ascii_case("with") {
-        return words(sql).any(|word| is_any(&word, CHANGES));
-    }
-    !READS.iter().any(|read| word.eq_ignore_ascii_case(read))
-}
-
-/// Whether SQL reads rows and does nothing else.
-pub(super) fn is_query(sql: &str) -> bool {
-    !is_write(sql) && is_any(first_word(sql), &["select", "values", "with"])
 }
 
 /// Words that begin a statement which changes rows and says how many.
@@ -152,7 +86,7 @@ fn words(sql: &str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Control, has_changed, is_write, writes_only};
+    use super::{has_changed, writes_only};
 
     #[test]
     fn a_statement_that_touched_no_row_changes_nothing() {
@@ -187,45 +121,6 @@ mod tests {
             "CREATE TABLE leases (id)",
         ] {
             assert!(!writes_only(sql, &own), "{sql}");
-        }
-    }
-
-    #[test]
-    fn only_statements_that_cannot_write_count_as_reads() {
-        for read in [
-            "SELECT 1",
-            "  select 1",
-            "PRAGMA x",
-            "EXPLAIN SELECT 1",
-            "WITH x AS (SELECT 1) SELECT * FROM x",
-        ] {
-            assert!(!is_write(read), "{read}");
-        }
-        for write in [
-            "INSERT INTO t",
-            "update t",
-            "WITH x AS (SELECT 1) DELETE FROM t",
-            "BEGIN; INSERT INTO t VALUES (1); COMMIT",
-        ] {
-            assert!(is_write(write), "{write}");
-        }
-    }
-
-    #[test]
-    fn plain_sql_that_begins_or_ends_a_transaction_is_recognised() {
-        for (sql, control) in [
-            ("BEGIN", Some(Control::Begin)),
-            (" begin immediate;", Some(Control::Begin)),
-            ("START TRANSACTION", Some(Control::Begin)),
-            ("COMMIT;", Some(Control::Commit)),
-            ("END TRANSACTION", Some(Control::Commit)),
-            ("ROLLBACK", Some(Control::RollBack)),
-            ("ROLLBACK TO SAVEPOINT a", None),
-            ("SAVEPOINT a", None),
-            ("INSERT INTO beginnings VALUES ('begin')", None),
-            ("BEGIN; INSERT INTO t VALUES (1); COMMIT", None),
-        ] {
-            assert_eq!(Control::of(sql), control, "{sql}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::history::{Answer, What};
@@ -19,6 +20,8 @@ pub(super) type CarryOut = Arc<dyn Fn(serde_json::Value) -> Carried + Send + Syn
 pub(super) struct Client {
     pub(super) gate: Gate,
     pub(super) plan: Plan,
+    /// Tells each operation that its time has come.
+    pub(super) turns: Vec<oneshot::Receiver<()>>,
     pub(super) carry_out: CarryOut,
     /// How long an answer is waited for.
     pub(super) timeout: Duration,
@@ -29,19 +32,23 @@ pub(super) struct Client {
 impl Client {
     /// Asks for every operation at its time, and stays until the run ends: answers that nobody waits for any more are
     /// worked on all the same.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
+        let turns = std::mem::take(&mut self.turns);
         let client = Arc::new(self);
         let mut operations = JoinSet::new();
-        for operation in 0..client.plan.workload.len() {
-            operations.spawn_local(client.clone().ask(operation));
+        for (operation, turn) in turns.into_iter().enumerate() {
+            operations.spawn_local(client.clone().ask(operation, turn));
         }
         operations.join_all().await;
         std::future::pending().await
     }
 
-    async fn ask(self: Arc<Self>, operation: usize) {
+    async fn ask(self: Arc<Self>, operation: usize, turn: oneshot::Receiver<()>) {
+        if turn.await.is_err() {
+            // The run has come to its end.
+            return;
+        }
         let planned = &self.plan.workload[operation];
-        tokio::time::sleep(Duration::from_millis(planned.at_ms)).await;
         let text = planned.operation.to_string();
         self.gate.record(What::OperationInvoked { operation, text });
         let value = planned.operation.clone();

@@ -28,6 +28,7 @@ impl Deployment<'_, '_> {
             next(&self.stops),
             next(&self.restarts),
             next(&self.resumptions),
+            next(&self.turns),
         ];
         let due = due.into_iter().flatten().fold(until, Duration::min);
         self.machines.wait_for_bell(due);
@@ -45,6 +46,9 @@ impl Deployment<'_, '_> {
             self.tell_to_stop(&host);
         }
         let now = self.now();
+        for turn in take_due(&mut self.turns, now) {
+            let _ = turn.send(());
+        }
         for host in take_due(&mut self.stops, now) {
             self.world.stop_late(&Arc::from(host));
         }
@@ -82,9 +86,12 @@ impl Deployment<'_, '_> {
 
     /// Software that handles the signal has a grace; other software has ended at once.
     fn tell_to_stop(&mut self, host: &str) {
-        match self.machines.terminate(host) {
-            true => self.stops.push((self.now() + GRACE, host.to_owned())),
-            false => self.world.stop(&Arc::from(host), None),
+        if !self.machines.can_be_asked(host) {
+            // It is dead before anything of it is dropped.
+            self.world.stop(&Arc::from(host), None);
+        }
+        if self.machines.terminate(host) {
+            self.stops.push((self.now() + GRACE, host.to_owned()));
         }
     }
 
@@ -102,7 +109,13 @@ impl Deployment<'_, '_> {
         let usual = self.prepared.system.settings.latency_max;
         for intervention in interventions {
             match intervention {
-                Intervention::Kill(host) => self.machines.kill(&host),
+                Intervention::Kill(host) => {
+                    self.machines.kill(&host);
+                    let mut servers = self.servers.iter();
+                    if let Some(server) = servers.find(|own| **own.name() == *host) {
+                        server.killed();
+                    }
+                }
                 // A host that another fault has started meanwhile is left alone.
                 Intervention::Start(host) if self.world.is_up(&host) => {}
                 Intervention::Start(host) => self.start(&Arc::from(host)),
@@ -165,14 +178,14 @@ impl Deployment<'_, '_> {
     }
 }
 
-fn next(agenda: &[(Duration, String)]) -> Option<Duration> {
+fn next<T>(agenda: &[(Duration, T)]) -> Option<Duration> {
     agenda.iter().map(|(at, _)| *at).min()
 }
 
-/// Takes the hosts whose time has come, in the order in which they were put down.
-fn take_due(agenda: &mut Vec<(Duration, String)>, now: Duration) -> Vec<String> {
+/// Takes those whose time has come, in the order in which they were put down.
+fn take_due<T>(agenda: &mut Vec<(Duration, T)>, now: Duration) -> Vec<T> {
     agenda
         .extract_if(.., |(at, _)| *at <= now)
-        .map(|(_, host)| host)
+        .map(|(_, due)| due)
         .collect()
 }

@@ -20,7 +20,7 @@ use crate::simulation::world::{Gate, World, lock};
 /// Where PostgreSQL listens.
 const PORT: u16 = 5432;
 
-/// The host of a PostgreSQL server with one database.
+/// The host of a PostgreSQL server.
 pub(super) struct PostgresHost {
     name: Arc<str>,
     server: postgres::Server,
@@ -29,7 +29,7 @@ pub(super) struct PostgresHost {
 impl PostgresHost {
     pub(super) fn new(
         name: &Arc<str>,
-        database: &postgres::Database,
+        own: &[postgres::Database],
         latency: Duration,
         world: &Arc<World>,
         databases: &Arc<Databases>,
@@ -44,7 +44,7 @@ impl PostgresHost {
             jitter: latency / 2,
             ..Settings::default()
         };
-        let server = postgres::Server::new([database.clone()], settings, Arc::new(observed));
+        let server = postgres::Server::new(own.to_vec(), settings, Arc::new(observed));
         PostgresHost {
             name: name.clone(),
             server,

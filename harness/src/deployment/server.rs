@@ -7,6 +7,7 @@ use stormglass_machine as os;
 
 use super::nats::NatsHost;
 use super::postgres::PostgresHost;
+use super::simple_broker::BrokerHost;
 use super::third_party::ThirdPartyHost;
 use crate::database::Databases;
 use crate::history::What;
@@ -20,6 +21,9 @@ pub(super) trait Server {
 
     /// Starts its process; what a product keeps on disk is as its last process left it.
     fn start(&self, machines: &os::Machine<'_>, gate: Gate);
+
+    /// Its process was killed.
+    fn killed(&self) {}
 
     /// What it still has for somebody, in words; `None` if nothing.
     fn backlog(&self) -> Option<String> {
@@ -40,9 +44,12 @@ pub(super) fn of(
 ) -> Vec<Box<dyn Server>> {
     let mut servers: Vec<Box<dyn Server>> = Vec::new();
     let latency = system.settings.database_latency;
-    for (name, database) in databases.servers() {
-        let server = PostgresHost::new(name, database, latency, world, databases);
+    for (name, own) in databases.servers() {
+        let server = PostgresHost::new(name, own, latency, world, databases);
         servers.push(Box::new(server));
+    }
+    if system.has_simple_broker() {
+        servers.push(Box::new(BrokerHost::new(world)));
     }
     for broker in &system.machine.brokers {
         servers.push(Box::new(NatsHost::new(broker, world)));

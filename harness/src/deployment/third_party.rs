@@ -153,7 +153,10 @@ impl Desk {
         }
         let strike = injection.strikes().next();
         let refusal = match strike {
-            Some((_, ExternalFault::RefusedUnheard)) => self.business.refusal.as_ref(),
+            Some((_, ExternalFault::RefusedUnheard)) => {
+                let refusal = self.business.refusal.as_ref();
+                refusal.and_then(|own| own.of(request))
+            }
             _ => None,
         };
         let (outcome, answer) = self.book(key, request, refusal);

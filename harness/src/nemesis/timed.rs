@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use crate::history::What;
 use crate::plan::{Action, Fault, Incident, Plan, Restarted};
-use crate::simulation::clock;
 use crate::simulation::world::{StruckLink, World, lock};
 
 /// Something to be done to the simulated machines.
@@ -154,7 +153,6 @@ impl Nemesis {
     /// Does everything whose time has come.
     pub(crate) fn due(&mut self, world: &World) -> Vec<Intervention> {
         self.go_on(world);
-        self.notice_misled(world);
         let mut interventions = Vec::new();
         let now = world.now();
         while let Some(entry) = self
@@ -235,7 +233,6 @@ impl Nemesis {
                 Vec::new()
             }
             Incident::ClockSkew { host, ahead_ms, .. } => {
-                clock::set_wrong(fault, host, *ahead_ms);
                 self.book(now + lasts, Step::End(fault));
                 let (host, by_ms) = (host.clone(), *ahead_ms);
                 vec![Intervention::Clock { host, fault, by_ms }]
@@ -269,17 +266,8 @@ impl Nemesis {
                 by_ms: -ahead_ms,
             });
         }
-        self.notice_misled(world);
-        clock::set_right(fault);
         world.record(&self.name, What::FaultLifted { fault });
         interventions
-    }
-
-    /// A wrong clock has an effect when its host looks at it.
-    fn notice_misled(&self, world: &World) {
-        for fault in clock::misled() {
-            self.notice(fault, world);
-        }
     }
 
     fn crash(
@@ -423,7 +411,7 @@ impl Nemesis {
         self.cut = cut;
         world.set_links(links);
         world.set_capacity_limit(capacity_limit);
-        lock(&world.ledgers).set_outages(outages);
+        world.set_outages(outages);
         interventions
     }
 }

@@ -20,7 +20,7 @@ pub enum Incident {
         /// How long it stays down.
         down_ms: u64,
     },
-    /// Hosts are told to stop ([`Host::stopping`](crate::Host::stopping)), stop in good order, and start
+    /// Hosts are told to stop ([`Machine::terminated`](crate::Machine::terminated)), stop in good order, and start
     /// again `down_ms` after they have stopped.
     Restart {
         /// Which hosts.

@@ -91,7 +91,7 @@ pub enum ExternalFault {
         delay_ms: u64,
     },
     /// The third party refuses the call, and the caller does not hear of that until it asks again.
-    /// Only a third party that [may refuse](crate::External::may_refuse) does so.
+    /// Only a third party that [may refuse](crate::third_party::ThirdParty::may_refuse) does so.
     RefusedUnheard,
 }
 

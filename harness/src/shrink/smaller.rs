@@ -141,6 +141,16 @@ pub(super) fn with_operations(plan: &Plan, kept: &[usize]) -> Plan {
     plan
 }
 
+/// The plan with all operations at the time of the last of them, so that they are the more likely to meet.
+pub(super) fn at_once(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    let last = plan.workload.iter().map(|own| own.at_ms).max();
+    for operation in &mut plan.workload {
+        operation.at_ms = last.unwrap_or_default();
+    }
+    plan
+}
+
 /// The plan with every fault that waits for a call waiting from the first operation on for an early
 /// one, in every combination of early ones, those with the fewest calls first.
 pub(super) fn with_early_calls(plan: &Plan) -> Vec<Plan> {
@@ -212,26 +222,31 @@ pub(super) fn at_times(plan: &Plan, begin: impl Fn(usize) -> Duration) -> Plan {
 const STRONGER: u64 = 8;
 /// How long a fault holds something up at most that is made stronger.
 const STRONGEST_MS: u64 = 3_000;
+/// The same of a pause: memberships time out after some seconds.
+const LONGEST_PAUSE_MS: u64 = 5_000;
 
 /// The plan with whatever holds something up holding it up for longer; `None` if nothing does.
 pub(super) fn with_stronger_faults(plan: &Plan) -> Option<Plan> {
     let mut plan = plan.clone();
     let mut is_any = false;
     for fault in &mut plan.schedule {
-        let ms = match &mut fault.action {
+        let (ms, most) = match &mut fault.action {
             Action::Incident { incident, .. } => match incident {
-                Incident::Latency { latency_ms, .. } => latency_ms,
-                Incident::Pause { for_ms, .. } => for_ms,
+                Incident::Latency { latency_ms, .. } => (latency_ms, STRONGEST_MS),
+                Incident::Pause { for_ms, .. } => (for_ms, LONGEST_PAUSE_MS),
+                Incident::BrokerOutage { for_ms } | Incident::CapacityLimit { for_ms } => {
+                    (for_ms, STRONGEST_MS)
+                }
                 _ => continue,
             },
             Action::Strike { strike, .. } => match strike {
                 Strike::Receive(ReceiveFault::Reorder { hold_ms: ms })
                 | Strike::Settle(SettleFault::Delay { delay_ms: ms })
-                | Strike::Statement(StatementFault::Slow { delay_ms: ms }) => ms,
+                | Strike::Statement(StatementFault::Slow { delay_ms: ms }) => (ms, STRONGEST_MS),
                 _ => continue,
             },
         };
-        *ms = ms.saturating_mul(STRONGER).min(STRONGEST_MS.max(*ms));
+        *ms = ms.saturating_mul(STRONGER).min(most.max(*ms));
         is_any = true;
     }
     is_any.then_some(plan)

@@ -1,17 +1,13 @@
 //! Why a run came to no result: the harness, what it runs on, or how it is used. No such error is a
 //! verdict on the system.
 
-use super::watch::Hang;
-use crate::database::StoreError;
+use crate::database::{ReadError, StoreError};
 use crate::plan::Misfit;
 use crate::system::Misuse;
 
 /// Why a run came to no result. None of these is a verdict on the system.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The program was linked in a way that the harness cannot make a thread hermetic.
-    #[error("{0}")]
-    NotHermetic(String),
     /// The databases could not be created.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -25,7 +21,7 @@ pub enum RunError {
         database: String,
         /// What the driver said.
         #[source]
-        source: sqlx::Error,
+        source: ReadError,
     },
     /// A probe or a view cannot be read.
     #[error("failed to read the probe or view `{query}` of database `{database}`: {source}")]
@@ -36,7 +32,7 @@ pub enum RunError {
         query: String,
         /// What is wrong with it.
         #[source]
-        source: sqlx::Error,
+        source: ReadError,
     },
     /// The plan is not one of this system.
     #[error(transparent)]
@@ -60,13 +56,7 @@ pub enum RunError {
         /// The last error.
         error: String,
     },
-    /// The run does not go on.
-    #[error(transparent)]
-    Hang(#[from] Hang),
     /// The machines could not go on.
     #[error(transparent)]
     Machine(#[from] stormglass_machine::RunError),
-    /// A task that the system spawned panicked, or the harness did.
-    #[error("a task panicked: {0}")]
-    Panicked(String),
 }

@@ -13,7 +13,6 @@ use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use super::running;
 use super::world::World;
 use crate::history::What;
 
@@ -34,7 +33,6 @@ const FOREIGN: &[&str] = &[
     "tokio",
     "tonic",
     "tower",
-    "turmoil",
 ];
 
 /// Makes sure that no thread can silence the log lines of another one's run; to be called before a run.
@@ -42,7 +40,7 @@ const FOREIGN: &[&str] = &[
 /// Whether anybody wants the lines of a call site is asked once and remembered for the whole process.
 /// As long as tracing knows of no second subscriber it asks that of the current thread, which may
 /// have none. Two that never end make it ask all of them, always.
-pub(super) fn keep_listening() {
+pub(crate) fn keep_listening() {
     static LISTENERS: LazyLock<[Dispatch; 2]> =
         LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default().with(Listener))));
     LazyLock::force(&LISTENERS);
@@ -95,7 +93,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let host = running::current_host().unwrap_or_else(|| self.unknown.clone());
+        let host = stormglass_machine::host().unwrap_or_else(|| self.unknown.clone());
         // What destructors of a crashed host say was never said.
         if !self.world.is_up(&host) {
             return;

@@ -5,8 +5,6 @@ use std::time::Duration;
 /// How a system is simulated. Two runs of one plan are equal only with equal settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The step of virtual time in which hosts take turns. Shorter is finer and slower.
-    pub tick: Duration,
     /// The least time that a segment takes from host to host.
     pub latency_min: Duration,
     /// The most, without a fault.
@@ -31,7 +29,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            tick: Duration::from_millis(5),
             latency_min: Duration::from_millis(1),
             latency_max: Duration::from_millis(10),
             database_latency: Duration::from_millis(1),
@@ -51,8 +48,4 @@ pub enum Recording {
     On,
     /// Nothing: it costs less and proves nothing. For measuring what recording costs.
     Off,
-    /// The calls of databases and sockets, and nothing else: for measuring what the same calls cost
-    /// without a harness.
-    #[doc(hidden)]
-    Io,
 }

@@ -8,21 +8,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::world::{Gate, World, lock};
 use crate::history::What;
 
 /// How long software that asks to be told has to come to its end. Orchestrators give ten seconds or
 /// more; plans are short.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
-/// How long a host goes on when its software has ended, so that what was sent before is on its way.
-const LINGER: Duration = Duration::from_millis(1);
 
 /// Who asks to be told, and who was.
 #[derive(Default)]
 pub(crate) struct Stops {
-    changed: Notify,
     hosts: Mutex<BTreeMap<Arc<str>, Stop>>,
 }
 
@@ -67,7 +62,6 @@ impl World {
         self.record(host, What::HostStopping { until });
         let told = Some((fault, until));
         lock(&self.stops.hosts).insert(host.clone(), Stop { told, ..stop });
-        self.stops.changed.notify_waiters();
         true
     }
 }
@@ -92,57 +86,6 @@ impl Gate {
         if !self.is_dead() {
             let mut hosts = lock(&self.world().stops.hosts);
             hosts.entry(self.host().clone()).or_default().is_heeded = true;
-        }
-    }
-
-    /// When the software is told to stop; a host that stands still does not notice before it goes on.
-    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.heed();
-        let gate = self.clone();
-        async move {
-            gate.told().await;
-            gate.open().await;
-        }
-    }
-
-    /// Runs the host's software until it ends, or has to.
-    pub(super) async fn run(&self, software: impl Future<Output = Result<(), String>>) {
-        let end = tokio::select! {
-            biased;
-            end = software => Some(end.err()),
-            () = self.has_to_end() => None,
-        };
-        if self.is_dead() {
-            return;
-        }
-        let stop = self.world().stops.of(self.host());
-        if stop.told.is_none() {
-            let error = end.flatten();
-            self.record(What::HostExited { error });
-            return self.world().end(self.host());
-        }
-        tokio::time::sleep(LINGER).await;
-        let late = || stop.is_heeded.then(|| format!("not done within {GRACE:?}"));
-        let error = end.unwrap_or_else(late);
-        if !self.is_dead() {
-            self.world().stop(self.host(), error);
-        }
-    }
-
-    async fn has_to_end(&self) {
-        let until = self.told().await;
-        tokio::time::sleep(until.saturating_sub(self.world().now())).await;
-    }
-
-    /// When the software has to have ended, once it is told to stop.
-    async fn told(&self) -> Duration {
-        let stops = &self.world().stops;
-        loop {
-            let changed = stops.changed.notified();
-            if let Some((_, until)) = stops.of(self.host()).told {
-                return until;
-            }
-            changed.await;
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The world of one run: what outlives a host's crash, and the gate through which ports reach it.
 //!
-//! Everything here is touched by the simulation's thread only; the mutexes are never contended and
-//! exist so that what services are handed can be sent between tasks. No guard lives across an
-//! `.await`.
+//! One thread of a run works at a time, so that the mutexes are never contended. No guard lives across an `.await`.
 
 mod gate;
 
@@ -15,15 +13,11 @@ use tokio::sync::Notify;
 pub(crate) use gate::Gate;
 
 use crate::broker::{self, Handout};
-use crate::external::Ledgers;
-use crate::history::{CLIENT, History, What};
+use crate::history::{History, What};
 use crate::nemesis::{Armed, Command, Poisoned};
 use crate::plan::Targets;
 use crate::simulation::RunError;
 
-use super::clock;
-use super::io::{Io, IoCall};
-use super::net::Graveyard;
 use super::quiescence::Quiescence;
 use super::settings::Recording;
 use super::stops::Stops;
@@ -34,16 +28,13 @@ pub(crate) struct World {
     pub(crate) broker: Mutex<broker::Core>,
     /// Told whenever something may have become available to a waiting consumer.
     pub(crate) broker_changed: Notify,
-    /// What third parties have booked.
-    pub(crate) ledgers: Mutex<Ledgers>,
+    /// Third parties that cannot be reached, each with the fault that did it.
+    outages: Mutex<BTreeMap<String, usize>>,
     nemesis: Mutex<Armed>,
     hosts: Mutex<BTreeMap<Arc<str>, HostState>>,
     links: Mutex<Vec<StruckLink>>,
-    links_seen: Mutex<Vec<(Arc<str>, Arc<str>)>>,
-    graveyard: Graveyard,
     /// Who is told to stop.
     pub(super) stops: Stops,
-    io: Mutex<Vec<Io>>,
     capacity_limit: Mutex<Option<usize>>,
     /// Why the run can come to no result, if it cannot.
     failure: Mutex<Option<RunError>>,
@@ -65,7 +56,6 @@ struct HostState {
     incarnation: u32,
     up: bool,
     paused: Option<Paused>,
-    connections: Vec<Arc<dyn Severable>>,
 }
 
 #[derive(Clone, Copy)]
@@ -85,12 +75,6 @@ pub(crate) struct StruckLink {
     pub(crate) to: String,
 }
 
-/// A connection to something real that ends with its host.
-pub(crate) trait Severable: Send + Sync {
-    /// Rolls back what is open and closes the connection, before it returns.
-    fn sever(&self);
-}
-
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -106,14 +90,11 @@ impl World {
         World {
             broker: Mutex::new(core),
             broker_changed: Notify::new(),
-            ledgers: Mutex::default(),
+            outages: Mutex::default(),
             nemesis: Mutex::new(armed),
             hosts: Mutex::default(),
             links: Mutex::default(),
-            links_seen: Mutex::default(),
-            graveyard: Graveyard::default(),
             stops: Stops::default(),
-            io: Mutex::default(),
             capacity_limit: Mutex::default(),
             failure: Mutex::default(),
             record: Mutex::new(Record {
@@ -127,19 +108,7 @@ impl World {
 
     /// Virtual time since the start of the run.
     pub(crate) fn now(&self) -> Duration {
-        clock::now()
-    }
-
-    /// Notes a call of a database or socket, if that is what is recorded.
-    pub(crate) fn called(&self, host: &Arc<str>, call: impl FnOnce() -> IoCall) {
-        if self.recording == Recording::Io {
-            let (at, host) = (self.now(), host.clone());
-            lock(&self.io).push(Io {
-                at,
-                host,
-                call: call(),
-            });
-        }
+        stormglass_machine::elapsed().unwrap_or_default()
     }
 
     /// The run can come to no result. The first reason counts.
@@ -155,16 +124,6 @@ impl World {
     /// Takes why the run can come to no result.
     pub(crate) fn take_failure(&self) -> Option<RunError> {
         lock(&self.failure).take()
-    }
-
-    /// Takes the calls that were noted.
-    pub(crate) fn take_io(&self) -> Vec<Io> {
-        std::mem::take(&mut *lock(&self.io))
-    }
-
-    /// The connections of crashed hosts.
-    pub(crate) fn graveyard(&self) -> &Graveyard {
-        &self.graveyard
     }
 
     /// Whether anything is recorded at all.
@@ -235,7 +194,6 @@ impl World {
             state.paused = None;
             state.incarnation
         };
-        self.graveyard.close_all_of(host);
         self.stops.forget(host);
         self.record(host, What::HostStarted { incarnation });
         Gate {
@@ -257,7 +215,12 @@ impl World {
 
     /// The fault because of which a third party cannot be reached.
     pub(crate) fn outage_of(&self, provider: &str) -> Option<usize> {
-        lock(&self.ledgers).outage_of(provider)
+        lock(&self.outages).get(provider).copied()
+    }
+
+    /// Replaces the set of third parties that cannot be reached, each with the fault that did it.
+    pub(crate) fn set_outages(&self, outages: BTreeMap<String, usize>) {
+        *lock(&self.outages) = outages;
     }
 
     /// Whether the host is up.
@@ -265,15 +228,13 @@ impl World {
         lock(&self.hosts).get(host).is_some_and(|state| state.up)
     }
 
-    /// Kills a host: its ports are dead and its connections rolled back and closed before this
-    /// returns. The simulation drops its futures later, when they can no longer do anything.
-    /// Returns whether it was up.
+    /// Kills a host: nothing that it still does is recorded. Returns whether it was up.
     pub(crate) fn kill(&self, host: &Arc<str>) -> bool {
         self.take_down(host, What::HostCrashed)
     }
 
     fn take_down(&self, host: &Arc<str>, what: What) -> bool {
-        let connections = {
+        {
             let mut hosts = lock(&self.hosts);
             let Some(state) = hosts.get_mut(host) else {
                 return false;
@@ -282,10 +243,6 @@ impl World {
                 return false;
             }
             state.paused = None;
-            std::mem::take(&mut state.connections)
-        };
-        for connection in connections {
-            connection.sever();
         }
         self.record(host, what);
         true
@@ -327,11 +284,6 @@ impl World {
         record.history.description.groups.contains_key(group)
     }
 
-    /// Whether the system, or the harness, has a host of this name.
-    pub(crate) fn has_host(&self, host: &str) -> bool {
-        lock(&self.hosts).contains_key(host)
-    }
-
     /// Replaces the links that network faults affect.
     pub(crate) fn set_links(&self, links: Vec<StruckLink>) {
         *lock(&self.links) = links;
@@ -339,13 +291,6 @@ impl World {
 
     /// Something was sent over a link: a network fault that affects it has bitten.
     pub(crate) fn sent(&self, from: &Arc<str>, to: &Arc<str>) {
-        {
-            let mut seen = lock(&self.links_seen);
-            let link = if from < to { (from, to) } else { (to, from) };
-            if from != to && !seen.iter().any(|(a, b)| (a, b) == link) {
-                seen.push((link.0.clone(), link.1.clone()));
-            }
-        }
         let struck: Vec<StruckLink> = {
             let links = lock(&self.links);
             if links.is_empty() {
@@ -412,35 +357,20 @@ impl World {
         }
     }
 
-    /// What faults could aim at, judging by the calls and links that were used so far.
+    /// What faults could aim at, judging by the calls that were made so far; of machines and links the world knows
+    /// nothing.
     pub(crate) fn targets(&self) -> Targets {
-        let own = |host: &Arc<str>| ![broker::HOST, CLIENT].contains(&&**host);
-        let mut links: Vec<(String, String)> = lock(&self.links_seen)
-            .iter()
-            .map(|(a, b)| (a.to_string(), b.to_string()))
-            .collect();
-        links.sort();
         let record = lock(&self.record);
         let groups = record.history.description.groups.keys().cloned().collect();
+        let nemesis = lock(&self.nemesis);
+        let calls = nemesis.seen().filter(|(host, _)| **host != *broker::HOST);
+        let calls = calls
+            .map(|(host, call)| (host.to_string(), *call))
+            .collect();
         Targets {
-            restarts: Vec::new(),
-            hosts: lock(&self.hosts)
-                .keys()
-                .filter(|host| own(host))
-                .map(ToString::to_string)
-                .collect(),
-            clocks: clock::readers()
-                .filter(own)
-                .map(|host| host.to_string())
-                .collect(),
-            calls: lock(&self.nemesis)
-                .seen()
-                .filter(|(host, _)| **host != *broker::HOST)
-                .map(|(host, call)| (host.to_string(), *call))
-                .collect(),
-            links,
+            calls,
             groups,
-            providers: lock(&self.ledgers).providers(),
+            ..Targets::default()
         }
     }
 

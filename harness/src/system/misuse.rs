@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Factory, System};
+use super::System;
 use crate::broker;
 use crate::database::Probe;
 use crate::history::CLIENT;
@@ -27,7 +27,6 @@ impl System {
         wrong.extend(self.unknown_names());
         wrong.extend(self.wrong_instances());
         wrong.extend(self.wrong_settings());
-        wrong.extend(self.mixed());
         refuse(wrong)
     }
 
@@ -42,24 +41,6 @@ impl System {
             wrong.push("it promises nothing: call `System::property`".to_owned());
         }
         refuse(wrong)
-    }
-
-    /// Ordinary services and those on this crate's ports cannot run side by side.
-    fn mixed(&self) -> Option<String> {
-        let is_ordinary = self.is_ordinary();
-        let differs = |factory: &Factory| match factory {
-            Factory::Ordinary(_) => !is_ordinary,
-            Factory::Ported(_) => is_ordinary,
-        };
-        let (host, _) = self.hosts.iter().find(|(_, factory)| differs(factory))?;
-        Some(match is_ordinary {
-            true => format!(
-                "host `{host}` has a service on ports; its operations need `System::ported_operations`"
-            ),
-            false => format!(
-                "host `{host}` has an ordinary service: declare operations by `System::operations`"
-            ),
-        })
     }
 
     fn wrong_names(&self) -> Vec<String> {
@@ -166,7 +147,6 @@ impl System {
     fn wrong_settings(&self) -> Vec<String> {
         let settings = &self.settings;
         let not_zero = [
-            ("tick", settings.tick),
             ("quiet", settings.quiet),
             ("liveness_bound", settings.liveness_bound),
             ("operation_timeout", settings.operation_timeout),

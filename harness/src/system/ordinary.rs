@@ -10,23 +10,30 @@ use proptest::strategy::Strategy;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Factory, Handler, System, carried, to_its_end};
+use super::{Factory, System, carried, to_its_end};
 use crate::broker::{self, Profile};
-use crate::database::Database;
+use crate::database::{Database, Engine, StoreError};
 use crate::deployment::Machine;
 use crate::message::{EVENT_ID, Message};
 use crate::plan::FaultKind;
 use crate::third_party::ThirdParty;
 
+/// The host of the PostgreSQL server that databases share which leave their engine open.
+const POSTGRES_HOST: &str = "postgres";
+
 /// What a system of ordinary services has beside its hosts.
 #[derive(Clone, Default)]
 pub(crate) struct OnMachine {
-    /// The databases that are PostgreSQL servers; the others are SQLite files.
-    pub(crate) servers: BTreeSet<Arc<str>>,
+    /// The databases that are on PostgreSQL servers of their own.
+    servers: BTreeSet<Arc<str>>,
+    /// The databases that are SQLite files, whatever the engine.
+    files: BTreeSet<Arc<str>>,
     /// The message brokers.
     pub(crate) brokers: Vec<Nats>,
     /// Whom the services call outside.
     pub(crate) third_parties: Vec<ThirdParty>,
+    /// The engine of databases that leave it open, where the environment does not say.
+    engine: Option<Engine>,
     /// The environment of a service, by its name.
     pub(crate) variables: BTreeMap<String, Vec<(String, String)>>,
 }
@@ -136,7 +143,7 @@ impl System {
             // What the function does before its future is part of the service, a panic included.
             to_its_end(async move { service(machine).await })
         };
-        let factory = Factory::Ordinary(Arc::new(factory));
+        let factory: Factory = Arc::new(factory);
         self.hosts.push((name.into(), factory));
         self.services.entry(name.to_owned()).or_insert(1..=1);
         self.targets = Arc::default();
@@ -160,7 +167,7 @@ impl System {
     {
         self.draw_operations(operation);
         let carry_out = move |value| carried(value, &client);
-        self.handler = Some(Handler::Ordinary(Arc::new(carry_out)));
+        self.handler = Some(Arc::new(carry_out));
         self
     }
 
@@ -175,8 +182,40 @@ impl System {
 
     /// A SQLite database: a file that all hosts share, whose address [`Machine::url`] gives.
     #[must_use]
-    pub fn sqlite(self, database: Database) -> Self {
+    pub fn sqlite(mut self, database: Database) -> Self {
+        self.machine.files.insert(database.name.clone());
         self.database(database)
+    }
+
+    /// The engine that the databases work on which [`System::database`] leaves open, whatever `STORMGLASS_DATABASE`
+    /// says.
+    #[must_use]
+    pub fn on(mut self, engine: Engine) -> Self {
+        self.machine.engine = Some(engine);
+        self.targets = Arc::default();
+        self
+    }
+
+    /// The engine that databases work on which leave it open.
+    pub(crate) fn engine(&self) -> Result<Engine, StoreError> {
+        self.machine
+            .engine
+            .map_or_else(Engine::from_environment, Ok)
+    }
+
+    /// The databases that are on a PostgreSQL server, each with its host.
+    pub(crate) fn databases_on_servers(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, StoreError> {
+        let engine = self.engine()?;
+        let shared: Arc<str> = POSTGRES_HOST.into();
+        let hosts = self.databases.iter().filter_map(|own| {
+            let name = &own.name;
+            if self.machine.servers.contains(name) {
+                return Some((name.clone(), name.clone()));
+            }
+            let is_on_server = engine == Engine::Postgres && !self.machine.files.contains(name);
+            is_on_server.then(|| (name.clone(), shared.clone()))
+        });
+        Ok(hosts.collect())
     }
 
     /// A NATS server with JetStream, at `nats://NAME:4222`.
@@ -212,21 +251,20 @@ impl System {
 
     /// The hosts that stand for products.
     pub(super) fn server_names(&self) -> BTreeSet<String> {
-        if !self.is_ordinary() {
-            return [broker::HOST.to_owned()].into();
-        }
-        self.machine.names().map(ToString::to_string).collect()
+        let simple = self.has_simple_broker().then(|| broker::HOST.to_owned());
+        let names = self.machine.names().map(ToString::to_string);
+        names.chain(simple).collect()
     }
 
     /// Whether the system has what a kind of fault befalls.
     pub(super) fn can_meet(&self, kind: FaultKind) -> bool {
         let of_broker = [FaultKind::BrokerOutage, FaultKind::CapacityLimit];
-        let has_broker = !self.is_ordinary() || !self.machine.brokers.is_empty();
+        let has_broker = !self.machine.brokers.is_empty() || self.has_simple_broker();
         has_broker || !of_broker.contains(&kind)
     }
 
-    /// Whether its services are ordinary code.
-    pub(crate) fn is_ordinary(&self) -> bool {
-        matches!(self.handler, Some(Handler::Ordinary(_)))
+    /// Whether the simulated broker is one of its hosts.
+    pub(crate) fn has_simple_broker(&self) -> bool {
+        self.machine.brokers.is_empty() && !self.topics.is_empty()
     }
 }

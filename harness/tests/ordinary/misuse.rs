@@ -46,16 +46,6 @@ fn variables_of_nobody_and_those_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn services_of_both_kinds_do_not_go_together() {
-    let ported = |_: stormglass::Host| std::future::pending::<Result<(), String>>();
-    let why = refused(System::new("both").ported_host("ben", ported));
-    assert!(
-        why.starts_with("host `ben` has a service on ports"),
-        "{why}"
-    );
-}
-
-#[test]
 fn an_address_of_a_database_that_is_not_there_names_those_that_are() {
     async fn lost(machine: Machine) -> Result<(), String> {
         let _ = machine.url("shup");

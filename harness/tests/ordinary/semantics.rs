@@ -1,11 +1,17 @@
 //! What a fault means for ordinary services: each is met where the service cannot see it, and does what it says.
 
 mod broker;
+mod clocks;
+mod crashes;
 mod database;
+mod nats;
 mod process;
+mod sqlite;
+mod stops;
 mod third_party;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use stormglass::history::{Event, History, What};
 use stormglass::plan::{Aim, Call, Fault, Incident, Operation, Plan, Side, Strike};
@@ -17,6 +23,7 @@ struct Stage {
     system: System,
     instances: BTreeMap<String, u32>,
     faults: Vec<Fault>,
+    seed: u64,
 }
 
 impl Stage {
@@ -26,7 +33,13 @@ impl Stage {
             system: system.operations(|| proptest::strategy::Just(0), ask),
             instances: BTreeMap::new(),
             faults: Vec::new(),
+            seed: 1,
         }
+    }
+
+    fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
     }
 
     fn instances(mut self, service: &str, number: u32) -> Self {
@@ -47,30 +60,37 @@ impl Stage {
     }
 
     /// A crash on one side of the nth call of a host.
-    fn crash(mut self, side: Side, host: &str, call: Call, nth: u32) -> Self {
+    fn crash(self, side: Side, host: &str, call: Call, nth: u32) -> Self {
+        self.on(side, host, call, nth, crash(host, 60_000))
+    }
+
+    /// An incident on one side of the nth call of a host.
+    fn on(mut self, side: Side, host: &str, call: Call, nth: u32, incident: Incident) -> Self {
         let host = host.to_owned();
-        let crash = Incident::Crash {
-            host: host.clone(),
-            down_ms: 60_000,
-        };
         let aim = Aim {
             host,
             call,
             nth,
             side,
         };
-        self.faults.push(Fault::on(0, aim, crash));
+        self.faults.push(Fault::on(0, aim, incident));
         self
     }
 
-    /// Runs it for at least five seconds; twice, to see that it repeats.
+    /// Runs it for at least five seconds; twice, to see that it repeats. Every fault has an effect.
     fn run(self) -> Seen {
+        let faults: Vec<usize> = (0..self.faults.len()).collect();
+        self.run_biting(&faults)
+    }
+
+    /// As [`Stage::run`], where these faults have an effect and no others.
+    fn run_biting(self, faults: &[usize]) -> Seen {
         let operation = Operation {
             at_ms: 5_000,
             operation: 0.into(),
         };
         let plan = Plan {
-            seed: Seed(1),
+            seed: Seed(self.seed),
             chance: 0,
             instances: self.instances,
             workload: vec![operation],
@@ -79,24 +99,57 @@ impl Stage {
         let runs = [0, 1].map(|_| run(&self.system, &plan, Recording::On).unwrap());
         assert_eq!(runs[0].digest(), runs[1].digest());
         let [run, _] = runs;
-        let faults: Vec<usize> = (0..plan.schedule.len()).collect();
-        assert_eq!(run.bitten, faults, "every fault has an effect");
-        Seen(run.history)
+        let seen = Seen(run.history);
+        assert_eq!(run.bitten, faults, "{}", seen.text());
+        seen
     }
+}
+
+/// A crash of a host.
+fn crash(host: &str, down_ms: u64) -> Incident {
+    Incident::Crash {
+        host: host.to_owned(),
+        down_ms,
+    }
+}
+
+/// Does nothing for the rest of the host's life.
+async fn idle<E>() -> Result<(), E> {
+    std::future::pending().await
 }
 
 /// What can be read of a run.
 struct Seen(History);
 
 impl Seen {
+    /// What has happened at a host.
+    fn of<'s>(&'s self, host: &str) -> impl Iterator<Item = &'s Event> {
+        self.0
+            .events
+            .iter()
+            .filter(move |event| *event.host == *host)
+    }
+
     /// What a host has written to its log, at any level.
     fn said(&self, host: &str) -> Vec<&str> {
-        let own = self.0.events.iter().filter(|event| *event.host == *host);
-        own.filter_map(|event| match &event.what {
-            What::Logged { message, .. } => Some(message.as_str()),
-            _ => None,
-        })
-        .collect()
+        self.of(host)
+            .filter_map(|event| match &event.what {
+                What::Logged { message, .. } => Some(message.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// When a host has said a line for the first time.
+    fn said_at(&self, host: &str, line: &str) -> Duration {
+        let wanted = |what: &What| matches!(what, What::Logged { message, .. } if message == line);
+        self.first(host, wanted).at
+    }
+
+    /// The first event of a host that is wanted.
+    fn first(&self, host: &str, is_wanted: impl Fn(&What) -> bool) -> &Event {
+        let found = self.of(host).find(|event| is_wanted(&event.what));
+        found.unwrap_or_else(|| panic!("no such event at {host}:\n{}", self.text()))
     }
 
     fn count(&self, is_wanted: impl Fn(&Event) -> bool) -> usize {
@@ -111,5 +164,30 @@ impl Seen {
     fn number(&self, view: &str) -> i64 {
         let (_, rows) = self.0.final_state(view).unwrap();
         rows[0].values().next().unwrap().as_i64().unwrap()
+    }
+
+    /// The column `note` of the view `notes`.
+    fn notes(&self) -> Vec<&str> {
+        let (_, rows) = self.0.final_state("notes").unwrap();
+        rows.iter().filter_map(|row| row["note"].as_str()).collect()
+    }
+
+    /// The payloads in a topic of one partition, when the run was over.
+    fn log(&self, wanted: &str) -> Vec<String> {
+        let mut logs = self.0.events.iter().filter_map(|event| match &event.what {
+            What::FinalLog {
+                topic, messages, ..
+            } if **topic == *wanted => Some(messages),
+            _ => None,
+        });
+        let messages = logs.next().expect("the topic's log").iter();
+        messages
+            .map(|message| String::from_utf8_lossy(&message.payload).into_owned())
+            .collect()
+    }
+
+    /// The history as text, for the message of a failed assertion.
+    fn text(&self) -> String {
+        stormglass::artefact::lines(&self.0).join("\n")
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Attempts are counted in transactions of their own, because the attempt's transaction was rolled back.
 
-use crate::ports::{Database, Transaction};
+use sqlx::AnyConnection;
+
+use crate::database::Database;
 
 use super::Received;
 
@@ -31,8 +33,8 @@ pub(super) enum Progress {
 }
 
 /// How far `received`, which the inbox does not know, has got with `consumer`.
-pub(super) async fn look_up<T: Transaction>(
-    tx: &mut T,
+pub(super) async fn look_up(
+    tx: &mut AnyConnection,
     consumer: &str,
     received: &Received,
 ) -> sqlx::Result<Progress> {
@@ -42,7 +44,7 @@ pub(super) async fn look_up<T: Transaction>(
     )
     .bind(consumer)
     .bind(&received.entity)
-    .fetch_all(tx.executor())
+    .fetch_all(&mut *tx)
     .await?;
     let first = parked.first().map(|(event_id, ..)| event_id);
     if received.is_replay() && first == Some(&received.event_id) {
@@ -66,7 +68,7 @@ pub(super) async fn look_up<T: Transaction>(
     )
     .bind(consumer)
     .bind(&received.event_id)
-    .fetch_optional(tx.executor())
+    .fetch_optional(&mut *tx)
     .await?;
     let (attempts, last_error) = attempted.unwrap_or_default();
     Ok(Progress::Attempted {
@@ -79,8 +81,8 @@ pub(super) async fn look_up<T: Transaction>(
 ///
 /// When the commit's answer is lost, the attempt may be counted although this fails; the message is then tried again
 /// and counted again, and both attempts were real.
-pub(super) async fn count<D: Database>(
-    database: &D,
+pub(super) async fn count(
+    database: &Database,
     consumer: &str,
     received: &Received,
     error: &str,
@@ -94,13 +96,13 @@ pub(super) async fn count<D: Database>(
     .bind(consumer)
     .bind(&received.event_id)
     .bind(error)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     let attempts: i64 =
         sqlx::query_scalar("SELECT attempts FROM attempts WHERE consumer = $1 AND event_id = $2")
             .bind(consumer)
             .bind(&received.event_id)
-            .fetch_one(tx.executor())
+            .fetch_one(&mut *tx)
             .await?;
     tx.commit().await?;
     Ok(u32::try_from(attempts).unwrap_or(u32::MAX))

@@ -2,10 +2,11 @@
 
 use std::future::Future;
 
+use sqlx::AnyConnection;
 use sqlx::error::ErrorKind;
 
+use crate::database::Database;
 use crate::event::{DecodeError, Event, NewEvent};
-use crate::ports::{Database, Transaction};
 
 /// The effects of one consumer.
 pub trait Handler: Send + Sync + 'static {
@@ -26,9 +27,9 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`Failure`].
-    fn prepare<D: Database>(
+    fn prepare(
         &self,
-        database: &D,
+        database: &Database,
         event: &Event,
     ) -> impl Future<Output = Result<Self::Prepared, Failure>> + Send;
 
@@ -36,9 +37,9 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`Failure`]; the transaction is rolled back.
-    fn apply<T: Transaction>(
+    fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         prepared: Self::Prepared,
     ) -> impl Future<Output = Result<Effect, Failure>> + Send;

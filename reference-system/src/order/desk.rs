@@ -2,12 +2,15 @@
 //!
 //! It deliberately asks no other service: whether an order can be paid or sent shows later.
 
+use sqlx::AnyConnection;
+
 use crate::correlation::Correlation;
+use crate::database::Transaction;
 use crate::dependencies::Environment;
 use crate::event::contract::{OrderCancelled, OrderPlaced, OrderReaddressed};
 use crate::event::{Event, NewEvent};
+use crate::identifiers::new_id;
 use crate::journal;
-use crate::ports::{Database, Identifiers, Transaction};
 use crate::publishing::PublishPattern;
 
 use super::orders::{OrderView, Orders, OrdersError, PlaceOrder, Readdress};
@@ -29,9 +32,9 @@ impl<E: Environment> OrderDesk<E> {
     }
 
     /// Writes down that a customer's request changed an order, and the event that announces it.
-    async fn announce<T: Transaction>(
+    async fn announce(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         effect: &'static str,
         event: &Event,
     ) -> sqlx::Result<()> {
@@ -48,7 +51,7 @@ impl<E: Environment> OrderDesk<E> {
     }
 
     /// Ends the transaction of a request.
-    async fn commit(&self, tx: impl Transaction, event: &Event) -> sqlx::Result<()> {
+    async fn commit(&self, tx: Transaction, event: &Event) -> sqlx::Result<()> {
         tx.commit().await?;
         tracing::info!(order_id = event.entity, event_id = %event.id, event.event_type, "accepted");
         let publishing = self.environment.publishing();
@@ -64,8 +67,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
         correlation: Correlation,
     ) -> Result<String, OrdersError> {
         validate(&order)?;
-        let identifiers = self.environment.identifiers();
-        let order_id = identifiers.next().to_string();
+        let order_id = new_id().to_string();
         let mut tx = self.environment.database().begin().await?;
         let request = Request::placing(&order);
         if let Some(placed) = claim(&mut tx, request, &order_id).await? {
@@ -73,7 +75,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
             return Ok(placed);
         }
         insert(&mut tx, &order_id, &order).await?;
-        let event = correlation.event(identifiers, placed(&order_id, order));
+        let event = correlation.event(placed(&order_id, order));
         self.announce(&mut tx, "order placed", &event).await?;
         self.commit(tx, &event).await?;
         Ok(order_id)
@@ -86,7 +88,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
              WHERE id = $1 AND state = 'placed' RETURNING customer",
         )
         .bind(order_id)
-        .fetch_optional(tx.executor())
+        .fetch_optional(&mut *tx)
         .await?;
         let Some((customer,)) = cancelled else {
             let order = find(&mut tx, order_id).await?;
@@ -99,7 +101,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
         let reason = "cancelled by the customer".to_owned();
         let data = OrderCancelled { customer, reason };
         let new = NewEvent::new(order_id, data);
-        let event = correlation.event(self.environment.identifiers(), new);
+        let event = correlation.event(new);
         self.announce(&mut tx, "order cancelled", &event).await?;
         self.commit(tx, &event).await?;
         Ok(())
@@ -128,7 +130,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
         .bind(&change.address)
         .bind(order_id)
         .bind(change.version)
-        .fetch_optional(tx.executor())
+        .fetch_optional(&mut *tx)
         .await?;
         let Some((version,)) = changed else {
             let order = find(&mut tx, order_id).await?;
@@ -137,7 +139,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
         };
         let address = change.address;
         let new = NewEvent::new(order_id, OrderReaddressed { address, version });
-        let event = correlation.event(self.environment.identifiers(), new);
+        let event = correlation.event(new);
         self.announce(&mut tx, "address changed", &event).await?;
         self.commit(tx, &event).await?;
         Ok(())
@@ -158,7 +160,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
              FROM orders WHERE customer = $1 ORDER BY id DESC",
         )
         .bind(customer)
-        .fetch_all(tx.executor())
+        .fetch_all(&mut *tx)
         .await?;
         tx.rollback().await?;
         Ok(orders.into_iter().map(OrderView::from).collect())
@@ -211,11 +213,7 @@ fn placed(order_id: &str, order: PlaceOrder) -> NewEvent {
     NewEvent::new(order_id, data)
 }
 
-async fn insert<T: Transaction>(
-    tx: &mut T,
-    order_id: &str,
-    order: &PlaceOrder,
-) -> sqlx::Result<()> {
+async fn insert(tx: &mut AnyConnection, order_id: &str, order: &PlaceOrder) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO orders (id, customer, address, sku, quantity, unit_price_cents, state) \
          VALUES ($1, $2, $3, $4, $5, $6, 'placed')",
@@ -226,18 +224,18 @@ async fn insert<T: Transaction>(
     .bind(&order.sku)
     .bind(order.quantity)
     .bind(order.unit_price_cents)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
 
-async fn find<T: Transaction>(tx: &mut T, order_id: &str) -> sqlx::Result<Option<OrderView>> {
+async fn find(tx: &mut AnyConnection, order_id: &str) -> sqlx::Result<Option<OrderView>> {
     let order: Option<Columns> = sqlx::query_as(
         "SELECT id, state, customer, address, sku, quantity, dispatched, unit_price_cents, version \
          FROM orders WHERE id = $1",
     )
     .bind(order_id)
-    .fetch_optional(tx.executor())
+    .fetch_optional(&mut *tx)
     .await?;
     Ok(order.map(OrderView::from))
 }

@@ -5,13 +5,15 @@
 //!
 //! Every step is one conditional update: it locks the order's row, and refuses to put an older state over a newer one.
 
+use sqlx::AnyConnection;
+
 use crate::consumer::{Effect, Failure, Handler};
+use crate::database::Database;
 use crate::event::contract::{
     OrderCancelled, OrderConfirmed, PaymentCaptured, PaymentDeclined, RefundRequested,
     ShipmentDispatched, StockRejected, event_type, topic,
 };
 use crate::event::{Event, NewEvent};
-use crate::ports::{Database, Transaction};
 
 /// The order service's consumer.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +50,13 @@ impl Handler for OrderLifecycle {
         ]
     }
 
-    async fn prepare<D: Database>(&self, _: &D, _: &Event) -> Result<(), Failure> {
+    async fn prepare(&self, _: &Database, _: &Event) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn apply<T: Transaction>(
+    async fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         (): (),
     ) -> Result<Effect, Failure> {
@@ -74,7 +76,7 @@ impl Handler for OrderLifecycle {
     }
 }
 
-async fn confirm<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn confirm(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let PaymentCaptured { amount_cents } = event.data()?;
     let confirmed = leave_placed(tx, event, "confirmed").await?;
     let order = find(tx, event).await?;
@@ -110,11 +112,7 @@ async fn confirm<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Fa
     })
 }
 
-async fn cancel<T: Transaction>(
-    tx: &mut T,
-    event: &Event,
-    reason: String,
-) -> Result<Effect, Failure> {
+async fn cancel(tx: &mut AnyConnection, event: &Event, reason: String) -> Result<Effect, Failure> {
     let cancelled = leave_placed(tx, event, "cancelled").await?;
     let order = find(tx, event).await?;
     if !cancelled {
@@ -129,7 +127,7 @@ async fn cancel<T: Transaction>(
 }
 
 /// Counts a parcel; the last one ends the order.
-async fn ship<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn ship(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let parcel: ShipmentDispatched = event.data()?;
     let counted = sqlx::query(
         "UPDATE orders SET dispatched = quantity - $1, version = version + 1, \
@@ -138,7 +136,7 @@ async fn ship<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failu
     )
     .bind(parcel.left)
     .bind(&event.entity)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     let order = find(tx, event).await?;
     if counted.rows_affected() == 0 {
@@ -155,8 +153,8 @@ async fn ship<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failu
 }
 
 /// Takes the order from `placed` to `state`, and tells whether it was `placed`.
-async fn leave_placed<T: Transaction>(
-    tx: &mut T,
+async fn leave_placed(
+    tx: &mut AnyConnection,
     event: &Event,
     state: &'static str,
 ) -> sqlx::Result<bool> {
@@ -165,18 +163,18 @@ async fn leave_placed<T: Transaction>(
     )
     .bind(state)
     .bind(&event.entity)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     Ok(updated.rows_affected() == 1)
 }
 
-async fn find<T: Transaction>(tx: &mut T, event: &Event) -> Result<Row, Failure> {
+async fn find(tx: &mut AnyConnection, event: &Event) -> Result<Row, Failure> {
     let columns: Option<(String, String, String, i64, i64, String, i64)> = sqlx::query_as(
         "SELECT customer, address, sku, quantity, unit_price_cents, state, version \
          FROM orders WHERE id = $1",
     )
     .bind(&event.entity)
-    .fetch_optional(tx.executor())
+    .fetch_optional(&mut *tx)
     .await?;
     let unknown = || Failure::Permanent(format!("there is no order {}", event.entity));
     let (customer, address, sku, quantity, unit_price_cents, state, version) =

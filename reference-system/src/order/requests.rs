@@ -3,8 +3,9 @@
 //! The key is bound in the transaction of the request's effect, so that both stand or fall together. Keys are never
 //! forgotten here.
 
+use sqlx::AnyConnection;
+
 use crate::fingerprint::fingerprint;
-use crate::ports::Transaction;
 
 use super::orders::{OrdersError, PlaceOrder, Readdress};
 
@@ -49,8 +50,8 @@ impl<'a> Request<'a> {
 /// Binds the request's key to `order_id`, or gives the order that it is bound to already.
 ///
 /// On PostgreSQL the insert waits for another transaction with the same key, so that the look-up then sees its order.
-pub(super) async fn claim<T: Transaction>(
-    tx: &mut T,
+pub(super) async fn claim(
+    tx: &mut AnyConnection,
     request: Request<'_>,
     order_id: &str,
 ) -> Result<Option<String>, OrdersError> {
@@ -64,7 +65,7 @@ pub(super) async fn claim<T: Transaction>(
     .bind(key)
     .bind(&request.fingerprint)
     .bind(order_id)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     if claimed.rows_affected() == 1 {
         return Ok(None);
@@ -72,7 +73,7 @@ pub(super) async fn claim<T: Transaction>(
     let (fingerprint, known): (String, String) =
         sqlx::query_as("SELECT fingerprint, order_id FROM requests WHERE idempotency_key = $1")
             .bind(key)
-            .fetch_one(tx.executor())
+            .fetch_one(&mut *tx)
             .await?;
     if fingerprint != request.fingerprint {
         return Err(OrdersError::KeyReused);

@@ -4,12 +4,19 @@
 //! The port does not hide duplicates: the inbox of each consumer does that.
 
 mod in_process;
+mod nats;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::fingerprint::fingerprint;
+
 pub use in_process::InProcessBroker;
+pub use nats::NatsBroker;
+
+/// Partitions of every topic, where a broker leaves that to its adapter.
+const PARTITIONS: u8 = 8;
 
 /// Names of the headers that every event carries.
 pub mod header {
@@ -114,4 +121,10 @@ pub trait Delivery: Send + 'static {
     /// # Errors
     /// See [`BrokerError`]; the message will be delivered again at the broker's own time.
     fn retry(self, after: Duration) -> impl Future<Output = Result<(), BrokerError>> + Send;
+}
+
+/// The same key is in the same partition on every machine and in every build.
+fn partition_of(key: &str) -> u8 {
+    let hash = fingerprint([key.as_bytes()]);
+    u8::try_from(hash % u64::from(PARTITIONS)).unwrap_or(0)
 }

@@ -1,11 +1,17 @@
 //! The company that charges cards. Every call carries an idempotency key: a repeated key repeats the first answer.
 
-use std::collections::BTreeMap;
+mod http;
+mod sandbox;
+
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+pub use http::HttpCardProcessor;
+pub use sandbox::SandboxCardProcessor;
 
 /// What to charge, or to give back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
     /// The order that is paid for.
     pub order_id: String,
@@ -58,91 +64,19 @@ pub trait CardProcessor: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), CardProcessorError>> + Send;
 }
 
-/// A processor without a bank behind it: it declines cards whose token begins with `declined`, and captures the rest.
-#[derive(Clone, Debug, Default)]
-pub struct SandboxCardProcessor {
-    /// What was charged and refunded.
-    ledger: Arc<Mutex<Ledger>>,
+/// What the processor is asked for, as the body of a request over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Transaction {
+    /// Take the money.
+    Charge(Charge),
+    /// Give it back.
+    Refund(Charge),
 }
 
-/// The sandbox's memory, by idempotency key.
-#[derive(Debug, Default)]
-struct Ledger {
-    charges: BTreeMap<String, (Charge, ChargeOutcome)>,
-    refunds: BTreeMap<String, Charge>,
-}
-
-impl SandboxCardProcessor {
-    /// What was captured, in the order of the idempotency keys.
-    #[must_use]
-    pub fn captured(&self) -> Vec<Charge> {
-        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let captured = ledger.charges.values();
-        let captured = captured.filter(|(_, outcome)| *outcome == ChargeOutcome::Captured);
-        captured.map(|(charge, _)| charge.clone()).collect()
-    }
-
-    /// What was given back, in the order of the idempotency keys.
-    #[must_use]
-    pub fn refunded(&self) -> Vec<Charge> {
-        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.refunds.values().cloned().collect()
-    }
-}
-
-impl CardProcessor for SandboxCardProcessor {
-    async fn charge(
-        &self,
-        idempotency_key: &str,
-        charge: Charge,
-    ) -> Result<ChargeOutcome, CardProcessorError> {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = ledger.charges.entry(idempotency_key.to_owned());
-        let (_, outcome) = entry.or_insert_with(|| {
-            let outcome = answer(&charge);
-            (charge, outcome)
-        });
-        Ok(outcome.clone())
-    }
-
-    async fn refund(
-        &self,
-        idempotency_key: &str,
-        charge: Charge,
-    ) -> Result<(), CardProcessorError> {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = ledger.refunds.entry(idempotency_key.to_owned());
-        entry.or_insert(charge);
-        Ok(())
-    }
-}
-
-fn answer(charge: &Charge) -> ChargeOutcome {
-    if charge.card.starts_with("declined") {
-        ChargeOutcome::Declined {
-            reason: "insufficient funds".to_owned(),
-        }
-    } else {
-        ChargeOutcome::Captured
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_repeated_key_charges_once_and_repeats_the_answer() {
-        let processor = SandboxCardProcessor::default();
-        let charge = |card: &str| Charge {
-            order_id: "o".to_owned(),
-            card: card.to_owned(),
-            amount_cents: 100,
-        };
-        for card in ["visa", "declined"] {
-            let outcome = processor.charge("key", charge(card)).await.unwrap();
-            assert_eq!(outcome, ChargeOutcome::Captured);
-        }
-        assert_eq!(processor.captured(), [charge("visa")]);
-    }
+/// The body of the answer with which a charge is declined, whose status is 402.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declined {
+    /// Why, in the processor's words.
+    pub reason: String,
 }

@@ -3,9 +3,11 @@
 //! Simple, and fit for events that nobody will miss: an event is lost for good when the process stops between commit
 //! and publish, or when the broker does not take it. The pattern deliberately does not try again.
 
+use sqlx::AnyConnection;
+
 use crate::event::Event;
 use crate::partition_key::{ByEntity, PartitionKey};
-use crate::ports::{Broker, Transaction};
+use crate::ports::Broker;
 use crate::publishing::PublishPattern;
 
 /// Publishes to the broker after the commit.
@@ -35,7 +37,7 @@ impl<B: Broker, K: PartitionKey> Direct<B, K> {
 }
 
 impl<B: Broker, K: PartitionKey> PublishPattern for Direct<B, K> {
-    async fn record<T: Transaction>(&self, _tx: &mut T, _events: &[Event]) -> sqlx::Result<()> {
+    async fn record(&self, _tx: &mut AnyConnection, _events: &[Event]) -> sqlx::Result<()> {
         Ok(())
     }
 

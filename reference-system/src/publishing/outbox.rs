@@ -2,9 +2,10 @@
 //!
 //! State and event stand or fall together, and an outage of the broker only delays events.
 
+use sqlx::AnyConnection;
+
 use crate::event::Event;
 use crate::partition_key::{ByEntity, PartitionKey};
-use crate::ports::Transaction;
 use crate::publishing::PublishPattern;
 
 /// Publishes through the `outbox` table.
@@ -22,7 +23,7 @@ impl<K: PartitionKey> Outbox<K> {
 }
 
 impl<K: PartitionKey> PublishPattern for Outbox<K> {
-    async fn record<T: Transaction>(&self, tx: &mut T, events: &[Event]) -> sqlx::Result<()> {
+    async fn record(&self, tx: &mut AnyConnection, events: &[Event]) -> sqlx::Result<()> {
         for event in events {
             let headers = serde_json::json!(event.headers()).to_string();
             sqlx::query(
@@ -34,7 +35,7 @@ impl<K: PartitionKey> PublishPattern for Outbox<K> {
             .bind(self.key.key(event))
             .bind(headers)
             .bind(event.body())
-            .execute(tx.executor())
+            .execute(&mut *tx)
             .await?;
         }
         Ok(())

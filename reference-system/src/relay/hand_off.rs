@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
+use crate::clock::now_ms;
+use crate::database::Database;
 use crate::ports::broker::{Broker, Message, PublishError, header};
-use crate::ports::clock::now_ms;
-use crate::ports::{Database, Transaction};
 
 /// An unsent row of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,9 +94,9 @@ pub trait HandOff: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`HandOffError`]; the row will be handed over again unless it is marked.
-    fn hand_off<D: Database, B: Broker>(
+    fn hand_off<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         row: &OutboxRow,
     ) -> impl Future<Output = Result<(), HandOffError>> + Send;
@@ -107,9 +107,9 @@ pub trait HandOff: Clone + Send + Sync + 'static {
 pub struct MarkAfterAck;
 
 impl HandOff for MarkAfterAck {
-    async fn hand_off<D: Database, B: Broker>(
+    async fn hand_off<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {
@@ -123,13 +123,13 @@ impl HandOff for MarkAfterAck {
 ///
 /// # Errors
 /// When the database fails; the row may be marked or not.
-pub async fn mark_sent<D: Database>(database: &D, row: &OutboxRow) -> sqlx::Result<()> {
+pub async fn mark_sent(database: &Database, row: &OutboxRow) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     sqlx::query("UPDATE outbox SET sent = 1, sent_at_ms = $1 WHERE event_id = $2 AND replays = $3")
         .bind(now_ms())
         .bind(&row.event_id)
         .bind(row.replays)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     tx.commit().await
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ports::clock::now_ms;
-use crate::ports::{Database, Transaction};
+use crate::clock::now_ms;
+use crate::database::Database;
 
 /// One relay's share in the lease of one outbox.
 pub(super) struct Lease {
@@ -39,7 +39,7 @@ impl Lease {
     ///
     /// # Errors
     /// When the database fails; the lease counts as not held.
-    pub(super) async fn take<D: Database>(&mut self, database: &D) -> sqlx::Result<bool> {
+    pub(super) async fn take(&mut self, database: &Database) -> sqlx::Result<bool> {
         self.renewal = None;
         let asked = Instant::now();
         let now = now_ms();
@@ -53,7 +53,7 @@ impl Lease {
         .bind(&self.owner)
         .bind(until)
         .bind(now)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
         if taken.rows_affected() == 0 {
             tx.rollback().await?;

@@ -1,18 +1,20 @@
 //! The whole system on an in-process broker and SQLite: what a customer sees, and what every pattern promises.
 //!
+//! The same as a process of its own is in [`serve`].
 //! It injects faults only where a port is simple to replace; it does not search for interleavings.
 
 mod changes;
 mod operations;
+mod serve;
 mod system;
 
 use std::time::Duration;
 
 use reference_system::dead_letter;
 use reference_system::event::contract::{OrderConfirmed, OrderPlaced, ShipmentDispatched};
-use reference_system::order::{OrderDesk, Orders, OrdersError, PlaceOrder};
+
+use reference_system::order::{OrderDesk, Orders, PlaceOrder};
 use reference_system::ports::broker::{Broker, InProcessBroker, Message, header};
-use reference_system::ports::identifiers::UuidV7;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::Direct;
 use reference_system::{
@@ -22,7 +24,7 @@ use serde_json::json;
 
 use tokio::net::TcpListener;
 
-use system::faulty::{AlwaysNew, FaultyBroker, LosingAnswers, Unreachable};
+use system::faulty::{AlwaysNew, FaultyBroker};
 use system::{Http, Patience, System, database, event, fast, rows, spawn, stock};
 
 fn body(sku: &str, card: &str) -> serde_json::Value {
@@ -220,15 +222,13 @@ async fn a_duplicate_has_one_effect_and_without_an_inbox_it_has_two() {
         database(inventory::schema).await,
     );
     for database in [&with_inbox, &without] {
-        inventory::restock(database, &UuidV7, "tea", 10)
-            .await
-            .unwrap();
+        inventory::restock(database, "tea", 10).await.unwrap();
     }
     let broker = InProcessBroker::new();
-    let dependencies = Dependencies::new(with_inbox.clone(), broker.clone(), UuidV7);
+    let dependencies = Dependencies::new(with_inbox.clone(), broker.clone());
     spawn(inventory::consumer(dependencies.with_settings(fast())));
     let other = InProcessBroker::new();
-    let dependencies = Dependencies::new(without.clone(), other.clone(), UuidV7);
+    let dependencies = Dependencies::new(without.clone(), other.clone());
     spawn(inventory::consumer(dependencies.with_inbox(AlwaysNew)));
     let duplicated = event("order-1", placed());
     let last = event("order-2", placed());
@@ -247,12 +247,10 @@ async fn a_duplicate_has_one_effect_and_without_an_inbox_it_has_two() {
 #[tokio::test]
 async fn poison_is_parked_after_five_attempts_and_its_successors_behind_it() {
     let database = database(inventory::schema).await;
-    inventory::restock(&database, &UuidV7, "tea", 10)
-        .await
-        .unwrap();
+    inventory::restock(&database, "tea", 10).await.unwrap();
     // The dead letter topic refuses twice: the poison is parked all the same, and only once.
     let broker = FaultyBroker::rejecting("inventory.dlq", 2);
-    let dependencies = Dependencies::new(database.clone(), broker.clone(), UuidV7);
+    let dependencies = Dependencies::new(database.clone(), broker.clone());
     spawn(inventory::consumer(dependencies.with_settings(fast())));
     let order = |order: &str| event(order, placed()).encode(order.to_owned());
     let poison = Message {
@@ -315,7 +313,7 @@ async fn poison_is_parked_after_five_attempts_and_its_successors_behind_it() {
 async fn an_unidentifiable_message_is_parked_too() {
     let database = database(inventory::schema).await;
     let broker = InProcessBroker::new();
-    let dependencies = Dependencies::new(database.clone(), broker.clone(), UuidV7);
+    let dependencies = Dependencies::new(database.clone(), broker.clone());
     spawn(inventory::consumer(dependencies.with_settings(fast())));
     let nameless = Message {
         topic: "orders".to_owned(),
@@ -347,7 +345,7 @@ async fn a_confirmation_that_comes_after_the_dispatch_is_discarded_and_written_d
     let database = database(notification::schema).await;
     let broker = InProcessBroker::new();
     let mailer = LoggingMailer::default();
-    let dependencies = Dependencies::new(database.clone(), broker.clone(), UuidV7);
+    let dependencies = Dependencies::new(database.clone(), broker.clone());
     spawn(notification::consumer(dependencies, mailer.clone()));
     let dispatched = ShipmentDispatched {
         customer: "ada@example.org".to_owned(),
@@ -381,7 +379,7 @@ async fn a_confirmation_that_comes_after_the_dispatch_is_discarded_and_written_d
 async fn placed_orders(orders: &impl Orders, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for _ in 0..count {
-        let chain = correlation::Correlation::at_ingress(None, &UuidV7);
+        let chain = correlation::Correlation::at_ingress(None);
         ids.push(orders.place(order_for_one(), chain).await.unwrap());
     }
     ids
@@ -391,7 +389,7 @@ async fn placed_orders(orders: &impl Orders, count: usize) -> Vec<String> {
 async fn the_relay_loses_nothing_while_the_broker_refuses() {
     let database = database(order::schema).await;
     let broker = FaultyBroker::rejecting("orders", 7);
-    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone(), UuidV7));
+    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone()));
     let ids = placed_orders(&desk, 5).await;
     spawn(relay::run(
         "relay",
@@ -414,7 +412,7 @@ async fn the_relay_loses_nothing_while_the_broker_refuses() {
 async fn the_relay_marks_only_what_was_acknowledged_and_repeats_what_may_be_written() {
     let database = database(order::schema).await;
     let broker = FaultyBroker::losing_acks("orders", 3);
-    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone(), UuidV7));
+    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone()));
     placed_orders(&desk, 1).await;
     spawn(relay::run(
         "relay",
@@ -440,7 +438,7 @@ async fn the_relay_marks_only_what_was_acknowledged_and_repeats_what_may_be_writ
 async fn a_row_that_cannot_be_published_holds_its_own_key_back_and_no_other() {
     let database = database(order::schema).await;
     let broker = FaultyBroker::default();
-    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone(), UuidV7));
+    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone()));
     let ids = placed_orders(&desk, 1).await;
     system::execute(&database, "UPDATE outbox SET headers = 'broken'").await;
     system::copy_outbox_row_with_new_id(&database).await;
@@ -467,7 +465,7 @@ async fn one_relay_serves_several_databases() {
     let databases = [database(order::schema).await, database(order::schema).await];
     let broker = InProcessBroker::new();
     for database in &databases {
-        let dependencies = Dependencies::new(database.clone(), broker.clone(), UuidV7);
+        let dependencies = Dependencies::new(database.clone(), broker.clone());
         placed_orders(&OrderDesk::new(dependencies), 2).await;
     }
     spawn(relay::run(
@@ -486,7 +484,7 @@ async fn one_relay_serves_several_databases() {
 async fn direct_publishing_loses_what_the_broker_refuses() {
     let database = database(order::schema).await;
     let broker = FaultyBroker::rejecting("orders", 1);
-    let dependencies = Dependencies::new(database.clone(), broker.clone(), UuidV7);
+    let dependencies = Dependencies::new(database.clone(), broker.clone());
     let direct = Direct::new(broker.clone());
     let desk = OrderDesk::new(dependencies.with_publishing(direct));
     let ids = placed_orders(&desk, 2).await;
@@ -498,52 +496,13 @@ async fn direct_publishing_loses_what_the_broker_refuses() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_answer_is_lost_is_neither_repeated_nor_forgotten() {
-    let database = database(inventory::schema).await;
-    inventory::restock(&database, &UuidV7, "tea", 10)
-        .await
-        .unwrap();
-    let broker = InProcessBroker::new();
-    let losing = LosingAnswers::of(&database, 1);
-    let dependencies = Dependencies::new(losing.clone(), broker.clone(), UuidV7);
-    spawn(inventory::consumer(dependencies.with_settings(fast())));
-    for order in ["order-1", "order-2"] {
-        let placed = event(order, placed()).encode("one partition".to_owned());
-        broker.publish(placed).await.unwrap();
-    }
-    let reserved = async || stock(&database, "tea").await == (6, 4, 0);
-    Patience::until("both orders are reserved once", reserved).await;
-    let journal = "SELECT entity FROM journal WHERE effect = 'stock reserved' ORDER BY position";
-    assert_eq!(rows(&database, journal).await, [["order-1"], ["order-2"]]);
-}
-
-#[tokio::test]
-async fn a_request_whose_commit_gave_no_answer_can_be_repeated() {
-    let database = database(order::schema).await;
-    let losing = LosingAnswers::of(&database, 1);
-    let desk = OrderDesk::new(Dependencies::new(losing, InProcessBroker::new(), UuidV7));
-    let order = PlaceOrder {
-        idempotency_key: Some("request-1".to_owned()),
-        ..order_for_one()
-    };
-    let chain = || correlation::Correlation::at_ingress(None, &UuidV7);
-    let lost = desk.place(order.clone(), chain()).await;
-    assert!(matches!(lost, Err(OrdersError::Database(_))));
-    let id = desk.place(order, chain()).await.unwrap();
-    let orders = rows(&database, "SELECT id FROM orders").await;
-    assert_eq!(orders, [[id]]);
-}
-
-#[tokio::test]
 async fn an_unreachable_database_is_a_503_without_its_inner_workings() {
-    let desk = OrderDesk::new(Dependencies::new(
-        Unreachable,
-        InProcessBroker::new(),
-        UuidV7,
-    ));
+    let database = database(order::schema).await;
+    database.close().await;
+    let desk = OrderDesk::new(Dependencies::new(database, InProcessBroker::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = Http(listener.local_addr().unwrap());
-    tokio::spawn(gateway::serve(listener, desk, UuidV7, Shutdown::never()));
+    tokio::spawn(gateway::serve(listener, desk, Shutdown::never()));
     for answer in [
         http.get("/orders/1").await,
         http.post("/orders", &[], &body("tea", "visa")).await,

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use reference_system::consumer::{self, Effect, Failure, Handler};
 use reference_system::correlation::Correlation;
+use reference_system::database::Database;
 use reference_system::dead_letter::{GiveUp, Park, Refused};
 use reference_system::event::Event;
+
 use reference_system::order::{OrderDesk, Orders, Readdress};
 use reference_system::ports::broker::{Broker, InProcessBroker, Message};
-use reference_system::ports::identifiers::UuidV7;
-use reference_system::ports::{Database, Transaction};
 use reference_system::replay::{Origin, Replayed, replay};
 use reference_system::retention::{Retention, purge};
 use reference_system::{Dependencies, Settings, inventory, order, relay};
+use sqlx::AnyConnection;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::system::{Patience, database, event, execute, fast, rows, spawn, stock};
@@ -24,11 +25,9 @@ async fn what_is_replayed_takes_effect_once_and_in_its_order() {
         database(order::schema).await,
         database(inventory::schema).await,
     );
-    inventory::restock(&stocks, &UuidV7, "tea", 10)
-        .await
-        .unwrap();
+    inventory::restock(&stocks, "tea", 10).await.unwrap();
     let broker = InProcessBroker::new();
-    let desk = OrderDesk::new(Dependencies::new(orders.clone(), broker.clone(), UuidV7));
+    let desk = OrderDesk::new(Dependencies::new(orders.clone(), broker.clone()));
     let ids = placed_orders(&desk, 1).await;
     // The first copy is damaged on its way, and the relay takes it for sent.
     let headers = rows(&orders, "SELECT headers FROM outbox").await;
@@ -40,7 +39,7 @@ async fn what_is_replayed_takes_effect_once_and_in_its_order() {
     };
     execute(&orders, "UPDATE outbox SET sent = 1").await;
     broker.publish(damaged).await.unwrap();
-    let dependencies = Dependencies::new(stocks.clone(), broker.clone(), UuidV7);
+    let dependencies = Dependencies::new(stocks.clone(), broker.clone());
     spawn(inventory::consumer(dependencies.with_settings(fast())));
     spawn(relay::run(
         "relay",
@@ -50,7 +49,7 @@ async fn what_is_replayed_takes_effect_once_and_in_its_order() {
     ));
     let parked = async || rows(&stocks, "SELECT event_id FROM parked").await.len();
     Patience::until("the order is parked", async || parked().await == 1).await;
-    let chain = Correlation::at_ingress(None, &UuidV7);
+    let chain = Correlation::at_ingress(None);
     desk.cancel(&ids[0], chain).await.unwrap();
     Patience::until("so is what follows", async || parked().await == 2).await;
 
@@ -74,7 +73,7 @@ async fn what_is_replayed_takes_effect_once_and_in_its_order() {
 async fn several_relays_publish_each_row_once_and_in_the_order_of_its_key() {
     let database = database(order::schema).await;
     let broker = InProcessBroker::new();
-    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone(), UuidV7));
+    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone()));
     for name in ["relay", "relay-2", "relay-3"] {
         spawn(relay::run(
             name,
@@ -91,7 +90,7 @@ async fn several_relays_publish_each_row_once_and_in_the_order_of_its_key() {
                 version,
                 idempotency_key: None,
             };
-            let chain = Correlation::at_ingress(None, &UuidV7);
+            let chain = Correlation::at_ingress(None);
             desk.readdress(id, change, chain).await.unwrap();
         }
     }
@@ -119,9 +118,7 @@ async fn several_relays_publish_each_row_once_and_in_the_order_of_its_key() {
 #[tokio::test]
 async fn what_is_old_is_forgotten_and_what_could_be_an_old_copy_is_parked() {
     let stocks = database(inventory::schema).await;
-    inventory::restock(&stocks, &UuidV7, "tea", 10)
-        .await
-        .unwrap();
+    inventory::restock(&stocks, "tea", 10).await.unwrap();
     let broker = InProcessBroker::new();
     let settings = Settings {
         retention: Retention {
@@ -130,7 +127,7 @@ async fn what_is_old_is_forgotten_and_what_could_be_an_old_copy_is_parked() {
         },
         ..fast()
     };
-    let dependencies = Dependencies::new(stocks.clone(), broker.clone(), UuidV7);
+    let dependencies = Dependencies::new(stocks.clone(), broker.clone());
     spawn(inventory::consumer(dependencies.with_settings(settings)));
     let young = event("order-1", placed());
     let old = Event {
@@ -197,7 +194,7 @@ impl Handler for Overtaken {
         &["order.placed"]
     }
 
-    async fn prepare<D: Database>(&self, database: &D, event: &Event) -> Result<(), Failure> {
+    async fn prepare(&self, database: &Database, event: &Event) -> Result<(), Failure> {
         let own = event.id.to_string();
         let refused = Refused {
             consumer: self.consumer(),
@@ -210,7 +207,7 @@ impl Handler for Overtaken {
         Park.give_up(database, &self.broker, refused).await
     }
 
-    async fn apply<T: Transaction>(&self, _: &mut T, _: &Event, (): ()) -> Result<Effect, Failure> {
+    async fn apply(&self, _: &mut AnyConnection, _: &Event, (): ()) -> Result<Effect, Failure> {
         Ok(Effect::Applied {
             effect: "applied all the same",
             announces: None,
@@ -231,7 +228,7 @@ async fn what_follows_an_event_that_was_parked_meanwhile_is_not_applied() {
 async fn nothing_is_applied_past_what_was_parked_meanwhile(earlier: Option<&'static str>) {
     let stocks = database(inventory::schema).await;
     let broker = InProcessBroker::new();
-    let dependencies = Dependencies::new(stocks.clone(), broker.clone(), UuidV7);
+    let dependencies = Dependencies::new(stocks.clone(), broker.clone());
     let overtaken = Overtaken {
         broker: broker.clone(),
         earlier,

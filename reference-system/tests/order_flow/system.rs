@@ -8,12 +8,12 @@ mod http;
 use std::time::Duration;
 
 use reference_system::correlation::Correlation;
+use reference_system::database::Database;
 use reference_system::event::{Contract, Event, NewEvent};
+use reference_system::identifiers::new_id;
 use reference_system::order::OrderDesk;
 use reference_system::ports::broker::InProcessBroker;
 use reference_system::ports::card_processor::SandboxCardProcessor;
-use reference_system::ports::database::{Database, PooledDatabase, Transaction};
-use reference_system::ports::identifiers::{Identifiers, UuidV7};
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::retry::Backoff;
 use reference_system::{
@@ -33,11 +33,11 @@ pub(crate) struct System {
     pub(crate) broker: InProcessBroker,
     pub(crate) processor: SandboxCardProcessor,
     pub(crate) mailer: LoggingMailer,
-    pub(crate) orders: PooledDatabase,
-    pub(crate) inventory: PooledDatabase,
-    pub(crate) payments: PooledDatabase,
-    pub(crate) shipments: PooledDatabase,
-    pub(crate) notifications: PooledDatabase,
+    pub(crate) orders: Database,
+    pub(crate) inventory: Database,
+    pub(crate) payments: Database,
+    pub(crate) shipments: Database,
+    pub(crate) notifications: Database,
 }
 
 impl System {
@@ -61,14 +61,14 @@ impl System {
             shipments: database(shipping::schema).await,
             notifications: database(notification::schema).await,
         };
-        inventory::restock(&system.inventory, &UuidV7, "tea", 10)
+        inventory::restock(&system.inventory, "tea", 10)
             .await
             .unwrap();
-        let with = |database: &PooledDatabase| {
-            Dependencies::new(database.clone(), broker.clone(), UuidV7).with_settings(fast())
+        let with = |database: &Database| {
+            Dependencies::new(database.clone(), broker.clone()).with_settings(fast())
         };
         let desk = OrderDesk::new(with(&system.orders));
-        tokio::spawn(gateway::serve(listener, desk, UuidV7, Shutdown::never()));
+        tokio::spawn(gateway::serve(listener, desk, Shutdown::never()));
         let processor = FailingFirst::new(system.processor.clone(), failures);
         spawn(order::consumer(with(&system.orders)));
         spawn(inventory::consumer(with(&system.inventory)));
@@ -142,12 +142,12 @@ pub(crate) fn spawn(service: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// A new database with a service's tables.
-pub(crate) async fn database(schema: fn(Engine) -> &'static str) -> PooledDatabase {
+pub(crate) async fn database(schema: fn(Engine) -> &'static str) -> Database {
     let url = match std::env::var("DATABASE_URL") {
         Ok(server) => new_schema(&server).await,
         Err(_) => "sqlite::memory:".to_owned(),
     };
-    let database = PooledDatabase::connect(&url).await.unwrap();
+    let database = Database::connect(&url).await.unwrap();
     let script = schema(database.engine());
     migrate(&database, script).await.unwrap();
     // A service that starts again applies its script again.
@@ -157,11 +157,11 @@ pub(crate) async fn database(schema: fn(Engine) -> &'static str) -> PooledDataba
 
 /// A schema of its own on the PostgreSQL server at this address, and the address that leads into it.
 async fn new_schema(server: &str) -> String {
-    let schema = format!("s_{}", UuidV7.next().simple());
-    let database = PooledDatabase::connect(server).await.unwrap();
+    let schema = format!("s_{}", new_id().simple());
+    let database = Database::connect(server).await.unwrap();
     let mut tx = database.begin().await.unwrap();
     sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -170,24 +170,24 @@ async fn new_schema(server: &str) -> String {
 
 /// The first event of a new chain.
 pub(crate) fn event<C: Contract>(entity: &str, data: C) -> Event {
-    Correlation::at_ingress(None, &UuidV7).event(&UuidV7, NewEvent::new(entity, data))
+    Correlation::at_ingress(None).event(NewEvent::new(entity, data))
 }
 
 /// The text columns of every row that `sql` selects.
-pub(crate) async fn rows(database: &PooledDatabase, sql: &'static str) -> Vec<Vec<String>> {
+pub(crate) async fn rows(database: &Database, sql: &'static str) -> Vec<Vec<String>> {
     let mut tx = database.begin().await.unwrap();
-    let rows = sqlx::query(sql).fetch_all(tx.executor()).await.unwrap();
+    let rows = sqlx::query(sql).fetch_all(&mut *tx).await.unwrap();
     tx.rollback().await.unwrap();
     let columns = |row: &sqlx::any::AnyRow| (0..row.len()).map(|i| row.get(i)).collect();
     rows.iter().map(columns).collect()
 }
 
 /// Free, reserved and shipped pieces of `sku`.
-pub(crate) async fn stock(database: &PooledDatabase, sku: &str) -> (i64, i64, i64) {
+pub(crate) async fn stock(database: &Database, sku: &str) -> (i64, i64, i64) {
     let mut tx = database.begin().await.unwrap();
     let stock = sqlx::query_as("SELECT free, reserved, shipped FROM stock WHERE sku = $1")
         .bind(sku)
-        .fetch_one(tx.executor())
+        .fetch_one(&mut *tx)
         .await
         .unwrap();
     tx.rollback().await.unwrap();
@@ -195,14 +195,14 @@ pub(crate) async fn stock(database: &PooledDatabase, sku: &str) -> (i64, i64, i6
 }
 
 /// Executes one statement.
-pub(crate) async fn execute(database: &PooledDatabase, sql: &'static str) {
+pub(crate) async fn execute(database: &Database, sql: &'static str) {
     let mut tx = database.begin().await.unwrap();
-    sqlx::query(sql).execute(tx.executor()).await.unwrap();
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
 }
 
 /// Adds a good row under the key of the one row that is in the outbox.
-pub(crate) async fn copy_outbox_row_with_new_id(database: &PooledDatabase) {
+pub(crate) async fn copy_outbox_row_with_new_id(database: &Database) {
     execute(
         database,
         "INSERT INTO outbox (event_id, topic, partition_key, headers, payload, sent) \

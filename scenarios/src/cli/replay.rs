@@ -9,7 +9,7 @@ use stormglass::{System, narrate};
 use super::output::say;
 use super::run::DETAILS;
 use super::selection::advice;
-use super::{CliError, Outcome, engine};
+use super::{CliError, Outcome};
 use crate::catalogue::Scenario;
 
 #[derive(Args, Clone)]
@@ -50,7 +50,6 @@ pub(super) fn replay(arguments: &Arguments) -> Result<Outcome, CliError> {
 
 /// An artefact and the scenario's system that it is of.
 pub(super) fn read(file: &std::path::Path) -> Result<(Artefact, System), CliError> {
-    let engine = engine()?;
     let artefact = Artefact::read(file)?;
     let scenario = Scenario::find(&artefact.system).ok_or_else(|| {
         let (file, system) = (file.display(), &artefact.system);
@@ -59,7 +58,8 @@ pub(super) fn read(file: &std::path::Path) -> Result<(Artefact, System), CliErro
             advice(system)
         ))
     })?;
-    let system = scenario.system();
-    artefact.fits(&system, &engine)?;
+    // It is replayed where it was recorded, whatever the environment says.
+    let system = scenario.system().on(artefact.engine);
+    artefact.fits(&system)?;
     Ok((artefact, system))
 }

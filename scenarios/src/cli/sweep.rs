@@ -1,7 +1,6 @@
 //! `stormglass sweep`: many seeds of many scenarios, and what they add up to. The standard sweep, of
 //! everything, has a share for PostgreSQL.
 
-mod cluster;
 mod interrupt;
 mod postgres;
 
@@ -68,24 +67,23 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
     let folder = arguments.out.as_deref().unwrap_or(Path::new(FOLDER));
     name_unclaimed()?;
     let seeds = arguments.selection.seeds_or(SEEDS)?;
+    let mut share: Vec<Share> = scenarios
+        .iter()
+        .map(|own| Share::of(own, engine, seeds))
+        .collect();
+    if engine == Engine::Sqlite && arguments.selection.is_standard() {
+        let beside = postgres::scenarios().into_iter();
+        share.extend(beside.map(|own| Share::of(own, Engine::Postgres, postgres::SEEDS)));
+    }
+    let bar = progress_bar(share.iter().map(|own| own.seeds).sum());
     let sweep = Sweep {
         arguments: &arguments.selection,
         patience: &arguments.patience,
-        seeds,
         folder,
         interrupted: interrupt::on_request(),
-        bar: progress_bar(seeds.saturating_mul(scenarios.len() as u64)),
+        bar,
     };
-    let (mut report, mut failed) = sweep.report(&scenarios, &engine);
-    if engine == Engine::Sqlite && arguments.selection.is_standard() && !sweep.is_interrupted() {
-        let begun = Instant::now();
-        let first = arguments.selection.first_seed.to_string();
-        match postgres::sweep(&first, arguments.selection.jobs()) {
-            Ok(scenarios) => report.scenarios.extend(scenarios),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-        report.elapsed_ms += milliseconds(begun.elapsed());
-    }
+    let (report, failed) = sweep.report(&share, engine);
     say(&match arguments.format {
         Format::Human => terminal::render(&report, width()),
         Format::Json => json::write(&report),
@@ -112,11 +110,26 @@ fn name_unclaimed() -> Result<(), CliError> {
     Ok(())
 }
 
+/// A scenario, and how much of it is run where.
+struct Share {
+    scenario: &'static Scenario,
+    engine: Engine,
+    seeds: u64,
+}
+
+impl Share {
+    fn of(scenario: &'static Scenario, engine: Engine, seeds: u64) -> Self {
+        Share {
+            scenario,
+            engine,
+            seeds,
+        }
+    }
+}
+
 struct Sweep<'a> {
     arguments: &'a Selection,
     patience: &'a Patience,
-    /// Seeds of each scenario.
-    seeds: u64,
     folder: &'a Path,
     interrupted: &'static AtomicBool,
     bar: ProgressBar,
@@ -125,15 +138,15 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     /// What was found, and why it ended early if the harness failed: what was found until then is
     /// reported all the same.
-    fn report(&self, scenarios: &[&Scenario], engine: &Engine) -> (SweepReport, Option<CliError>) {
+    fn report(&self, shares: &[Share], engine: Engine) -> (SweepReport, Option<CliError>) {
         let begun = Instant::now();
         let mut reports = Vec::new();
         let mut failed = None;
-        for scenario in scenarios {
+        for share in shares {
             if self.is_interrupted() {
                 break;
             }
-            match self.scenario(scenario) {
+            match self.scenario(share, engine) {
                 Ok(report) => reports.push(report),
                 Err(error) => {
                     failed = Some(error);
@@ -148,7 +161,7 @@ impl Sweep<'_> {
             jobs: self.arguments.jobs() as u64,
             database: match engine {
                 Engine::Sqlite => Database::Sqlite,
-                Engine::Postgres { .. } => Database::Postgres,
+                Engine::Postgres => Database::Postgres,
             },
             interrupted: self.is_interrupted(),
             elapsed_ms: milliseconds(begun.elapsed()),
@@ -161,13 +174,14 @@ impl Sweep<'_> {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    fn scenario(&self, scenario: &Scenario) -> Result<ScenarioReport, CliError> {
-        let system = scenario.system();
+    fn scenario(&self, share: &Share, usual: Engine) -> Result<ScenarioReport, CliError> {
+        let scenario = share.scenario;
+        let system = scenario.system().on(share.engine);
         self.bar.set_message(scenario.name);
         let kept = regressions::run_again(&system, Path::new(regressions::FOLDER))?;
         let exploration = Exploration {
             first: self.arguments.first_seed,
-            seeds: self.seeds,
+            seeds: share.seeds,
             jobs: self.arguments.jobs(),
             until: Until::AllSeeds,
             interrupted: self.interrupted,
@@ -182,7 +196,10 @@ impl Sweep<'_> {
         let failures = failures.map(|failure| self.failure(&system, failure));
         let failures = failures.collect::<Result<Vec<_>, _>>()?;
         Ok(ScenarioReport {
-            name: scenario.name.to_owned(),
+            name: match share.engine == usual {
+                true => scenario.name.to_owned(),
+                false => format!("{} (PostgreSQL)", scenario.name),
+            },
             promise: scenario.promise.to_owned(),
             seeds: tally.seeds,
             virtual_ms: milliseconds(tally.virtual_time),

@@ -1,4 +1,4 @@
-//! The simulated broker behind the reference system's broker port.
+//! The simple client of the simulated broker behind the reference system's broker port.
 //!
 //! It translates words and nothing else: no retry, no buffering, no settlement of its own.
 
@@ -7,16 +7,15 @@ use std::time::Duration;
 use reference_system::ports::broker::{
     Broker, BrokerError, Delivery, Message, PublishError, Subscription,
 };
-use stormglass::Host;
 
 /// The broker, as one host reaches it.
 #[derive(Clone)]
 pub struct SimulatedBroker(stormglass::Broker);
 
 impl SimulatedBroker {
-    /// The broker as `host` reaches it.
-    pub fn of(host: &Host) -> Self {
-        SimulatedBroker(host.broker())
+    /// The broker as the current host reaches it.
+    pub fn connect() -> Self {
+        SimulatedBroker(stormglass::Broker::connect())
     }
 }
 

@@ -4,13 +4,15 @@
 //! loop but its order or its shape is deployed here.
 
 use reference_system::consumer::{self, Handler};
+use reference_system::database::Database;
 use reference_system::order::{OrderDesk, Orders};
-use reference_system::ports::{Broker, CardProcessor, Database, Mailer};
+use reference_system::ports::card_processor::HttpCardProcessor;
+use reference_system::ports::mailer::HttpMailer;
+use reference_system::ports::{Broker, CardProcessor, Mailer};
 use reference_system::relay::{self, HandOff};
 use reference_system::{Environment, Settings, Shutdown};
-use stormglass::Host;
 
-use super::{SimulatedCardProcessor, SimulatedMailer};
+use super::{CARD_PROCESSOR, MAILER};
 
 /// What a deployment runs.
 pub trait Processes: Clone + Send + Sync + 'static {
@@ -24,10 +26,10 @@ pub trait Processes: Clone + Send + Sync + 'static {
     }
 
     /// Relays the outboxes of `databases` as the relay of this name, until it has to stop.
-    fn relay<D: Database, B: Broker>(
+    fn relay<B: Broker>(
         &self,
         name: &str,
-        databases: Vec<D>,
+        databases: Vec<Database>,
         broker: B,
         settings: Settings,
         hand_off: impl HandOff,
@@ -36,18 +38,18 @@ pub trait Processes: Clone + Send + Sync + 'static {
         relay::run_with(name, databases, broker, settings, hand_off, shutdown)
     }
 
-    /// The card processor as `host` calls it.
-    fn card_processor(&self, host: &Host) -> impl CardProcessor {
-        SimulatedCardProcessor::of(host)
+    /// The card processor as the payment service calls it.
+    fn card_processor(&self) -> impl CardProcessor {
+        HttpCardProcessor::new(&format!("http://{CARD_PROCESSOR}"))
     }
 
-    /// The mail service as `host` calls it.
-    fn mailer(&self, host: &Host) -> impl Mailer {
-        SimulatedMailer::of(host)
+    /// The mail service as the notification service calls it.
+    fn mailer(&self) -> impl Mailer {
+        HttpMailer::new(&format!("http://{MAILER}"))
     }
 
-    /// What the gateway on `host` asks for orders.
-    fn desk<E: Environment>(&self, _host: &Host, environment: E) -> impl Orders {
+    /// What the gateway asks for orders.
+    fn desk<E: Environment>(&self, environment: E) -> impl Orders {
         OrderDesk::new(environment)
     }
 }

@@ -3,14 +3,16 @@
 //!
 //! A client that makes a new order of every repetition is not modelled.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
-use stormglass::Host;
-use stormglass::simulation::{HttpError, Request, Response};
+
+use tokio::net::lookup_host;
 
 use super::{Manner, Operation};
-use crate::deploy::{gateways, relays};
+use crate::deploy::HTTP_PORT;
 use crate::told::Told;
 
 /// How often a client asks before it gives up.
@@ -35,10 +37,10 @@ pub enum OperationError {
     Unavailable(u16),
     /// No answer; the request may have been carried out.
     #[error(transparent)]
-    Http(#[from] HttpError),
-    /// No answer in time; the request may have been carried out.
-    #[error("no answer in time")]
-    TimedOut,
+    Http(#[from] reqwest::Error),
+    /// The name of the service is not known.
+    #[error("no address: {0}")]
+    Lookup(#[from] std::io::Error),
 }
 
 /// Carries an operation out, and gives what the customer was told, in that order.
@@ -46,7 +48,7 @@ pub enum OperationError {
 /// # Errors
 ///
 /// What the last attempt met, if the customer was told nothing.
-pub async fn carry_out(client: Host, operation: Operation) -> Result<Vec<Told>, OperationError> {
+pub async fn carry_out(operation: Operation) -> Result<Vec<Told>, OperationError> {
     match operation {
         Operation::Place {
             customer,
@@ -67,7 +69,7 @@ pub async fn carry_out(client: Host, operation: Operation) -> Result<Vec<Told>, 
                 "quantity": quantity,
                 "unit_price_cents": unit_price_cents,
             });
-            let client = Client { client, gateway };
+            let client = Client::of("gateway", gateway);
             client.place(&body, idempotency_key, manner).await
         }
         Operation::Cancel {
@@ -75,12 +77,12 @@ pub async fn carry_out(client: Host, operation: Operation) -> Result<Vec<Told>, 
             which,
             gateway,
         } => {
-            let client = Client { client, gateway };
+            let client = Client::of("gateway", gateway);
             let open = client.open_order(&customer, which, &["placed"]).await?;
             let Some((order_id, _)) = open else {
                 return Ok(Vec::new());
             };
-            let request = Request::post(format!("/orders/{order_id}/cancel"), &json!({}));
+            let request = Request::post(format!("/orders/{order_id}/cancel"), json!({}));
             let told = Told::Cancelled {
                 order_id: order_id.clone(),
             };
@@ -93,14 +95,14 @@ pub async fn carry_out(client: Host, operation: Operation) -> Result<Vec<Told>, 
             idempotency_key,
             gateway,
         } => {
-            let client = Client { client, gateway };
+            let client = Client::of("gateway", gateway);
             let open = client.open_order(&customer, which, &["placed", "confirmed"]);
             let Some((order_id, version)) = open.await? else {
                 return Ok(Vec::new());
             };
             let body = json!({ "address": address, "version": version });
-            let request = Request::post(format!("/orders/{order_id}/address"), &body);
-            let request = request.header("idempotency-key", &idempotency_key);
+            let request = Request::post(format!("/orders/{order_id}/address"), body);
+            let request = request.under(&idempotency_key);
             let told = Told::Readdressed {
                 order_id: order_id.clone(),
                 address,
@@ -113,29 +115,79 @@ pub async fn carry_out(client: Host, operation: Operation) -> Result<Vec<Told>, 
             relay,
         } => {
             tokio::time::sleep(Duration::from_millis(after_ms)).await;
-            let request = Request::post(format!("/parked/{consumer}/replay"), &json!({}));
-            let response = ask(&client, &relays(&client), relay, &request).await?;
+            let request = Request::post(format!("/parked/{consumer}/replay"), json!({}));
+            let response = Client::of("relay", relay).ask(&request, 0).await?;
             let events = response.body["events"].as_u64().unwrap_or_default();
             Ok(vec![Told::Replayed { consumer, events }])
         }
     }
 }
 
-/// One customer's client.
+/// What is asked for.
+struct Request {
+    method: Method,
+    path: String,
+    idempotency_key: Option<String>,
+    body: Option<Value>,
+}
+
+impl Request {
+    fn get(path: String) -> Self {
+        Request {
+            method: Method::GET,
+            path,
+            idempotency_key: None,
+            body: None,
+        }
+    }
+
+    fn post(path: String, body: Value) -> Self {
+        Request {
+            method: Method::POST,
+            path,
+            idempotency_key: None,
+            body: Some(body),
+        }
+    }
+
+    fn under(self, idempotency_key: &str) -> Self {
+        Request {
+            idempotency_key: Some(idempotency_key.to_owned()),
+            ..self
+        }
+    }
+}
+
+/// What is answered.
+struct Response {
+    body: Value,
+}
+
+/// The client of one customer, or operator.
 struct Client {
-    client: Host,
-    /// The instance of the gateway that is asked first.
-    gateway: u32,
+    http: reqwest::Client,
+    /// The service that is asked.
+    service: &'static str,
+    /// Its instance that is asked first.
+    first: u32,
 }
 
 impl Client {
+    fn of(service: &'static str, first: u32) -> Self {
+        Client {
+            http: reqwest::Client::new(),
+            service,
+            first,
+        }
+    }
+
     async fn place(
         &self,
         body: &Value,
         idempotency_key: String,
         manner: Manner,
     ) -> Result<Vec<Told>, OperationError> {
-        let request = Request::post("/orders", body).header("idempotency-key", &idempotency_key);
+        let request = Request::post("/orders".to_owned(), body.clone()).under(&idempotency_key);
         let placed = async |turn| {
             let response = self.ask(&request, turn).await?;
             Ok(Told::Placed {
@@ -219,44 +271,51 @@ impl Client {
         }
     }
 
-    /// Asks the instances of the gateway, beginning with the one whose turn it is.
+    /// Asks until there is an answer, each time the next instance of the service, beginning with the one whose turn it
+    /// is.
     async fn ask(&self, request: &Request, turn: u32) -> Result<Response, OperationError> {
-        let gateways = gateways(&self.client);
-        ask(&self.client, &gateways, self.gateway + turn, request).await
-    }
-}
-
-/// Asks until there is an answer, each time the next of `addresses`.
-async fn ask(
-    client: &Host,
-    addresses: &[String],
-    first: u32,
-    request: &Request,
-) -> Result<Response, OperationError> {
-    let mut attempt = 0;
-    loop {
-        let address = &addresses[(first + attempt) as usize % addresses.len()];
-        attempt += 1;
-        match ask_once(client, address, request.clone()).await {
-            Err(error) if attempt < ATTEMPTS_MAX && error.is_passing() => {
-                tokio::time::sleep(PAUSE).await;
+        let mut addresses: Vec<SocketAddr> =
+            lookup_host((self.service, HTTP_PORT)).await?.collect();
+        addresses.sort();
+        let mut attempt = 0;
+        loop {
+            let next = self.first + turn + attempt;
+            let address = addresses[next as usize % addresses.len()];
+            attempt += 1;
+            match self.ask_once(address, request).await {
+                Err(error) if attempt < ATTEMPTS_MAX && error.is_passing() => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                settled => return settled,
             }
-            settled => return settled,
         }
     }
-}
 
-async fn ask_once(
-    client: &Host,
-    address: &str,
-    request: Request,
-) -> Result<Response, OperationError> {
-    let answer = tokio::time::timeout(PATIENCE, client.http(address, request)).await;
-    let response = answer.map_err(|_| OperationError::TimedOut)??;
-    match response.status {
-        200..=299 => Ok(response),
-        status @ 500.. => Err(OperationError::Unavailable(status)),
-        status => Err(OperationError::Refused(status)),
+    async fn ask_once(
+        &self,
+        address: SocketAddr,
+        request: &Request,
+    ) -> Result<Response, OperationError> {
+        let url = format!("http://{address}{}", request.path);
+        let mut asked = self
+            .http
+            .request(request.method.clone(), url)
+            .timeout(PATIENCE);
+        if let Some(key) = &request.idempotency_key {
+            asked = asked.header("idempotency-key", key);
+        }
+        if let Some(body) = &request.body {
+            asked = asked.json(body);
+        }
+        let answer = asked.send().await?;
+        match answer.status().as_u16() {
+            200..=299 => {
+                let body = answer.json().await?;
+                Ok(Response { body })
+            }
+            status @ 500.. => Err(OperationError::Unavailable(status)),
+            status => Err(OperationError::Refused(status)),
+        }
     }
 }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use reference_system::consumer::{Effect, Failure, Handler};
 use reference_system::correlation::Correlation;
+use reference_system::database::Transaction;
 use reference_system::event::Event;
 use reference_system::inbox::Inbox;
 use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
-use reference_system::ports::{Database, Transaction};
 use reference_system::publishing::PublishPattern;
 use reference_system::{Environment, discarded, journal};
 use scenarios::deploy::Processes;
+use sqlx::AnyConnection;
 use tokio::time::sleep;
 
 /// The wait before anything is tried again.
@@ -91,7 +92,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     }
 
     /// Begins a transaction.
-    pub(super) async fn begin(&self) -> sqlx::Result<<E::Database as Database>::Transaction> {
+    pub(super) async fn begin(&self) -> sqlx::Result<Transaction> {
         self.environment.database().begin().await
     }
 
@@ -102,9 +103,9 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     }
 
     /// Effect, journal and outbox of a prepared event within `tx`; what is announced belongs to `chain`.
-    pub(super) async fn apply<T: Transaction>(
+    pub(super) async fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         prepared: H::Prepared,
         chain: &Correlation,
@@ -114,8 +115,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
                 discarded::record(tx, self.handler.consumer(), event, &reason).await?;
             }
             Effect::Applied { effect, announces } => {
-                let identifiers = self.environment.identifiers();
-                let announced = announces.map(|new| chain.event(identifiers, new));
+                let announced = announces.map(|new| chain.event(new));
                 let entry = journal::Entry {
                     effect,
                     entity: &event.entity,

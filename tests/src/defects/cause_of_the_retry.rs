@@ -1,7 +1,8 @@
 //! `cause-of-the-retry`: a message that is published again names the first try as its cause.
 
+use reference_system::database::Database;
+use reference_system::ports::Broker;
 use reference_system::ports::broker::header;
-use reference_system::ports::{Broker, Database};
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 
 /// Takes what was not acknowledged for a message that the next one answers.
@@ -9,9 +10,9 @@ use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 pub(super) struct CauseOfTheRetry;
 
 impl HandOff for CauseOfTheRetry {
-    async fn hand_off<D: Database, B: Broker>(
+    async fn hand_off<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {

@@ -5,7 +5,6 @@ use reference_system::consumer::{Failure, Handler};
 use reference_system::event::Event;
 use reference_system::inbox::Inbox;
 use reference_system::ports::broker::{BrokerError, Delivery};
-use reference_system::ports::{Database, Transaction};
 
 use super::by_hand::{Consumer, Routine, settle};
 

@@ -1,6 +1,7 @@
 //! `clear-outbox-on-start`: a relay deletes what it believes it sent in its last life.
 
-use reference_system::ports::{Broker, Database, Transaction};
+use reference_system::Database;
+use reference_system::ports::Broker;
 use reference_system::relay::{self, HandOff};
 use reference_system::{Settings, Shutdown};
 use scenarios::deploy::Processes;
@@ -12,10 +13,10 @@ use super::crashed_claim_never_freed::{CLAIMED, ClaimFirst};
 pub(super) struct ClearOutboxOnStart;
 
 impl Processes for ClearOutboxOnStart {
-    async fn relay<D: Database, B: Broker>(
+    async fn relay<B: Broker>(
         &self,
         name: &str,
-        databases: Vec<D>,
+        databases: Vec<Database>,
         broker: B,
         settings: Settings,
         _: impl HandOff,
@@ -30,11 +31,11 @@ impl Processes for ClearOutboxOnStart {
     }
 }
 
-async fn clear<D: Database>(database: &D) -> sqlx::Result<()> {
+async fn clear(database: &Database) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     sqlx::query("DELETE FROM outbox WHERE sent = $1")
         .bind(CLAIMED)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     tx.commit().await
 }

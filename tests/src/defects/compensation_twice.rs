@@ -1,12 +1,14 @@
 //! `compensation-twice`: stock is given back as often as the cancellation arrives.
 
+use sqlx::AnyConnection;
+
+use reference_system::Database;
 use reference_system::Environment;
 use reference_system::consumer::{self, Effect, Failure, Handler};
 use reference_system::event::contract::{OrderCancelled, StockReleased, event_type};
 use reference_system::event::{Event, NewEvent};
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use reference_system::inventory::Stockkeeping;
-use reference_system::ports::{Database, Transaction};
 use scenarios::deploy::Processes;
 
 use super::rewired::Rewired;
@@ -27,18 +29,18 @@ impl Processes for CompensationTwice {
 struct ForwardOnly;
 
 impl Inbox for ForwardOnly {
-    async fn knows<T: Transaction>(
+    async fn knows(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         consumer: &str,
         event_id: &str,
     ) -> sqlx::Result<bool> {
         ProcessedEvents.knows(tx, consumer, event_id).await
     }
 
-    async fn first_time<T: Transaction>(
+    async fn first_time(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         consumer: &str,
         event: &Event,
     ) -> sqlx::Result<bool> {
@@ -67,17 +69,13 @@ impl<H: Handler> Handler for GivingBack<H> {
         self.0.handles()
     }
 
-    async fn prepare<D: Database>(
-        &self,
-        database: &D,
-        event: &Event,
-    ) -> Result<H::Prepared, Failure> {
+    async fn prepare(&self, database: &Database, event: &Event) -> Result<H::Prepared, Failure> {
         self.0.prepare(database, event).await
     }
 
-    async fn apply<T: Transaction>(
+    async fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         prepared: H::Prepared,
     ) -> Result<Effect, Failure> {
@@ -89,13 +87,13 @@ impl<H: Handler> Handler for GivingBack<H> {
     }
 }
 
-async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Failure> {
+async fn release(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failure> {
     let _: OrderCancelled = event.data()?;
     let reserved: Option<(String, i64)> = sqlx::query_as(
         "UPDATE reservations SET state = 'released' WHERE order_id = $1 RETURNING sku, quantity",
     )
     .bind(&event.entity)
-    .fetch_optional(tx.executor())
+    .fetch_optional(&mut *tx)
     .await?;
     let Some((sku, quantity)) = reserved else {
         let reason = "nothing was ever reserved for the order".to_owned();
@@ -107,7 +105,7 @@ async fn release<T: Transaction>(tx: &mut T, event: &Event) -> Result<Effect, Fa
     )
     .bind(quantity)
     .bind(&sku)
-    .execute(tx.executor())
+    .execute(&mut *tx)
     .await?;
     let data = StockReleased { sku, quantity };
     Ok(Effect::Applied {

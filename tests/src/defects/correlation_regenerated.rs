@@ -24,7 +24,7 @@ impl Routine for CorrelationRegenerated {
         while let Err(error) = consumer.once(event, &chain).await {
             tracing::warn!(%error, "will be tried again");
             sleep(PAUSE).await;
-            let fresh = Correlation::at_ingress(None, consumer.environment.identifiers());
+            let fresh = Correlation::at_ingress(None);
             chain.correlation_id = fresh.correlation_id;
         }
         delivery.ack().await

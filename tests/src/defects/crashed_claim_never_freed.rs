@@ -1,6 +1,7 @@
 //! `crashed-claim-never-freed`: rows that a crashed relay had claimed are nobody's any more.
 
-use reference_system::ports::{Broker, Database, Transaction};
+use reference_system::Database;
+use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 
 /// What `sent` says of a row that a relay is about to publish.
@@ -12,9 +13,9 @@ pub(super) const UNSENT: i64 = 0;
 pub(super) struct ClaimFirst;
 
 impl HandOff for ClaimFirst {
-    async fn hand_off<D: Database, B: Broker>(
+    async fn hand_off<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {
@@ -28,16 +29,12 @@ impl HandOff for ClaimFirst {
     }
 }
 
-pub(super) async fn mark<D: Database>(
-    database: &D,
-    row: &OutboxRow,
-    sent: i64,
-) -> sqlx::Result<()> {
+pub(super) async fn mark(database: &Database, row: &OutboxRow, sent: i64) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     sqlx::query("UPDATE outbox SET sent = $1 WHERE position = $2")
         .bind(sent)
         .bind(row.position)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     tx.commit().await
 }

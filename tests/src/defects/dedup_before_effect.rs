@@ -4,7 +4,6 @@ use reference_system::Environment;
 use reference_system::consumer::{Failure, Handler};
 use reference_system::event::Event;
 use reference_system::inbox::Inbox;
-use reference_system::ports::Transaction;
 use reference_system::ports::broker::{BrokerError, Delivery};
 
 use super::by_hand::{Consumer, Routine, settle};

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sqlx::AnyConnection;
+
 use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
 use reference_system::event::Event;
 use reference_system::inbox::Inbox;
-use reference_system::ports::Transaction;
 use scenarios::deploy::Processes;
 
 use super::rewired::Rewired;
@@ -28,14 +29,14 @@ impl Processes for DedupInMemory {
 struct Remembered(Arc<Mutex<BTreeSet<String>>>);
 
 impl Inbox for Remembered {
-    async fn knows<T: Transaction>(&self, _: &mut T, _: &str, id: &str) -> sqlx::Result<bool> {
+    async fn knows(&self, _: &mut AnyConnection, _: &str, id: &str) -> sqlx::Result<bool> {
         let ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(ids.contains(id))
     }
 
-    async fn first_time<T: Transaction>(
+    async fn first_time(
         &self,
-        _: &mut T,
+        _: &mut AnyConnection,
         _: &str,
         event: &Event,
     ) -> sqlx::Result<bool> {

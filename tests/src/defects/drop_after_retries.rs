@@ -1,17 +1,18 @@
 //! `drop-after-retries`: what cannot be handled is given up for good.
 
 use reference_system::consumer::Failure;
+use reference_system::database::Database;
 use reference_system::dead_letter::{GiveUp, Refused};
-use reference_system::ports::{Broker, Database};
+use reference_system::ports::Broker;
 
 /// Logs the message and lets it be acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DropAfterRetries;
 
 impl GiveUp for DropAfterRetries {
-    async fn give_up<D: Database, B: Broker>(
+    async fn give_up<B: Broker>(
         &self,
-        _: &D,
+        _: &Database,
         _: &B,
         refused: Refused<'_>,
     ) -> Result<(), Failure> {

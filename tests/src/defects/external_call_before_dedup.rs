@@ -3,16 +3,16 @@
 use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
 use reference_system::event::Event;
+use reference_system::identifiers::new_id;
 use reference_system::inbox::{Inbox, ProcessedEvents};
-use reference_system::ports::Transaction;
 use reference_system::ports::card_processor::{
-    CardProcessor, CardProcessorError, Charge, ChargeOutcome,
+    CardProcessor, CardProcessorError, Charge, ChargeOutcome, HttpCardProcessor,
 };
-use reference_system::ports::identifiers::{Identifiers, UuidV7};
-use scenarios::deploy::{Processes, SimulatedCardProcessor};
-use stormglass::Host;
+use scenarios::deploy::Processes;
+use sqlx::AnyConnection;
 
 use super::rewired::Rewired;
+use super::third_parties::card_processor;
 
 /// Charges first, under a new idempotency key for each call, and finds the duplicate afterwards.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +23,8 @@ impl Processes for ExternalCallBeforeDedup {
         consumer::run(Rewired::inbox(environment, AskedLast), handler).await
     }
 
-    fn card_processor(&self, host: &Host) -> impl CardProcessor {
-        NewKeys(SimulatedCardProcessor::of(host))
+    fn card_processor(&self) -> impl CardProcessor {
+        NewKeys(card_processor())
     }
 }
 
@@ -33,13 +33,13 @@ impl Processes for ExternalCallBeforeDedup {
 struct AskedLast;
 
 impl Inbox for AskedLast {
-    async fn knows<T: Transaction>(&self, _: &mut T, _: &str, _: &str) -> sqlx::Result<bool> {
+    async fn knows(&self, _: &mut AnyConnection, _: &str, _: &str) -> sqlx::Result<bool> {
         Ok(false)
     }
 
-    async fn first_time<T: Transaction>(
+    async fn first_time(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         consumer: &str,
         event: &Event,
     ) -> sqlx::Result<bool> {
@@ -49,11 +49,11 @@ impl Inbox for AskedLast {
 
 /// A card processor that is never asked the same thing twice.
 #[derive(Clone)]
-struct NewKeys(SimulatedCardProcessor);
+struct NewKeys(HttpCardProcessor);
 
 impl CardProcessor for NewKeys {
     async fn charge(&self, _: &str, charge: Charge) -> Result<ChargeOutcome, CardProcessorError> {
-        let key = UuidV7.next().to_string();
+        let key = new_id().to_string();
         self.0.charge(&key, charge).await
     }
 

@@ -1,6 +1,7 @@
 //! `flush-ignores-failure`: a batch counts as sent though one of it was not.
 
-use reference_system::ports::{Broker, Database};
+use reference_system::database::Database;
+use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, mark_sent};
 use reference_system::{Settings, Shutdown};
 use scenarios::deploy::Processes;
@@ -12,23 +13,23 @@ use super::outbox::{for_each_outbox, unsent};
 pub(super) struct FlushIgnoresFailure;
 
 impl Processes for FlushIgnoresFailure {
-    async fn relay<D: Database, B: Broker>(
+    async fn relay<B: Broker>(
         &self,
         _: &str,
-        databases: Vec<D>,
+        databases: Vec<Database>,
         broker: B,
         settings: Settings,
         _: impl HandOff,
         _: Shutdown,
     ) {
-        for_each_outbox(databases, settings, async |database: &D| {
+        for_each_outbox(databases, settings, async |database: &Database| {
             flush(database, &broker).await
         })
         .await
     }
 }
 
-async fn flush<D: Database, B: Broker>(database: &D, broker: &B) -> Result<(), HandOffError> {
+async fn flush<B: Broker>(database: &Database, broker: &B) -> Result<(), HandOffError> {
     let rows = unsent(database).await?;
     let mut failed = None;
     let mut sent = 0;

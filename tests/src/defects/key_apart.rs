@@ -1,18 +1,17 @@
 //! `key-apart`: the idempotency key is bound to the order in another transaction than the order's own.
 
+use reference_system::Database;
 use reference_system::Environment;
 use reference_system::correlation::Correlation;
 use reference_system::order::{OrderDesk, OrderView, Orders, OrdersError, PlaceOrder, Readdress};
-use reference_system::ports::{Database, Transaction};
 use scenarios::deploy::Processes;
-use stormglass::Host;
 
 /// Wraps the desk in a memory of answers, as a middleware does that knows nothing of orders.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyApart;
 
 impl Processes for KeyApart {
-    fn desk<E: Environment>(&self, _: &Host, environment: E) -> impl Orders {
+    fn desk<E: Environment>(&self, environment: E) -> impl Orders {
         Remembering {
             desk: OrderDesk::new(environment.clone()),
             database: environment.database().clone(),
@@ -21,12 +20,12 @@ impl Processes for KeyApart {
 }
 
 #[derive(Clone)]
-struct Remembering<O, D> {
+struct Remembering<O> {
     desk: O,
-    database: D,
+    database: Database,
 }
 
-impl<O: Orders, D: Database> Orders for Remembering<O, D> {
+impl<O: Orders> Orders for Remembering<O> {
     async fn place(
         &self,
         order: PlaceOrder,
@@ -69,12 +68,12 @@ impl<O: Orders, D: Database> Orders for Remembering<O, D> {
     }
 }
 
-impl<O, D: Database> Remembering<O, D> {
+impl<O> Remembering<O> {
     async fn recall(&self, key: &str) -> sqlx::Result<Option<String>> {
         let mut tx = self.database.begin_read().await?;
         let order = sqlx::query_scalar("SELECT order_id FROM requests WHERE idempotency_key = $1")
             .bind(key)
-            .fetch_optional(tx.executor())
+            .fetch_optional(&mut *tx)
             .await?;
         tx.rollback().await?;
         Ok(order)
@@ -88,7 +87,7 @@ impl<O, D: Database> Remembering<O, D> {
         )
         .bind(key)
         .bind(order)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
         tx.commit().await
     }

@@ -4,13 +4,13 @@ use reference_system::Environment;
 use reference_system::event::Event;
 use reference_system::event::contract::{OrderPlaced, event_type};
 use reference_system::order::{OrderDesk, Orders};
-use reference_system::ports::Transaction;
-use reference_system::ports::mailer::{Mail, Mailer, MailerError};
+use reference_system::ports::mailer::{HttpMailer, Mail, Mailer, MailerError};
 use reference_system::publishing::PublishPattern;
-use scenarios::deploy::{Processes, SimulatedMailer};
-use stormglass::Host;
+use scenarios::deploy::Processes;
+use sqlx::AnyConnection;
 
 use super::rewired::Rewired;
+use super::third_parties::mailer;
 
 /// The word for the mail, by which the notification service knows that it is out.
 const RECEIVED: &str = "received";
@@ -20,28 +20,28 @@ const RECEIVED: &str = "received";
 pub(super) struct MailBeforeCommit;
 
 impl Processes for MailBeforeCommit {
-    fn desk<E: Environment>(&self, host: &Host, environment: E) -> impl Orders {
+    fn desk<E: Environment>(&self, environment: E) -> impl Orders {
         let publishing = Receipts {
-            mailer: SimulatedMailer::of(host),
+            mailer: mailer(),
             publishing: environment.publishing().clone(),
         };
         OrderDesk::new(Rewired::publishing(environment, publishing))
     }
 
-    fn mailer(&self, host: &Host) -> impl Mailer {
-        AllButReceipts(SimulatedMailer::of(host))
+    fn mailer(&self) -> impl Mailer {
+        AllButReceipts(mailer())
     }
 }
 
 /// A way of publishing that mails a receipt for each order that is placed.
 #[derive(Clone)]
 struct Receipts<P> {
-    mailer: SimulatedMailer,
+    mailer: HttpMailer,
     publishing: P,
 }
 
 impl<P: PublishPattern> PublishPattern for Receipts<P> {
-    async fn record<T: Transaction>(&self, tx: &mut T, events: &[Event]) -> sqlx::Result<()> {
+    async fn record(&self, tx: &mut AnyConnection, events: &[Event]) -> sqlx::Result<()> {
         self.publishing.record(tx, events).await?;
         for event in events {
             if event.event_type == event_type::ORDER_PLACED {
@@ -62,7 +62,7 @@ impl<P: PublishPattern> PublishPattern for Receipts<P> {
 fn receipt(event: &Event, order: OrderPlaced) -> Mail {
     Mail {
         order_id: event.entity.clone(),
-        occasion: RECEIVED,
+        occasion: RECEIVED.to_owned(),
         to: order.customer,
         subject: format!("Your order {} is received", event.entity),
         body: format!("We got your order of {} x {}.", order.quantity, order.sku),
@@ -71,11 +71,11 @@ fn receipt(event: &Event, order: OrderPlaced) -> Mail {
 
 /// A mail service for what is not mailed already.
 #[derive(Clone)]
-struct AllButReceipts(SimulatedMailer);
+struct AllButReceipts(HttpMailer);
 
 impl Mailer for AllButReceipts {
     async fn send(&self, key: &str, mail: Mail) -> Result<(), MailerError> {
-        match mail.occasion {
+        match mail.occasion.as_str() {
             RECEIVED => Ok(()),
             _ => self.0.send(key, mail).await,
         }

@@ -1,6 +1,7 @@
 //! `mark-before-ack`: a row counts as sent before the broker has it.
 
-use reference_system::ports::{Broker, Database};
+use reference_system::database::Database;
+use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 
 /// Marks first, so that no event goes out twice.
@@ -8,9 +9,9 @@ use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 pub(super) struct MarkBeforeAck;
 
 impl HandOff for MarkBeforeAck {
-    async fn hand_off<D: Database, B: Broker>(
+    async fn hand_off<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {

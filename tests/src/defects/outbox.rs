@@ -1,16 +1,16 @@
 //! A relay written by hand: what the mistakes in relaying have in common. It is no mistake itself.
 
 use futures::future::join_all;
+use reference_system::Database;
 use reference_system::Settings;
-use reference_system::ports::{Database, Transaction};
 use reference_system::relay::{HandOffError, OutboxRow};
 use tokio::time::sleep;
 
 /// Passes over each outbox again and again, for ever.
-pub(super) async fn for_each_outbox<D: Database>(
-    databases: Vec<D>,
+pub(super) async fn for_each_outbox(
+    databases: Vec<Database>,
     settings: Settings,
-    pass: impl AsyncFn(&D) -> Result<(), HandOffError>,
+    pass: impl AsyncFn(&Database) -> Result<(), HandOffError>,
 ) {
     let relays = databases.iter().map(async |database| {
         loop {
@@ -24,13 +24,13 @@ pub(super) async fn for_each_outbox<D: Database>(
 }
 
 /// All rows that are not marked as sent, in order.
-pub(super) async fn unsent<D: Database>(database: &D) -> sqlx::Result<Vec<OutboxRow>> {
+pub(super) async fn unsent(database: &Database) -> sqlx::Result<Vec<OutboxRow>> {
     let mut tx = database.begin_read().await?;
     let rows: Vec<(i64, String, String, String, String, String, i64)> = sqlx::query_as(
         "SELECT position, event_id, topic, partition_key, headers, payload, replays FROM outbox \
          WHERE sent = 0 ORDER BY position",
     )
-    .fetch_all(tx.executor())
+    .fetch_all(&mut *tx)
     .await?;
     tx.rollback().await?;
     Ok(rows.into_iter().map(OutboxRow::from).collect())

@@ -1,11 +1,13 @@
 //! `oversell`: stock is looked at, and what is left of it is written down in another transaction.
 
+use sqlx::AnyConnection;
+
+use reference_system::Database;
 use reference_system::Environment;
 use reference_system::consumer::{self, Effect, Failure, Handler};
 use reference_system::event::Event;
 use reference_system::event::contract::{OrderPlaced, event_type};
 use reference_system::inventory::Stockkeeping;
-use reference_system::ports::{Database, Transaction};
 use scenarios::deploy::Processes;
 
 /// Subtracts in its own memory, where nobody else's order counts.
@@ -42,11 +44,7 @@ impl<H: Handler> Handler for BySight<H> {
         self.0.handles()
     }
 
-    async fn prepare<D: Database>(
-        &self,
-        database: &D,
-        event: &Event,
-    ) -> Result<Self::Prepared, Failure> {
+    async fn prepare(&self, database: &Database, event: &Event) -> Result<Self::Prepared, Failure> {
         let sells = self.consumer() == Stockkeeping.consumer()
             && event.event_type == event_type::ORDER_PLACED;
         let seen = if sells {
@@ -57,9 +55,9 @@ impl<H: Handler> Handler for BySight<H> {
         Ok((seen, self.0.prepare(database, event).await?))
     }
 
-    async fn apply<T: Transaction>(
+    async fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         (seen, prepared): Self::Prepared,
     ) -> Result<Effect, Failure> {
@@ -70,25 +68,25 @@ impl<H: Handler> Handler for BySight<H> {
     }
 }
 
-async fn look<D: Database>(database: &D, event: &Event) -> Result<Seen, Failure> {
+async fn look(database: &Database, event: &Event) -> Result<Seen, Failure> {
     let order: OrderPlaced = event.data()?;
     let mut tx = database.begin_read().await?;
     let (free, reserved) = sqlx::query_as("SELECT free, reserved FROM stock WHERE sku = $1")
         .bind(&order.sku)
-        .fetch_one(tx.executor())
+        .fetch_one(&mut *tx)
         .await?;
     tx.rollback().await?;
     Ok(Seen { free, reserved })
 }
 
 /// Takes the article for what it was, so that what follows subtracts from that.
-async fn put_back<T: Transaction>(tx: &mut T, event: &Event, seen: Seen) -> Result<(), Failure> {
+async fn put_back(tx: &mut AnyConnection, event: &Event, seen: Seen) -> Result<(), Failure> {
     let order: OrderPlaced = event.data()?;
     sqlx::query("UPDATE stock SET free = $1, reserved = $2 WHERE sku = $3")
         .bind(seen.free)
         .bind(seen.reserved)
         .bind(&order.sku)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! `parallel-publish`: a relay publishes a page of rows at once, and those that failed again.
 
 use futures::future::join_all;
-use reference_system::ports::{Broker, Database};
+use reference_system::database::Database;
+use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 use reference_system::{Settings, Shutdown};
 use scenarios::deploy::Processes;
@@ -13,16 +14,16 @@ use super::outbox::{for_each_outbox, unsent};
 pub(super) struct ParallelPublish;
 
 impl Processes for ParallelPublish {
-    async fn relay<D: Database, B: Broker>(
+    async fn relay<B: Broker>(
         &self,
         _: &str,
-        databases: Vec<D>,
+        databases: Vec<Database>,
         broker: B,
         settings: Settings,
         _: impl HandOff,
         _: Shutdown,
     ) {
-        for_each_outbox(databases, settings, async |database: &D| {
+        for_each_outbox(databases, settings, async |database: &Database| {
             let rows = unsent(database).await?;
             let publishes = rows.iter().map(|row| publish(&broker, row));
             let published = join_all(publishes).await;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use reference_system::ports::{Broker, Database, Transaction};
+use reference_system::Database;
+use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, MarkAfterAck, OutboxRow};
 
 /// How often a row may fail before it has to queue again.
@@ -24,9 +25,9 @@ impl Clone for PoisonRowSkipped {
 }
 
 impl HandOff for PoisonRowSkipped {
-    async fn hand_off<D: Database, B: Broker>(
+    async fn hand_off<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {
@@ -43,7 +44,7 @@ impl HandOff for PoisonRowSkipped {
              WHERE position = $1 AND sent = 0",
         )
         .bind(row.position)
-        .execute(tx.executor())
+        .execute(&mut *tx)
         .await?;
         tx.commit().await?;
         Ok(())

@@ -8,7 +8,6 @@ use reference_system::correlation::Correlation;
 use reference_system::dead_letter::{GiveUp, Refused};
 use reference_system::event::Event;
 use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
-use reference_system::ports::{Database, Transaction};
 use scenarios::deploy::Processes;
 use tokio::time::{sleep, timeout};
 
@@ -113,7 +112,7 @@ async fn count<E: Environment, H: Handler>(
     )
     .bind(consumer.handler.consumer())
     .bind(event.id.to_string())
-    .fetch_one(tx.executor())
+    .fetch_one(&mut *tx)
     .await?;
     tx.commit().await?;
     Ok(u32::try_from(attempts).unwrap_or(u32::MAX))

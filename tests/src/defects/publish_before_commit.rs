@@ -1,8 +1,10 @@
 //! `publish-before-commit`: the event is out before the state that it announces is certain.
 
+use sqlx::AnyConnection;
+
 use reference_system::event::Event;
 use reference_system::partition_key::{ByEntity, PartitionKey};
-use reference_system::ports::{Broker, Transaction};
+use reference_system::ports::Broker;
 use reference_system::publishing::PublishPattern;
 use scenarios::deploy::SimulatedBroker;
 
@@ -19,7 +21,7 @@ impl PublishBeforeCommit {
 }
 
 impl PublishPattern for PublishBeforeCommit {
-    async fn record<T: Transaction>(&self, _: &mut T, events: &[Event]) -> sqlx::Result<()> {
+    async fn record(&self, _: &mut AnyConnection, events: &[Event]) -> sqlx::Result<()> {
         for event in events {
             let published = self.broker.publish(event.encode(ByEntity.key(event)));
             published.await.map_err(std::io::Error::other)?;

@@ -1,9 +1,11 @@
 //! `retry-burn`: whatever goes wrong counts as a failed attempt of the message.
 
+use sqlx::AnyConnection;
+
+use reference_system::Database;
 use reference_system::Environment;
 use reference_system::consumer::{self, Effect, Failure, Handler};
 use reference_system::event::Event;
-use reference_system::ports::{Database, Transaction};
 use scenarios::deploy::Processes;
 
 /// Consumers that do not tell a broken message from a broken world.
@@ -38,17 +40,13 @@ impl<H: Handler> Handler for Blaming<H> {
         self.0.handles()
     }
 
-    async fn prepare<D: Database>(
-        &self,
-        database: &D,
-        event: &Event,
-    ) -> Result<H::Prepared, Failure> {
+    async fn prepare(&self, database: &Database, event: &Event) -> Result<H::Prepared, Failure> {
         self.0.prepare(database, event).await.map_err(blamed)
     }
 
-    async fn apply<T: Transaction>(
+    async fn apply(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         event: &Event,
         prepared: H::Prepared,
     ) -> Result<Effect, Failure> {

@@ -1,17 +1,18 @@
 //! `dlq-publish-error-swallowed`: a message that could not be parked is acknowledged all the same.
 
 use reference_system::consumer::Failure;
+use reference_system::database::Database;
 use reference_system::dead_letter::{GiveUp, Park, Refused};
-use reference_system::ports::{Broker, Database};
+use reference_system::ports::Broker;
 
 /// Parks, and takes a failure to park for a detail.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SwallowParkingError;
 
 impl GiveUp for SwallowParkingError {
-    async fn give_up<D: Database, B: Broker>(
+    async fn give_up<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         refused: Refused<'_>,
     ) -> Result<(), Failure> {

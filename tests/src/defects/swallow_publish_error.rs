@@ -1,6 +1,7 @@
 //! `swallow-publish-error`: a publish that failed is a line in the log and nothing else.
 
-use reference_system::ports::{Broker, Database};
+use reference_system::database::Database;
+use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 
 /// Publishes, and marks the row whatever came of it.
@@ -8,9 +9,9 @@ use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 pub(super) struct SwallowPublishError;
 
 impl HandOff for SwallowPublishError {
-    async fn hand_off<D: Database, B: Broker>(
+    async fn hand_off<B: Broker>(
         &self,
-        database: &D,
+        database: &Database,
         broker: &B,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {

@@ -1,23 +1,24 @@
 //! `timeout-taken-for-decline`: a card processor that does not answer in time is taken to have declined.
 
 use reference_system::ports::card_processor::{
-    CardProcessor, CardProcessorError, Charge, ChargeOutcome,
+    CardProcessor, CardProcessorError, Charge, ChargeOutcome, HttpCardProcessor,
 };
-use scenarios::deploy::{Processes, SimulatedCardProcessor};
-use stormglass::Host;
+use scenarios::deploy::Processes;
+
+use super::third_parties::card_processor;
 
 /// Cancels the order rather than keep its customer waiting.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeoutTakenForDecline;
 
 impl Processes for TimeoutTakenForDecline {
-    fn card_processor(&self, host: &Host) -> impl CardProcessor {
-        Impatient(SimulatedCardProcessor::of(host))
+    fn card_processor(&self) -> impl CardProcessor {
+        Impatient(card_processor())
     }
 }
 
 #[derive(Clone)]
-struct Impatient(SimulatedCardProcessor);
+struct Impatient(HttpCardProcessor);
 
 impl CardProcessor for Impatient {
     async fn charge(&self, key: &str, charge: Charge) -> Result<ChargeOutcome, CardProcessorError> {

@@ -1,23 +1,24 @@
 //! `timeout-taken-for-payment`: a card processor that does not answer in time is taken to have charged.
 
 use reference_system::ports::card_processor::{
-    CardProcessor, CardProcessorError, Charge, ChargeOutcome,
+    CardProcessor, CardProcessorError, Charge, ChargeOutcome, HttpCardProcessor,
 };
-use scenarios::deploy::{Processes, SimulatedCardProcessor};
-use stormglass::Host;
+use scenarios::deploy::Processes;
+
+use super::third_parties::card_processor;
 
 /// Trusts that a charge which was asked for will be made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeoutTakenForPayment;
 
 impl Processes for TimeoutTakenForPayment {
-    fn card_processor(&self, host: &Host) -> impl CardProcessor {
-        Trusting(SimulatedCardProcessor::of(host))
+    fn card_processor(&self) -> impl CardProcessor {
+        Trusting(card_processor())
     }
 }
 
 #[derive(Clone)]
-struct Trusting(SimulatedCardProcessor);
+struct Trusting(HttpCardProcessor);
 
 impl CardProcessor for Trusting {
     async fn charge(&self, key: &str, charge: Charge) -> Result<ChargeOutcome, CardProcessorError> {

@@ -1,6 +1,7 @@
 //! `two-relays-skip-locked`: relays share an outbox row by row, whatever entity a row is about.
 
-use reference_system::ports::{Broker, Database, Transaction};
+use reference_system::Database;
+use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 use reference_system::{Settings, Shutdown};
 use scenarios::deploy::Processes;
@@ -13,16 +14,16 @@ use super::outbox::for_each_outbox;
 pub(super) struct TwoRelaysSkipLocked;
 
 impl Processes for TwoRelaysSkipLocked {
-    async fn relay<D: Database, B: Broker>(
+    async fn relay<B: Broker>(
         &self,
         _: &str,
-        databases: Vec<D>,
+        databases: Vec<Database>,
         broker: B,
         settings: Settings,
         _: impl HandOff,
         _: Shutdown,
     ) {
-        for_each_outbox(databases, settings, async |database: &D| {
+        for_each_outbox(databases, settings, async |database: &Database| {
             while let Some(row) = next(database).await? {
                 if let Err(error) = broker.publish(row.message()?).await {
                     mark(database, &row, UNSENT).await?;
@@ -37,7 +38,7 @@ impl Processes for TwoRelaysSkipLocked {
 }
 
 /// Claims the first row that is neither sent nor claimed.
-async fn next<D: Database>(database: &D) -> Result<Option<OutboxRow>, HandOffError> {
+async fn next(database: &Database) -> Result<Option<OutboxRow>, HandOffError> {
     let mut tx = database.begin().await?;
     let row: Option<(i64, String, String, String, String, String, i64)> = sqlx::query_as(
         "UPDATE outbox SET sent = $1 \
@@ -46,7 +47,7 @@ async fn next<D: Database>(database: &D) -> Result<Option<OutboxRow>, HandOffErr
     )
     .bind(CLAIMED)
     .bind(UNSENT)
-    .fetch_optional(tx.executor())
+    .fetch_optional(&mut *tx)
     .await?;
     tx.commit().await?;
     Ok(row.map(OutboxRow::from))

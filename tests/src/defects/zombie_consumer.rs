@@ -1,10 +1,11 @@
 //! `zombie-consumer`: a consumer goes on with a partition that was given to somebody else.
 
+use sqlx::AnyConnection;
+
 use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
 use reference_system::event::Event;
 use reference_system::inbox::{Inbox, ProcessedEvents};
-use reference_system::ports::Transaction;
 use scenarios::deploy::Processes;
 
 use super::rewired::Rewired;
@@ -25,18 +26,18 @@ impl Processes for ZombieConsumer {
 struct SoleOwner;
 
 impl Inbox for SoleOwner {
-    async fn knows<T: Transaction>(
+    async fn knows(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         consumer: &str,
         event_id: &str,
     ) -> sqlx::Result<bool> {
         ProcessedEvents.knows(tx, consumer, event_id).await
     }
 
-    async fn first_time<T: Transaction>(
+    async fn first_time(
         &self,
-        tx: &mut T,
+        tx: &mut AnyConnection,
         consumer: &str,
         event: &Event,
     ) -> sqlx::Result<bool> {

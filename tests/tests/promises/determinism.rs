@@ -4,12 +4,13 @@
 //! clock and randomness to programs that only depend on it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use scenarios::Scenario;
 use stormglass::history::{Digest, What};
 use stormglass::simulation::{Recording, Settings, run};
-use stormglass::{Host, Seed, System};
+use stormglass::{Machine, Seed, System};
 use stormglass_tests::postings::{self, Care};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -73,8 +74,7 @@ fn an_unrecorded_run_is_the_same_run() {
 }
 
 #[test]
-fn time_in_a_history_never_goes_back_by_more_than_a_tick() {
-    let tick = Settings::default().tick;
+fn time_in_a_history_never_goes_back() {
     let mut restarts = 0;
     for name in ["consumer-crashes", "everything"] {
         let system = Scenario::find(name).unwrap().system();
@@ -83,14 +83,11 @@ fn time_in_a_history_never_goes_back_by_more_than_a_tick() {
             let mut latest = Duration::ZERO;
             for event in &run.history.events {
                 let at = event.at;
-                assert!(
-                    at + tick >= latest,
-                    "{name} {seed}, after {latest:?}: {event}"
-                );
+                assert!(at >= latest, "{name} {seed}, after {latest:?}: {event}");
                 latest = latest.max(at);
                 restarts += u32::from(event.what == What::HostStarted { incarnation: 2 });
             }
-            assert!(latest <= run.elapsed + tick);
+            assert!(latest <= run.elapsed);
         }
     }
     assert!(restarts > 0, "no host was started again");
@@ -103,7 +100,7 @@ where
     Fut: Future<Output = String> + 'static,
 {
     System::new("speaker")
-        .ported_host("speaker", move |_: Host| {
+        .host("speaker", move |_: Machine| {
             let speech = speak();
             async move {
                 sleep(Duration::from_millis(20)).await;
@@ -111,9 +108,9 @@ where
                 std::future::pending::<Result<(), String>>().await
             }
         })
-        .ported_operations(
+        .operations(
             || proptest::strategy::Just(0_u8),
-            |_: Host, _: u8| async { Ok::<(), String>(()) },
+            |_: u8| async { Ok::<(), String>(()) },
         )
 }
 
@@ -174,15 +171,15 @@ fn clocks_show_virtual_time_and_nothing_else() {
     let system = speaker(|| async {
         let (began, woke) = (SystemTime::now(), Instant::now());
         // Real work takes no time, a sleep takes what it says.
-        std::thread::sleep(Duration::from_millis(3));
+        let work: u64 = (0..100_000).map(std::hint::black_box).sum();
         let idle = woke.elapsed();
-        sleep(Duration::from_secs(3_600)).await;
+        std::thread::sleep(Duration::from_secs(work % 2 + 1_800));
+        sleep(Duration::from_secs(1_800)).await;
         let since_1970 = began.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let (slept, on_the_wall) = (woke.elapsed(), began.elapsed().unwrap());
         format!("{since_1970:?} {idle:?} {slept:?} {on_the_wall:?}")
     });
     let hour_long = Settings {
-        tick: Duration::from_millis(100),
         quiet: Duration::from_secs(3_700),
         liveness_bound: Duration::from_secs(3_800),
         ..Settings::default()
@@ -197,21 +194,31 @@ fn clocks_show_virtual_time_and_nothing_else() {
 }
 
 #[test]
-fn a_leak_of_the_wall_clock_is_named() {
-    let leaky = speaker(|| async {
-        // Another thread is not hermetic, so its clock is the machine's.
-        let clock = std::thread::spawn(SystemTime::now).join().unwrap();
+fn threads_of_a_service_see_virtual_time_too() {
+    repeats_with_the_seed(&speaker(|| async {
+        let thread = std::thread::spawn(|| (SystemTime::now(), Uuid::new_v4()));
+        let (clock, chance) = thread.join().unwrap();
         let since_1970 = clock.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        format!("the wall clock shows {since_1970:?}")
+        assert_eq!(since_1970.as_millis(), 1_767_225_600_020);
+        format!("{chance}")
+    }));
+}
+
+#[test]
+fn a_leak_from_run_to_run_is_named() {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let leaky = speaker(|| async {
+        // What is static is shared by all runs.
+        format!("a counter shows {}", RUNS.fetch_add(1, Ordering::Relaxed))
     });
     let divergence = stormglass::audit::audit(&leaky, Seed(1)).unwrap();
-    let divergence = divergence.expect("two runs read different times");
+    let divergence = divergence.expect("two runs read different counts");
     for event in [&divergence.recorded, &divergence.came] {
         let event = event.as_deref().unwrap();
-        assert!(event.contains("the wall clock shows"), "{event}");
+        assert!(event.contains("a counter shows"), "{event}");
     }
     let text = divergence.to_string();
-    assert!(text.contains("the wall clock shows"), "{text}");
+    assert!(text.contains("a counter shows"), "{text}");
     assert!(
         text.contains(&format!("event #{}", divergence.index)),
         "{text}"

@@ -1,11 +1,11 @@
 //! The promises of the whole, one module each.
 //!
-//! Reading order: [`plans`], [`shrinking`] and [`determinism`] hold for any system, [`semantics`] says
-//! what a fault does to a service, [`survey`] what faults are aimed at, [`quiet`] when a run is over,
+//! Reading order: [`plans`], [`shrinking`] and [`determinism`] hold for any system, [`survey`] says
+//! what faults are aimed at, [`quiet`] when a run is over,
 //! [`defects`] and [`wrong_systems`] show that the properties bite, [`regressions`] that what was found
 //! stays fixed, [`right_systems`] that what is right is not accused, [`misuse`] what a test that is wrong
 //! is told, [`outcomes`] how a check ends, [`stories`] what a person reads, [`structure`] who may name
-//! whom. [`web`] is what a service needs to serve HTTP,
+//! whom, [`shop_over_nats`] that the shop's own broker keeps its word. [`web`] is what a service needs to serve HTTP,
 //! [`clock`] to know the time of day. All of it runs on SQLite and needs no environment.
 
 mod clock;
@@ -18,10 +18,12 @@ mod provoked;
 mod quiet;
 mod regressions;
 mod right_systems;
-mod semantics;
+mod shop_over_nats;
 mod shrinking;
 mod stories;
 mod structure;
 mod survey;
 mod web;
 mod wrong_systems;
+
+use stormglass_tests::pool;

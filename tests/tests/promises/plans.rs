@@ -292,7 +292,7 @@ fn before_last_entry(system: &System, seed: Seed, incident: Incident) -> Plan {
     let mut latest_first = calm.history.events.iter().rev();
     let entered = latest_first.find(|event| matches!(event.what, What::Committed { .. }));
     let at = entered.map(|event| event.at).unwrap_or_default();
-    let at_ms = u64::try_from(at.as_millis()).unwrap() - 2;
+    let at_ms = u64::try_from(at.as_millis()).unwrap() - 1;
     plan.schedule.push(Fault::at(at_ms, incident));
     plan
 }

@@ -7,16 +7,17 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
 use stormglass::check::jobs;
 use stormglass::checker::{Convergence, EffectOnce, NoLostEvent};
-use stormglass::database::{Database, Pool, Probe};
+use stormglass::database::{Database, Probe};
 use stormglass::explore::{Exploration, Until, explore};
 use stormglass::history::{History, What};
 use stormglass::plan::Load;
 use stormglass::simulation::{Recording, run};
-use stormglass::{EVENT_ID, Group, Host, Message, PublishError, Seed, System};
+use stormglass::{Broker, EVENT_ID, Group, Machine, Message, PublishError, Seed, System};
 use tokio::time::sleep;
+
+use crate::pool;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -33,9 +34,9 @@ const OUTBOX: &str = "SELECT id AS position, event AS event_id, place AS entity,
                       FROM outbox WHERE id > $1 ORDER BY id";
 
 /// Counts every visit once.
-async fn count(host: Host) -> Outcome {
-    let database: Pool<Sqlite> = host.database("gate")?;
-    let mut visits = host.broker().subscribe("counter", &["visits"]).await?;
+async fn count(machine: Machine) -> Outcome {
+    let database = pool::connect(machine.url("gate")).await?;
+    let mut visits = Broker::connect().subscribe("counter", &["visits"]).await?;
     loop {
         let visit = visits.next().await?;
         let id = visit.message().event_id().unwrap_or_default();
@@ -51,10 +52,10 @@ async fn count(host: Host) -> Outcome {
     }
 }
 
-async fn visit(client: Host, (number, place): (u32, String)) -> Result<(), PublishError> {
+async fn visit((number, place): (u32, String)) -> Result<(), PublishError> {
     let id = format!("visit-{number}");
     let visit = Message::new("visits", &place, "hello").header(EVENT_ID, &id);
-    client.broker().publish(visit).await.map(drop)
+    Broker::connect().publish(visit).await.map(drop)
 }
 
 /// A gate that counts visitors.
@@ -63,8 +64,8 @@ fn gate() -> System {
         .topic("visits", 2)
         .group(Group::new("counter", &["visits"]))
         .database(Database::new("gate", SCHEMA).probe(Probe::applied(VISITS).by("counter")))
-        .ported_host("counter", count)
-        .ported_operations(|| (any::<u32>(), "[a-c]"), visit)
+        .host("counter", count)
+        .operations(|| (any::<u32>(), "[a-c]"), visit)
         .load(Load {
             operations_min: 3,
             operations_max: 6,
@@ -75,8 +76,8 @@ fn gate() -> System {
 }
 
 /// Executes a statement again and again.
-async fn repeat(host: Host, statement: &'static str, every: Duration) -> Outcome {
-    let database: Pool<Sqlite> = host.database("gate")?;
+async fn repeat(machine: Machine, statement: &'static str, every: Duration) -> Outcome {
+    let database = pool::connect(machine.url("gate")).await?;
     loop {
         sqlx::query(statement).execute(&database).await?;
         sleep(every).await;
@@ -86,8 +87,8 @@ async fn repeat(host: Host, statement: &'static str, every: Duration) -> Outcome
 const BEAT: &str = "UPDATE beats SET beats = beats + 1 WHERE host = 'pulse'";
 
 fn with_heartbeat(system: System) -> System {
-    system.ported_host("pulse", |host| {
-        repeat(host, BEAT, Duration::from_millis(100))
+    system.host("pulse", |machine| {
+        repeat(machine, BEAT, Duration::from_millis(100))
     })
 }
 
@@ -121,9 +122,9 @@ fn a_heartbeat_that_nobody_names_holds() {
 #[test]
 fn a_lease_that_is_renewed_holds() {
     const RENEW: &str = "UPDATE beats SET beats = beats + 1 WHERE host = 'counter'";
-    let renewing = |host: Host| async move {
-        let renewal = repeat(host.clone(), RENEW, Duration::from_millis(400));
-        futures::future::try_join(count(host), renewal)
+    let renewing = |machine: Machine| async move {
+        let renewal = repeat(machine.clone(), RENEW, Duration::from_millis(400));
+        futures::future::try_join(count(machine), renewal)
             .await
             .map(drop)
     };
@@ -132,8 +133,8 @@ fn a_lease_that_is_renewed_holds() {
         .topic("visits", 2)
         .group(Group::new("counter", &["visits"]))
         .database(database.background("beats"))
-        .ported_host("worker", renewing)
-        .ported_operations(|| (any::<u32>(), "[a-c]"), visit)
+        .host("worker", renewing)
+        .operations(|| (any::<u32>(), "[a-c]"), visit)
         .property(EffectOnce)
         .property(Convergence);
     holds(&system, 1_000);
@@ -142,24 +143,21 @@ fn a_lease_that_is_renewed_holds() {
 #[test]
 fn a_purge_that_deletes_nothing_holds() {
     const PURGE: &str = "DELETE FROM visits WHERE id < 0";
-    let purge = |host| repeat(host, PURGE, Duration::from_secs(1));
-    holds(&gate().ported_host("purge", purge), 1_000);
+    let purge = |machine| repeat(machine, PURGE, Duration::from_secs(1));
+    holds(&gate().host("purge", purge), 1_000);
 }
 
 #[test]
 fn a_metric_that_nobody_consumes_holds() {
-    async fn measure(host: Host) -> Outcome {
+    async fn measure(_: Machine) -> Outcome {
         loop {
-            host.broker()
+            Broker::connect()
                 .publish(Message::new("metrics", "", "1"))
                 .await?;
             sleep(Duration::from_secs(1)).await;
         }
     }
-    holds(
-        &gate().topic("metrics", 1).ported_host("meter", measure),
-        1_000,
-    );
+    holds(&gate().topic("metrics", 1).host("meter", measure), 1_000);
 }
 
 /// The history of a calm run.
@@ -212,9 +210,9 @@ fn complaint(system: System) -> String {
 #[test]
 fn an_outbox_that_is_stuck_beside_a_heartbeat_is_what_is_told() {
     const ENTER: &str = "INSERT INTO outbox (event, place) VALUES ('ticket-1', 'a')";
-    let enter = |host: Host| async move {
-        let database: Pool<Sqlite> = host.database("gate")?;
-        if host.incarnation() == 1 {
+    let enter = |machine: Machine| async move {
+        let database = pool::connect(machine.url("gate")).await?;
+        if machine.incarnation() == 1 {
             sqlx::query(ENTER).execute(&database).await?;
         }
         sleep(Duration::MAX).await;
@@ -224,8 +222,8 @@ fn an_outbox_that_is_stuck_beside_a_heartbeat_is_what_is_told() {
         with_heartbeat(System::new("stuck"))
             .topic("tickets", 1)
             .database(Database::new("gate", SCHEMA).probe(Probe::announced(OUTBOX)))
-            .ported_host("office", enter)
-            .ported_operations(|| Just(0_u8), |_: Host, _| async { Ok::<(), String>(()) })
+            .host("office", enter)
+            .operations(|| Just(0_u8), |_: u8| async { Ok::<(), String>(()) })
             .property(Convergence),
     );
     let stuck = "not quiet at the liveness bound: 1 committed but not published, the first is ticket-1 of a";
@@ -234,8 +232,8 @@ fn an_outbox_that_is_stuck_beside_a_heartbeat_is_what_is_told() {
 
 #[test]
 fn a_saga_without_an_end_is_what_is_told() {
-    async fn pass_on(host: Host) -> Outcome {
-        let broker = host.broker();
+    async fn pass_on(_: Machine) -> Outcome {
+        let broker = Broker::connect();
         let mut visits = broker.subscribe("passer", &["visits"]).await?;
         loop {
             let visit = visits.next().await?;
@@ -246,7 +244,7 @@ fn a_saga_without_an_end_is_what_is_told() {
     }
     let passed_on = gate()
         .group(Group::new("passer", &["visits"]))
-        .ported_host("passer", pass_on);
+        .host("passer", pass_on);
     let told = complaint(passed_on);
     for part in [
         "not quiet at the liveness bound: ",
@@ -259,15 +257,15 @@ fn a_saga_without_an_end_is_what_is_told() {
 
 #[test]
 fn a_host_that_fails_all_the_time_is_what_is_told() {
-    let failing = |host: Host| async move {
-        let mut visits = host.broker().subscribe("audit", &["visits"]).await?;
+    let failing = |_| async move {
+        let mut visits = Broker::connect().subscribe("audit", &["visits"]).await?;
         visits.next().await?;
         Outcome::Err("cannot read a visit".into())
     };
     let told = complaint(
         gate()
             .group(Group::new("audit", &["visits"]))
-            .ported_host("audit", failing),
+            .host("audit", failing),
     );
     let begin = "not quiet at the liveness bound: host audit came to an end by itself ";
     assert!(told.starts_with(begin), "{told}");

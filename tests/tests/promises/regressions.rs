@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use stormglass::artefact::{Artefact, ArtefactError};
+use stormglass::database::Engine;
 use stormglass::explore::{Exploration, Until, explore};
 use stormglass::regressions::{Kept, Regressions, files, run_again, unclaimed};
 use stormglass::shrink::{Limits, breaks};
@@ -85,7 +86,7 @@ fn a_kept_failure_of_another_engine_is_not_run_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let kept = keep_a_failure(folder.path());
     let mut artefact = Artefact::read(&kept).unwrap();
-    artefact.engine = "postgres".to_owned();
+    artefact.engine = Engine::Postgres;
     artefact.write(&kept).unwrap();
     let kept = held(run_again(&careless(), folder.path()));
     assert_eq!((kept.held, kept.of_another_engine), (0, 1));

@@ -32,7 +32,7 @@ use stormglass::checker::{
 };
 use stormglass::explore::{Exploration, Until, explore};
 use stormglass::plan::Load;
-use stormglass::{CORRELATION_ID, EVENT_ID, Host, Message, Seed, System};
+use stormglass::{Broker, CORRELATION_ID, EVENT_ID, Message, Seed, System};
 
 /// What a service of these systems ends with; the host starts it again.
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -95,8 +95,8 @@ fn command(topic: &str, key: &str, id: &str, payload: impl Into<Vec<u8>>) -> Mes
 }
 
 /// Publishes a message until the broker has it, as a client with patience does.
-async fn ask(client: Host, message: Message) -> Result<(), Infallible> {
-    while client.broker().publish(message.clone()).await.is_err() {
+async fn ask(message: Message) -> Result<(), Infallible> {
+    while Broker::connect().publish(message.clone()).await.is_err() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     Ok(())

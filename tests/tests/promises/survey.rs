@@ -9,7 +9,7 @@ use stormglass::checker::{Convergence, DlqRouting};
 use stormglass::explore::{Exploration, Tally, Until, explore};
 use stormglass::plan::{Action, Call, Incident};
 use stormglass::{
-    Attempts, Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError, Seed, System,
+    Attempts, Broker, Delivery, EVENT_ID, Group, Message, PublishError, Seed, System,
 };
 
 /// What is left of a message when it is parked.
@@ -25,19 +25,19 @@ fn system(parking: Parking) -> System {
         .topic("bookings", 2)
         .group(Group::new("box-office", &["bookings"]).dead_letters("unreadable"))
         .attempts(Attempts::Exactly(3))
-        .ported_host("box-office", move |host: Host| async move {
-            read(&host.broker(), parking).await;
+        .host("box-office", move |_| async move {
+            read(&Broker::connect(), parking).await;
             Ok::<(), String>(())
         })
-        .ported_operations(|| (any::<u32>(), "[A-F][1-9]"), book)
+        .operations(|| (any::<u32>(), "[A-F][1-9]"), book)
         .property(DlqRouting::default())
         .property(Convergence)
 }
 
-async fn book(client: Host, (number, seat): (u32, String)) -> Result<(), PublishError> {
+async fn book((number, seat): (u32, String)) -> Result<(), PublishError> {
     let booking = format!("booking-{number}");
     let message = Message::new("bookings", &seat, seat.as_str()).header(EVENT_ID, &booking);
-    client.broker().publish(message).await.map(drop)
+    Broker::connect().publish(message).await.map(drop)
 }
 
 async fn read(broker: &Broker, parking: Parking) {

@@ -1,7 +1,8 @@
 //! News: what whoever drives a run can learn of its hosts, and how it is told that there is something to learn.
 
+use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Machine;
@@ -40,6 +41,12 @@ impl Machine<'_> {
     /// What wakes this thread while it is in [`Machine::wait_for_bell`].
     pub fn bell(&self) -> Bell {
         Bell(self.context.scheduler.clone())
+    }
+
+    /// Keeps something for the code on the run's hosts, where [`attached`](crate::attached) finds it.
+    pub fn attach<T: Any + Send + Sync>(&self, value: &Arc<T>) {
+        let value: Weak<dyn Any + Send + Sync> = Arc::downgrade(value) as _;
+        self.context.scheduler.lock().attached = Some(value);
     }
 
     /// Lets virtual time pass until somebody rings the [`Bell`] or a fault of a link affects a packet (see

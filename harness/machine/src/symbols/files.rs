@@ -5,7 +5,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-use libc::{off_t, size_t, ssize_t};
+use libc::{mode_t, off_t, size_t, ssize_t};
 
 use super::{Errno, next, returned};
 use crate::context::current;
@@ -26,6 +26,47 @@ fn is_dead() -> bool {
 
 fn refused<T: TryFrom<i64>>() -> T {
     returned(Err(Errno(libc::EIO)))
+}
+
+/// Whether opening a file would make one, or empty it, for a process that is dead.
+fn is_change(flags: c_int) -> bool {
+    flags & (libc::O_CREAT | libc::O_TRUNC) != 0 && is_dead()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+    if is_change(flags) {
+        return refused();
+    }
+    // SAFETY: the caller's own arguments; a variadic argument is passed as a plain one is.
+    unsafe { next!(c"open" as fn(*const c_char, c_int, mode_t) -> c_int)(path, flags, mode) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+    if is_change(flags) {
+        return refused();
+    }
+    // SAFETY: as for `open`.
+    unsafe { next!(c"open64" as fn(*const c_char, c_int, mode_t) -> c_int)(path, flags, mode) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
+    if is_dead() {
+        return refused();
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe { next!(c"mkdir" as fn(*const c_char, mode_t) -> c_int)(path, mode) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rmdir(path: *const c_char) -> c_int {
+    if is_dead() {
+        return refused();
+    }
+    // SAFETY: the caller's own argument.
+    unsafe { next!(c"rmdir" as fn(*const c_char) -> c_int)(path) }
 }
 
 #[unsafe(no_mangle)]
@@ -79,6 +120,15 @@ unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
     }
     // SAFETY: the caller's own argument.
     unsafe { next!(c"unlink" as fn(*const c_char) -> c_int)(path) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn unlinkat(folder: c_int, path: *const c_char, flags: c_int) -> c_int {
+    if is_dead() {
+        return refused();
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe { next!(c"unlinkat" as fn(c_int, *const c_char, c_int) -> c_int)(folder, path, flags) }
 }
 
 #[unsafe(no_mangle)]

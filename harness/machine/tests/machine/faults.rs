@@ -308,6 +308,44 @@ fn a_slow_link_is_slow_one_way_until_it_is_healed() {
 }
 
 #[test]
+fn who_has_given_up_slow_connects_is_served_once_the_link_is_fast() {
+    let said = Said::default();
+    let heard = said.clone();
+    in_a_run(move |machine| {
+        machine.start_service("server", &[], echo);
+        machine.sleep(Duration::from_millis(5));
+        machine.slow_down("client", "server", Duration::from_millis(540));
+        machine.slow_down("server", "client", Duration::from_millis(540));
+        let second = Duration::from_secs(1);
+        machine.start_service("client", &[], || async {
+            drop(TcpStream::connect("server:7").await);
+            std::future::pending::<()>().await;
+        });
+        machine.sleep(Duration::from_millis(700));
+        machine.kill("client");
+        machine.sleep(Duration::from_millis(250));
+        machine.start_service("client", &[], move || async move {
+            for _ in 0..8 {
+                let connect = TcpStream::connect("server:7");
+                let connected = tokio::time::timeout(second, connect).await;
+                heard.say(match connected {
+                    Ok(Ok(_)) => "connected".to_owned(),
+                    Ok(Err(error)) => error.kind().to_string(),
+                    Err(_) => "gave up".to_owned(),
+                });
+                tokio::time::sleep(second).await;
+            }
+        });
+        machine.sleep(Duration::from_millis(7_500));
+        machine.slow_down("client", "server", Duration::ZERO);
+        machine.slow_down("server", "client", Duration::ZERO);
+        machine.wait_for_end("client");
+    });
+    let (slow, fast) = ("gave up", "connected");
+    assert_eq!(said.all(), [slow, slow, slow, slow, fast, fast, fast, fast]);
+}
+
+#[test]
 fn a_reset_is_told_to_both_ends_of_a_connection() {
     let said = Said::default();
     let (client, server) = (said.clone(), said.clone());

@@ -70,3 +70,34 @@ fn a_thread_that_waits_for_ever_is_told_of() {
         "{result:?}"
     );
 }
+
+/// Writes a letter when it is dropped.
+struct Letter(std::path::PathBuf);
+
+impl Drop for Letter {
+    fn drop(&mut self) {
+        let _ = std::fs::write(&self.0, "goodbye");
+        let _ = std::fs::create_dir(self.0.with_extension("folder"));
+    }
+}
+
+#[test]
+fn a_killed_process_makes_and_empties_no_files() {
+    let folder = std::env::temp_dir().join(format!("letters-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (old, new) = (folder.join("old"), folder.join("new"));
+    std::fs::write(&old, "hello").unwrap();
+    let letters = (old.clone(), new.clone());
+    run(Settings::of([2; 32]), move |machine| {
+        machine.start_service("author", &[], move || async move {
+            let _letters = (Letter(letters.0), Letter(letters.1));
+            std::future::pending().await
+        });
+        machine.sleep(Duration::from_millis(100));
+        machine.kill("author");
+    })
+    .unwrap();
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "hello");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    std::fs::remove_dir_all(&folder).unwrap();
+}

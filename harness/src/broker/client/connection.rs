@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use tokio::io::{ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use crate::broker::PORT;
 use crate::broker::protocol::{self, Frame, Request, Response, UNANSWERED};
-use crate::simulation::TcpStream;
 use crate::simulation::world::{Gate, lock};
 
 pub(super) struct Connection {
@@ -43,7 +43,7 @@ impl Calls {
 impl Connection {
     /// Connects and introduces the host. Without an answer this waits for ever.
     pub(super) async fn open(gate: &Gate, broker: &Arc<str>) -> io::Result<Self> {
-        let stream = TcpStream::connect(gate.clone(), &format!("{broker}:{PORT}")).await?;
+        let stream = TcpStream::connect((&**broker, PORT)).await?;
         let calls = Arc::new(Mutex::new(Calls {
             open: true,
             last: UNANSWERED,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use self::setting::Setting;
+use self::setting::{Setting, start_broker};
 use super::{Broker, BrokerError, PublishError, Subscription};
 use crate::broker::HOST;
 use crate::broker::profile::{JetStreamSettings, Profile};
@@ -88,7 +88,9 @@ async fn consume(broker: Broker, notes: Notes) {
     }
 }
 
-fn consumer(notes: &Notes) -> impl Fn(Broker) -> Pin<Box<dyn Future<Output = ()>>> + 'static {
+fn consumer(
+    notes: &Notes,
+) -> impl Fn(Broker) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync + 'static {
     let notes = notes.clone();
     move |broker| Box::pin(consume(broker, notes.clone()))
 }
@@ -121,12 +123,12 @@ fn everything_arrives_once_and_in_order_without_faults() {
 
 fn outage(profile: Profile) -> Setting {
     Setting::new(profile)
-        .at(200, |sim, world| {
+        .at(200, |machine, world| {
             world.kill(&HOST.into());
-            sim.crash(HOST);
+            machine.kill(HOST);
             lock(&world.broker).crash();
         })
-        .at(2_000, |sim, _| sim.bounce(HOST))
+        .at(2_000, start_broker)
 }
 
 #[test]
@@ -348,9 +350,11 @@ fn paused_kafka_consumer_is_expelled_and_fenced() {
             }
         })
         .host("producer", |broker| produce(broker, "a", 3))
-        .at(300, |_, world| {
-            world.pause(&"zombie".into(), 0, Duration::from_secs(8))
+        .at(400, |machine, world| {
+            world.pause(&"zombie".into(), 0, Duration::from_millis(8_400));
+            machine.pause("zombie");
         })
+        .at(8_400, |machine, _| machine.unpause("zombie"))
         .run();
     assert_eq!(taken(&first), ["fenced"], "{}", ran.timeline());
     assert_eq!(taken(&second), expected("a", 3));
@@ -425,13 +429,15 @@ fn silent_partition_is_noticed_and_survived() {
         let ran = Setting::new(profile)
             .host("producer", |broker| produce(broker, "a", 60))
             .host("consumer", consumer(&notes))
-            .at(200, |sim, _| {
-                sim.partition("producer", HOST);
-                sim.partition_oneway("consumer", HOST);
+            .at(200, |machine, _| {
+                machine.cut("producer", HOST);
+                machine.cut(HOST, "producer");
+                machine.cut("consumer", HOST);
             })
-            .at(4_000, |sim, _| {
-                sim.repair("producer", HOST);
-                sim.repair_oneway("consumer", HOST);
+            .at(4_000, |machine, _| {
+                machine.mend("producer", HOST);
+                machine.mend(HOST, "producer");
+                machine.mend("consumer", HOST);
             })
             .run();
         assert_eq!(ran.backlog, None, "{}", ran.timeline());

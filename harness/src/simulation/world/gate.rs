@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Severable, World, lock};
+use super::{World, lock};
 use crate::history::What;
 use crate::nemesis::{Command, Injection};
 use crate::plan::{CallFault, Incident, Restarted, Side};
-use crate::simulation::watch;
 
 /// One incarnation of one host, as its ports see it.
 #[derive(Clone)]
@@ -62,7 +61,6 @@ impl Gate {
     /// Opens the gate for one call, counts it, and lets happen what happens before it.
     pub(crate) async fn enter<F: CallFault>(&self) -> Injection<F> {
         self.open().await;
-        watch::call(&self.host, F::CALL, self.world.now());
         let injection = lock(&self.world.nemesis).strike(&self.host, self.world.now());
         self.apply(&injection, Side::Before);
         if self.is_dead() {
@@ -155,16 +153,5 @@ impl Gate {
     /// Notes that a fault had an effect at this host.
     pub(crate) fn bit(&self, fault: usize, text: String) {
         self.world.bit(fault, &self.host, text);
-    }
-
-    /// Ties a connection to this incarnation. A dead host's connection is severed at once.
-    pub(crate) fn adopt(&self, connection: Arc<dyn Severable>) {
-        if self.is_dead() {
-            connection.sever();
-            return;
-        }
-        if let Some(state) = lock(&self.world.hosts).get_mut(&self.host) {
-            state.connections.push(connection);
-        }
     }
 }

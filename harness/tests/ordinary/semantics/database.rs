@@ -6,23 +6,26 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AnyPool, any::AnyPoolOptions};
+use sqlx::{Acquire, AnyPool, any::AnyPoolOptions};
 use stormglass::System;
-use stormglass::database::Database;
+use stormglass::database::{Database, Probe};
 use stormglass::history::What;
 use stormglass::plan::{Call, CommitFault, Side, StatementFault};
 
-use super::{Seen, Stage};
+use super::{Seen, Stage, idle};
 
 const SCHEMA: &str = "CREATE TABLE notes (note INTEGER PRIMARY KEY)";
 
+const INSERT: &str = "INSERT INTO notes (note) VALUES ($1)";
+
+async fn connect(url: &str) -> sqlx::Result<AnyPool> {
+    sqlx::any::install_default_drivers();
+    AnyPoolOptions::new().max_connections(2).connect(url).await
+}
+
 /// Writes a note a second in a transaction of its own, and says how that went.
 async fn scribe(url: String) -> Result<(), sqlx::Error> {
-    sqlx::any::install_default_drivers();
-    let pool = AnyPoolOptions::new()
-        .max_connections(2)
-        .connect(&url)
-        .await?;
+    let pool = connect(&url).await?;
     for note in 1..=3_i64 {
         let began = Instant::now();
         match write(&pool, note).await {
@@ -41,31 +44,62 @@ fn coarse(time: Duration) -> Duration {
 
 async fn write(pool: &AnyPool, note: i64) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
-    let insert = sqlx::query("INSERT INTO notes (note) VALUES ($1)");
+    let insert = sqlx::query(INSERT);
     insert.bind(note).execute(&mut *transaction).await?;
     transaction.commit().await
 }
 
-/// Runs it on both engines, which have to say the same; gives what was said, and the sum of the notes that are there.
-fn on_both(disturb: impl Fn(Stage) -> Stage) -> (Vec<String>, i64) {
+/// What is the same on both engines.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    said: Vec<String>,
+    /// The sum of the notes that are there.
+    sum: i64,
+    /// Commits, and what a probe has seen of them.
+    commits: Vec<&'static str>,
+}
+
+/// Runs a service on both engines.
+fn run_on_both<F>(service: fn(String) -> F, disturb: impl Fn(Stage) -> Stage) -> Told
+where
+    F: Future<Output = Result<(), sqlx::Error>> + 'static,
+{
+    let applied = "SELECT note AS position, CAST(note AS TEXT) AS event_id FROM notes \
+                   WHERE note > $1 ORDER BY note";
+    let sum = "SELECT CAST(COALESCE(SUM(note), 0) AS BIGINT) AS sum FROM notes";
     let database = || {
-        Database::new("notes", SCHEMA)
-            .view("sum", "SELECT CAST(SUM(note) AS BIGINT) AS sum FROM notes")
+        let database = Database::new("notes", SCHEMA).view("sum", sum);
+        database.probe(Probe::applied(applied).by("scribe"))
     };
     let systems = [
         System::new("notes on SQLite").sqlite(database()),
         System::new("notes on PostgreSQL").postgres(database()),
     ];
     let [one, other] = systems.map(|system| {
-        let system = system.host("scribe", |machine| scribe(machine.url("notes").to_owned()));
+        let system = system.host("scribe", move |machine| {
+            service(machine.url("notes").to_owned())
+        });
         let seen: Seen = disturb(Stage::of(system)).run();
-        let said = seen.said("scribe").into_iter().map(str::to_owned).collect();
-        let committed = seen.count(|event| matches!(event.what, What::Committed { .. }));
-        assert!(committed > 0, "commits are seen");
-        (said, seen.number("sum"))
+        let commits = seen.0.events.iter().filter_map(|event| match event.what {
+            What::Committed { .. } => Some("committed"),
+            What::Observed { .. } => Some("observed"),
+            _ => None,
+        });
+        Told {
+            said: seen.said("scribe").into_iter().map(str::to_owned).collect(),
+            sum: seen.number("sum"),
+            commits: commits.collect(),
+        }
     });
     assert_eq!(one, other);
     one
+}
+
+/// Runs the scribe on both engines; gives what it said, and the sum of the notes that are there.
+fn on_both(disturb: impl Fn(Stage) -> Stage) -> (Vec<String>, i64) {
+    let told = run_on_both(scribe, disturb);
+    assert!(told.commits.contains(&"committed"), "commits are seen");
+    (told.said, told.sum)
 }
 
 fn texts(said: &[String]) -> Vec<&str> {
@@ -132,4 +166,72 @@ fn a_statement_that_fails_undoes_its_transaction() {
     let (said, sum) = on_both(|stage| stage.strike("scribe", 4, StatementFault::Error));
     assert_eq!(said[1], "failed at 2");
     assert_eq!(sum, 4);
+}
+
+/// Writes two notes in a transaction that is begun and committed in plain SQL.
+async fn write_in_plain_sql(url: String) -> Result<(), sqlx::Error> {
+    let pool = connect(&url).await?;
+    let written = async {
+        let mut connection = pool.acquire().await?;
+        sqlx::query("BEGIN").execute(&mut *connection).await?;
+        for note in 1..=2_i64 {
+            let insert = sqlx::query(INSERT).bind(note);
+            insert.execute(&mut *connection).await?;
+        }
+        sqlx::query("COMMIT").execute(&mut *connection).await
+    };
+    match written.await {
+        Ok(_) => tracing::info!("written"),
+        Err(_) => tracing::info!("failed"),
+    }
+    idle().await
+}
+
+#[test]
+fn a_transaction_in_plain_sql_is_observed_when_it_commits() {
+    let told = run_on_both(write_in_plain_sql, |stage| stage);
+    assert_eq!(told.commits, ["committed", "observed", "observed"]);
+}
+
+#[test]
+fn a_transaction_in_plain_sql_is_struck_as_a_whole() {
+    for (strike, sum) in [(CommitFault::Lost, 0), (CommitFault::AnswerLost, 3)] {
+        let told = run_on_both(write_in_plain_sql, |stage| {
+            stage.strike("scribe", 1, strike.clone())
+        });
+        assert_eq!((texts(&told.said), told.sum), (vec!["failed"], sum));
+    }
+}
+
+/// Writes one note, one in a nested transaction that is given up, and one in a nested one that is kept.
+async fn write_nested(url: String) -> Result<(), sqlx::Error> {
+    let pool = connect(&url).await?;
+    let written = async {
+        let mut outer = pool.begin().await?;
+        sqlx::query(INSERT).bind(1_i64).execute(&mut *outer).await?;
+        let mut dropped = outer.begin().await?;
+        let insert = sqlx::query(INSERT).bind(2_i64);
+        insert.execute(&mut *dropped).await?;
+        drop(dropped);
+        let mut kept = outer.begin().await?;
+        sqlx::query(INSERT).bind(4_i64).execute(&mut *kept).await?;
+        kept.commit().await?;
+        outer.commit().await
+    };
+    match written.await {
+        Ok(()) => tracing::info!("written"),
+        Err(_) => tracing::info!("failed"),
+    }
+    idle().await
+}
+
+#[test]
+fn a_nested_transaction_is_a_savepoint() {
+    let told = run_on_both(write_nested, |stage| stage);
+    assert_eq!((texts(&told.said), told.sum), (vec!["written"], 5));
+    assert_eq!(told.commits, ["committed", "observed", "observed"]);
+    // What a nested transaction kept goes with the outer one.
+    let lost = |stage: Stage| stage.strike("scribe", 1, CommitFault::Lost);
+    let told = run_on_both(write_nested, lost);
+    assert_eq!((texts(&told.said), told.sum), (vec!["failed"], 0));
 }

@@ -1,73 +1,14 @@
-//! Processes: how they stop, stand still and are started again, their clocks, their environment and their names.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a service asks the clock, which is its machine's"
-)]
+//! Processes: how they stand still and panic, their environment and their names.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::routing::get;
 use stormglass::history::What;
-use stormglass::plan::{Incident, Restarted};
+use stormglass::plan::{CommitFault, Incident, PublishFault};
 use stormglass::{Machine, System};
 
-use super::Stage;
-
-fn restart(host: &str) -> Incident {
-    Incident::Restart {
-        of: Restarted::Host(host.to_owned()),
-        down_ms: 500,
-    }
-}
-
-/// Says when it is told to stop, and takes a second to do so.
-async fn polite(machine: Machine) -> Result<(), String> {
-    tracing::info!("start {}", machine.incarnation());
-    machine.terminated().await;
-    tracing::info!("told to stop");
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    tracing::info!("done");
-    Ok(())
-}
-
-#[test]
-fn a_service_that_heeds_it_stops_in_good_order() {
-    let stage = Stage::of(System::new("polite").host("ada", polite));
-    let seen = stage.at_ms(1_000, restart("ada")).run();
-    assert_eq!(
-        seen.said("ada"),
-        ["start 1", "told to stop", "done", "start 2"]
-    );
-    let stopped = seen.count(|event| event.what == What::HostStopped { error: None });
-    assert_eq!(stopped, 1);
-}
-
-#[test]
-fn a_service_that_takes_too_long_is_stopped() {
-    async fn slow(machine: Machine) -> Result<(), String> {
-        machine.terminated().await;
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        tracing::info!("done");
-        Ok(())
-    }
-    let stage = Stage::of(System::new("slow").host("ada", slow));
-    let seen = stage.at_ms(1_000, restart("ada")).run();
-    assert!(seen.said("ada").is_empty());
-    let late = |what: &What| matches!(what, What::HostStopped { error: Some(_) });
-    assert_eq!(seen.count(|event| late(&event.what)), 1);
-}
-
-#[test]
-fn a_service_that_heeds_nothing_is_stopped_at_once() {
-    async fn deaf(machine: Machine) -> Result<(), String> {
-        tracing::info!("start {}", machine.incarnation());
-        std::future::pending().await
-    }
-    let stage = Stage::of(System::new("deaf").host("ada", deaf));
-    let seen = stage.at_ms(1_000, restart("ada")).run();
-    assert_eq!(seen.said("ada"), ["start 1", "start 2"]);
-}
+use super::{Stage, idle};
 
 #[test]
 fn a_service_that_stands_still_goes_on_where_it_was() {
@@ -95,32 +36,6 @@ fn a_service_that_stands_still_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_wrong_clock_is_wrong_for_its_host_alone() {
-    async fn tell_the_time(_: Machine) -> Result<(), String> {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        tracing::info!(
-            "{}",
-            since.map_err(|error| error.to_string())?.as_secs() % 60
-        );
-        std::future::pending().await
-    }
-    let system = System::new("clocks")
-        .host("ada", tell_the_time)
-        .host("ben", tell_the_time);
-    let skew = Incident::ClockSkew {
-        host: "ada".to_owned(),
-        ahead_ms: 30_000,
-        for_ms: 3_000,
-    };
-    let seen = Stage::of(system).at_ms(1_000, skew).run();
-    assert_eq!(
-        (seen.said("ada"), seen.said("ben")),
-        (vec!["32"], vec!["2"])
-    );
-}
-
-#[test]
 fn a_panic_ends_a_service_and_is_told() {
     async fn frail(machine: Machine) -> Result<(), String> {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -128,12 +43,41 @@ fn a_panic_ends_a_service_and_is_told() {
         std::future::pending().await
     }
     let seen = Stage::of(System::new("frail").host("ada", frail)).run();
-    assert_eq!(
-        seen.said("ada"),
-        ["panicked: the first time is the hardest"]
-    );
+    let said = seen.said("ada");
+    let is_told = said[0].starts_with("panicked: the first time is the hardest, at ");
+    assert!(said.len() == 1 && is_told, "{said:?}");
     let exited = |what: &What| matches!(what, What::HostExited { error: Some(_) });
     assert_eq!(seen.count(|event| exited(&event.what)), 1);
+}
+
+#[test]
+fn a_panic_in_a_spawned_task_is_told_with_its_place_and_ends_nothing() {
+    async fn spawning(_: Machine) -> Result<(), String> {
+        let spawned = tokio::spawn(async { panic!("the spawned one") });
+        tracing::info!("a panic: {}", spawned.await.is_err());
+        idle().await
+    }
+    let seen = Stage::of(System::new("spawning").host("ada", spawning)).run();
+    let said = seen.said("ada");
+    assert_eq!((said.len(), said[1]), (2, "a panic: true"), "{said:?}");
+    for part in ["panicked: the spawned one", "process.rs"] {
+        assert!(said[0].contains(part), "{said:?}");
+    }
+}
+
+#[test]
+fn a_fault_that_meets_no_call_has_not_bitten() {
+    let outage = Incident::ExternalOutage {
+        provider: "nobody".to_owned(),
+        for_ms: 100,
+    };
+    let seen = Stage::of(System::new("idle").host("ada", |_| idle::<String>()))
+        .strike("ada", 2, CommitFault::Lost)
+        .strike("ada", 1, PublishFault::AckLost)
+        .at_ms(100, outage)
+        .run_biting(&[]);
+    let bit = seen.count(|event| matches!(event.what, What::FaultBit { .. }));
+    assert_eq!(bit, 0);
 }
 
 #[test]

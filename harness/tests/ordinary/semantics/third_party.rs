@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use stormglass::System;
+use stormglass::history::{ExternalOutcome, What};
 use stormglass::plan::{ExternalFault, Incident};
 use stormglass::third_party::{Request, Response, ThirdParty};
 
-use super::{Seen, Stage};
+use super::{Seen, Stage, idle};
 
 /// A bank that never pays more than a hundred.
 fn bank(request: &Request) -> Response {
@@ -39,12 +40,27 @@ async fn payee() -> Result<(), reqwest::Error> {
     std::future::pending().await
 }
 
+fn system(bank: ThirdParty) -> System {
+    System::new("payee")
+        .third_party(bank)
+        .host("payee", |_| payee())
+}
+
 fn run(disturb: impl FnOnce(Stage) -> Stage) -> Seen {
     let bank = ThirdParty::new("bank", bank).may_refuse(Response::new(402, json!({})));
-    let system = System::new("payee")
-        .third_party(bank)
-        .host("payee", |_| payee());
-    disturb(Stage::of(system)).run()
+    disturb(Stage::of(system(bank))).run()
+}
+
+/// What the bank made of each call, and whether it answered.
+fn outcomes(seen: &Seen) -> Vec<(ExternalOutcome, bool)> {
+    seen.of("payee")
+        .filter_map(|event| match &event.what {
+            What::ExternalCalled {
+                outcome, answered, ..
+            } => Some((*outcome, *answered)),
+            _ => None,
+        })
+        .collect()
 }
 
 fn booked(seen: &Seen) -> Vec<&str> {
@@ -63,6 +79,11 @@ fn a_call_whose_answer_is_lost_is_booked_once() {
     let seen = run(|stage| stage.strike("payee", 1, ExternalFault::AnswerLost));
     assert_eq!(seen.said("payee")[..2], ["a: no answer", "a: 200"]);
     assert_eq!(booked(&seen), ["a", "c"]);
+    let expected = [
+        (ExternalOutcome::Booked, false),
+        (ExternalOutcome::Repeated, true),
+    ];
+    assert_eq!(outcomes(&seen)[..2], expected, "{}", seen.text());
 }
 
 #[test]
@@ -74,10 +95,67 @@ fn an_answer_that_is_late_comes_after_its_caller_has_given_up() {
 }
 
 #[test]
+fn an_answer_that_is_late_comes_all_the_same_if_somebody_still_waits() {
+    let late = ExternalFault::AnswerLate { delay_ms: 300 };
+    let seen = run(|stage| stage.strike("payee", 1, late));
+    assert_eq!(seen.said("payee"), ["a: 200", "b: 402", "c: 200"]);
+    assert!(seen.said_at("payee", "a: 200") >= Duration::from_millis(300));
+}
+
+#[test]
 fn a_refusal_that_was_not_heard_stays_one() {
     let seen = run(|stage| stage.strike("payee", 1, ExternalFault::RefusedUnheard));
     assert_eq!(seen.said("payee")[..2], ["a: no answer", "a: 402"]);
     assert_eq!(booked(&seen), ["c"]);
+    let expected = [
+        (ExternalOutcome::Refused, false),
+        (ExternalOutcome::Repeated, true),
+    ];
+    assert_eq!(outcomes(&seen)[..2], expected, "{}", seen.text());
+}
+
+#[test]
+fn neither_what_is_booked_nor_who_never_refuses_is_refused() {
+    // The first call is booked, but nobody hears of it: the second is the same again.
+    let refusing = ThirdParty::new("bank", bank).may_refuse(Response::new(402, json!({})));
+    let seen = Stage::of(system(refusing))
+        .strike("payee", 1, ExternalFault::AnswerLost)
+        .strike("payee", 2, ExternalFault::RefusedUnheard)
+        .run_biting(&[0]);
+    assert_eq!(seen.said("payee")[..2], ["a: no answer", "a: 200"]);
+
+    let seen = Stage::of(system(ThirdParty::new("bank", bank)))
+        .strike("payee", 1, ExternalFault::RefusedUnheard)
+        .run_biting(&[]);
+    assert_eq!(seen.said("payee"), ["a: 200", "b: 402", "c: 200"]);
+}
+
+/// Asks a bank under one key at the beginning, after a second and after three, which knows keys for two.
+async fn forgotten_payee() -> Result<(), reqwest::Error> {
+    let client = reqwest::Client::new();
+    for pause_s in [0, 1, 2] {
+        tokio::time::sleep(Duration::from_secs(pause_s)).await;
+        let payment = client
+            .post("http://bank/payments")
+            .header("Idempotency-Key", "a");
+        payment.json(&json!({ "amount": 10 })).send().await?;
+    }
+    idle().await
+}
+
+#[test]
+fn a_key_that_is_forgotten_is_a_new_one() {
+    let bank = ThirdParty::new("bank", bank).remembers(Duration::from_secs(2));
+    let system = System::new("payee")
+        .third_party(bank)
+        .host("payee", |_| forgotten_payee());
+    let seen = Stage::of(system).run();
+    let expected = [
+        (ExternalOutcome::Booked, true),
+        (ExternalOutcome::Repeated, true),
+        (ExternalOutcome::Booked, true),
+    ];
+    assert_eq!(outcomes(&seen), expected, "{}", seen.text());
 }
 
 #[test]

@@ -11,15 +11,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::fingerprint::fingerprint;
-
-use super::{Broker, BrokerError, Delivery, Message, PublishError, Subscription};
-
-/// Partitions of every topic.
-const PARTITIONS: usize = 8;
+use super::{Broker, BrokerError, Delivery, Message, PublishError, Subscription, partition_of};
 
 /// Where a message lives: topic and partition.
-type Place = (String, usize);
+type Place = (String, u8);
 
 /// A broker shared by all tasks of one process; clones share the same log.
 #[derive(Clone, Default)]
@@ -225,12 +220,6 @@ impl Drop for InProcessDelivery {
             self.shared.settle(&self.group, &self.place, |_| ());
         }
     }
-}
-
-/// The same key is in the same partition on every machine and in every build.
-fn partition_of(key: &str) -> usize {
-    let hash = fingerprint([key.as_bytes()]);
-    usize::try_from(hash % PARTITIONS as u64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -11,8 +11,7 @@ use reference_system::ports::broker::{
 use reference_system::ports::card_processor::{
     CardProcessor, CardProcessorError, Charge, ChargeOutcome,
 };
-use reference_system::ports::database::{Database, PooledDatabase, PooledTransaction, Transaction};
-use sqlx::{Any, Executor};
+use sqlx::AnyConnection;
 
 /// A number of failures to come, shared by all clones.
 #[derive(Clone, Default)]
@@ -120,95 +119,16 @@ impl<C: CardProcessor> CardProcessor for FailingFirst<C> {
     }
 }
 
-/// A database whose first commits succeed although their answer is lost.
-#[derive(Clone)]
-pub(crate) struct LosingAnswers {
-    inner: PooledDatabase,
-    failures: Failures,
-}
-
-impl LosingAnswers {
-    pub(crate) fn of(inner: &PooledDatabase, count: u32) -> Self {
-        Self {
-            inner: inner.clone(),
-            failures: Failures::new(count),
-        }
-    }
-}
-
-impl Database for LosingAnswers {
-    type Transaction = LosingAnswersTransaction;
-
-    async fn begin(&self) -> sqlx::Result<LosingAnswersTransaction> {
-        Ok(LosingAnswersTransaction {
-            inner: self.inner.begin().await?,
-            failures: self.failures.clone(),
-        })
-    }
-
-    async fn begin_read(&self) -> sqlx::Result<LosingAnswersTransaction> {
-        Ok(LosingAnswersTransaction {
-            inner: self.inner.begin_read().await?,
-            failures: self.failures.clone(),
-        })
-    }
-}
-
-/// See [`LosingAnswers`].
-pub(crate) struct LosingAnswersTransaction {
-    inner: PooledTransaction,
-    failures: Failures,
-}
-
-impl Transaction for LosingAnswersTransaction {
-    fn executor(&mut self) -> impl Executor<'_, Database = Any> {
-        self.inner.executor()
-    }
-
-    async fn commit(self) -> sqlx::Result<()> {
-        self.inner.commit().await?;
-        if self.failures.take() {
-            return Err(sqlx::Error::WorkerCrashed);
-        }
-        Ok(())
-    }
-
-    async fn rollback(self) -> sqlx::Result<()> {
-        self.inner.rollback().await
-    }
-}
-
-/// A database that cannot be reached.
-#[derive(Clone, Copy)]
-pub(crate) struct Unreachable;
-
-impl Database for Unreachable {
-    type Transaction = PooledTransaction;
-
-    async fn begin(&self) -> sqlx::Result<PooledTransaction> {
-        Err(sqlx::Error::PoolTimedOut)
-    }
-
-    async fn begin_read(&self) -> sqlx::Result<PooledTransaction> {
-        Err(sqlx::Error::PoolTimedOut)
-    }
-}
-
 /// An inbox that remembers nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct AlwaysNew;
 
 impl Inbox for AlwaysNew {
-    async fn knows<T: Transaction>(&self, _: &mut T, _: &str, _: &str) -> sqlx::Result<bool> {
+    async fn knows(&self, _: &mut AnyConnection, _: &str, _: &str) -> sqlx::Result<bool> {
         Ok(false)
     }
 
-    async fn first_time<T: Transaction>(
-        &self,
-        _: &mut T,
-        _: &str,
-        _: &Event,
-    ) -> sqlx::Result<bool> {
+    async fn first_time(&self, _: &mut AnyConnection, _: &str, _: &Event) -> sqlx::Result<bool> {
         Ok(true)
     }
 }

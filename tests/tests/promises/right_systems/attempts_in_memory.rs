@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::DlqRouting;
-use stormglass::database::{Database, Pool, Probe};
-use stormglass::{Attempts, Group, Host, Message, System};
+use stormglass::database::{Database, Probe};
+use stormglass::{Attempts, Broker, Group, Machine, Message, System};
 
 use super::{FEW, Outcome, ask, command, holds, promising_effects};
+use crate::pool;
 
 const ATTEMPTS_MAX: u32 = 3;
 
 const SCALES: &str = "
     CREATE TABLE weights (parcel TEXT PRIMARY KEY, truck TEXT NOT NULL, grams INTEGER NOT NULL);";
 
-async fn weigh(host: Host) -> Outcome {
-    let scales = host.database::<Sqlite>("scales")?;
-    let broker = host.broker();
+async fn weigh(machine: Machine) -> Outcome {
+    let scales = pool::connect(machine.url("scales")).await?;
+    let broker = Broker::connect();
     let mut parcels = broker.subscribe("scales", &["parcels"]).await?;
     let mut failed: BTreeMap<String, u32> = BTreeMap::new();
     loop {
@@ -46,7 +47,7 @@ fn grams(parcel: &Message) -> Result<i64, Box<dyn std::error::Error>> {
     Ok(std::str::from_utf8(&parcel.payload)?.parse()?)
 }
 
-async fn book(scales: &Pool<Sqlite>, parcel: &Message) -> Outcome {
+async fn book(scales: &SqlitePool, parcel: &Message) -> Outcome {
     sqlx::query("INSERT INTO weights VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
         .bind(parcel.event_id())
         .bind(&parcel.key)
@@ -66,13 +67,13 @@ fn attempts_that_are_counted_in_memory_are_right() {
         .topic("parcels", 2)
         .group(group)
         .database(Database::new("scales", SCALES).probe(weights.by("scales")))
-        .ported_host("scales", weigh)
+        .host("scales", weigh)
         .instances("scales", 1..=2)
-        .ported_operations(
+        .operations(
             || (any::<u32>(), 0..3_u8, 1..9_000_u32),
-            |client: Host, (number, truck, grams): (u32, u8, u32)| {
+            |(number, truck, grams): (u32, u8, u32)| {
                 let (key, id) = (format!("truck-{truck}"), format!("parcel-{number}"));
-                ask(client, command("parcels", &key, &id, grams.to_string()))
+                ask(command("parcels", &key, &id, grams.to_string()))
             },
         )
         .load(FEW)

@@ -4,13 +4,16 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::DlqRouting;
-use stormglass::database::{Database, Pool, Probe};
-use stormglass::{BrokerError, Delivery, Group, Host, Message, Profile, Subscription, System};
+use stormglass::database::{Database, Probe};
+use stormglass::{
+    Broker, BrokerError, Delivery, Group, Machine, Message, Profile, Subscription, System,
+};
 use tokio::time::timeout;
 
 use super::{FEW, Outcome, ask, command, holds, promising_effects};
+use crate::pool;
 
 const BATCH_MAX: usize = 4;
 const ATTEMPTS_MAX: i64 = 5;
@@ -19,9 +22,11 @@ const ARCHIVE: &str = "
     CREATE TABLE readings (id TEXT PRIMARY KEY, meter TEXT NOT NULL, value INTEGER NOT NULL);
     CREATE TABLE attempts (id TEXT PRIMARY KEY, failed INTEGER NOT NULL);";
 
-async fn archive(host: Host) -> Outcome {
-    let archive = host.database::<Sqlite>("archive")?;
-    let mut readings = host.broker().subscribe("archive", &["readings"]).await?;
+async fn archive(machine: Machine) -> Outcome {
+    let archive = pool::connect(machine.url("archive")).await?;
+    let mut readings = Broker::connect()
+        .subscribe("archive", &["readings"])
+        .await?;
     loop {
         let mut readable = take(&mut readings).await?;
         let first = readable
@@ -35,7 +40,7 @@ async fn archive(host: Host) -> Outcome {
             reading.ack().await?;
         }
         if let Some(unreadable) = others.next() {
-            refuse(&host, &archive, unreadable).await?;
+            refuse(&archive, unreadable).await?;
         }
         for rest in others {
             rest.retry(Duration::ZERO).await?;
@@ -59,7 +64,7 @@ fn value(reading: &Message) -> Result<i64, Box<dyn std::error::Error>> {
     Ok(std::str::from_utf8(&reading.payload)?.parse()?)
 }
 
-async fn store(archive: &Pool<Sqlite>, batch: &[Delivery]) -> Outcome {
+async fn store(archive: &SqlitePool, batch: &[Delivery]) -> Outcome {
     let mut transaction = archive.begin().await?;
     for reading in batch.iter().map(Delivery::message) {
         sqlx::query("INSERT INTO readings VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
@@ -74,7 +79,7 @@ async fn store(archive: &Pool<Sqlite>, batch: &[Delivery]) -> Outcome {
 }
 
 /// Counts a failed attempt, and parks the message with the last one.
-async fn refuse(host: &Host, archive: &Pool<Sqlite>, reading: Delivery) -> Outcome {
+async fn refuse(archive: &SqlitePool, reading: Delivery) -> Outcome {
     let (failed,): (i64,) = sqlx::query_as(
         "INSERT INTO attempts VALUES ($1, 1)
          ON CONFLICT (id) DO UPDATE SET failed = failed + 1 RETURNING failed",
@@ -88,7 +93,7 @@ async fn refuse(host: &Host, archive: &Pool<Sqlite>, reading: Delivery) -> Outco
     }
     let mut parked = reading.message().clone().header("reason", "no number");
     parked.topic = "readings-dead".to_owned();
-    host.broker().publish(parked).await?;
+    Broker::connect().publish(parked).await?;
     reading.ack().await?;
     Ok(())
 }
@@ -101,12 +106,12 @@ fn a_batch_consumer_is_right() {
         .topic("readings", 2)
         .group(Group::new("archive", &["readings"]).dead_letters("readings-dead"))
         .database(Database::new("archive", ARCHIVE).probe(readings.by("archive")))
-        .ported_host("archive", archive)
-        .ported_operations(
+        .host("archive", archive)
+        .operations(
             || (any::<u32>(), 0..3_u8, 0..100_i64),
-            |client: Host, (number, meter, value): (u32, u8, i64)| {
+            |(number, meter, value): (u32, u8, i64)| {
                 let (key, id) = (format!("meter-{meter}"), format!("reading-{number}"));
-                ask(client, command("readings", &key, &id, value.to_string()))
+                ask(command("readings", &key, &id, value.to_string()))
             },
         )
         .load(stormglass::plan::Load {

@@ -12,12 +12,12 @@ use axum::routing::post;
 use axum::{Json, Router};
 use proptest::prelude::*;
 use serde_json::json;
-use sqlx::Sqlite;
-use stormglass::database::{Database, Pool, Probe};
-use stormglass::simulation::Request;
-use stormglass::{EVENT_ID, Group, Host, Message, Profile, System};
+use sqlx::SqlitePool;
+use stormglass::database::{Database, Probe};
+use stormglass::{Broker, EVENT_ID, Group, Machine, Message, Profile, System};
 
 use super::{FEW, Outcome, ask, holds, promising_effects};
+use crate::pool;
 use crate::web;
 
 const PAYMENTS: &str =
@@ -25,17 +25,17 @@ const PAYMENTS: &str =
 const CHECKOUT: &str = "
     CREATE TABLE receipts (id TEXT PRIMARY KEY, cart TEXT NOT NULL, charge INTEGER NOT NULL);";
 
-async fn payments(host: Host) -> Outcome {
-    let payments = host.database::<Sqlite>("payments")?;
+async fn payments(machine: Machine) -> Outcome {
+    let payments = pool::connect(machine.url("payments")).await?;
     let router = Router::new()
         .route("/charges/{key}", post(charge))
         .with_state(payments);
-    web::serve(&host, router).await?;
+    web::serve(router).await?;
     Ok(())
 }
 
 async fn charge(
-    State(payments): State<Pool<Sqlite>>,
+    State(payments): State<SqlitePool>,
     Path(key): Path<String>,
 ) -> Result<Json<i64>, StatusCode> {
     let charged = async {
@@ -54,14 +54,14 @@ async fn charge(
     Ok(Json(number))
 }
 
-async fn checkout(host: Host) -> Outcome {
-    let checkout = host.database::<Sqlite>("checkout")?;
-    let mut orders = host.broker().subscribe("checkout", &["orders"]).await?;
+async fn checkout(machine: Machine) -> Outcome {
+    let checkout = pool::connect(machine.url("checkout")).await?;
+    let mut orders = Broker::connect().subscribe("checkout", &["orders"]).await?;
     loop {
         let order = orders.next().await?;
         let id = order.message().event_id().unwrap_or_default();
-        let request = Request::post(format!("/charges/{id}"), &json!({}));
-        let charge = match host.http("payments:80", request).await {
+        let url = format!("http://payments/charges/{id}");
+        let charge = match web::post(&url, &json!({})).await {
             Ok(answer) if answer.status == 200 => answer.body.as_i64(),
             _ => None,
         };
@@ -88,15 +88,15 @@ fn charges_over_http_are_right() {
         .group(Group::new("checkout", &["orders"]))
         .database(Database::new("payments", PAYMENTS))
         .database(Database::new("checkout", CHECKOUT).probe(receipts.by("checkout")))
-        .ported_host("payments", payments)
-        .ported_host("checkout", checkout)
+        .host("payments", payments)
+        .host("checkout", checkout)
         .instances("checkout", 1..=2)
-        .ported_operations(
+        .operations(
             || (any::<u32>(), 0..3_u8),
-            |client: Host, (number, cart): (u32, u8)| async move {
+            |(number, cart): (u32, u8)| async move {
                 let order = Message::new("orders", &format!("cart-{cart}"), "")
                     .header(EVENT_ID, &format!("order-{number}"));
-                ask(client, order).await
+                ask(order).await
             },
         )
         .load(FEW);

@@ -12,17 +12,17 @@ use axum::routing::post;
 use axum::{Json, Router};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::{Convergence, EffectOnce, EntityOrder, Log, NoGhostEvent, NoLostEvent};
-use stormglass::database::{Database, Pool, Probe};
+use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::simulation::Request;
 use stormglass::{
-    CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Group, Host, Message, System,
+    Broker, CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Group, Machine, Message, System,
 };
 use tokio::time::sleep;
 
 use super::{Outcome, holds};
+use crate::pool;
 use crate::web;
 
 const STORE: &str = "
@@ -49,17 +49,17 @@ struct Command {
     change: i64,
 }
 
-async fn accounts(host: Host) -> Outcome {
-    let store = host.database::<Sqlite>("store")?;
+async fn accounts(machine: Machine) -> Outcome {
+    let store = pool::connect(machine.url("store")).await?;
     let router = Router::new()
         .route("/accounts/{account}", post(change))
         .with_state(store);
-    web::serve(&host, router).await?;
+    web::serve(router).await?;
     Ok(())
 }
 
 async fn change(
-    State(store): State<Pool<Sqlite>>,
+    State(store): State<SqlitePool>,
     Path(account): Path<String>,
     Json(command): Json<Command>,
 ) -> StatusCode {
@@ -74,11 +74,7 @@ async fn change(
 }
 
 /// Reads the account's events, decides, and appends the next version.
-async fn decide(
-    store: &Pool<Sqlite>,
-    account: &str,
-    command: &Command,
-) -> sqlx::Result<StatusCode> {
+async fn decide(store: &SqlitePool, account: &str, command: &Command) -> sqlx::Result<StatusCode> {
     let history: Vec<(i64, String, i64)> = sqlx::query_as(
         "SELECT version, command, change FROM events WHERE account = $1 ORDER BY version",
     )
@@ -102,9 +98,9 @@ async fn decide(
     Ok(StatusCode::CREATED)
 }
 
-async fn publish(host: Host) -> Outcome {
-    let store = host.database::<Sqlite>("store")?;
-    let broker = host.broker();
+async fn publish(machine: Machine) -> Outcome {
+    let store = pool::connect(machine.url("store")).await?;
+    let broker = Broker::connect();
     loop {
         let events: Vec<(i64, String, i64, String)> = sqlx::query_as(
             "SELECT position, account, version, command FROM events
@@ -129,9 +125,11 @@ async fn publish(host: Host) -> Outcome {
 }
 
 /// Writes a line for each version, none twice and none ahead of its predecessor.
-async fn statements(host: Host) -> Outcome {
-    let statements = host.database::<Sqlite>("statements")?;
-    let mut changes = host.broker().subscribe("statements", &["changes"]).await?;
+async fn statements(machine: Machine) -> Outcome {
+    let statements = pool::connect(machine.url("statements")).await?;
+    let mut changes = Broker::connect()
+        .subscribe("statements", &["changes"])
+        .await?;
     loop {
         let change = changes.next().await?;
         let account = change.message().key.clone();
@@ -157,12 +155,12 @@ async fn statements(host: Host) -> Outcome {
     }
 }
 
-async fn ask(client: Host, (number, account, change): (u32, u8, i64)) -> Result<u16, String> {
+async fn ask((number, account, change): (u32, u8, i64)) -> Result<u16, String> {
     let id = format!("command-{number}");
     let command = Command { id, change };
     for instance in ["accounts-a", "accounts-b"].iter().cycle().take(6) {
-        let request = Request::post(format!("/accounts/account-{account}"), &command);
-        match client.http(&format!("{instance}:80"), request).await {
+        let url = format!("http://{instance}/accounts/account-{account}");
+        match web::post(&url, &command).await {
             Ok(response) if response.status < 409 => return Ok(response.status),
             _ => sleep(Duration::from_millis(300)).await,
         }
@@ -186,11 +184,11 @@ fn event_sourced_accounts_are_right() {
         .group(Group::new("statements", &["changes"]))
         .database(Database::new("store", STORE).probe(appended))
         .database(Database::new("statements", STATEMENTS).probe(lines.by("statements")))
-        .ported_host("accounts-a", accounts)
-        .ported_host("accounts-b", accounts)
-        .ported_host("publisher", publish)
-        .ported_host("statements", statements)
-        .ported_operations(|| (any::<u32>(), 0..2_u8, -50..100_i64), ask)
+        .host("accounts-a", accounts)
+        .host("accounts-b", accounts)
+        .host("publisher", publish)
+        .host("statements", statements)
+        .operations(|| (any::<u32>(), 0..2_u8, -50..100_i64), ask)
         .load(Load {
             operations_min: 4,
             operations_max: 8,

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
-use sqlx::Sqlite;
+
 use stormglass::broker::JetStreamSettings;
 use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::{EVENT_ID, Group, Host, Message, Profile, System};
+use stormglass::{Broker, EVENT_ID, Group, Machine, Message, Profile, System};
+
+use stormglass::third_party::{Response, ThirdParty};
 
 use super::{Outcome, ask, holds, promising_effects};
+use crate::pool;
+use crate::web;
 
 const FILE: &str = "
     CREATE TABLE customers (customer TEXT PRIMARY KEY, signup TEXT NOT NULL, number INTEGER NOT NULL);
@@ -26,9 +30,9 @@ const COUNTS: &str = "
     INSERT INTO total VALUES (1, 0);";
 
 /// Keeps what the latest signup of a customer said, and notes the older ones that came late.
-async fn file(host: Host) -> Outcome {
-    let file = host.database::<Sqlite>("file")?;
-    let mut signups = host.broker().subscribe("file", &["signups"]).await?;
+async fn file(machine: Machine) -> Outcome {
+    let file = pool::connect(machine.url("file")).await?;
+    let mut signups = Broker::connect().subscribe("file", &["signups"]).await?;
     loop {
         let signup = signups.next().await?;
         let id = signup.message().event_id();
@@ -62,19 +66,15 @@ async fn file(host: Host) -> Outcome {
 }
 
 /// Sends a mail under the signup's id, which the provider takes once.
-async fn mailer(host: Host) -> Outcome {
-    let mails = host.database::<Sqlite>("mails")?;
-    let provider = host.external("mail");
-    let mut signups = host.broker().subscribe("mailer", &["signups"]).await?;
+async fn mailer(machine: Machine) -> Outcome {
+    let mails = pool::connect(machine.url("mails")).await?;
+    let mut signups = Broker::connect().subscribe("mailer", &["signups"]).await?;
     loop {
         let signup = signups.next().await?;
         let id = signup.message().event_id().unwrap_or_default();
         let letter = json!({ "to": signup.message().key });
-        if provider
-            .call(id, letter, |_| Ok(json!("sent")))
-            .await
-            .is_err()
-        {
+        let sent = web::post_once("http://mail/letters", id, &letter).await;
+        if !sent.is_ok_and(|answer| answer.status == 200) {
             signup.retry(Duration::from_millis(500)).await?;
             continue;
         }
@@ -87,9 +87,9 @@ async fn mailer(host: Host) -> Outcome {
     }
 }
 
-async fn counter(host: Host) -> Outcome {
-    let counts = host.database::<Sqlite>("counts")?;
-    let mut signups = host.broker().subscribe("counter", &["signups"]).await?;
+async fn counter(machine: Machine) -> Outcome {
+    let counts = pool::connect(machine.url("counts")).await?;
+    let mut signups = Broker::connect().subscribe("counter", &["signups"]).await?;
     loop {
         let signup = signups.next().await?;
         let mut transaction = counts.begin().await?;
@@ -132,12 +132,15 @@ fn a_fan_out_on_jetstream_is_right() {
         .database(
             Database::new("counts", COUNTS).probe(Probe::applied(columns("counted")).by("counter")),
         )
-        .ported_host("file", file)
-        .ported_host("mailer", mailer)
-        .ported_host("counter", counter)
-        .ported_operations(
+        .host("file", file)
+        .third_party(ThirdParty::new("mail", |_| {
+            Response::new(200, json!("sent"))
+        }))
+        .host("mailer", mailer)
+        .host("counter", counter)
+        .operations(
             || (any::<u32>(), 0..3_u8),
-            |client: Host, (number, customer): (u32, u8)| async move {
+            |(number, customer): (u32, u8)| async move {
                 let id = format!("signup-{number}");
                 let signup = Message::new(
                     "signups",
@@ -146,7 +149,7 @@ fn a_fan_out_on_jetstream_is_right() {
                 )
                 .header(EVENT_ID, &id)
                 .header("Nats-Msg-Id", &id);
-                ask(client, signup).await
+                ask(signup).await
             },
         )
         .load(Load {

@@ -1,7 +1,7 @@
 //! The inbox that some of these systems have: the id of an event is written in the transaction of its effect.
 
-use sqlx::Sqlite;
-use stormglass::database::{Pool, Probe, Transaction};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use stormglass::database::Probe;
 use stormglass::{CORRELATION_ID, Message};
 
 pub(super) const INBOX: &str = "
@@ -15,7 +15,7 @@ pub(super) const INBOX: &str = "
 
 /// Begins the one transaction in which a consumer handles an event, unless it did so before.
 pub(super) async fn begin(
-    database: &Pool<Sqlite>,
+    database: &SqlitePool,
     consumer: &str,
     event: &Message,
 ) -> sqlx::Result<Option<Transaction<'static, Sqlite>>> {

@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+
 use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::{EVENT_ID, Group, Host, Message, System};
+use stormglass::{Broker, EVENT_ID, Group, Machine, Message, System};
 use tokio::time::sleep;
 
 use super::{Outcome, ask, holds, promising_effects};
+use crate::pool;
 
 const SCHEMA: &str = "
     CREATE TABLE inbox (
@@ -24,9 +25,9 @@ const SCHEMA: &str = "
     CREATE TABLE accounts (account TEXT PRIMARY KEY, balance INTEGER NOT NULL);
     CREATE TABLE entries (number INTEGER PRIMARY KEY, deposit TEXT NOT NULL, account TEXT NOT NULL);";
 
-async fn intake(host: Host) -> Outcome {
-    let bank = host.database::<Sqlite>("bank")?;
-    let mut deposits = host.broker().subscribe("intake", &["deposits"]).await?;
+async fn intake(machine: Machine) -> Outcome {
+    let bank = pool::connect(machine.url("bank")).await?;
+    let mut deposits = Broker::connect().subscribe("intake", &["deposits"]).await?;
     loop {
         let deposit = deposits.next().await?;
         let message = deposit.message();
@@ -43,8 +44,8 @@ async fn intake(host: Host) -> Outcome {
     }
 }
 
-async fn bank(host: Host) -> Outcome {
-    let bank = host.database::<Sqlite>("bank")?;
+async fn bank(machine: Machine) -> Outcome {
+    let bank = pool::connect(machine.url("bank")).await?;
     loop {
         let waiting: Vec<(i64, String, String, i64)> = sqlx::query_as(
             "SELECT arrival, id, account, amount FROM inbox WHERE done = 0 ORDER BY arrival LIMIT 10",
@@ -89,18 +90,18 @@ fn an_inbox_with_a_worker_is_right() {
         .topic("deposits", 2)
         .group(Group::new("intake", &["deposits"]))
         .database(Database::new("bank", SCHEMA).probe(Probe::applied(entries).by("intake")))
-        .ported_host("intake", intake)
-        .ported_host("bank", bank)
-        .ported_operations(
+        .host("intake", intake)
+        .host("bank", bank)
+        .operations(
             || (any::<u32>(), 0..4_u8, 1..100_i64),
-            |client: Host, (number, account, amount): (u32, u8, i64)| async move {
+            |(number, account, amount): (u32, u8, i64)| async move {
                 let deposit = Message::new(
                     "deposits",
                     &format!("account-{account}"),
                     amount.to_string(),
                 )
                 .header(EVENT_ID, &format!("deposit-{number}"));
-                ask(client, deposit).await
+                ask(deposit).await
             },
         )
         .load(Load {

@@ -7,24 +7,27 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
-use stormglass::database::{Database, Pool};
-use stormglass::{CORRELATION_ID, Group, Host, Message, System};
+use sqlx::SqlitePool;
+use stormglass::database::Database;
+use stormglass::{Broker, CORRELATION_ID, Group, Machine, Message, System};
 use tokio::time::sleep;
 
 use super::inbox::{self, INBOX};
 use super::outbox::{self, Event, OUTBOX};
 use super::{FEW, Outcome, ask, command, holds, promising_events};
 use crate::clock::now_ms;
+use crate::pool;
 
 const SHOP: &str = "
     CREATE TABLE baskets (basket TEXT PRIMARY KEY, articles INTEGER NOT NULL);
     CREATE TABLE lease (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until_ms INTEGER NOT NULL);
     INSERT INTO lease VALUES ('relay', '', 0);";
 
-async fn baskets(host: Host) -> Outcome {
-    let shop = host.database::<Sqlite>("shop")?;
-    let mut commands = host.broker().subscribe("baskets", &["commands"]).await?;
+async fn baskets(machine: Machine) -> Outcome {
+    let shop = pool::connect(machine.url("shop")).await?;
+    let mut commands = Broker::connect()
+        .subscribe("baskets", &["commands"])
+        .await?;
     loop {
         let command = commands.next().await?;
         put(&shop, command.message()).await?;
@@ -33,7 +36,7 @@ async fn baskets(host: Host) -> Outcome {
 }
 
 /// Puts an article into a basket, and two events into the outbox: one for the basket, one for the hall.
-async fn put(shop: &Pool<Sqlite>, command: &Message) -> sqlx::Result<()> {
+async fn put(shop: &SqlitePool, command: &Message) -> sqlx::Result<()> {
     let Some(mut transaction) = inbox::begin(shop, "baskets", command).await? else {
         return Ok(());
     };
@@ -62,11 +65,11 @@ async fn put(shop: &Pool<Sqlite>, command: &Message) -> sqlx::Result<()> {
     transaction.commit().await
 }
 
-async fn relay(host: Host) -> Outcome {
-    let shop = host.database::<Sqlite>("shop")?;
-    let broker = host.broker();
+async fn relay(machine: Machine) -> Outcome {
+    let shop = pool::connect(machine.url("shop")).await?;
+    let broker = Broker::connect();
     loop {
-        let holds_lease = holds_lease(&shop, host.name()).await?;
+        let holds_lease = holds_lease(&shop, machine.name()).await?;
         if !holds_lease || outbox::publish_page(&shop, &broker, "articles").await? == 0 {
             sleep(Duration::from_millis(200)).await;
         }
@@ -74,7 +77,7 @@ async fn relay(host: Host) -> Outcome {
 }
 
 /// Takes the lease, or keeps it; it lasts for two seconds.
-async fn holds_lease(shop: &Pool<Sqlite>, owner: &str) -> sqlx::Result<bool> {
+async fn holds_lease(shop: &SqlitePool, owner: &str) -> sqlx::Result<bool> {
     let now = now_ms();
     let current: (String, i64) = sqlx::query_as("SELECT owner, until_ms FROM lease")
         .fetch_one(shop)
@@ -98,9 +101,11 @@ async fn holds_lease(shop: &Pool<Sqlite>, owner: &str) -> sqlx::Result<bool> {
     Ok(taken.rows_affected() == 1)
 }
 
-async fn pick(host: Host) -> Outcome {
-    let picking = host.database::<Sqlite>("picking")?;
-    let mut articles = host.broker().subscribe("picking", &["articles"]).await?;
+async fn pick(machine: Machine) -> Outcome {
+    let picking = pool::connect(machine.url("picking")).await?;
+    let mut articles = Broker::connect()
+        .subscribe("picking", &["articles"])
+        .await?;
     loop {
         let article = articles.next().await?;
         if let Some(picked) = inbox::begin(&picking, "picking", article.message()).await? {
@@ -123,15 +128,15 @@ fn two_relays_with_a_lease_are_right() {
                 .probe(outbox::announced("articles")),
         )
         .database(Database::new("picking", INBOX).probe(inbox::handled("picking")))
-        .ported_host("baskets", baskets)
-        .ported_host("relay-a", relay)
-        .ported_host("relay-b", relay)
-        .ported_host("picking", pick)
-        .ported_operations(
+        .host("baskets", baskets)
+        .host("relay-a", relay)
+        .host("relay-b", relay)
+        .host("picking", pick)
+        .operations(
             || (any::<u32>(), 0..3_u8),
-            |client: Host, (number, basket): (u32, u8)| {
+            |(number, basket): (u32, u8)| {
                 let (key, id) = (format!("basket-{basket}"), format!("put-{number}"));
-                ask(client, command("commands", &key, &id, ""))
+                ask(command("commands", &key, &id, ""))
             },
         )
         .load(FEW);

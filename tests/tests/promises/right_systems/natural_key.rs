@@ -5,12 +5,13 @@
 //! the id that the enrolment carries.
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
-use stormglass::database::{Database, Pool, Probe};
+use sqlx::SqlitePool;
+use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::{Delivery, EVENT_ID, Group, Host, Message, System};
+use stormglass::{Broker, Delivery, EVENT_ID, Group, Machine, Message, System};
 
 use super::{Outcome, ask, holds, promising_effects};
+use crate::pool;
 
 const SCHEMA: &str = "
     CREATE TABLE enrolments (
@@ -20,9 +21,11 @@ const SCHEMA: &str = "
         PRIMARY KEY (student, course));
     CREATE TABLE refusals (request TEXT PRIMARY KEY, student TEXT NOT NULL);";
 
-async fn registrar(host: Host) -> Outcome {
-    let registry = host.database::<Sqlite>("registry")?;
-    let mut requests = host.broker().subscribe("registrar", &["requests"]).await?;
+async fn registrar(machine: Machine) -> Outcome {
+    let registry = pool::connect(machine.url("registry")).await?;
+    let mut requests = Broker::connect()
+        .subscribe("registrar", &["requests"])
+        .await?;
     loop {
         let request = requests.next().await?;
         if enrol(&registry, &request).await.is_ok() {
@@ -33,7 +36,7 @@ async fn registrar(host: Host) -> Outcome {
     }
 }
 
-async fn enrol(registry: &Pool<Sqlite>, request: &Delivery) -> sqlx::Result<()> {
+async fn enrol(registry: &SqlitePool, request: &Delivery) -> sqlx::Result<()> {
     let message = request.message();
     let id = message.event_id().unwrap_or_default();
     let course = String::from_utf8_lossy(&message.payload);
@@ -72,13 +75,13 @@ fn deduplication_by_a_natural_key_is_right() {
                 .probe(enrolled.by("registrar"))
                 .probe(refused.by("registrar")),
         )
-        .ported_host("registrar", registrar)
-        .ported_operations(
+        .host("registrar", registrar)
+        .operations(
             || (any::<u32>(), 0..3_u8, "[AB]"),
-            |client: Host, (number, student, course): (u32, u8, String)| async move {
+            |(number, student, course): (u32, u8, String)| async move {
                 let request = Message::new("requests", &format!("student-{student}"), course)
                     .header(EVENT_ID, &format!("request-{number}"));
-                ask(client, request).await
+                ask(request).await
             },
         )
         .load(Load {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sqlx::Sqlite;
-use stormglass::database::{Pool, Probe, Transaction};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use stormglass::database::Probe;
 use stormglass::{Broker, CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Message};
 use tokio::time::sleep;
 
@@ -52,7 +52,7 @@ pub(super) async fn write(
 
 /// Publishes a few events, and says how many there were.
 pub(super) async fn publish_page(
-    database: &Pool<Sqlite>,
+    database: &SqlitePool,
     broker: &Broker,
     topic: &str,
 ) -> Result<usize, Box<dyn std::error::Error>> {
@@ -78,7 +78,7 @@ pub(super) async fn publish_page(
 }
 
 /// Publishes whatever is written, for ever.
-pub(super) async fn publish(database: &Pool<Sqlite>, broker: &Broker, topic: &str) -> Outcome {
+pub(super) async fn publish(database: &SqlitePool, broker: &Broker, topic: &str) -> Outcome {
     loop {
         if publish_page(database, broker, topic).await? == 0 {
             sleep(Duration::from_millis(100)).await;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::DlqRouting;
-use stormglass::database::{Database, Pool, Probe};
-use stormglass::{Delivery, Group, Host, Message, System};
+use stormglass::database::{Database, Probe};
+use stormglass::{Broker, Delivery, Group, Machine, Message, System};
 use tokio::time::sleep;
 
 use super::{FEW, Outcome, ask, command, holds, promising_effects};
+use crate::pool;
 
 const ATTEMPTS_MAX: i64 = 5;
 
@@ -25,16 +26,18 @@ const MAILROOM: &str = "
         payload BLOB NOT NULL,
         is_sent INTEGER NOT NULL DEFAULT 0);";
 
-async fn sort(host: Host) -> Outcome {
-    let mailroom = host.database::<Sqlite>("mailroom")?;
-    let mut letters = host.broker().subscribe("mailroom", &["letters"]).await?;
+async fn sort(machine: Machine) -> Outcome {
+    let mailroom = pool::connect(machine.url("mailroom")).await?;
+    let mut letters = Broker::connect()
+        .subscribe("mailroom", &["letters"])
+        .await?;
     loop {
         let letter = letters.next().await?;
         sort_one(&mailroom, letter).await?;
     }
 }
 
-async fn sort_one(mailroom: &Pool<Sqlite>, letter: Delivery) -> Outcome {
+async fn sort_one(mailroom: &SqlitePool, letter: Delivery) -> Outcome {
     let message = letter.message();
     let known: Option<(String,)> = sqlx::query_as("SELECT outcome FROM inbox WHERE id = $1")
         .bind(message.event_id())
@@ -57,7 +60,7 @@ async fn sort_one(mailroom: &Pool<Sqlite>, letter: Delivery) -> Outcome {
 }
 
 /// Counts a failed attempt, and says how many there were.
-async fn failed(mailroom: &Pool<Sqlite>, letter: &Message) -> sqlx::Result<i64> {
+async fn failed(mailroom: &SqlitePool, letter: &Message) -> sqlx::Result<i64> {
     let (failed,): (i64,) = sqlx::query_as(
         "INSERT INTO attempts VALUES ($1, 1)
          ON CONFLICT (id) DO UPDATE SET failed = failed + 1 RETURNING failed",
@@ -69,7 +72,7 @@ async fn failed(mailroom: &Pool<Sqlite>, letter: &Message) -> sqlx::Result<i64> 
 }
 
 /// Notes how a letter ended; with an error, it is parked in the same transaction.
-async fn enter(mailroom: &Pool<Sqlite>, letter: &Message, error: Option<String>) -> Outcome {
+async fn enter(mailroom: &SqlitePool, letter: &Message, error: Option<String>) -> Outcome {
     let mut transaction = mailroom.begin().await?;
     let first = sqlx::query("INSERT INTO inbox VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
         .bind(letter.event_id())
@@ -90,9 +93,9 @@ async fn enter(mailroom: &Pool<Sqlite>, letter: &Message, error: Option<String>)
     Ok(())
 }
 
-async fn relay(host: Host) -> Outcome {
-    let mailroom = host.database::<Sqlite>("mailroom")?;
-    let broker = host.broker();
+async fn relay(machine: Machine) -> Outcome {
+    let mailroom = pool::connect(machine.url("mailroom")).await?;
+    let broker = Broker::connect();
     loop {
         let parked: Vec<(i64, String, String, Vec<u8>)> = sqlx::query_as(
             "SELECT number, person, headers, payload FROM parked WHERE is_sent = 0 ORDER BY number",
@@ -122,13 +125,13 @@ fn parking_through_an_outbox_is_right() {
         .topic("letters", 2)
         .group(Group::new("mailroom", &["letters"]).dead_letters("letters-dead"))
         .database(Database::new("mailroom", MAILROOM).probe(sorted.by("mailroom")))
-        .ported_host("mailroom", sort)
-        .ported_host("relay", relay)
-        .ported_operations(
+        .host("mailroom", sort)
+        .host("relay", relay)
+        .operations(
             || (any::<u32>(), 0..3_u8),
-            |client: Host, (number, person): (u32, u8)| {
+            |(number, person): (u32, u8)| {
                 let (key, id) = (format!("person-{person}"), format!("letter-{number}"));
-                ask(client, command("letters", &key, &id, "hello"))
+                ask(command("letters", &key, &id, "hello"))
             },
         )
         .load(FEW)

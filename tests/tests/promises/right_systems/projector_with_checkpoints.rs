@@ -8,22 +8,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::{QueryBuilder, Sqlite};
-use stormglass::database::{Database, Pool, Probe};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
+use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::{Delivery, EVENT_ID, Group, Host, Message, Subscription, System};
+use stormglass::{Broker, Delivery, EVENT_ID, Group, Machine, Message, Subscription, System};
 use tokio::time::timeout;
 
 use super::{Outcome, holds, promising_effects};
+use crate::pool;
 
 const SCHEMA: &str = "
     CREATE TABLE checkpoints (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL);
     CREATE TABLE hits (number INTEGER PRIMARY KEY, view TEXT NOT NULL, page TEXT NOT NULL);
     CREATE TABLE pages (page TEXT PRIMARY KEY, hits INTEGER NOT NULL);";
 
-async fn project(host: Host) -> Outcome {
-    let site = host.database::<Sqlite>("site")?;
-    let mut views = host.broker().subscribe("projector", &["views"]).await?;
+async fn project(machine: Machine) -> Outcome {
+    let site = pool::connect(machine.url("site")).await?;
+    let mut views = Broker::connect().subscribe("projector", &["views"]).await?;
     loop {
         // What came before a rebalance comes again after it, perhaps within one batch.
         let mut partitions: BTreeMap<u32, BTreeMap<u64, Delivery>> = BTreeMap::new();
@@ -54,7 +55,7 @@ async fn batch(views: &mut Subscription) -> Result<Vec<Delivery>, stormglass::Br
 }
 
 /// Writes what is new of one partition's views.
-async fn write(site: &Pool<Sqlite>, partition: u32, views: &BTreeMap<u64, Delivery>) -> Outcome {
+async fn write(site: &SqlitePool, partition: u32, views: &BTreeMap<u64, Delivery>) -> Outcome {
     let mut transaction = site.begin().await?;
     sqlx::query("INSERT INTO checkpoints VALUES ($1, 0) ON CONFLICT DO NOTHING")
         .bind(partition)
@@ -111,15 +112,15 @@ fn a_projector_with_checkpoints_is_right() {
         .topic("views", 2)
         .group(Group::new("projector", &["views"]))
         .database(Database::new("site", SCHEMA).probe(Probe::applied(hits).by("projector")))
-        .ported_host("projector-a", project)
-        .ported_host("projector-b", project)
-        .ported_operations(
+        .host("projector-a", project)
+        .host("projector-b", project)
+        .operations(
             || (any::<u32>(), 0..5_u8),
-            |client: Host, (number, page): (u32, u8)| async move {
+            |(number, page): (u32, u8)| async move {
                 let view = Message::new("views", &format!("page-{page}"), "")
                     .header(EVENT_ID, &format!("view-{number}"));
                 // A view that is lost on the way to the broker is no matter.
-                client.broker().publish(view).await.map(drop)
+                Broker::connect().publish(view).await.map(drop)
             },
         )
         .load(Load {

@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
-use stormglass::database::{Database, Pool, Probe};
-use stormglass::{Broker, Group, Host, System};
+use sqlx::SqlitePool;
+use stormglass::database::{Database, Probe};
+use stormglass::{Broker, Group, Machine, System};
 use tokio::time::sleep;
 
 use super::outbox::{self, Event, OUTBOX};
 use super::{FEW, Outcome, ask, command, holds, promising_events};
 use crate::clock::now_ms;
+use crate::pool;
 
 const CALENDAR: &str = "
     CREATE TABLE reminders (
@@ -24,9 +25,9 @@ const CALENDAR: &str = "
 const BELL: &str = "CREATE TABLE rings (reminder TEXT PRIMARY KEY, person TEXT NOT NULL);";
 
 /// Three loops of one process; the first that fails takes the others with it.
-async fn schedule(host: Host) -> Outcome {
-    let calendar = host.database::<Sqlite>("calendar")?;
-    let broker = host.broker();
+async fn schedule(machine: Machine) -> Outcome {
+    let calendar = pool::connect(machine.url("calendar")).await?;
+    let broker = Broker::connect();
     tokio::try_join!(
         take_requests(&calendar, &broker),
         fire(&calendar),
@@ -35,7 +36,7 @@ async fn schedule(host: Host) -> Outcome {
     Ok(())
 }
 
-async fn take_requests(calendar: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn take_requests(calendar: &SqlitePool, broker: &Broker) -> Outcome {
     let mut requests = broker.subscribe("scheduler", &["requests"]).await?;
     loop {
         let request = requests.next().await?;
@@ -51,7 +52,7 @@ async fn take_requests(calendar: &Pool<Sqlite>, broker: &Broker) -> Outcome {
     }
 }
 
-async fn fire(calendar: &Pool<Sqlite>) -> Outcome {
+async fn fire(calendar: &SqlitePool) -> Outcome {
     loop {
         let due: Vec<(String, String)> = sqlx::query_as(
             "SELECT request, person FROM reminders WHERE state = 'waiting' AND due_at_ms <= $1",
@@ -84,9 +85,9 @@ async fn fire(calendar: &Pool<Sqlite>) -> Outcome {
     }
 }
 
-async fn ring(host: Host) -> Outcome {
-    let bell = host.database::<Sqlite>("bell")?;
-    let mut reminders = host.broker().subscribe("bell", &["reminders"]).await?;
+async fn ring(machine: Machine) -> Outcome {
+    let bell = pool::connect(machine.url("bell")).await?;
+    let mut reminders = Broker::connect().subscribe("bell", &["reminders"]).await?;
     loop {
         let reminder = reminders.next().await?;
         sqlx::query("INSERT INTO rings VALUES ($1, $2) ON CONFLICT DO NOTHING")
@@ -115,15 +116,15 @@ fn a_scheduler_of_rows_that_fall_due_is_right() {
                 .probe(outbox::announced("reminders")),
         )
         .database(Database::new("bell", BELL).probe(rung.by("bell")))
-        .ported_host("scheduler-a", schedule)
-        .ported_host("scheduler-b", schedule)
-        .ported_host("bell", ring)
-        .ported_operations(
+        .host("scheduler-a", schedule)
+        .host("scheduler-b", schedule)
+        .host("bell", ring)
+        .operations(
             || (any::<u32>(), 0..3_u8, 0..1_500_u32),
-            |client: Host, (number, person, delay_ms): (u32, u8, u32)| {
+            |(number, person, delay_ms): (u32, u8, u32)| {
                 let (key, id) = (format!("person-{person}"), format!("reminder-{number}"));
                 let delay_ms = delay_ms.to_string();
-                ask(client, command("requests", &key, &id, delay_ms))
+                ask(command("requests", &key, &id, delay_ms))
             },
         )
         .load(FEW);

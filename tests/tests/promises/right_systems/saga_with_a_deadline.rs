@@ -7,15 +7,16 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
-use stormglass::database::{Database, Pool, Transaction};
-use stormglass::{Broker, CORRELATION_ID, EVENT_ID, Group, Host, Message, System};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use stormglass::database::Database;
+use stormglass::{Broker, CORRELATION_ID, EVENT_ID, Group, Machine, Message, System};
 use tokio::time::sleep;
 
 use super::inbox::{self, INBOX};
 use super::outbox::{self, Event, OUTBOX};
 use super::{FEW, Outcome, ask, holds, promising_events};
 use crate::clock::now_ms;
+use crate::pool;
 
 /// For how long a trip may stay open.
 const DEADLINE_MS: i64 = 2_000;
@@ -42,9 +43,9 @@ async fn announce(
     outbox::write(transaction, event).await
 }
 
-async fn desk(host: Host) -> Outcome {
-    let desk = host.database::<Sqlite>("desk")?;
-    let broker = host.broker();
+async fn desk(machine: Machine) -> Outcome {
+    let desk = pool::connect(machine.url("desk")).await?;
+    let broker = Broker::connect();
     tokio::try_join!(
         open(&desk, &broker),
         hear(&desk, &broker),
@@ -54,7 +55,7 @@ async fn desk(host: Host) -> Outcome {
     Ok(())
 }
 
-async fn open(desk: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn open(desk: &SqlitePool, broker: &Broker) -> Outcome {
     let mut wishes = broker.subscribe("desk-wishes", &["wishes"]).await?;
     loop {
         let wish = wishes.next().await?;
@@ -73,7 +74,7 @@ async fn open(desk: &Pool<Sqlite>, broker: &Broker) -> Outcome {
     }
 }
 
-async fn hear(desk: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn hear(desk: &SqlitePool, broker: &Broker) -> Outcome {
     let mut rooms = broker.subscribe("desk-rooms", &["rooms"]).await?;
     loop {
         let room = rooms.next().await?;
@@ -88,7 +89,7 @@ async fn hear(desk: &Pool<Sqlite>, broker: &Broker) -> Outcome {
     }
 }
 
-async fn give_up(desk: &Pool<Sqlite>) -> Outcome {
+async fn give_up(desk: &SqlitePool) -> Outcome {
     loop {
         let late: Vec<(String,)> =
             sqlx::query_as("SELECT trip FROM trips WHERE state = 'open' AND deadline_ms < $1")
@@ -113,9 +114,9 @@ async fn give_up(desk: &Pool<Sqlite>) -> Outcome {
     }
 }
 
-async fn hotel(host: Host) -> Outcome {
-    let hotel = host.database::<Sqlite>("hotel")?;
-    let broker = host.broker();
+async fn hotel(machine: Machine) -> Outcome {
+    let hotel = pool::connect(machine.url("hotel")).await?;
+    let broker = Broker::connect();
     tokio::try_join!(
         keep_rooms(&hotel, &broker),
         outbox::publish(&hotel, &broker, "rooms")
@@ -123,7 +124,7 @@ async fn hotel(host: Host) -> Outcome {
     Ok(())
 }
 
-async fn keep_rooms(hotel: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn keep_rooms(hotel: &SqlitePool, broker: &Broker) -> Outcome {
     let mut trips = broker.subscribe("hotel", &["trips"]).await?;
     loop {
         let event = trips.next().await?;
@@ -170,14 +171,14 @@ fn a_saga_with_a_deadline_is_right() {
                 .probe(inbox::handled("hotel"))
                 .probe(outbox::announced("rooms")),
         )
-        .ported_host("desk", desk)
-        .ported_host("hotel", hotel)
-        .ported_operations(any::<u32>, |client: Host, number: u32| async move {
+        .host("desk", desk)
+        .host("hotel", hotel)
+        .operations(any::<u32>, |number: u32| async move {
             let trip = format!("trip-{number}");
             let wish = Message::new("wishes", &trip, "")
                 .header(EVENT_ID, &format!("wish-{number}"))
                 .header(CORRELATION_ID, &trip);
-            ask(client, wish).await
+            ask(wish).await
         })
         .load(FEW);
     holds(&promising_events(system));

@@ -3,22 +3,23 @@
 //! Two relays publish the same outbox without knowing of one another, so snapshots come twice and late.
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
-use stormglass::database::{Database, Pool, Probe};
-use stormglass::{Broker, CORRELATION_ID, Group, Host, Message, System};
+use sqlx::SqlitePool;
+use stormglass::database::{Database, Probe};
+use stormglass::{Broker, CORRELATION_ID, Group, Machine, Message, System};
 
 use super::inbox::{self, INBOX};
 use super::outbox::{self, Event, OUTBOX};
 use super::{FEW, Outcome, ask, command, holds, promising_events};
+use crate::pool;
 
 const PRICES: &str = "
     CREATE TABLE prices (article TEXT PRIMARY KEY, cents TEXT NOT NULL, version INTEGER NOT NULL);";
 const WINDOW: &str = "
     CREATE TABLE tags (article TEXT PRIMARY KEY, version INTEGER NOT NULL, snapshot TEXT NOT NULL);";
 
-async fn prices(host: Host) -> Outcome {
-    let prices = host.database::<Sqlite>("prices")?;
-    let mut changes = host.broker().subscribe("prices", &["changes"]).await?;
+async fn prices(machine: Machine) -> Outcome {
+    let prices = pool::connect(machine.url("prices")).await?;
+    let mut changes = Broker::connect().subscribe("prices", &["changes"]).await?;
     loop {
         let change = changes.next().await?;
         set(&prices, change.message()).await?;
@@ -26,7 +27,7 @@ async fn prices(host: Host) -> Outcome {
     }
 }
 
-async fn set(prices: &Pool<Sqlite>, change: &Message) -> sqlx::Result<()> {
+async fn set(prices: &SqlitePool, change: &Message) -> sqlx::Result<()> {
     let Some(mut transaction) = inbox::begin(prices, "prices", change).await? else {
         return Ok(());
     };
@@ -53,14 +54,17 @@ async fn set(prices: &Pool<Sqlite>, change: &Message) -> sqlx::Result<()> {
     transaction.commit().await
 }
 
-async fn relay(host: Host) -> Outcome {
-    let (prices, broker) = (host.database::<Sqlite>("prices")?, host.broker());
+async fn relay(machine: Machine) -> Outcome {
+    let (prices, broker) = (
+        pool::connect(machine.url("prices")).await?,
+        Broker::connect(),
+    );
     outbox::publish(&prices, &broker, "snapshots").await
 }
 
-async fn window(host: Host) -> Outcome {
-    let window = host.database::<Sqlite>("window")?;
-    let broker: Broker = host.broker();
+async fn window(machine: Machine) -> Outcome {
+    let window = pool::connect(machine.url("window")).await?;
+    let broker: Broker = Broker::connect();
     let mut snapshots = broker.subscribe("window", &["snapshots"]).await?;
     loop {
         let snapshot = snapshots.next().await?;
@@ -94,15 +98,15 @@ fn snapshots_by_version_are_right() {
                 .probe(outbox::announced("snapshots")),
         )
         .database(Database::new("window", WINDOW).probe(tags.by("window")))
-        .ported_host("prices", prices)
-        .ported_host("relay-a", relay)
-        .ported_host("relay-b", relay)
-        .ported_host("window", window)
-        .ported_operations(
+        .host("prices", prices)
+        .host("relay-a", relay)
+        .host("relay-b", relay)
+        .host("window", window)
+        .operations(
             || (any::<u32>(), 0..2_u8, 1..900_u32),
-            |client: Host, (number, article, cents): (u32, u8, u32)| {
+            |(number, article, cents): (u32, u8, u32)| {
                 let (key, id) = (format!("article-{article}"), format!("change-{number}"));
-                ask(client, command("changes", &key, &id, cents.to_string()))
+                ask(command("changes", &key, &id, cents.to_string()))
             },
         )
         .load(FEW);

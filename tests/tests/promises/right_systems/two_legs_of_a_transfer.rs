@@ -2,11 +2,12 @@
 //! own, and a transfer that broke off between them is taken up where it was left. Accounts are numbers.
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
-use stormglass::database::{Database, Pool, Probe};
-use stormglass::{Group, Host, Message, System};
+use sqlx::SqlitePool;
+use stormglass::database::{Database, Probe};
+use stormglass::{Broker, Group, Machine, Message, System};
 
 use super::{FEW, Outcome, ask, command, holds, promising_effects};
+use crate::pool;
 
 const BANK: &str = "
     CREATE TABLE entries (
@@ -16,9 +17,9 @@ const BANK: &str = "
         cents INTEGER NOT NULL,
         UNIQUE (transfer, account));";
 
-async fn bank(host: Host) -> Outcome {
-    let bank = host.database::<Sqlite>("bank")?;
-    let mut transfers = host.broker().subscribe("bank", &["transfers"]).await?;
+async fn bank(machine: Machine) -> Outcome {
+    let bank = pool::connect(machine.url("bank")).await?;
+    let mut transfers = Broker::connect().subscribe("bank", &["transfers"]).await?;
     loop {
         let transfer = transfers.next().await?;
         let (from, to, cents): (i64, i64, i64) =
@@ -29,12 +30,7 @@ async fn bank(host: Host) -> Outcome {
     }
 }
 
-async fn book(
-    bank: &Pool<Sqlite>,
-    transfer: &Message,
-    account: i64,
-    cents: i64,
-) -> sqlx::Result<()> {
+async fn book(bank: &SqlitePool, transfer: &Message, account: i64, cents: i64) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO entries (transfer, account, cents) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     )
@@ -56,17 +52,14 @@ fn two_legs_of_a_transfer_are_right() {
         .topic("transfers", 2)
         .group(Group::new("bank", &["transfers"]))
         .database(Database::new("bank", BANK).probe(entries.by("bank")))
-        .ported_host("bank", bank)
+        .host("bank", bank)
         .instances("bank", 1..=2)
-        .ported_operations(
+        .operations(
             || (any::<u32>(), 0..3_i64, 1..3_i64, 1..500_i64),
-            |client: Host, (number, from, distance, cents): (u32, i64, i64, i64)| {
+            |(number, from, distance, cents): (u32, i64, i64, i64)| {
                 let (id, to) = (format!("transfer-{number}"), (from + distance) % 3);
                 let payload = serde_json::json!([from, to, cents]).to_string();
-                ask(
-                    client,
-                    command("transfers", &from.to_string(), &id, payload),
-                )
+                ask(command("transfers", &from.to_string(), &id, payload))
             },
         )
         .load(FEW);

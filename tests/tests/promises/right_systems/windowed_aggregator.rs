@@ -6,15 +6,16 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::{Convergence, EffectOnce, EntityOrder, Log, NoGhostEvent, NoLostEvent};
-use stormglass::database::{Database, Pool, Probe};
+use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError, System};
+use stormglass::{Broker, Delivery, EVENT_ID, Group, Machine, Message, PublishError, System};
 use tokio::time::sleep;
 
 use super::{Outcome, holds};
 use crate::clock::now_ms;
+use crate::pool;
 
 /// How long a window is.
 const WINDOW_MS: i64 = 1_000;
@@ -34,9 +35,9 @@ const METERS: &str = "
     CREATE TABLE closings (number INTEGER PRIMARY KEY, window INTEGER NOT NULL UNIQUE, meter TEXT NOT NULL);";
 const BILLS: &str = "CREATE TABLE bills (closing TEXT PRIMARY KEY, meter TEXT NOT NULL);";
 
-async fn meters(host: Host) -> Outcome {
-    let meters = host.database::<Sqlite>("meters")?;
-    let broker = host.broker();
+async fn meters(machine: Machine) -> Outcome {
+    let meters = pool::connect(machine.url("meters")).await?;
+    let broker = Broker::connect();
     tokio::try_join!(
         add_up(&meters, &broker),
         close(&meters),
@@ -45,7 +46,7 @@ async fn meters(host: Host) -> Outcome {
     Ok(())
 }
 
-async fn add_up(meters: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn add_up(meters: &SqlitePool, broker: &Broker) -> Outcome {
     let mut readings = broker.subscribe("meters", &["readings"]).await?;
     loop {
         let reading = readings.next().await?;
@@ -54,7 +55,7 @@ async fn add_up(meters: &Pool<Sqlite>, broker: &Broker) -> Outcome {
     }
 }
 
-async fn add(meters: &Pool<Sqlite>, reading: &Delivery) -> Outcome {
+async fn add(meters: &SqlitePool, reading: &Delivery) -> Outcome {
     let message = reading.message();
     let read_at_ms: i64 = message
         .headers
@@ -99,7 +100,7 @@ async fn add(meters: &Pool<Sqlite>, reading: &Delivery) -> Outcome {
     Ok(())
 }
 
-async fn close(meters: &Pool<Sqlite>) -> Outcome {
+async fn close(meters: &SqlitePool) -> Outcome {
     loop {
         let old: Vec<(i64, String)> = sqlx::query_as(
             "SELECT number, meter FROM windows WHERE state = 'open' AND begins_ms < $1 ORDER BY begins_ms",
@@ -125,7 +126,7 @@ async fn close(meters: &Pool<Sqlite>) -> Outcome {
 }
 
 /// Publishes closings from where it got to; after a restart it begins at the beginning.
-async fn publish(meters: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn publish(meters: &SqlitePool, broker: &Broker) -> Outcome {
     let mut last = 0;
     loop {
         let closings: Vec<(i64, String)> =
@@ -143,9 +144,9 @@ async fn publish(meters: &Pool<Sqlite>, broker: &Broker) -> Outcome {
     }
 }
 
-async fn bill(host: Host) -> Outcome {
-    let bills = host.database::<Sqlite>("bills")?;
-    let mut closings = host.broker().subscribe("bills", &["closings"]).await?;
+async fn bill(machine: Machine) -> Outcome {
+    let bills = pool::connect(machine.url("bills")).await?;
+    let mut closings = Broker::connect().subscribe("bills", &["closings"]).await?;
     loop {
         let closing = closings.next().await?;
         sqlx::query("INSERT INTO bills VALUES ($1, $2) ON CONFLICT DO NOTHING")
@@ -157,11 +158,11 @@ async fn bill(host: Host) -> Outcome {
     }
 }
 
-async fn read(client: Host, (number, meter, amount): (u32, u8, i64)) -> Result<(), PublishError> {
+async fn read((number, meter, amount): (u32, u8, i64)) -> Result<(), PublishError> {
     let reading = Message::new("readings", &format!("meter-{meter}"), amount.to_string())
         .header(EVENT_ID, &format!("reading-{number}"))
         .header("read-at-ms", &now_ms().to_string());
-    client.broker().publish(reading).await.map(drop)
+    Broker::connect().publish(reading).await.map(drop)
 }
 
 #[test]
@@ -184,9 +185,9 @@ fn a_windowed_aggregator_is_right() {
                 .probe(closed),
         )
         .database(Database::new("bills", BILLS).probe(billed.by("bills")))
-        .ported_host("meters", meters)
-        .ported_host("bills", bill)
-        .ported_operations(|| (any::<u32>(), 0..2_u8, 1..50_i64), read)
+        .host("meters", meters)
+        .host("bills", bill)
+        .operations(|| (any::<u32>(), 0..2_u8, 1..50_i64), read)
         .load(Load {
             operations_min: 4,
             operations_max: 8,

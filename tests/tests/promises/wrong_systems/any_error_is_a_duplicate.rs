@@ -3,15 +3,15 @@
 //! Reported as Particular/NServiceBus.NHibernate#347: deduplication loses messages, because whatever the database
 //! throws is read as "already there".
 
-use sqlx::Sqlite;
-use stormglass::Host;
+use stormglass::{Broker, Machine};
 
 use super::ledger::ledger;
 use super::{Calm, Outcome, found};
+use crate::pool;
 
-async fn book(host: Host) -> Outcome {
-    let ledger = host.database::<Sqlite>("ledger")?;
-    let mut payments = host.broker().subscribe("ledger", &["payments"]).await?;
+async fn book(machine: Machine) -> Outcome {
+    let ledger = pool::connect(machine.url("ledger")).await?;
+    let mut payments = Broker::connect().subscribe("ledger", &["payments"]).await?;
     loop {
         let payment = payments.next().await?;
         let mut transaction = ledger.begin().await?;
@@ -33,6 +33,6 @@ async fn book(host: Host) -> Outcome {
 
 #[test]
 fn a_consumer_that_takes_any_error_for_a_duplicate_is_found() {
-    let system = ledger("any error is a duplicate").ported_host("ledger", book);
+    let system = ledger("any error is a duplicate").host("ledger", book);
     found(&system, Calm::Holds, "no-lost-event");
 }

@@ -6,22 +6,23 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::{Convergence, Log};
-use stormglass::database::{Database, Pool};
+use stormglass::database::Database;
 use stormglass::plan::Load;
-use stormglass::{Broker, EVENT_ID, Group, Host, Message, System};
+use stormglass::{Broker, EVENT_ID, Group, Machine, Message, System};
 use tokio::time::sleep;
 
 use super::{Calm, NoRows, Outcome, found};
+use crate::pool;
 
 const SCHEMA: &str = "
     CREATE TABLE rooms (trip TEXT PRIMARY KEY, state TEXT NOT NULL);
     CREATE TABLE cancelled (trip TEXT PRIMARY KEY);";
 
-async fn hotel(host: Host) -> Outcome {
-    let rooms = host.database::<Sqlite>("hotel")?;
-    let broker = host.broker();
+async fn hotel(machine: Machine) -> Outcome {
+    let rooms = pool::connect(machine.url("hotel")).await?;
+    let broker = Broker::connect();
     tokio::try_join!(
         on_each(
             &rooms,
@@ -41,7 +42,7 @@ async fn hotel(host: Host) -> Outcome {
 
 /// Runs a statement for each message of a topic.
 async fn on_each(
-    rooms: &Pool<Sqlite>,
+    rooms: &SqlitePool,
     broker: &Broker,
     topic: &'static str,
     statement: &'static str,
@@ -77,12 +78,12 @@ fn a_cancellation_before_the_booking_is_found() {
         .group(Group::new("hotel-bookings", &["bookings"]))
         .group(Group::new("hotel-cancellations", &["cancellations"]))
         .database(Database::new("hotel", SCHEMA).view("kept", kept))
-        .ported_host("hotel", hotel)
-        .ported_operations(any::<u32>, |client: Host, number: u32| async move {
+        .host("hotel", hotel)
+        .operations(any::<u32>, |number: u32| async move {
             for topic in ["bookings", "cancellations"] {
                 let message = Message::new(topic, &format!("trip-{number}"), "")
                     .header(EVENT_ID, &format!("{topic}-{number}"));
-                client.broker().publish(message).await?;
+                Broker::connect().publish(message).await?;
                 sleep(Duration::from_millis(300)).await;
             }
             Ok::<(), stormglass::PublishError>(())

@@ -6,19 +6,22 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use sqlx::Sqlite;
-use stormglass::Host;
+
 use stormglass::checker::{Property, Verdict, Witness};
 use stormglass::history::History;
+use stormglass::{Broker, Machine};
+
+use stormglass::third_party::{Response, ThirdParty};
 
 use super::ledger::ledger;
 use super::{Calm, Outcome, found};
 use crate::clock::now_ms;
+use crate::pool;
+use crate::web;
 
-async fn charge(host: Host) -> Outcome {
-    let ledger = host.database::<Sqlite>("ledger")?;
-    let card = host.external("card");
-    let mut payments = host.broker().subscribe("ledger", &["payments"]).await?;
+async fn charge(machine: Machine) -> Outcome {
+    let ledger = pool::connect(machine.url("ledger")).await?;
+    let mut payments = Broker::connect().subscribe("ledger", &["payments"]).await?;
     loop {
         let payment = payments.next().await?;
         let id = payment.message().event_id().unwrap_or_default();
@@ -29,7 +32,10 @@ async fn charge(host: Host) -> Outcome {
         if known.is_none() {
             let request = json!({ "payment": id, "requested_at": now_ms() });
             let key = request.to_string();
-            card.call(&key, request, |_| Ok(json!("charged"))).await?;
+            let charged = web::post_once("http://card/charges", &key, &request).await?;
+            if charged.status != 200 {
+                return Err(format!("the card answers {}", charged.status).into());
+            }
             let mut transaction = ledger.begin().await?;
             sqlx::query("INSERT INTO processed (id) VALUES ($1)")
                 .bind(id)
@@ -82,6 +88,9 @@ impl Property for OneCharge {
 fn a_charge_under_a_new_key_is_found() {
     let system = ledger("charged under a new key")
         .property(OneCharge)
-        .ported_host("ledger", charge);
+        .third_party(ThirdParty::new("card", |_| {
+            Response::new(200, json!("charged"))
+        }))
+        .host("ledger", charge);
     found(&system, Calm::Holds, "one-charge");
 }

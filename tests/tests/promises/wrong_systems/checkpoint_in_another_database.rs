@@ -3,19 +3,19 @@
 //! Reported as AxonIQ/AxonFramework#434: the token is stored where the events are, the projection elsewhere, and
 //! after a failure between the two commits events are handled twice.
 
-use sqlx::Sqlite;
-use stormglass::Host;
 use stormglass::database::Database;
+use stormglass::{Broker, Machine};
 
 use super::ledger::ledger;
 use super::{Calm, Outcome, found};
+use crate::pool;
 
 const TOKENS: &str = "CREATE TABLE tokens (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL);";
 
-async fn project(host: Host) -> Outcome {
-    let ledger = host.database::<Sqlite>("ledger")?;
-    let tokens = host.database::<Sqlite>("tokens")?;
-    let mut payments = host.broker().subscribe("ledger", &["payments"]).await?;
+async fn project(machine: Machine) -> Outcome {
+    let ledger = pool::connect(machine.url("ledger")).await?;
+    let tokens = pool::connect(machine.url("tokens")).await?;
+    let mut payments = Broker::connect().subscribe("ledger", &["payments"]).await?;
     loop {
         let payment = payments.next().await?;
         let position = payment.position().clone();
@@ -43,6 +43,6 @@ async fn project(host: Host) -> Outcome {
 fn a_checkpoint_in_another_database_is_found() {
     let system = ledger("checkpoint in another database")
         .database(Database::new("tokens", TOKENS))
-        .ported_host("ledger", project);
+        .host("ledger", project);
     found(&system, Calm::Holds, "effect-once");
 }

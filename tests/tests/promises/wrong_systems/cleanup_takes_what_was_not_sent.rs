@@ -5,19 +5,19 @@
 
 use std::time::Duration;
 
-use sqlx::Sqlite;
-use stormglass::Host;
+use stormglass::Machine;
 use tokio::time::sleep;
 
 use super::shop::{billing, relay, shop};
 use super::{Calm, Outcome, found};
 use crate::clock::now_ms;
+use crate::pool;
 
 /// How old a row of the outbox may get.
 const RETENTION_MS: i64 = 2_000;
 
-async fn clean_up(host: Host) -> Outcome {
-    let shop = host.database::<Sqlite>("shop")?;
+async fn clean_up(machine: Machine) -> Outcome {
+    let shop = pool::connect(machine.url("shop")).await?;
     loop {
         sqlx::query("DELETE FROM outbox WHERE written_at_ms < $1")
             .bind(now_ms() - RETENTION_MS)
@@ -30,8 +30,8 @@ async fn clean_up(host: Host) -> Outcome {
 #[test]
 fn a_cleanup_that_takes_what_was_not_sent_is_found() {
     let system = shop("cleanup takes what was not sent")
-        .ported_host("relay", relay)
-        .ported_host("cleanup", clean_up)
-        .ported_host("billing", billing);
+        .host("relay", relay)
+        .host("cleanup", clean_up)
+        .host("billing", billing);
     found(&system, Calm::Holds, "no-lost-event");
 }

@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
-use sqlx::Sqlite;
-use stormglass::Host;
+use stormglass::{Broker, Machine};
 use tokio::time::sleep;
 
 use super::shop::{billing, orders, publish, shop};
 use super::{Calm, Outcome, found};
+use crate::pool;
 
-async fn relay(host: Host) -> Outcome {
-    let shop = host.database::<Sqlite>("shop")?;
-    let broker = host.broker();
+async fn relay(machine: Machine) -> Outcome {
+    let shop = pool::connect(machine.url("shop")).await?;
+    let broker = Broker::connect();
     sqlx::query(
         "CREATE TABLE IF NOT EXISTS cursor (one INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL)",
     )
@@ -46,8 +46,8 @@ async fn relay(host: Host) -> Outcome {
 #[test]
 fn a_cursor_over_timestamps_is_found() {
     let system = shop("cursor over timestamps")
-        .ported_host("orders-2", orders)
-        .ported_host("relay", relay)
-        .ported_host("billing", billing);
+        .host("orders-2", orders)
+        .host("relay", relay)
+        .host("billing", billing);
     found(&system, Calm::MayBreak, "no-lost-event");
 }

@@ -5,17 +5,17 @@
 
 use std::time::Duration;
 
-use sqlx::Sqlite;
-use stormglass::Host;
+use stormglass::{Broker, Machine};
 use tokio::time::sleep;
 
 use super::shop::{Row, billing, mark_sent, publish, shop};
 use super::{Calm, Outcome, found};
 use crate::clock::now_ms;
+use crate::pool;
 
-async fn relay(host: Host) -> Outcome {
-    let shop = host.database::<Sqlite>("shop")?;
-    let broker = host.broker();
+async fn relay(machine: Machine) -> Outcome {
+    let shop = pool::connect(machine.url("shop")).await?;
+    let broker = Broker::connect();
     loop {
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT number, id, customer FROM outbox
@@ -42,7 +42,7 @@ async fn relay(host: Host) -> Outcome {
 #[test]
 fn a_relay_that_puts_failed_rows_last_is_found() {
     let system = shop("failed rows go last")
-        .ported_host("relay", relay)
-        .ported_host("billing", billing);
+        .host("relay", relay)
+        .host("billing", billing);
     found(&system, Calm::Holds, "entity-order");
 }

@@ -3,19 +3,19 @@
 //! Discussed for NServiceBus in Particular/docs.particular.net#3947: retention of the outbox records has to be
 //! longer than the longest way by which a message can come back.
 
-use sqlx::Sqlite;
-use stormglass::Host;
+use stormglass::{Broker, Machine};
 
 use super::ledger::ledger;
 use super::{Calm, Outcome, found};
 use crate::clock::now_ms;
+use crate::pool;
 
 /// For how long an id is remembered.
 const RETENTION_MS: i64 = 1_000;
 
-async fn book(host: Host) -> Outcome {
-    let ledger = host.database::<Sqlite>("ledger")?;
-    let mut payments = host.broker().subscribe("ledger", &["payments"]).await?;
+async fn book(machine: Machine) -> Outcome {
+    let ledger = pool::connect(machine.url("ledger")).await?;
+    let mut payments = Broker::connect().subscribe("ledger", &["payments"]).await?;
     loop {
         let payment = payments.next().await?;
         let mut transaction = ledger.begin().await?;
@@ -42,6 +42,6 @@ async fn book(host: Host) -> Outcome {
 
 #[test]
 fn a_consumer_that_forgets_too_soon_is_found() {
-    let system = ledger("forgets too soon").ported_host("ledger", book);
+    let system = ledger("forgets too soon").host("ledger", book);
     found(&system, Calm::Holds, "effect-once");
 }

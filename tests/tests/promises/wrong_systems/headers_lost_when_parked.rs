@@ -5,18 +5,18 @@
 
 use std::time::Duration;
 
-use sqlx::Sqlite;
 use stormglass::checker::DlqRouting;
-use stormglass::{Group, Host, Message};
+use stormglass::{Broker, Group, Machine, Message};
 
 use super::ledger::ledger_of;
 use super::{Calm, Outcome, found};
+use crate::pool;
 
 const ATTEMPTS_MAX: u32 = 5;
 
-async fn book(host: Host) -> Outcome {
-    let ledger = host.database::<Sqlite>("ledger")?;
-    let broker = host.broker();
+async fn book(machine: Machine) -> Outcome {
+    let ledger = pool::connect(machine.url("ledger")).await?;
+    let broker = Broker::connect();
     let mut payments = broker.subscribe("ledger", &["payments"]).await?;
     let mut failed = (None, 0);
     loop {
@@ -59,6 +59,6 @@ fn headers_that_are_lost_when_parked_are_found() {
     let group = Group::new("ledger", &["payments"]).dead_letters("payments-dead");
     let system = ledger_of("headers lost when parked", group)
         .property(DlqRouting::default())
-        .ported_host("ledger", book);
+        .host("ledger", book);
     found(&system, Calm::Holds, "dlq-routing");
 }

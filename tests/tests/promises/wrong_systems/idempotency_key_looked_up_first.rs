@@ -8,32 +8,31 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
 use proptest::prelude::*;
-use serde_json::json;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::Convergence;
-use stormglass::database::{Database, Pool};
+use stormglass::database::Database;
 use stormglass::plan::Load;
-use stormglass::simulation::{HttpError, Request};
-use stormglass::{Host, System};
+use stormglass::{Machine, System};
 
 use super::{Calm, NoRows, Outcome, found};
+use crate::pool;
 use crate::web;
 
 const SCHEMA: &str = "
     CREATE TABLE keys (key TEXT PRIMARY KEY);
     CREATE TABLE orders (number INTEGER PRIMARY KEY, key TEXT NOT NULL, article TEXT NOT NULL);";
 
-async fn api(host: Host) -> Outcome {
-    let shop = host.database::<Sqlite>("shop")?;
+async fn api(machine: Machine) -> Outcome {
+    let shop = pool::connect(machine.url("shop")).await?;
     let router = Router::new()
         .route("/orders/{key}", post(order))
         .with_state(shop);
-    web::serve(&host, router).await?;
+    web::serve(router).await?;
     Ok(())
 }
 
 async fn order(
-    State(shop): State<Pool<Sqlite>>,
+    State(shop): State<SqlitePool>,
     Path(key): Path<String>,
     Json(article): Json<String>,
 ) -> StatusCode {
@@ -43,7 +42,7 @@ async fn order(
     }
 }
 
-async fn place(shop: &Pool<Sqlite>, key: &str, article: &str) -> sqlx::Result<()> {
+async fn place(shop: &SqlitePool, key: &str, article: &str) -> sqlx::Result<()> {
     let known = sqlx::query("SELECT 1 FROM keys WHERE key = $1")
         .bind(key)
         .fetch_optional(shop)
@@ -64,11 +63,9 @@ async fn place(shop: &Pool<Sqlite>, key: &str, article: &str) -> sqlx::Result<()
     transaction.commit().await
 }
 
-async fn press_twice(client: Host, (number, article): (u32, String)) -> Result<u16, HttpError> {
-    let press = || {
-        let request = Request::post(format!("/orders/key-{number}"), &json!(article));
-        client.http("api:80", request)
-    };
+async fn press_twice((number, article): (u32, String)) -> Result<u16, reqwest::Error> {
+    let url = format!("http://api/orders/key-{number}");
+    let press = || web::post(&url, &article);
     let (first, second) = tokio::join!(press(), press());
     Ok(first.or(second)?.status)
 }
@@ -78,8 +75,8 @@ fn an_idempotency_key_that_is_looked_up_first_is_found() {
     let twice = "SELECT key FROM orders GROUP BY key HAVING count(*) > 1";
     let system = System::new("idempotency key looked up first")
         .database(Database::new("shop", SCHEMA).view("twice", twice))
-        .ported_host("api", api)
-        .ported_operations(|| (any::<u32>(), "[a-c]"), press_twice)
+        .host("api", api)
+        .operations(|| (any::<u32>(), "[a-c]"), press_twice)
         .load(Load {
             operations_min: 4,
             operations_max: 8,

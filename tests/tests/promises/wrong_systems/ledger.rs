@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use stormglass::checker::{Convergence, EffectOnce, Log, NoLostEvent};
 use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::{EVENT_ID, Group, Host, Message, System};
+use stormglass::{Broker, EVENT_ID, Group, Message, System};
 
 /// The tables of the ledger.
 const SCHEMA: &str = "
@@ -29,12 +29,12 @@ pub(super) fn ledger_of(name: &str, group: Group) -> System {
         .topic("payments", 2)
         .group(group)
         .database(Database::new("ledger", SCHEMA).probe(booked.by("ledger")))
-        .ported_operations(
+        .operations(
             || (any::<u32>(), 0..3_u8),
-            |client: Host, (number, account): (u32, u8)| async move {
+            |(number, account): (u32, u8)| async move {
                 let payment = Message::new("payments", &format!("account-{account}"), "12.50")
                     .header(EVENT_ID, &format!("payment-{number}"));
-                client.broker().publish(payment).await.map(drop)
+                Broker::connect().publish(payment).await.map(drop)
             },
         )
         .load(Load {

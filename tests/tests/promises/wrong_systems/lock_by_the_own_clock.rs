@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use sqlx::Sqlite;
-use stormglass::Host;
 use stormglass::plan::FaultKind;
+use stormglass::{Broker, Machine};
 use tokio::time::sleep;
 
 use super::ledger::ledger;
 use super::{Calm, Outcome, found};
 use crate::clock::now_ms;
+use crate::pool;
 
 /// How long the lock is held at most, much longer than the job takes.
 const AT_MOST_MS: i64 = 1_000;
@@ -24,12 +24,12 @@ const SCHEMA: [&str; 3] = [
 ];
 
 /// Notes what is to be booked.
-async fn note(host: Host) -> Outcome {
-    let ledger = host.database::<Sqlite>("ledger")?;
+async fn note(machine: Machine) -> Outcome {
+    let ledger = pool::connect(machine.url("ledger")).await?;
     for table in SCHEMA {
         sqlx::query(table).execute(&ledger).await?;
     }
-    let mut payments = host.broker().subscribe("ledger", &["payments"]).await?;
+    let mut payments = Broker::connect().subscribe("ledger", &["payments"]).await?;
     loop {
         let payment = payments.next().await?;
         let id = payment.message().event_id();
@@ -51,8 +51,8 @@ async fn note(host: Host) -> Outcome {
 }
 
 /// Books what is due, as long as it has the lock.
-async fn book(host: Host) -> Outcome {
-    let ledger = host.database::<Sqlite>("ledger")?;
+async fn book(machine: Machine) -> Outcome {
+    let ledger = pool::connect(machine.url("ledger")).await?;
     for table in SCHEMA {
         sqlx::query(table).execute(&ledger).await?;
     }
@@ -94,8 +94,8 @@ async fn book(host: Host) -> Outcome {
 #[test]
 fn a_lock_by_the_own_clock_is_found() {
     let system = ledger("lock by the own clock")
-        .ported_host("ledger", note)
-        .ported_host("job", book)
+        .host("ledger", note)
+        .host("job", book)
         .instances("job", 2..=2)
         .faults(&[FaultKind::ClockSkew]);
     found(&system, Calm::Holds, "effect-once");

@@ -3,15 +3,15 @@
 //! Reported as zoolutions/sidekiq-unique-jobs#14 and #955: the lock of a worker that crashed stays, and the job
 //! is dropped whenever it comes again.
 
-use sqlx::Sqlite;
-use stormglass::Host;
+use stormglass::{Broker, Machine};
 
 use super::ledger::ledger;
 use super::{Calm, Outcome, found};
+use crate::pool;
 
-async fn book(host: Host) -> Outcome {
-    let ledger = host.database::<Sqlite>("ledger")?;
-    let mut payments = host.broker().subscribe("ledger", &["payments"]).await?;
+async fn book(machine: Machine) -> Outcome {
+    let ledger = pool::connect(machine.url("ledger")).await?;
+    let mut payments = Broker::connect().subscribe("ledger", &["payments"]).await?;
     loop {
         let payment = payments.next().await?;
         let id = payment.message().event_id();
@@ -45,6 +45,6 @@ async fn book(host: Host) -> Outcome {
 
 #[test]
 fn a_lock_that_outlives_its_owner_is_found() {
-    let system = ledger("lock outlives its owner").ported_host("ledger", book);
+    let system = ledger("lock outlives its owner").host("ledger", book);
     found(&system, Calm::Holds, "no-lost-event");
 }

@@ -4,26 +4,27 @@
 //! the transaction that stores the saga.
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::{Convergence, EffectOnce, Log, NoLostEvent};
-use stormglass::database::{Database, Pool, Probe};
+use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::{Broker, EVENT_ID, Group, Host, Message, System};
+use stormglass::{Broker, EVENT_ID, Group, Machine, Message, System};
 
 use super::{Calm, Outcome, found};
+use crate::pool;
 
 const DESK: &str = "CREATE TABLE quotes (id TEXT PRIMARY KEY, is_answered INTEGER NOT NULL);";
 const BROKERAGE: &str =
     "CREATE TABLE answers (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);";
 
-async fn desk(host: Host) -> Outcome {
-    let quotes = host.database::<Sqlite>("desk")?;
-    let broker = host.broker();
+async fn desk(machine: Machine) -> Outcome {
+    let quotes = pool::connect(machine.url("desk")).await?;
+    let broker = Broker::connect();
     tokio::try_join!(ask(&quotes, &broker), hear(&quotes, &broker))?;
     Ok(())
 }
 
-async fn ask(quotes: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn ask(quotes: &SqlitePool, broker: &Broker) -> Outcome {
     let mut commands = broker.subscribe("desk-commands", &["commands"]).await?;
     loop {
         let command = commands.next().await?;
@@ -38,7 +39,7 @@ async fn ask(quotes: &Pool<Sqlite>, broker: &Broker) -> Outcome {
     }
 }
 
-async fn hear(quotes: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn hear(quotes: &SqlitePool, broker: &Broker) -> Outcome {
     let mut answers = broker.subscribe("desk-answers", &["answers"]).await?;
     loop {
         let answer = answers.next().await?;
@@ -53,9 +54,9 @@ async fn hear(quotes: &Pool<Sqlite>, broker: &Broker) -> Outcome {
     }
 }
 
-async fn brokerage(host: Host) -> Outcome {
-    let answers = host.database::<Sqlite>("brokerage")?;
-    let broker = host.broker();
+async fn brokerage(machine: Machine) -> Outcome {
+    let answers = pool::connect(machine.url("brokerage")).await?;
+    let broker = Broker::connect();
     let mut requests = broker.subscribe("brokerage", &["requests"]).await?;
     loop {
         let request = requests.next().await?;
@@ -87,12 +88,12 @@ fn a_reply_before_the_request_is_stored_is_found() {
         .group(Group::new("brokerage", &["requests"]))
         .database(Database::new("desk", DESK).probe(heard.by("desk-answers")))
         .database(Database::new("brokerage", BROKERAGE).probe(answered))
-        .ported_host("desk", desk)
-        .ported_host("brokerage", brokerage)
-        .ported_operations(any::<u32>, |client: Host, number: u32| async move {
+        .host("desk", desk)
+        .host("brokerage", brokerage)
+        .operations(any::<u32>, |number: u32| async move {
             let id = format!("quote-{number}");
             let command = Message::new("commands", &id, "").header(EVENT_ID, &id);
-            client.broker().publish(command).await.map(drop)
+            Broker::connect().publish(command).await.map(drop)
         })
         .load(Load {
             operations_min: 4,

@@ -5,18 +5,18 @@
 
 use std::time::Duration;
 
-use sqlx::Sqlite;
-use stormglass::Host;
+use stormglass::{Broker, Machine};
 use tokio::time::sleep;
 
 use super::shop::{Row, billing, mark_sent, publish, shop};
 use super::{Calm, Outcome, found};
+use crate::pool;
 
 const ATTEMPTS_MAX: i64 = 5;
 
-async fn relay(host: Host) -> Outcome {
-    let shop = host.database::<Sqlite>("shop")?;
-    let broker = host.broker();
+async fn relay(machine: Machine) -> Outcome {
+    let shop = pool::connect(machine.url("shop")).await?;
+    let broker = Broker::connect();
     loop {
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT number, id, customer FROM outbox
@@ -43,7 +43,7 @@ async fn relay(host: Host) -> Outcome {
 #[test]
 fn a_relay_whose_retries_run_out_is_found() {
     let system = shop("retries run out")
-        .ported_host("relay", relay)
-        .ported_host("billing", billing);
+        .host("relay", relay)
+        .host("billing", billing);
     found(&system, Calm::Holds, "no-lost-event");
 }

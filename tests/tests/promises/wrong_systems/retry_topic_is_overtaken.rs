@@ -5,22 +5,22 @@
 
 use std::time::Duration;
 
-use sqlx::Sqlite;
-use stormglass::database::Pool;
-use stormglass::{Broker, Group, Host};
+use sqlx::SqlitePool;
+use stormglass::{Broker, Group, Machine};
 use tokio::time::sleep;
 
 use super::shop::{bill, relay, shop};
 use super::{Calm, Outcome, found};
+use crate::pool;
 
-async fn billing(host: Host) -> Outcome {
-    let billing = host.database::<Sqlite>("billing")?;
-    let broker = host.broker();
+async fn billing(machine: Machine) -> Outcome {
+    let billing = pool::connect(machine.url("billing")).await?;
+    let broker = Broker::connect();
     tokio::try_join!(first_try(&billing, &broker), second_try(&billing, &broker))?;
     Ok(())
 }
 
-async fn first_try(billing: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn first_try(billing: &SqlitePool, broker: &Broker) -> Outcome {
     let mut orders = broker.subscribe("billing", &["orders"]).await?;
     loop {
         let order = orders.next().await?;
@@ -33,7 +33,7 @@ async fn first_try(billing: &Pool<Sqlite>, broker: &Broker) -> Outcome {
     }
 }
 
-async fn second_try(billing: &Pool<Sqlite>, broker: &Broker) -> Outcome {
+async fn second_try(billing: &SqlitePool, broker: &Broker) -> Outcome {
     let mut orders = broker.subscribe("billing-retry", &["orders-retry"]).await?;
     loop {
         let order = orders.next().await?;
@@ -48,7 +48,7 @@ fn a_retry_topic_that_is_overtaken_is_found() {
     let system = shop("retry topic is overtaken")
         .topic("orders-retry", 2)
         .group(Group::new("billing-retry", &["orders-retry"]))
-        .ported_host("relay", relay)
-        .ported_host("billing", billing);
+        .host("relay", relay)
+        .host("billing", billing);
     found(&system, Calm::Holds, "entity-order");
 }

@@ -3,16 +3,16 @@
 //! Reported as dotnet/efcore#22904 (a failed commit is retried by default) and stroppy-io/stroppy#167. It looks up
 //! whether the payment is known, but only before the first try.
 
-use sqlx::Sqlite;
-use stormglass::database::Pool;
-use stormglass::{Delivery, Host};
+use sqlx::SqlitePool;
+use stormglass::{Broker, Delivery, Machine};
 
 use super::ledger::ledger;
 use super::{Calm, Outcome, found};
+use crate::pool;
 
-async fn serve(host: Host) -> Outcome {
-    let ledger = host.database::<Sqlite>("ledger")?;
-    let mut payments = host.broker().subscribe("ledger", &["payments"]).await?;
+async fn serve(machine: Machine) -> Outcome {
+    let ledger = pool::connect(machine.url("ledger")).await?;
+    let mut payments = Broker::connect().subscribe("ledger", &["payments"]).await?;
     loop {
         let payment = payments.next().await?;
         let known = sqlx::query("SELECT 1 FROM processed WHERE id = $1")
@@ -32,7 +32,7 @@ async fn serve(host: Host) -> Outcome {
     }
 }
 
-async fn book(ledger: &Pool<Sqlite>, payment: &Delivery) -> sqlx::Result<()> {
+async fn book(ledger: &SqlitePool, payment: &Delivery) -> sqlx::Result<()> {
     let mut transaction = ledger.begin().await?;
     sqlx::query("INSERT INTO bookings (id, account) VALUES ($1, $2)")
         .bind(payment.message().event_id())
@@ -48,6 +48,6 @@ async fn book(ledger: &Pool<Sqlite>, payment: &Delivery) -> sqlx::Result<()> {
 
 #[test]
 fn a_transaction_that_runs_again_after_an_unknown_commit_is_found() {
-    let system = ledger("runs again after an unknown commit").ported_host("ledger", serve);
+    let system = ledger("runs again after an unknown commit").host("ledger", serve);
     found(&system, Calm::Holds, "effect-once");
 }

@@ -6,22 +6,23 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::{Convergence, Log};
-use stormglass::database::{Database, Pool};
+use stormglass::database::Database;
 use stormglass::plan::Load;
-use stormglass::{Broker, EVENT_ID, Group, Host, Message, System};
+use stormglass::{Broker, EVENT_ID, Group, Machine, Message, System};
 use tokio::time::sleep;
 
 use super::{Calm, NoRows, Outcome, found};
+use crate::pool;
 
 const SCHEMA: &str = "
     CREATE TABLE processed (id TEXT PRIMARY KEY, saga TEXT NOT NULL);
     CREATE TABLE sagas (saga TEXT PRIMARY KEY, paid INTEGER NOT NULL, packed INTEGER NOT NULL);";
 
-async fn sagas(host: Host) -> Outcome {
-    let database = host.database::<Sqlite>("sagas")?;
-    let broker = host.broker();
+async fn sagas(machine: Machine) -> Outcome {
+    let database = pool::connect(machine.url("sagas")).await?;
+    let broker = Broker::connect();
     tokio::try_join!(
         follow(&database, &broker, "paid"),
         follow(&database, &broker, "packed")
@@ -30,7 +31,7 @@ async fn sagas(host: Host) -> Outcome {
 }
 
 /// Handles the events of one topic.
-async fn follow(database: &Pool<Sqlite>, broker: &Broker, topic: &'static str) -> Outcome {
+async fn follow(database: &SqlitePool, broker: &Broker, topic: &'static str) -> Outcome {
     let mut events = broker
         .subscribe(&format!("sagas-{topic}"), &[topic])
         .await?;
@@ -74,14 +75,14 @@ fn a_saga_that_is_overwritten_is_found() {
         .group(Group::new("sagas-paid", &["paid"]))
         .group(Group::new("sagas-packed", &["packed"]))
         .database(Database::new("sagas", SCHEMA).view("undone", undone))
-        .ported_host("sagas", sagas)
-        .ported_operations(
+        .host("sagas", sagas)
+        .operations(
             || (any::<u32>(), 50..400_u64),
-            |client: Host, (number, between_ms): (u32, u64)| async move {
+            |(number, between_ms): (u32, u64)| async move {
                 for topic in ["paid", "packed"] {
                     let event = Message::new(topic, &format!("saga-{number}"), "")
                         .header(EVENT_ID, &format!("{topic}-{number}"));
-                    client.broker().publish(event).await?;
+                    Broker::connect().publish(event).await?;
                     sleep(Duration::from_millis(between_ms)).await;
                 }
                 Ok::<(), stormglass::PublishError>(())

@@ -6,15 +6,16 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlx::Sqlite;
+use sqlx::SqlitePool;
 use stormglass::checker::{Convergence, EffectOnce, EntityOrder, Log, NoGhostEvent, NoLostEvent};
-use stormglass::database::{Database, Pool, Probe};
+use stormglass::database::{Database, Probe};
 use stormglass::plan::Load;
-use stormglass::{Broker, Delivery, EVENT_ID, Group, Host, Message, PublishError, System};
+use stormglass::{Broker, Delivery, EVENT_ID, Group, Machine, Message, PublishError, System};
 use tokio::time::sleep;
 
 use super::Outcome;
 use crate::clock::now_ms;
+use crate::pool;
 
 /// The tables of `orders`; the columns of the outbox are those that relays in the field have.
 const SHOP: &str = "
@@ -32,9 +33,9 @@ const BILLING: &str = "
     CREATE TABLE invoices (number INTEGER PRIMARY KEY, id TEXT NOT NULL, customer TEXT NOT NULL);";
 
 /// Takes orders: the command's mark and the outbox row in one transaction.
-pub(super) async fn orders(host: Host) -> Outcome {
-    let shop = host.database::<Sqlite>("shop")?;
-    let mut commands = host.broker().subscribe("orders", &["commands"]).await?;
+pub(super) async fn orders(machine: Machine) -> Outcome {
+    let shop = pool::connect(machine.url("shop")).await?;
+    let mut commands = Broker::connect().subscribe("orders", &["commands"]).await?;
     loop {
         let command = commands.next().await?;
         let written_at_ms = now_ms();
@@ -61,9 +62,9 @@ pub(super) async fn orders(host: Host) -> Outcome {
 pub(super) type Row = (i64, String, String);
 
 /// Publishes what was not sent, oldest first, and stops at the first failure.
-pub(super) async fn relay(host: Host) -> Outcome {
-    let shop = host.database::<Sqlite>("shop")?;
-    let broker = host.broker();
+pub(super) async fn relay(machine: Machine) -> Outcome {
+    let shop = pool::connect(machine.url("shop")).await?;
+    let broker = Broker::connect();
     loop {
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT number, id, customer FROM outbox WHERE is_sent = 0 ORDER BY number",
@@ -85,7 +86,7 @@ pub(super) async fn publish(broker: &Broker, (_, id, customer): &Row) -> Result<
 }
 
 /// Notes that a row of the outbox was sent.
-pub(super) async fn mark_sent(shop: &Pool<Sqlite>, row: &Row) -> sqlx::Result<()> {
+pub(super) async fn mark_sent(shop: &SqlitePool, row: &Row) -> sqlx::Result<()> {
     sqlx::query("UPDATE outbox SET is_sent = 1 WHERE number = $1")
         .bind(row.0)
         .execute(shop)
@@ -94,9 +95,9 @@ pub(super) async fn mark_sent(shop: &Pool<Sqlite>, row: &Row) -> sqlx::Result<()
 }
 
 /// Writes an invoice for each order, once.
-pub(super) async fn billing(host: Host) -> Outcome {
-    let billing = host.database::<Sqlite>("billing")?;
-    let mut orders = host.broker().subscribe("billing", &["orders"]).await?;
+pub(super) async fn billing(machine: Machine) -> Outcome {
+    let billing = pool::connect(machine.url("billing")).await?;
+    let mut orders = Broker::connect().subscribe("billing", &["orders"]).await?;
     loop {
         let order = orders.next().await?;
         bill(&billing, &order).await?;
@@ -105,7 +106,7 @@ pub(super) async fn billing(host: Host) -> Outcome {
 }
 
 /// The invoice and the mark of one order, in one transaction.
-pub(super) async fn bill(billing: &Pool<Sqlite>, order: &Delivery) -> sqlx::Result<()> {
+pub(super) async fn bill(billing: &SqlitePool, order: &Delivery) -> sqlx::Result<()> {
     let mut transaction = billing.begin().await?;
     let first = sqlx::query("INSERT INTO processed VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(order.message().event_id())
@@ -144,13 +145,13 @@ pub(super) fn shop(name: &str) -> System {
                 .probe(written),
         )
         .database(Database::new("billing", BILLING).probe(invoiced.by("billing")))
-        .ported_host("orders", orders)
-        .ported_operations(
+        .host("orders", orders)
+        .operations(
             || (any::<u32>(), 0..3_u8),
-            |client: Host, (number, customer): (u32, u8)| async move {
+            |(number, customer): (u32, u8)| async move {
                 let command = Message::new("commands", &format!("customer-{customer}"), "")
                     .header(EVENT_ID, &format!("order-{number}"));
-                client.broker().publish(command).await.map(drop)
+                Broker::connect().publish(command).await.map(drop)
             },
         )
         .load(Load {

@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stormglass_machine::Hermetic;
+use stormglass_machine::{self as os, Machine};
 
 use crate::broker::client::Broker;
 use crate::broker::core::Core;
@@ -20,22 +19,29 @@ use crate::nemesis::Armed;
 use crate::plan::{Fault, Plan, Strike};
 use crate::seed::Seed;
 use crate::simulation::Recording;
-use crate::simulation::clock;
-use crate::simulation::world::{Gate, World, lock};
+use crate::simulation::world::{World, lock};
 
-type Software = Rc<dyn Fn(Gate) -> Pin<Box<dyn Future<Output = ()>>>>;
+/// What runs on a host.
+type Software = Arc<dyn Fn(Broker) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
+
+/// Something that is done to a run.
+type Intervention = Box<dyn Fn(&Machine<'_>, &Arc<World>) + Send>;
 
 /// One simulated system.
 pub(super) struct Setting {
     profile: Profile,
     schedule: Vec<Fault>,
     hosts: Vec<(&'static str, Software)>,
-    /// What is done to the simulation, and when.
+    /// What is done to the run, and when.
     interventions: Vec<(Duration, Intervention)>,
     lasts: Duration,
 }
 
-type Intervention = Box<dyn Fn(&mut turmoil::Sim<'_>, &Arc<World>)>;
+/// Starts the broker's process.
+pub(super) fn start_broker(machine: &Machine<'_>, world: &Arc<World>) {
+    let gate = world.start(&HOST.into());
+    machine.start_service(HOST, &[], || serve(gate));
+}
 
 impl Setting {
     pub(super) fn new(profile: Profile) -> Self {
@@ -51,13 +57,12 @@ impl Setting {
     pub(super) fn host<F>(
         mut self,
         name: &'static str,
-        software: impl Fn(Broker) -> F + 'static,
+        software: impl Fn(Broker) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + 'static,
     {
-        let software: Software =
-            Rc::new(move |gate: Gate| Box::pin(software(Broker::new(gate, HOST))));
+        let software: Software = Arc::new(move |broker| Box::pin(software(broker)));
         self.hosts.push((name, software));
         self
     }
@@ -70,7 +75,7 @@ impl Setting {
     pub(super) fn at(
         mut self,
         millis: u64,
-        intervention: impl Fn(&mut turmoil::Sim<'_>, &Arc<World>) + 'static,
+        intervention: impl Fn(&Machine<'_>, &Arc<World>) + Send + 'static,
     ) -> Self {
         self.interventions
             .push((Duration::from_millis(millis), Box::new(intervention)));
@@ -78,6 +83,17 @@ impl Setting {
     }
 
     pub(super) fn run(self) -> Ran {
+        let settings = os::Settings {
+            links: os::Links {
+                latency: Duration::from_millis(10),
+                jitter: Duration::from_millis(80),
+            },
+            ..os::Settings::of([7; 32])
+        };
+        os::run(settings, |machine| self.carry_out(machine)).expect("the run comes to its end")
+    }
+
+    fn carry_out(self, machine: &Machine<'_>) -> Ran {
         let group = GroupDescription {
             topics: vec!["orders".to_owned()],
             ..Default::default()
@@ -88,9 +104,6 @@ impl Setting {
             groups: BTreeMap::from([("billing".to_owned(), group)]),
             ..Description::default()
         };
-        clock::set_between_ticks(Duration::ZERO);
-        let _hermetic = Hermetic::enter(Seed(7).stream("system"), clock::OF_THE_RUN)
-            .expect("the thread can be hermetic");
         let core = Core::new(&description, HOST.into());
         let plan = Plan {
             seed: Seed(7),
@@ -101,50 +114,25 @@ impl Setting {
         };
         let history = History::new(description);
         let world = Arc::new(World::new(core, history, Armed::new(&plan), Recording::On));
-        let mut sim = turmoil::Builder::new()
-            .rng_seed(7)
-            .epoch(std::time::UNIX_EPOCH)
-            .tick_duration(Duration::from_millis(5))
-            .simulation_duration(Duration::MAX)
-            .build();
-        let own = world.clone();
-        sim.host(HOST, move || {
-            let gate = own.start(&HOST.into());
-            async move {
-                serve(gate).await;
-                Ok(())
-            }
-        });
+        machine.attach(&world);
+        start_broker(machine, &world);
         for (name, software) in self.hosts {
-            let world = world.clone();
-            sim.host(name, move || {
-                let running = software(world.start(&name.into()));
-                async move {
-                    running.await;
-                    std::future::pending().await
-                }
+            world.start(&name.into());
+            machine.start_service(name, &[], move || async move {
+                software(Broker::connect()).await;
+                std::future::pending().await
             });
         }
-        let mut interventions = self.interventions;
-        interventions.reverse();
-        while sim.elapsed() < self.lasts {
-            clock::set_between_ticks(sim.elapsed());
-            while interventions
-                .last()
-                .is_some_and(|(at, _)| *at <= sim.elapsed())
-            {
-                if let Some((_, intervention)) = interventions.pop() {
-                    intervention(&mut sim, &world);
-                }
-            }
-            clock::set_within_tick();
-            sim.step().expect("no host fails");
+        for (at, intervention) in self.interventions {
+            machine.sleep(at.saturating_sub(machine.now()));
+            intervention(machine, &world);
         }
-        clock::set_between_ticks(sim.elapsed());
-        let bitten = world.bitten();
-        let backlog = lock(&world.broker).backlog();
+        machine.sleep(self.lasts.saturating_sub(machine.now()));
+        let (bitten, backlog) = (world.bitten(), lock(&world.broker).backlog());
+        let history = world.take_history();
+        world.kill_all();
         Ran {
-            history: world.take_history(),
+            history,
             bitten,
             backlog,
         }

@@ -1,0 +1,65 @@
+//! The `reference-system` command: what it is asked for, and what its exit code says.
+//!
+//! Every error is one line on stderr; nothing here panics for what a user can cause.
+
+mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Orders, payments, inventory, shipping and notifications, coupled by events.
+#[derive(Parser)]
+#[command(
+    name = "reference-system",
+    version,
+    about,
+    arg_required_else_help = false
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole shop: gateway, services, relay and operations
+    Serve(serve::Arguments),
+}
+
+fn main() -> ExitCode {
+    let Command::Serve(arguments) = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) if error.use_stderr() => return complain(&one_line(&error), 2),
+        Err(help) => {
+            // Whoever does not read the help has not asked for it either.
+            let _ = write!(std::io::stdout(), "{help}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    match serve::serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error.to_string(), 1),
+    }
+}
+
+/// Says what is wrong, on one line.
+fn complain(problem: &str, code: u8) -> ExitCode {
+    let words: Vec<&str> = problem.split_whitespace().collect();
+    let _ = writeln!(std::io::stderr(), "reference-system: {}", words.join(" "));
+    ExitCode::from(code)
+}
+
+/// The first paragraph of clap's complaint and its tip.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let paragraphs = text.split("\n\n").map(str::trim);
+    let wanted = paragraphs
+        .enumerate()
+        .filter(|(number, paragraph)| *number == 0 || paragraph.starts_with("tip:"));
+    let wanted: Vec<&str> = wanted
+        .map(|(_, paragraph)| paragraph.trim_start_matches("error: "))
+        .collect();
+    wanted.join("; ")
+}

@@ -1,0 +1,159 @@
+//! The command: the whole shop as a process of its own, from its first line to its exit code.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::body;
+use super::system::{Http, Patience};
+
+/// The shop, running until it is dropped.
+pub(crate) struct Shop {
+    process: Child,
+    http: Http,
+    operations: Http,
+}
+
+impl Shop {
+    /// Starts it on free ports, and waits until it listens.
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
+        let ports = ["--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"];
+        let mut process = command()
+            .args(ports)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        let first_line = tokio::task::spawn_blocking(move || stdout.lines().next());
+        let line = first_line.await.unwrap().unwrap().unwrap();
+        let listens = line.strip_prefix("shop listens on http://").unwrap();
+        let (http, operations) = listens.split_once(", operations on http://").unwrap();
+        let client = |address: &str| Http(address.parse::<SocketAddr>().unwrap());
+        Self {
+            process,
+            http: client(http),
+            operations: client(operations),
+        }
+    }
+
+    /// Places an order and gives its path.
+    pub(crate) async fn place(&self, body: &Value) -> String {
+        let placed = self.http.post("/orders", &[], body).await;
+        assert_eq!(placed.status, 202, "{}", placed.json);
+        format!("/orders/{}", placed.json["order_id"].as_str().unwrap())
+    }
+
+    /// Waits until the order at this path is in `state`.
+    pub(crate) async fn reaches(&self, order: &str, state: &str) {
+        let reached = async || self.http.get(order).await.json["state"] == state;
+        Patience::until(state, reached).await;
+    }
+
+    /// Asks it to stop as an orchestrator does, and gives its exit code.
+    pub(crate) async fn stop(mut self) -> Option<i32> {
+        let kill = format!("kill -TERM {}", self.process.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(killed.success());
+        for _ in 0..2000 {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never stopped");
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reference-system"));
+    command.arg("serve");
+    command
+}
+
+/// Runs it where it cannot start.
+fn fails(arguments: &[&str]) -> Output {
+    command().args(arguments).output().unwrap()
+}
+
+/// Expects an exit code, and one line on stderr with these words.
+fn expect(failed: &Output, code: i32, words: &str) {
+    let text = String::from_utf8(failed.stderr.clone()).unwrap();
+    assert_eq!(failed.status.code(), Some(code), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains(words), "{text}");
+    assert!(failed.stdout.is_empty());
+}
+
+#[tokio::test]
+async fn the_shop_serves_stops_when_asked_to_and_goes_on_where_it_was() {
+    let folder = TempDir::new().unwrap();
+    // What an address gives a meaning to may be in a path.
+    let data = folder.path().join("50% of a shop?");
+    let data = ["--data", data.to_str().unwrap(), "--stock", "tea=5"];
+    let shop = Shop::start(&data).await;
+    let (paid, declined) = (body("tea", "visa"), body("tea", "declined"));
+    let declined = shop.place(&declined).await;
+    shop.reaches(&declined, "cancelled").await;
+    let paid = shop.place(&paid).await;
+    shop.reaches(&paid, "shipped").await;
+    let path = "/parked/payment/replay";
+    let replayed = shop.operations.post(path, &[], &json!({})).await;
+    assert_eq!(replayed.status, 202, "{}", replayed.json);
+    expect(&fails(&data), 1, "another process uses it");
+    assert_eq!(shop.stop().await, Some(0));
+
+    let shop = Shop::start(&data).await;
+    shop.reaches(&paid, "shipped").await;
+    // There are three packets left at most, because nothing is put into stock again.
+    let mut too_much = body("tea", "visa");
+    too_much["quantity"] = json!(4);
+    let too_much = shop.place(&too_much).await;
+    shop.reaches(&too_much, "cancelled").await;
+    assert_eq!(shop.stop().await, Some(0));
+}
+
+#[test]
+fn what_a_user_can_cause_is_one_line_and_an_exit_code() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let data = ["--data", data.to_str().unwrap()];
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let run = |arguments: &[&str]| fails(&[&data, arguments].concat());
+    expect(&run(&["--listen", &taken]), 1, "cannot listen on");
+    let free = ["--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"];
+    let nowhere = ["--nats", "nats://127.0.0.1:1"];
+    expect(&run(&[&free[..], &nowhere].concat()), 1, "NATS server");
+    let nowhere = ["--database", "postgres://shop@127.0.0.1:1/shop"];
+    let failed = fails(&[&free[..], &nowhere].concat());
+    expect(&failed, 1, "cannot use the database");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let failed = fails(&[&free[..], &["--data", file.to_str().unwrap()]].concat());
+    expect(&failed, 1, "cannot use the folder");
+    let nothing = Command::new(env!("CARGO_BIN_EXE_reference-system")).output();
+    expect(&nothing.unwrap(), 2, "requires a subcommand");
+    for (wrong, words) in [
+        (["--stock", "tea"], "tea=40"),
+        (["--listen", "8080"], "8080"),
+        (["--cards", "https://cards.example"], "http://"),
+        (["--database", "mysql://shop"], "postgres://"),
+        (["--colour", "blue"], "--colour"),
+    ] {
+        expect(&fails(&wrong), 2, words);
+    }
+}
