@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use super::server::{self, Server};
 use crate::history::{ExternalOutcome, What};
+use crate::nemesis::Injection;
 use crate::plan::ExternalFault;
 use crate::simulation::world::{Gate, lock};
 use crate::third_party::{Request, Response, ThirdParty};
@@ -135,15 +136,27 @@ impl Desk {
         };
         let key = request.headers.get(&self.business.key_header);
         let provider = &self.business.name;
-        let injection = caller.strike::<ExternalFault>();
+        // A call that was on its way when its caller died arrives all the same.
+        let injection = match caller.is_dead() {
+            true => Injection::default(),
+            false => {
+                let injection = caller.strike::<ExternalFault>();
+                if caller.is_dead() {
+                    return Answered::Never;
+                }
+                injection
+            }
+        };
         let tell = |outcome, answered| {
-            caller.record(What::ExternalCalled {
+            let what = What::ExternalCalled {
                 provider: provider.clone(),
                 idempotency_key: key.cloned().unwrap_or_default(),
                 request: request.body.clone(),
                 outcome,
                 answered,
-            });
+            };
+            // It is booked, whatever became of its caller.
+            self.gate.world().record(caller.host(), what);
         };
         if let Some(fault) = self.gate.world().outage_of(provider) {
             caller.bit(fault, format!("{provider} not reachable"));

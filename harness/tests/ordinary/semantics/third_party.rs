@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use stormglass::System;
 use stormglass::history::{ExternalOutcome, What};
-use stormglass::plan::{ExternalFault, Incident};
+use stormglass::plan::{Call, ExternalFault, Incident, Side};
 use stormglass::third_party::{Request, Response, ThirdParty};
 
 use super::{Seen, Stage, idle};
@@ -167,4 +167,20 @@ fn who_cannot_be_reached_books_nothing() {
     let seen = run(|stage| stage.at_ms(0, outage));
     assert_eq!(seen.said("payee"), ["a: 503", "b: 503", "c: 503"]);
     assert!(booked(&seen).is_empty());
+}
+
+#[test]
+fn a_caller_that_dies_before_its_call_books_nothing_and_one_that_dies_after_it_does() {
+    let crashed = |side| run(|stage| stage.crash(side, "payee", Call::External, 1));
+    let (first, again) = (
+        (ExternalOutcome::Booked, true),
+        (ExternalOutcome::Repeated, true),
+    );
+    let before = crashed(Side::Before);
+    assert_eq!(booked(&before), ["a", "c"]);
+    assert_eq!(outcomes(&before)[0], first);
+    assert!(!outcomes(&before).contains(&again), "{}", before.text());
+    let after = crashed(Side::After);
+    assert_eq!(booked(&after), ["a", "c"]);
+    assert_eq!(outcomes(&after)[..2], [first, again]);
 }
