@@ -1,7 +1,7 @@
 //! The nemesis: applies the faults of a plan, and nothing but those.
 //!
-//! [`Armed`] holds the faults that wait for a port call; the gates ask it at every call. `timed`
-//! carries out the others between ticks: on processes, the network, the broker and third parties.
+//! [`Armed`] holds the faults that wait for a call; the gates ask it at every call. `timed`
+//! carries out the others: on processes, the network, the broker and third parties.
 //! No probability is rolled here.
 
 mod timed;
@@ -18,7 +18,7 @@ use crate::broker::Handout;
 use crate::message::Position;
 use crate::plan::{Action, Call, CallFault, Fault, FaultKind, Incident, Plan, Side};
 
-/// Faults that wait for a port call.
+/// Faults that wait for a call.
 #[derive(Default)]
 pub(crate) struct Armed {
     waiting: Vec<Waiting>,
@@ -54,9 +54,9 @@ struct Waiting {
     action: Action,
 }
 
-/// Something that came up during a tick and that the simulation's loop has to carry out.
+/// Something that came up on a host and that whoever drives the run has to carry out.
 pub(crate) enum Command {
-    /// A port call set off a fault, given by its index in the plan.
+    /// A call set off a fault, given by its index in the plan.
     SetOff { fault: usize },
     /// A host stands still because of a fault, from now on.
     Paused {
@@ -159,7 +159,7 @@ impl Armed {
         Some(Poisoned { fault, is_new })
     }
 
-    /// Leaves a command for the simulation's loop.
+    /// Leaves a command for whoever drives the run.
     pub(crate) fn push(&mut self, command: Command) {
         self.commands.push(command);
         if let Some(bell) = &self.bell {
@@ -167,7 +167,7 @@ impl Armed {
         }
     }
 
-    /// Takes what was left for the simulation's loop.
+    /// Takes what was left for whoever drives the run.
     pub(crate) fn take_commands(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.commands)
     }

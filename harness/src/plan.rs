@@ -45,8 +45,8 @@ use crate::seed::Seed;
 /// Everything that will happen to the system in one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The seed of what is not in the plan itself: message latencies, the order in which hosts
-    /// run within a tick, the system's own random numbers.
+    /// The seed of what is not in the plan itself: message latencies and the
+    /// system's own random numbers.
     pub seed: Seed,
     /// Which of the seed's chances the run takes, zero for the one that is drawn. A mistake that
     /// needs luck is met by a smaller plan at another chance.

@@ -18,8 +18,7 @@ use crate::message::{Message, Position};
 pub struct Event {
     /// Position in the history, from zero, in the order in which things really happened.
     pub index: u64,
-    /// Virtual time since the start of the run. Hosts advance within a tick one after another, so
-    /// neighbouring events of different hosts may differ by up to a tick in either direction.
+    /// Virtual time since the start of the run; it never goes back.
     pub at: Duration,
     /// The host at whose port it was seen; `nemesis` and `harness` stand for the harness itself.
     pub host: Arc<str>,

@@ -1,7 +1,7 @@
-//! The nemesis between ticks: begins and ends the faults that a time or a port call sets off.
+//! The nemesis in time: begins and ends the faults that a time or a call sets off.
 //!
 //! It decides and keeps the books; what has to be done to processes and links comes out as
-//! [`Intervention`]s, which the simulation carries out.
+//! [`Intervention`]s, which the deployment carries out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -169,7 +169,7 @@ impl Nemesis {
         interventions
     }
 
-    /// Begins a fault that a port call set off.
+    /// Begins a fault that a call set off.
     pub(crate) fn set_off(&mut self, fault: usize, world: &World) -> Vec<Intervention> {
         self.begin(fault, world)
     }

@@ -1,7 +1,7 @@
 //! Faults as data: what is done to the system, and the moment at which it is done.
 //!
 //! An incident befalls machines, links, the broker or a third party, at a time or at a call. A strike
-//! hits one port call, and is typed to it, so that a commit which is lost at a publish cannot be
+//! hits one call, and is typed to it, so that a commit which is lost at a publish cannot be
 //! written. A fault holds no probability and no closure. It prints in one line, compares, and can be
 //! saved.
 
@@ -50,7 +50,7 @@ pub enum Action {
     },
 }
 
-/// A port call that sets an incident off.
+/// A call that sets an incident off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Aim {
     /// The host whose call it is.

@@ -1,6 +1,6 @@
 //! Incidents: what befalls machines, links, the broker or a third party.
 //!
-//! What hits a single port call is a strike.
+//! What hits a single call is a strike.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Strikes: what becomes of one port call, typed to the call.
+//! Strikes: what becomes of one call, typed to the call.
 //!
 //! So a commit that is lost at a publish cannot be written. What befalls more than one call is an
 //! incident.
@@ -113,7 +113,7 @@ macro_rules! calls {
             $(#[doc = $doc] $call,)*
         }
 
-        /// What becomes of one port call, by the kind of call.
+        /// What becomes of one call, by the kind of call.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum Strike {

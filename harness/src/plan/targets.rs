@@ -9,7 +9,7 @@ use super::topology::{Services, instance_names, service_of};
 /// What there is to be struck.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
-    /// Hosts whose process may crash or pause, and whose port calls may be struck.
+    /// Hosts whose process may crash or pause, and whose calls may be struck.
     pub hosts: Vec<String>,
     /// Hosts that look at their system clock.
     pub clocks: Vec<String>,

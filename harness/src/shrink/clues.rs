@@ -134,7 +134,7 @@ fn may_wait_for(fault: &Fault, host: &str) -> bool {
     }
 }
 
-/// The port calls that an event tells of. No event tells of a statement alone.
+/// The calls that an event tells of. No event tells of a statement alone.
 fn made(what: &What) -> &'static [Call] {
     match what {
         What::Published { .. }

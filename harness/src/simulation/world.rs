@@ -328,7 +328,7 @@ impl World {
         lock(&self.nemesis).poisoned(group, handout)
     }
 
-    /// Takes the commands that port calls left for the simulation's loop.
+    /// Takes the commands that calls left for whoever drives the run.
     pub(crate) fn take_commands(&self) -> Vec<Command> {
         lock(&self.nemesis).take_commands()
     }
