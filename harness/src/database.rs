@@ -23,7 +23,6 @@ pub use store::{DATABASE_VARIABLE, Engine, Schema, StoreError};
 
 use crate::history::What;
 use crate::simulation::RunError;
-use crate::simulation::settings::Recording;
 use crate::simulation::world::{Gate, World, lock};
 use observer::Observer;
 use probe::Watch;
@@ -171,39 +170,43 @@ impl Databases {
         }
     }
 
-    /// A transaction that wrote something was committed: the probes look. A probe that cannot be read
-    /// is no business of the service's; it ends the run.
+    /// A transaction that wrote something was committed, whatever became of its owner meanwhile: the probes look. A probe
+    /// that cannot be read is no business of the service's; it ends the run.
     pub(crate) fn committed(&self, gate: &Gate, name: &Arc<str>, effect: Effect) {
-        if effect != Effect::None && !gate.is_dead() {
+        let (world, host) = (gate.world(), gate.host());
+        if effect != Effect::None {
             let is_background = effect == Effect::Background;
-            gate.world().changed(gate.host(), name, is_background);
+            world.changed(host, name, is_background);
         }
-        if gate.world().recording() != Recording::On {
-            return;
-        }
-        let committed = gate.append(What::Committed {
-            database: name.clone(),
-        });
+        let database = name.clone();
+        let committed = world.append(host, What::Committed { database });
         let Some(commit) = committed else { return };
         let mut observed = lock(&self.observed);
-        let Some(own) = observed.get_mut(name) else {
+        let Some(own) = observed.get_mut(name).filter(|own| !own.watches.is_empty()) else {
             return;
         };
-        for watch in &mut own.watches {
-            let facts = match watch.look(&mut own.observer) {
-                Ok(facts) => facts,
-                Err(source) => {
-                    let query = watch.query();
-                    return gate.world().fail(unreadable(name, query, source));
-                }
-            };
-            for fact in facts {
-                gate.record(What::Observed {
-                    database: name.clone(),
-                    commit,
-                    fact,
-                });
+        let looked = own.observer.at_once(|observer| {
+            let mut facts = Vec::new();
+            for watch in &mut own.watches {
+                let seen = watch.look(observer);
+                facts.extend(seen.map_err(|source| unreadable(name, watch.query(), source))?);
             }
+            Ok(facts)
+        });
+        let looked = looked.map_err(|source| unreadable(name, "BEGIN", source));
+        match looked.flatten() {
+            Ok(facts) => {
+                for fact in facts {
+                    let database = name.clone();
+                    let observed = What::Observed {
+                        database,
+                        commit,
+                        fact,
+                    };
+                    world.record(host, observed);
+                }
+            }
+            Err(error) => world.fail(error),
         }
     }
 

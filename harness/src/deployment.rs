@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stormglass_machine as os;
+use stormglass_sqlite::Watch;
 use tokio::sync::oneshot;
 
 pub use machine::Machine;
@@ -93,9 +94,9 @@ impl Prepared {
         world.quiescence(|seen| {
             seen.set_background(self.system.background_hosts_of(&self.plan));
         });
-        let mut deployment = Deployment::new(&self, machines, &world);
         let latency = self.system.settings.database_latency;
-        let _watch = sqlite::observe(&world, &self.databases, latency).map_err(StoreError::from)?;
+        let watch = sqlite::observe(&world, &self.databases, latency).map_err(StoreError::from)?;
+        let mut deployment = Deployment::new(&self, machines, &world, &watch);
         deployment.start_all();
         let course = Course {
             plan: &self.plan,
@@ -129,6 +130,8 @@ struct Deployment<'a, 'run> {
     prepared: &'a Prepared,
     machines: &'a os::Machine<'run>,
     world: Arc<World>,
+    /// The watch over the databases that are files.
+    watch: &'a Watch,
     nemesis: Nemesis,
     servers: Vec<Box<dyn Server>>,
     services: BTreeMap<Arc<str>, (Arc<str>, &'a Factory)>,
@@ -146,7 +149,12 @@ struct Deployment<'a, 'run> {
 }
 
 impl<'a, 'run> Deployment<'a, 'run> {
-    fn new(prepared: &'a Prepared, machines: &'a os::Machine<'run>, world: &Arc<World>) -> Self {
+    fn new(
+        prepared: &'a Prepared,
+        machines: &'a os::Machine<'run>,
+        world: &Arc<World>,
+        watch: &'a Watch,
+    ) -> Self {
         let (system, plan) = (&prepared.system, &prepared.plan);
         let hosts = system.hosts_of(plan).into_iter();
         let services: BTreeMap<Arc<str>, (Arc<str>, &Factory)> = hosts
@@ -166,6 +174,7 @@ impl<'a, 'run> Deployment<'a, 'run> {
             prepared,
             machines,
             world: world.clone(),
+            watch,
             nemesis,
             servers: server::of(system, world, &prepared.databases),
             services,

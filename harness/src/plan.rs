@@ -38,6 +38,7 @@ pub use swarm::Swarm;
 pub use targets::Targets;
 pub use topology::Services;
 pub use validation::Misfit;
+pub(crate) use validation::Parts;
 pub use workload::{Load, Operation};
 
 use crate::seed::Seed;
@@ -243,7 +244,12 @@ mod tests {
             targets: Targets {
                 hosts: vec!["billing".into(), "billing-2".into(), "billing-3".into()],
                 clocks: vec!["billing".into(), "billing-3".into()],
-                calls: vec![("billing-3".into(), Call::Publish)],
+                calls: [Call::Publish, Call::Statement, Call::Commit]
+                    .map(|call| ("billing-3".into(), call))
+                    .into(),
+                links: vec![("billing-3".into(), "postgres".into())],
+                databases: vec!["ledger".into()],
+                database_servers: vec!["postgres".into()],
                 ..Targets::default()
             },
             budget: Budget::default(),
@@ -274,6 +280,29 @@ mod tests {
             assert_eq!(plan, generator.plan(seed));
             let json = serde_json::to_string(&plan).unwrap();
             assert_eq!(plan, serde_json::from_str(&json).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_befalls_databases_needs_one() {
+        let kinds = [
+            FaultKind::DatabaseRestart,
+            FaultKind::DiskFull,
+            FaultKind::ConnectionsUsedUp,
+            FaultKind::SerializationFailure,
+            FaultKind::Deadlock,
+        ];
+        for kind in kinds {
+            let mut generator = generator(&[kind]);
+            let instances = BTreeMap::from([("billing".to_owned(), 3)]);
+            generator.targets = generator.targets.within(&generator.services, &instances);
+            generator.services = Services::from([("billing".to_owned(), 3..=3)]);
+            let plan = generator.plan(Seed(1));
+            assert!(!plan.schedule.is_empty(), "{}", kind.name());
+            assert!(plan.schedule.iter().all(|own| own.kind() == kind));
+            generator.targets.databases.clear();
+            generator.targets.database_servers.clear();
+            assert!(generator.plan(Seed(1)).schedule.is_empty());
         }
     }
 

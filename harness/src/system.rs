@@ -27,7 +27,7 @@ use crate::deployment::Machine;
 use crate::history::{Description, GroupDescription, History};
 use crate::plan::topology::{instance_names, service_of};
 use crate::plan::{
-    Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Plan, Services, Targets,
+    Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Parts, Plan, Services, Targets,
 };
 use crate::seed::Seed;
 use crate::simulation::Settings;
@@ -226,6 +226,7 @@ impl System {
             self.declared_twice("database", database.name());
         }
         self.databases.push(database);
+        self.targets = Arc::default();
         self
     }
 
@@ -295,7 +296,7 @@ impl System {
     }
 
     /// Only these services are struck by faults, with all their instances; a link is struck if one
-    /// of its ends is. The broker and third parties are struck as before. All services unless set.
+    /// of its ends is. The broker, databases and third parties are struck as before. All services unless set.
     #[must_use]
     pub fn strike(mut self, hosts: &[&str]) -> Self {
         self.struck = Some(hosts.iter().map(|&host| host.to_owned()).collect());
@@ -416,8 +417,13 @@ impl System {
 
     /// Whether a plan can be run against this system.
     pub(crate) fn fits(&self, plan: &Plan) -> Result<(), Misfit> {
-        let groups: Vec<&str> = self.groups.keys().map(|name| &**name).collect();
-        plan.fits(&self.services, &groups, &self.server_names())
+        plan.fits(&Parts {
+            services: self.services.clone(),
+            groups: self.groups.keys().map(|name| &**name).collect(),
+            servers: self.server_names(),
+            databases: self.databases.iter().map(Database::name).collect(),
+            database_servers: self.database_server_names(),
+        })
     }
 
     /// The fewest instances of a service that a plan may have.

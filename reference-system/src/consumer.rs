@@ -161,15 +161,14 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     }
 
     async fn progress(&self, received: &Received) -> sqlx::Result<Progress> {
-        let mut tx = self.environment.database().begin_read().await?;
+        let mut reader = self.environment.database().reads().acquire().await?;
         let inbox = self.environment.inbox();
-        let known = inbox.knows(&mut tx, self.name(), &received.event_id);
+        let known = inbox.knows(&mut reader, self.name(), &received.event_id);
         let progress = if known.await? {
             Progress::Settled
         } else {
-            attempts::look_up(&mut tx, self.name(), received).await?
+            attempts::look_up(&mut reader, self.name(), received).await?
         };
-        tx.rollback().await?;
         Ok(progress)
     }
 

@@ -1,7 +1,7 @@
 //! The database of one service: transactions over sqlx's `Any` driver, so that the same statements run on SQLite and on
 //! PostgreSQL.
 //!
-//! It deliberately offers no autocommit statements: every change belongs to a transaction.
+//! Every change belongs to a transaction; only what reads may do without.
 
 use std::str::FromStr;
 
@@ -12,6 +12,11 @@ use crate::schema::Engine;
 
 /// An open transaction; dropping it without a commit rolls it back. Its statements take the connection behind it.
 pub type Transaction = sqlx::Transaction<'static, Any>;
+
+/// How long PostgreSQL lets a transaction stay open that is asked for nothing. The locks of a service whose machine is gone
+/// without a word would otherwise be held until TCP finds out, which takes hours: longer than any step of a live service
+/// takes, and soon enough for those that wait for the locks.
+const IDLE_IN_TRANSACTION: &str = "SET idle_in_transaction_session_timeout = '5s'";
 
 /// A service's own database, behind a connection pool.
 #[derive(Clone, Debug)]
@@ -38,11 +43,18 @@ impl Database {
         };
         let options = match engine {
             // An idle or old connection is kept: closing the only one would drop an in-memory database.
+            // Nor is it tested before it is used, because a file cannot hang up.
             Engine::Sqlite => AnyPoolOptions::new()
                 .max_connections(1)
+                .test_before_acquire(false)
                 .idle_timeout(None)
                 .max_lifetime(None),
-            Engine::Postgres => AnyPoolOptions::new(),
+            Engine::Postgres => AnyPoolOptions::new().after_connect(|connection, _| {
+                Box::pin(async move {
+                    let limit = sqlx::query(IDLE_IN_TRANSACTION);
+                    limit.execute(connection).await.map(drop)
+                })
+            }),
         };
         let options = options.after_release(|connection, _| {
             // A transaction whose commit has failed still counts as open, and what comes next would be a part of it.
@@ -83,16 +95,9 @@ impl Database {
         }
     }
 
-    /// Begins a transaction that only reads, and therefore holds up no writer. What it has read may
-    /// be out of date by the time it is used.
-    ///
-    /// # Errors
-    /// As [`Database::begin`].
-    pub async fn begin_read(&self) -> sqlx::Result<Transaction> {
-        let begin = match self.engine {
-            Engine::Sqlite => "BEGIN",
-            Engine::Postgres => "BEGIN READ ONLY",
-        };
-        self.pool.begin_with(begin).await
+    /// Where statements go that only read, each for itself. What they have read may be out of date by the time it is used.
+    #[must_use]
+    pub fn reads(&self) -> &AnyPool {
+        &self.pool
     }
 }

@@ -129,14 +129,12 @@ impl<M: Mailer> Handler for Notifying<M> {
 
 /// The latest stage that the customer was told; -1 before the first.
 async fn latest_stage(database: &Database, event: &Event) -> sqlx::Result<i64> {
-    let mut tx = database.begin_read().await?;
     let stage: i64 = sqlx::query_scalar(
         "SELECT CAST(COALESCE(MAX(stage), -1) AS BIGINT) FROM notifications WHERE order_id = $1",
     )
     .bind(&event.entity)
-    .fetch_one(&mut *tx)
+    .fetch_one(database.reads())
     .await?;
-    tx.rollback().await?;
     Ok(stage)
 }
 

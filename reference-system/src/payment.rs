@@ -125,14 +125,12 @@ impl<C: CardProcessor> Charging<C> {
     /// Gives back what the payment on record says, whatever the event says.
     async fn refund(&self, database: &Database, event: &Event) -> Result<Called, Failure> {
         let request: RefundRequested = event.data()?;
-        let mut tx = database.begin_read().await?;
         let paid: Option<(String, i64)> = sqlx::query_as(
             "SELECT card, amount_cents FROM payments WHERE order_id = $1 AND state <> 'declined'",
         )
         .bind(&event.entity)
-        .fetch_optional(&mut *tx)
+        .fetch_optional(database.reads())
         .await?;
-        tx.rollback().await?;
         let unpaid = || Failure::Permanent(format!("order {} is not paid", event.entity));
         let (card, amount_cents) = paid.ok_or_else(unpaid)?;
         let refund = Charge {

@@ -11,6 +11,7 @@ mod lease;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
@@ -158,16 +159,16 @@ impl<B: Broker, H: HandOff> Relay<B, H> {
     }
 
     async fn unsent(&self, after: i64) -> sqlx::Result<Vec<OutboxRow>> {
-        let mut tx = self.database.begin_read().await?;
-        let rows: Vec<hand_off::Columns> = sqlx::query_as(
+        // SQLite plans a statement again whenever a limit that it has bound may be another one.
+        let page = format!(
             "SELECT position, event_id, topic, partition_key, headers, payload, replays FROM outbox \
-             WHERE sent = 0 AND position > $1 ORDER BY position LIMIT $2",
-        )
-        .bind(after)
-        .bind(i64::from(self.settings.relay_page))
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.rollback().await?;
+             WHERE sent = 0 AND position > $1 ORDER BY position LIMIT {}",
+            self.settings.relay_page
+        );
+        let rows: Vec<hand_off::Columns> = sqlx::query_as(AssertSqlSafe(page))
+            .bind(after)
+            .fetch_all(self.database.reads())
+            .await?;
         Ok(rows.into_iter().map(OutboxRow::from).collect())
     }
 

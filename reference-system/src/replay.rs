@@ -36,13 +36,11 @@ pub async fn replay(
     database: &Database,
     origins: &[Origin],
 ) -> sqlx::Result<Replayed> {
-    let mut tx = database.begin_read().await?;
     let parked: Vec<(String, String)> =
         sqlx::query_as("SELECT event_id, topic FROM parked WHERE consumer = $1 ORDER BY position")
             .bind(consumer)
-            .fetch_all(&mut *tx)
+            .fetch_all(database.reads())
             .await?;
-    tx.rollback().await?;
     let mut replayed = Replayed::default();
     for origin in origins {
         let own = parked.iter().filter(|(_, topic)| topic == origin.topic);

@@ -284,7 +284,7 @@ pub const CATALOGUE: &[Scenario] = &[
     Scenario {
         name: "consumer-crashes",
         promise: "a service that dies at any step goes on where it was",
-        faults: &[FaultKind::Crash, FaultKind::Pause],
+        faults: &[FaultKind::Crash, FaultKind::MachineLoss, FaultKind::Pause],
         certain: &[FaultKind::Crash],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
         struck: &["order", "inventory", "payment", "shipping", "notification"],
@@ -301,7 +301,12 @@ pub const CATALOGUE: &[Scenario] = &[
     Scenario {
         name: "relay-crashes",
         promise: "a relay that dies at any step loses no event",
-        faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::LoseAck],
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::MachineLoss,
+            FaultKind::Pause,
+            FaultKind::LoseAck,
+        ],
         certain: &[FaultKind::LoseAck],
         beside: &[Beside::EffectOnce],
         struck: &["relay"],
@@ -314,6 +319,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::Partition,
             FaultKind::OneWayPartition,
             FaultKind::Latency,
+            FaultKind::ConnectionReset,
         ],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
         ..PLAIN
@@ -327,6 +333,11 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::Slow,
             FaultKind::CommitLost,
             FaultKind::CommitAnswerLost,
+            FaultKind::SerializationFailure,
+            FaultKind::Deadlock,
+            FaultKind::DatabaseRestart,
+            FaultKind::DiskFull,
+            FaultKind::ConnectionsUsedUp,
         ],
         certain: &[FaultKind::CommitAnswerLost],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
@@ -381,7 +392,12 @@ pub const CATALOGUE: &[Scenario] = &[
     Scenario {
         name: "crashes-jetstream",
         promise: "a service that dies or stands still while its lease runs out goes on where it was",
-        faults: &[FaultKind::Crash, FaultKind::Pause, FaultKind::DelaySettle],
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::MachineLoss,
+            FaultKind::Pause,
+            FaultKind::DelaySettle,
+        ],
         certain: &[FaultKind::Crash, FaultKind::Pause],
         beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
         broker: Model::JetStream,

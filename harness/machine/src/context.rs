@@ -127,7 +127,16 @@ impl Context {
         if self.host.is_dead() && !self.is_main() {
             return None;
         }
-        self.host.on_main_thread(self.thread.id, work)
+        self.on_kernel_of(&self.host, work)
+    }
+
+    /// Does `work` with the kernel of `host`; `None` once its process has ended.
+    pub(crate) fn on_kernel_of<R: Send + 'static>(
+        &self,
+        host: &Host,
+        work: impl FnOnce(&mut Kernel) -> R + Send + 'static,
+    ) -> Option<R> {
+        host.on_main_thread(&self.scheduler.carrier, &self.thread, work)
     }
 
     /// Ends the run, because this host has asked for what it cannot have.
@@ -239,14 +248,11 @@ impl Context {
         }
     }
 
-    /// Waits until this thread may go on, and does the kernel's work meanwhile.
-    pub(crate) fn park(&self) {
-        loop {
-            self.thread.parker.park();
-            match self.host.take_job_of(self.thread.id) {
-                Some(job) => job.run(),
-                None => return,
-            }
+    /// Does the kernel's work for others until it is this thread's own turn.
+    pub(crate) fn serve_until_own_turn(&self) {
+        while let Some(job) = self.host.take_job_of(self.thread.id) {
+            let caller = job.run();
+            self.scheduler.carrier.switch(&self.thread.fiber, &caller);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Cores: all threads of a run stay on one, because they only ever wait for each other, and waking a
-//! thread on another core costs more than what it then does.
+//! Cores: all threads of a run stay on one, because they only ever wait for each other: a thread that begins or ends is
+//! not to wait for the core of another run.
 //!
 //! Nothing of a run depends on where it runs. Where the operating system has no such call or refuses
 //! it, and where more runs than cores are under way, the scheduler decides as it would have.

@@ -16,11 +16,12 @@ use turmoil_net::Packet;
 
 use crate::clock::Moment;
 use crate::descriptor::{Descriptors, ObjectId};
+use crate::fiber::{Carrier, Fiber};
 use crate::kernel::{self, Job, Kernel};
 use crate::lock;
 use crate::scheduler::{Schedule, Scheduler, Wait};
 use crate::termination::Termination;
-use crate::thread::{Parker, Thread, ThreadId};
+use crate::thread::{Thread, ThreadId};
 
 /// Smaller numbers belong to the operating system, as people expect.
 const FIRST_PROCESS: pid_t = 100;
@@ -71,12 +72,12 @@ pub(crate) struct Host {
 /// The thread that a process began with.
 pub(crate) struct Main {
     pub(crate) id: ThreadId,
-    pub(crate) parker: Arc<Parker>,
+    fiber: Arc<Fiber>,
 }
 
 impl PartialEq for Host {
     fn eq(&self, other: &Host) -> bool {
-        self.number == other.number && self.name == other.name
+        self.place == other.place
     }
 }
 
@@ -176,7 +177,7 @@ impl Host {
     pub(crate) fn set_main(&self, thread: &Thread) {
         let _ = self.main.set(Main {
             id: thread.id,
-            parker: thread.parker.clone(),
+            fiber: thread.fiber.clone(),
         });
     }
 
@@ -242,16 +243,17 @@ impl Host {
     /// waits; `None` once the process has ended.
     pub(crate) fn on_main_thread<R: Send + 'static>(
         &self,
-        current: ThreadId,
+        carrier: &Carrier,
+        current: &Thread,
         work: impl FnOnce(&mut Kernel) -> R + Send + 'static,
     ) -> Option<R> {
-        if self.is_main(current) {
-            kernel::here(work)
-        } else {
-            kernel::elsewhere(&self.main().parker, work, |job| {
-                *lock(&self.job) = Some(job)
-            })
+        if self.is_main(current.id) {
+            return kernel::here(work);
         }
+        kernel::elsewhere(&current.fiber, work, |job| {
+            *lock(&self.job) = Some(job);
+            carrier.switch(&current.fiber, &self.main().fiber);
+        })
     }
 
     /// Makes the main future look whether its process was killed; `false` if there is none to make look.

@@ -29,7 +29,7 @@ use crate::lock;
 use crate::network::{refusal, reset};
 use crate::scheduler::{Scheduler, Wait};
 use crate::symbols::Errno;
-use crate::thread::Parker;
+use crate::fiber::Fiber;
 use acknowledgements::Awaited;
 pub(crate) use acknowledgements::is_bare;
 use datagram::Datagram;
@@ -97,13 +97,14 @@ impl Wake for Signal {
 /// Work that the kernel of a host does for a thread that waits for it.
 pub(crate) struct Job {
     work: Box<dyn FnOnce() + Send>,
-    done: Arc<Parker>,
+    caller: Arc<Fiber>,
 }
 
 impl Job {
-    pub(crate) fn run(self) {
+    /// Does it; who waits for it goes on next.
+    pub(crate) fn run(self) -> Arc<Fiber> {
         (self.work)();
-        self.done.unpark();
+        self.caller
     }
 }
 
@@ -114,14 +115,13 @@ pub(crate) fn here<R>(work: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
     KERNEL.try_with(work).ok().flatten()
 }
 
-/// Does `work` with the kernel of the thread that waits at `main`, which finds it where `leave` puts it.
+/// Does `work` with the kernel of another thread, which `hand` hands it to, for `caller`, who is at work.
 pub(crate) fn elsewhere<R: Send + 'static>(
-    main: &Parker,
+    caller: &Arc<Fiber>,
     work: impl FnOnce(&mut Kernel) -> R + Send + 'static,
-    leave: impl FnOnce(Job),
+    hand: impl FnOnce(Job),
 ) -> Option<R> {
     let answer = Arc::new(Mutex::new(None));
-    let done = Arc::new(Parker::default());
     let work = {
         let answer = answer.clone();
         // The thread that waits for it may wait for something else next.
@@ -132,13 +132,10 @@ pub(crate) fn elsewhere<R: Send + 'static>(
         };
         move || *lock(&answer) = here(work)
     };
-    let job = Job {
+    hand(Job {
         work: Box::new(work),
-        done: done.clone(),
-    };
-    leave(job);
-    main.unpark();
-    done.park();
+        caller: caller.clone(),
+    });
     lock(&answer).take()
 }
 
@@ -383,16 +380,18 @@ impl Kernel {
         }
     }
 
-    /// Resets every connection to `peer`, on both sides.
-    pub(crate) fn reset(&mut self, peer: Ipv4Addr) {
+    /// Resets every connection to `peer`, on both sides. Whether there was one.
+    pub(crate) fn reset(&mut self, peer: Ipv4Addr) -> bool {
         let ends = self.sockets.values().filter_map(Socket::ends);
         let ends: Vec<_> = ends.filter(|ends| ends.1.ip() == peer).collect();
+        let was_any = !ends.is_empty();
         for (local, peer) in ends {
             self.departures.push(reset(local, peer));
             self.end_here((local, peer));
         }
         self.is_dirty = true;
         self.serve();
+        was_any
     }
 
     /// Closes every socket, as the end of a process does.

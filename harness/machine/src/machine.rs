@@ -137,12 +137,17 @@ pub fn run<T: Send + 'static>(
         let scheduler = scheduler.clone();
         move || {
             let _core = Core::claim();
-            threads::wait_for_ones_turn();
-            thread.begins();
-            let context = Context::new(scheduler, own, thread);
-            let _ = tell.send(threads::within(&context, || {
-                drive_run(&context, seed, drive)
-            }));
+            let context = Context::new(scheduler.clone(), own, thread.clone());
+            let mut result = None;
+            scheduler.carrier.carry(&thread.fiber, || {
+                let work = || threads::within(&context, || drive_run(&context, seed, drive));
+                result = Some(catch_unwind(AssertUnwindSafe(work)));
+            });
+            match result {
+                Some(Ok(result)) => drop(tell.send(result)),
+                Some(Err(panic)) => resume_unwind(panic),
+                None => {}
+            }
         }
     };
     let thread = std::thread::Builder::new().spawn(drive)?;
@@ -156,12 +161,11 @@ pub fn run<T: Send + 'static>(
             }
             Err(RecvTimeoutError::Timeout) if scheduler.steps() == steps => {
                 let (host, before) = scheduler.lock().working();
-                let working = scheduler.lock().working_thread();
                 return Err(RunError::Blocked {
                     host,
                     before,
                     patience,
-                    system_call: working.and_then(|thread| thread.system_call()),
+                    system_call: scheduler.carrier.system_call(),
                 });
             }
             Err(RecvTimeoutError::Timeout) => steps = scheduler.steps(),
@@ -370,7 +374,7 @@ impl Machine<'_> {
         host.set_paused(false);
         let main = host.main().id;
         if self.context.scheduler.is_alive(main) {
-            host.on_main_thread(self.context.thread.id, Kernel::close_all);
+            self.context.on_kernel_of(host, Kernel::close_all);
         }
         host.set_dead();
         let ending = &mut *lock(&host.ending);
@@ -397,7 +401,7 @@ impl Machine<'_> {
         self.context.scheduler.lock().release_held();
         if !host.is_dead() {
             // What has arrived meanwhile, or has taken too long, is looked at.
-            host.on_main_thread(self.context.thread.id, Kernel::expire);
+            self.context.on_kernel_of(&host, Kernel::expire);
         }
     }
 

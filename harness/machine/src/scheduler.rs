@@ -1,8 +1,7 @@
 //! The scheduler: which thread works, and when time moves.
 //!
-//! A thread that has to wait says for what and picks the thread that goes on, so that a switch costs one
-//! wake-up and nothing stands between two threads. Threads become ready in a fixed order and go on in
-//! that order. When none is ready, time jumps to the first moment at which something is due.
+//! A thread that has to wait says for what and picks the thread that goes on, so that nothing stands between
+//! two threads. Threads become ready in a fixed order and go on in that order. When none is ready, time jumps to the first moment at which something is due.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +15,7 @@ use turmoil_net::Packet;
 use crate::clock::{Clock, Moment};
 use crate::context::{Context, outside};
 use crate::descriptor::ObjectId;
+use crate::fiber::Carrier;
 use crate::foreign::spin;
 use crate::host::Host;
 use crate::kernel::{Kernel, is_bare};
@@ -121,6 +121,7 @@ pub(crate) struct Trouble {
 #[derive(Default)]
 pub(crate) struct Scheduler {
     schedule: Mutex<Schedule>,
+    pub(crate) carrier: Carrier,
     /// How often a thread has been picked.
     steps: AtomicU64,
     /// Addresses at which threads outside of the run have woken who waits.
@@ -207,24 +208,26 @@ impl Scheduler {
 
     /// Goes on with whoever is next; returns when that is the current thread.
     fn switch<'a>(&'a self, context: &Context, schedule: MutexGuard<'a, Schedule>) {
-        let next = self.next(context.thread.id, schedule);
-        if next.id != context.thread.id {
-            next.parker.unpark();
-            context.park();
+        let own = &context.thread;
+        let next = self.next(own, schedule);
+        if next.id != own.id {
+            self.carrier.switch(&own.fiber, &next.fiber);
+            context.serve_until_own_turn();
         }
     }
 
     /// The current thread is at its end: goes on with whoever is next.
-    pub(crate) fn leave(&self, id: ThreadId) {
+    pub(crate) fn leave(&self, current: &Thread) {
         let mut schedule = self.lock();
-        schedule.end(id);
-        self.next(id, schedule).parker.unpark();
+        schedule.end(current.id);
+        let next = self.next(current, schedule);
+        self.carrier.hand_over(&next.fiber);
     }
 
     /// The next thread that goes on, after time has moved as far as it takes.
     fn next<'a>(
         &'a self,
-        current: ThreadId,
+        current: &Thread,
         mut schedule: MutexGuard<'a, Schedule>,
     ) -> Arc<Thread> {
         loop {
@@ -257,12 +260,12 @@ impl Scheduler {
                         continue;
                     }
                     drop(schedule);
-                    let is_needed = host.on_main_thread(current, Kernel::has_to_expire);
+                    let is_needed = host.on_main_thread(&self.carrier, current, Kernel::has_to_expire);
                     schedule = self.lock();
                     if is_needed == Some(true) {
                         schedule.pass_until(at);
                         drop(schedule);
-                        host.on_main_thread(current, Kernel::expire);
+                        host.on_main_thread(&self.carrier, current, Kernel::expire);
                         schedule = self.lock();
                     }
                 }
@@ -284,7 +287,7 @@ impl Scheduler {
     /// A packet reaches a host.
     fn arrive<'a>(
         &'a self,
-        current: ThreadId,
+        current: &Thread,
         mut schedule: MutexGuard<'a, Schedule>,
         packet: Packet,
     ) -> MutexGuard<'a, Schedule> {
@@ -306,7 +309,7 @@ impl Scheduler {
             // The host's kernel works while its thread waits for something else.
             Some(_) => {
                 drop(schedule);
-                host.on_main_thread(current, Kernel::serve);
+                host.on_main_thread(&self.carrier, current, Kernel::serve);
                 schedule = self.lock();
             }
         }
@@ -425,11 +428,6 @@ impl Schedule {
     pub(crate) fn end_for(&mut self, trouble: Trouble) {
         self.trouble.get_or_insert(trouble);
         self.resume_first();
-    }
-
-    /// The thread that works; `None` if none was ever picked.
-    pub(crate) fn working_thread(&self) -> Option<Arc<Thread>> {
-        self.working.as_ref().map(|(thread, _)| thread.clone())
     }
 
     /// The host whose thread works, and what that thread has waited for last, in words.

@@ -190,6 +190,7 @@ impl Connection {
             Fate::Proceed => {}
             Fate::ProceedAfter(time) => sleep(time).await,
             Fate::Fail(own) => failure = Some(own),
+            Fate::Lose => return Ok(ON),
             Fate::CutBefore => return Ok(NO_FURTHER),
             Fate::CutAfter => is_cut = true,
             Fate::AnswerAfter(time) => later = time,

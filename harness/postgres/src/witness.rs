@@ -55,6 +55,8 @@ pub enum Fate {
     CutAfter,
     /// It takes effect, and is answered later.
     AnswerAfter(Duration),
+    /// It never arrives: it has no effect and no answer, and the connection stays, with what its transaction holds.
+    Lose,
 }
 
 /// An error that the server answers.
@@ -133,6 +135,12 @@ pub enum Undone {
 ///
 /// No method may call a [`Server`](crate::Server); an [`Observer`](crate::Observer) may be asked at any time.
 pub trait Witness: Send + Sync {
+    /// A client wants to connect: the error that it is refused with, if it shall be.
+    fn refuses(&self, client: SocketAddr) -> Option<Failure> {
+        let _ = client;
+        None
+    }
+
     /// A client has connected.
     fn opened(&self, session: &Session) {
         let _ = session;

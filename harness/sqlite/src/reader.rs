@@ -12,6 +12,8 @@ use libsqlite3_sys as sqlite;
 use sqlite::{sqlite3, sqlite3_stmt};
 use stormglass_machine::outside;
 
+use crate::vfs::locks::of_watched;
+
 /// What SQLite says about why it could not do something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadError(pub String);
@@ -125,7 +127,7 @@ impl Reader {
                     sqlite::sqlite3_bind_int64(statement, 1, parameter);
                 }
                 loop {
-                    match sqlite::sqlite3_step(statement) {
+                    match of_watched(|| sqlite::sqlite3_step(statement)) {
                         sqlite::SQLITE_ROW => rows.push(row(statement)),
                         done => break done,
                     }
@@ -136,7 +138,7 @@ impl Reader {
                 _ => self.checked(done).err(),
             };
             // SAFETY: as above.
-            unsafe { sqlite::sqlite3_reset(statement) };
+            unsafe { of_watched(|| sqlite::sqlite3_reset(statement)) };
             failed.map_or(Ok(rows), Err)
         })
     }

@@ -9,6 +9,7 @@
 )]
 
 mod file;
+pub(crate) mod locks;
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt as _;
@@ -45,6 +46,7 @@ pub(crate) fn install() {
             let original = sqlite::sqlite3_vfs_find(std::ptr::null());
             assert!(!original.is_null(), "SQLite has a default VFS");
             ORIGINAL.store(original, Ordering::SeqCst);
+            locks::install(original);
             let own = Box::leak(Box::new(around(&*original)));
             let result = sqlite::sqlite3_vfs_register(own, 1);
             assert_eq!(result, sqlite::SQLITE_OK, "SQLite takes another VFS");

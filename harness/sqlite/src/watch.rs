@@ -81,6 +81,13 @@ impl Watch {
         self.watched.file(&folder.join(name)).hold(time);
         Ok(())
     }
+
+    /// Leaves a file of the folder no room, or gives it room again: neither it nor its journal and log can grow, and who
+    /// makes them do so meets `SQLITE_FULL`. What they have already they can be overwritten in, as on a real disk.
+    pub fn set_full(&self, file: &Path, is_full: bool) {
+        let file = self.watched.file(&self.watched.folder.join(file));
+        file.is_full.store(is_full, Ordering::SeqCst);
+    }
 }
 
 impl Drop for Watch {
@@ -127,6 +134,7 @@ impl Watched {
             Arc::new(File {
                 path: path.to_owned(),
                 held_until: Mutex::default(),
+                is_full: AtomicBool::new(false),
             })
         };
         file.or_insert_with(new).clone()
@@ -168,6 +176,8 @@ pub(crate) struct File {
     pub(crate) path: PathBuf,
     /// Until when somebody outside of the run has the write lock.
     held_until: Mutex<Option<Instant>>,
+    /// Whether there is no room for more.
+    is_full: AtomicBool,
 }
 
 impl File {
@@ -178,6 +188,10 @@ impl File {
         let until = until.unwrap_or_else(|| now() + Duration::from_secs(u64::from(u32::MAX)));
         let mut held = lock(&self.held_until);
         *held = (*held).max(Some(until));
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::SeqCst)
     }
 
     pub(crate) fn is_held(&self) -> bool {

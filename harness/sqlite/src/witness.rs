@@ -179,6 +179,11 @@ pub trait Witness: Send + Sync {
         let _ = (call, failure);
     }
 
+    /// A write has found no room, because of [`Watch::set_full`](crate::Watch::set_full).
+    fn ran_full(&self, call: &Call<'_>) {
+        let _ = call;
+    }
+
     /// A lock was got after waiting for so long, in virtual time.
     fn waited(&self, call: &Call<'_>, time: Duration) {
         let _ = (call, time);

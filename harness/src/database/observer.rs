@@ -49,6 +49,21 @@ impl Observer {
         })
     }
 
+    /// Does `work`, whose queries read one state of a SQLite file: to find the state is most of what a small query costs.
+    pub(super) fn at_once<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Result<T, ReadError> {
+        self.control("BEGIN")?;
+        let done = work(self);
+        self.control("COMMIT")?;
+        Ok(done)
+    }
+
+    fn control(&mut self, statement: &str) -> Result<(), ReadError> {
+        match self {
+            Observer::Sqlite(reader) => Ok(reader.query(statement, 0).map(drop)?),
+            Observer::Postgres(_) => Ok(()),
+        }
+    }
+
     /// The rows of a query, whose `$1` is `position` if it has one.
     pub(super) fn rows(
         &mut self,

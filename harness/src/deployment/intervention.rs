@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Deployment;
+use super::sqlite::file_of;
 use crate::nemesis::{Command, Intervention};
 use crate::plan::Targets;
 use crate::simulation::SUPERVISOR_DELAY;
@@ -116,6 +117,7 @@ impl Deployment<'_, '_> {
                         server.killed();
                     }
                 }
+                Intervention::Lose(host) => self.machines.lose(&host),
                 // A host that another fault has started meanwhile is left alone.
                 Intervention::Start(host) if self.world.is_up(&host) => {}
                 Intervention::Start(host) => self.start(&Arc::from(host)),
@@ -128,6 +130,14 @@ impl Deployment<'_, '_> {
                 Intervention::Clock { host, fault, by_ms } => {
                     self.notice_clock(fault, &host);
                     self.machines.step_clock(&host, by_ms);
+                }
+                Intervention::Reset { fault, a, b } => {
+                    if self.machines.reset(&a, &b) {
+                        self.world.reset(fault, &Arc::from(a), &Arc::from(b));
+                    }
+                }
+                Intervention::Room { database, is_full } => {
+                    self.watch.set_full(&file_of(&database), is_full);
                 }
                 Intervention::Cut { from, to } => self.machines.cut(&from, &to),
                 Intervention::Mend { from, to } => self.machines.mend(&from, &to),
@@ -174,6 +184,13 @@ impl Deployment<'_, '_> {
         let named = |(one, other): (Arc<str>, Arc<str>)| (one.to_string(), other.to_string());
         targets.links = links.into_iter().map(named).collect();
         targets.hosts = self.services.keys().map(ToString::to_string).collect();
+        let system = &self.prepared.system;
+        targets.databases = system
+            .databases()
+            .iter()
+            .map(|own| own.name().to_owned())
+            .collect();
+        targets.database_servers = system.database_server_names().into_iter().collect();
         targets
     }
 }

@@ -1,12 +1,14 @@
 //! The host of a PostgreSQL server: what services commit enters the history, and faults meet their batches.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stormglass_machine as os;
 use stormglass_postgres::{
-    self as postgres, Batch, Commit, Failure, Fate, Kind, Session, Settings, Undone, Witness,
+    self as postgres, Batch, Commit, Failure, Fate, Kind, Session, Settings, Statement, Undone,
+    Witness,
 };
 use tokio::net::TcpListener;
 
@@ -35,6 +37,7 @@ impl PostgresHost {
         databases: &Arc<Databases>,
     ) -> Self {
         let observed = Observed {
+            server: name.clone(),
             world: world.clone(),
             databases: databases.clone(),
             sessions: Mutex::default(),
@@ -70,6 +73,8 @@ impl Server for PostgresHost {
 }
 
 struct Observed {
+    /// The server's host.
+    server: Arc<str>,
     world: Arc<World>,
     databases: Arc<Databases>,
     sessions: Mutex<BTreeMap<u32, Work>>,
@@ -78,6 +83,9 @@ struct Observed {
 /// What is known of a session's work.
 #[derive(Default)]
 struct Work {
+    /// The incarnation that has connected: of a machine that is lost the connections stay, and what becomes of them is no
+    /// affair of the one that it has next.
+    gate: Option<Gate>,
     /// What its open transaction has changed.
     effect: Effect,
     /// What befalls the batch that is at work.
@@ -87,11 +95,53 @@ struct Work {
 
 impl Observed {
     fn gate(&self, session: &Session) -> Option<Gate> {
-        caller(&self.world, session.client)
+        self.on(session, |own| own.gate.clone())
+    }
+
+    /// The fault because of which a batch has no room for what it writes. Whether a statement changes a row after all
+    /// nobody knows before it is carried out.
+    fn full_disk(&self, session: &Session, batch: Batch<'_>, effect: Effect) -> Option<usize> {
+        let fault = self.world.full_disk_of(&session.database)?;
+        let mut statements = batch.statements.iter();
+        let writes = statements.any(|own| matches!(own.kind, Kind::Write | Kind::Schema));
+        let ends_one_that_has = batch.commits() && effect != Effect::None;
+        (writes || ends_one_that_has).then_some(fault)
     }
 
     fn on<T>(&self, session: &Session, look: impl FnOnce(&mut Work) -> T) -> T {
         look(lock(&self.sessions).entry(session.process).or_default())
+    }
+}
+
+/// The error of a commit that another transaction has come before.
+fn not_serializable() -> Failure {
+    let message = "could not serialize access due to read/write dependencies among transactions";
+    Failure::new("40001", message)
+}
+
+/// Whether a statement locks rows or tables that others lock as well.
+fn may_deadlock(statement: &Statement) -> bool {
+    match statement.kind {
+        Kind::Write | Kind::Schema => true,
+        Kind::Read => {
+            let text = statement.text.to_lowercase();
+            let locks = [
+                "for update",
+                "for no key update",
+                "for share",
+                "for key share",
+            ];
+            locks.iter().any(|own| text.contains(own))
+        }
+        _ => false,
+    }
+}
+
+/// What becomes of a batch whose client is dead: the server hears of a killed process, and not of a machine that is gone.
+fn of_the_dead(gate: &Gate) -> Fate {
+    match gate.is_lost() {
+        true => Fate::Lose,
+        false => Fate::CutBefore,
     }
 }
 
@@ -105,9 +155,12 @@ impl Witness for Observed {
         let Some(gate) = self.gate(session) else {
             return Fate::Proceed;
         };
+        if gate.is_dead() {
+            return of_the_dead(&gate);
+        }
         let name: Arc<str> = session.database.as_str().into();
         let mut work = Work::default();
-        let (mut is_cut, mut later) = (false, Duration::ZERO);
+        let (mut is_cut, mut later, mut failure) = (false, Duration::ZERO, None);
         for statement in batch.statements.iter().filter(|own| counts(own.kind)) {
             let effect = match statement.kind {
                 Kind::Write => self.databases.effect(&name, &statement.text, 1),
@@ -116,9 +169,13 @@ impl Witness for Observed {
             work.effect = work.effect.max(effect);
             let injection = gate.strike::<StatementFault>();
             for (fault, strike) in injection.strikes() {
+                if *strike == StatementFault::Deadlock && !may_deadlock(statement) {
+                    continue;
+                }
                 gate.bit(fault, strike.to_string());
                 match strike {
                     StatementFault::Error => is_cut = true,
+                    StatementFault::Deadlock => failure = Some(Failure::deadlock()),
                     StatementFault::Locked { for_ms: ms }
                     | StatementFault::Slow { delay_ms: ms } => later += Duration::from_millis(*ms),
                 }
@@ -132,16 +189,31 @@ impl Witness for Observed {
                 gate.bit(fault, strike.to_string());
                 match strike {
                     CommitFault::Lost => is_cut = true,
+                    CommitFault::SerializationFailure => failure = Some(not_serializable()),
                     CommitFault::AnswerLost => is_answer_cut = true,
                 }
             }
         }
-        self.on(session, |own| {
+        let effect = self.on(session, |own| {
             work.effect = work.effect.max(own.effect);
+            work.gate = own.gate.take();
             *own = work;
+            own.effect
         });
-        if gate.is_dead() || is_cut {
+        if !gate.is_dead()
+            && !is_cut
+            && failure.is_none()
+            && let Some(fault) = self.full_disk(session, batch, effect)
+        {
+            gate.bit(fault, "found the disk full".to_owned());
+            failure = Some(Failure::disk_full());
+        }
+        if gate.is_dead() {
+            of_the_dead(&gate)
+        } else if is_cut {
             Fate::CutBefore
+        } else if let Some(failure) = failure {
+            Fate::Fail(failure)
         } else if is_answer_cut {
             Fate::CutAfter
         } else if later.is_zero() {
@@ -165,13 +237,14 @@ impl Witness for Observed {
     }
 
     fn done(&self, session: &Session) {
-        let work = self.on(session, |own| Work {
-            effect: own.effect,
-            ..std::mem::take(own)
+        // What the transaction has changed stays until it ends.
+        let (statements, commit) = self.on(session, |own| {
+            let commit = std::mem::take(&mut own.commit);
+            (std::mem::take(&mut own.statements), commit)
         });
         if let Some(gate) = self.gate(session) {
-            gate.struck(&work.commit);
-            for injection in &work.statements {
+            gate.struck(&commit);
+            for injection in &statements {
                 gate.struck(injection);
             }
         }
@@ -201,6 +274,18 @@ impl Witness for Observed {
                 error: format!("{} ({})", failure.message, failure.code),
             });
         }
+    }
+
+    fn refuses(&self, client: SocketAddr) -> Option<Failure> {
+        let fault = self.world.used_up_at(&self.server)?;
+        let gate = caller(&self.world, client)?;
+        gate.bit(fault, format!("{} takes no more connections", self.server));
+        Some(Failure::too_many_connections())
+    }
+
+    fn opened(&self, session: &Session) {
+        let gate = caller(&self.world, session.client);
+        self.on(session, |own| own.gate = gate);
     }
 
     fn closed(&self, session: &Session) {

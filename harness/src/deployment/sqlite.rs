@@ -1,7 +1,7 @@
 //! SQLite under a run: what services commit to their files enters the history, and faults meet their statements.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,6 +59,11 @@ impl Observed {
     }
 }
 
+/// The file of a database, relative to the run's folder.
+pub(super) fn file_of(database: &str) -> PathBuf {
+    PathBuf::from(format!("{database}.db"))
+}
+
 /// What the system calls a database: its file's name without the extension.
 fn name_of(file: &Path) -> Arc<str> {
     let name = file.file_stem().unwrap_or_default();
@@ -86,14 +91,16 @@ impl Witness for Observed {
         }
         let mut fate = Fate::after(self.latency);
         for (fault, strike) in injection.strikes() {
-            gate.bit(fault, strike.to_string());
             match strike {
+                // It belongs to a server.
+                StatementFault::Deadlock => continue,
                 StatementFault::Error => fate.fault = Some(Trouble::Io),
                 StatementFault::Locked { for_ms } => {
                     fate.fault = Some(Trouble::Locked(Duration::from_millis(*for_ms)));
                 }
                 StatementFault::Slow { delay_ms } => fate.after += Duration::from_millis(*delay_ms),
             }
+            gate.bit(fault, strike.to_string());
         }
         self.on(call, |own| own.statement = injection);
         fate
@@ -116,13 +123,16 @@ impl Witness for Observed {
         }
         let mut fate = Fate::after(self.latency);
         for (fault, strike) in injection.strikes() {
+            let lost = match strike {
+                CommitFault::Lost => LostCommit::Lost,
+                CommitFault::AnswerLost => LostCommit::AnswerLost,
+                // It belongs to a server.
+                CommitFault::SerializationFailure => continue,
+            };
             // A commit is struck only once.
             if fate.fault.is_none() {
                 gate.bit(fault, strike.to_string());
-                fate.fault = Some(match strike {
-                    CommitFault::Lost => LostCommit::Lost,
-                    CommitFault::AnswerLost => LostCommit::AnswerLost,
-                });
+                fate.fault = Some(lost);
             }
         }
         self.on(call, |own| own.commit = injection);
@@ -151,6 +161,14 @@ impl Witness for Observed {
                 }
                 .to_owned(),
             });
+        }
+    }
+
+    fn ran_full(&self, call: &Call<'_>) {
+        if let Some(gate) = self.gate(call)
+            && let Some(fault) = self.world.full_disk_of(&name_of(call.file))
+        {
+            gate.bit(fault, "found the disk full".to_owned());
         }
     }
 

@@ -16,6 +16,8 @@ use crate::simulation::world::{StruckLink, World, lock};
 pub(crate) enum Intervention {
     /// Drop what runs on the host.
     Kill(String),
+    /// Take the host's computer away.
+    Lose(String),
     /// Start the host's software again.
     Start(String),
     /// Let the host stand still.
@@ -30,6 +32,10 @@ pub(crate) enum Intervention {
         fault: usize,
         by_ms: i64,
     },
+    /// Reset every connection between two hosts.
+    Reset { fault: usize, a: String, b: String },
+    /// Leave a database room for what it writes, or none.
+    Room { database: String, is_full: bool },
     /// Let nothing pass from one host to another.
     Cut { from: String, to: String },
     /// Let everything pass again.
@@ -66,6 +72,8 @@ pub(crate) struct Nemesis {
     booked: usize,
     active: BTreeSet<usize>,
     cut: BTreeSet<(String, String)>,
+    /// Databases whose disk is full.
+    full: BTreeSet<String>,
     /// Hosts that were told to stop and have not started again, each with what comes after it.
     stopping: BTreeMap<String, Stopping>,
     /// Those of them that somebody still has to tell.
@@ -84,6 +92,7 @@ impl Nemesis {
             booked: 0,
             active: BTreeSet::new(),
             cut: BTreeSet::new(),
+            full: BTreeSet::new(),
             stopping: BTreeMap::new(),
             to_tell: Vec::new(),
             hosts,
@@ -196,7 +205,10 @@ impl Nemesis {
         let now = world.now();
         let lasts = Duration::from_millis(incident.duration_ms());
         match &incident {
-            Incident::Crash { host, .. } => self.crash(fault, host, lasts, world),
+            Incident::Crash { host, .. } | Incident::MachineLoss { host, .. } => {
+                self.crash(fault, host, lasts, world)
+            }
+            Incident::DatabaseRestart { server, .. } => self.crash(fault, server, lasts, world),
             Incident::BrokerOutage { .. } => {
                 let host = self.broker_host.clone();
                 self.crash(fault, &host, lasts, world)
@@ -232,6 +244,10 @@ impl Nemesis {
                 world.broker_changed.notify_waiters();
                 Vec::new()
             }
+            Incident::ConnectionReset { a, b } => {
+                let (a, b) = (a.clone(), b.clone());
+                vec![Intervention::Reset { fault, a, b }]
+            }
             Incident::ClockSkew { host, ahead_ms, .. } => {
                 self.book(now + lasts, Step::End(fault));
                 let (host, by_ms) = (host.clone(), *ahead_ms);
@@ -240,6 +256,8 @@ impl Nemesis {
             Incident::Partition { .. }
             | Incident::OneWayPartition { .. }
             | Incident::Latency { .. }
+            | Incident::DiskFull { .. }
+            | Incident::ConnectionsUsedUp { .. }
             | Incident::CapacityLimit { .. }
             | Incident::ExternalOutage { .. } => {
                 self.active.insert(fault);
@@ -278,6 +296,7 @@ impl Nemesis {
         world: &World,
     ) -> Vec<Intervention> {
         let name: Arc<str> = host.into();
+        let is_loss = matches!(self.incidents[&fault], Incident::MachineLoss { .. });
         // A crash that a call set off has already killed the host at the gate.
         let set_off = world.has_bitten(fault);
         if !set_off {
@@ -285,13 +304,20 @@ impl Nemesis {
                 return Vec::new();
             }
             world.bit(fault, &self.name, self.incidents[&fault].to_string());
-            world.kill(&name);
+            match is_loss {
+                true => world.lose(&name),
+                false => world.kill(&name),
+            };
         }
         if let Some(row) = self.stopping.get_mut(host) {
             row.is_down = true;
         }
         self.book(world.now() + lasts, Step::Start(host.to_owned()));
-        vec![Intervention::Kill(host.to_owned())]
+        let host = host.to_owned();
+        vec![match is_loss {
+            true => Intervention::Lose(host),
+            false => Intervention::Kill(host),
+        }]
     }
 
     /// The hosts that a restart is of; those of one row one after the other.
@@ -348,13 +374,14 @@ impl Nemesis {
         }
     }
 
-    /// Brings links, third parties and the broker's capacity in line with the active faults.
+    /// Brings links, databases, third parties and the broker's capacity in line with the active faults.
     fn refresh(&mut self, world: &World) -> Vec<Intervention> {
         let mut interventions = Vec::new();
         let mut links = Vec::new();
         let mut cut = BTreeSet::new();
         let mut capacity_limit = None;
         let mut outages = BTreeMap::new();
+        let (mut full, mut used_up) = (BTreeMap::new(), BTreeMap::new());
         for &fault in &self.active {
             let mut both_ways = |a: &String, b: &String| {
                 for (from, to) in [(a, b), (b, a)] {
@@ -390,10 +417,19 @@ impl Nemesis {
                     });
                 }
                 Incident::CapacityLimit { .. } => capacity_limit = Some(fault),
+                Incident::DiskFull { database, .. } => {
+                    full.insert(database.clone(), fault);
+                }
+                Incident::ConnectionsUsedUp { server, .. } => {
+                    used_up.insert(server.clone(), fault);
+                }
                 Incident::ExternalOutage { provider, .. } => {
                     outages.insert(provider.clone(), fault);
                 }
                 Incident::Crash { .. }
+                | Incident::MachineLoss { .. }
+                | Incident::ConnectionReset { .. }
+                | Incident::DatabaseRestart { .. }
                 | Incident::Restart { .. }
                 | Incident::Pause { .. }
                 | Incident::ClockSkew { .. }
@@ -409,6 +445,16 @@ impl Nemesis {
             interventions.push(Intervention::Cut { from, to });
         }
         self.cut = cut;
+        let databases: BTreeSet<String> = full.keys().cloned().collect();
+        for database in self.full.symmetric_difference(&databases) {
+            interventions.push(Intervention::Room {
+                database: database.clone(),
+                is_full: databases.contains(database),
+            });
+        }
+        self.full = databases;
+        world.set_full_disks(full);
+        world.set_used_up(used_up);
         world.set_links(links);
         world.set_capacity_limit(capacity_limit);
         world.set_outages(outages);

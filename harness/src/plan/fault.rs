@@ -1,6 +1,6 @@
 //! Faults as data: what is done to the system, and the moment at which it is done.
 //!
-//! An incident befalls machines, links, the broker or a third party, at a time or at a call. A strike
+//! An incident befalls machines, links, databases, the broker or a third party, at a time or at a call. A strike
 //! hits one call, and is typed to it, so that a commit which is lost at a publish cannot be
 //! written. A fault holds no probability and no closure. It prints in one line, compares, and can be
 //! saved.
@@ -31,7 +31,7 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Something befalls machines, links, the broker or a third party.
+    /// Something befalls machines, links, databases, the broker or a third party.
     Incident {
         /// What it is.
         incident: Incident,

@@ -1,4 +1,4 @@
-//! Incidents: what befalls machines, links, the broker or a third party.
+//! Incidents: what befalls machines, links, databases, the broker or a third party.
 //!
 //! What hits a single call is a strike.
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::Told;
 use super::schedule::FaultKind;
 
-/// What befalls machines, links, the broker or a third party. Durations are virtual milliseconds.
+/// What befalls machines, links, databases, the broker or a third party. Durations are virtual milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Incident {
@@ -18,6 +18,15 @@ pub enum Incident {
         /// The host.
         host: String,
         /// How long it stays down.
+        down_ms: u64,
+    },
+    /// The host's computer is gone in silence, and back after `down_ms`: it loses its memory as by a crash, but no peer
+    /// gets a reset, so that they notice by their own timeouts. What a server holds for it, such as an open transaction
+    /// with its locks, it goes on holding.
+    MachineLoss {
+        /// The host.
+        host: String,
+        /// How long it stays away.
         down_ms: u64,
     },
     /// Hosts are told to stop ([`Machine::terminated`](crate::Machine::terminated)), stop in good order, and start
@@ -74,6 +83,36 @@ pub enum Incident {
         /// How long it lasts.
         for_ms: u64,
     },
+    /// All TCP connections between two hosts are reset at one moment; both ends are told.
+    ConnectionReset {
+        /// One end.
+        a: String,
+        /// The other end.
+        b: String,
+    },
+    /// A PostgreSQL server dies and starts again after `down_ms`: connections are reset, open transactions are rolled
+    /// back, and what was committed stays.
+    DatabaseRestart {
+        /// The server's host.
+        server: String,
+        /// How long it stays down.
+        down_ms: u64,
+    },
+    /// There is no room for what a database has to write. On SQLite no file of it can grow (`SQLITE_FULL`); on PostgreSQL
+    /// whatever may write, and the commit of a transaction that has, fails with 53100.
+    DiskFull {
+        /// The database.
+        database: String,
+        /// How long it lasts.
+        for_ms: u64,
+    },
+    /// A PostgreSQL server takes no new connections (53300); those that there are go on.
+    ConnectionsUsedUp {
+        /// The server's host.
+        server: String,
+        /// How long it lasts.
+        for_ms: u64,
+    },
     /// The broker's process dies and starts again after `for_ms`.
     BrokerOutage {
         /// How long it lasts.
@@ -117,6 +156,32 @@ impl Incident {
             Incident::Crash { host, down_ms: ms } => {
                 let text = format!("crash {host}, down for {ms} ms");
                 (FaultKind::Crash, *ms, text)
+            }
+            Incident::MachineLoss { host, down_ms: ms } => {
+                let text = format!("machine of {host} lost for {ms} ms");
+                (FaultKind::MachineLoss, *ms, text)
+            }
+            Incident::ConnectionReset { a, b } => {
+                let text = format!("connections {a} <-> {b} reset");
+                (FaultKind::ConnectionReset, 0, text)
+            }
+            Incident::DatabaseRestart {
+                server,
+                down_ms: ms,
+            } => {
+                let text = format!("database server {server} restarts, down for {ms} ms");
+                (FaultKind::DatabaseRestart, *ms, text)
+            }
+            Incident::DiskFull {
+                database,
+                for_ms: ms,
+            } => {
+                let text = format!("disk of database {database} full for {ms} ms");
+                (FaultKind::DiskFull, *ms, text)
+            }
+            Incident::ConnectionsUsedUp { server, for_ms: ms } => {
+                let text = format!("connections of {server} used up for {ms} ms");
+                (FaultKind::ConnectionsUsedUp, *ms, text)
             }
             Incident::Restart { of, down_ms: ms } => {
                 (FaultKind::Restart, *ms, format!("{of} down for {ms} ms"))
@@ -187,15 +252,21 @@ impl Incident {
     pub(crate) fn hosts(&self) -> Vec<&str> {
         match self {
             Incident::Crash { host, .. }
+            | Incident::MachineLoss { host, .. }
             | Incident::Pause { host, .. }
             | Incident::ClockSkew { host, .. }
             | Incident::Restart {
                 of: Restarted::Host(host),
                 ..
             } => vec![host],
-            Incident::Partition { a, b, .. } | Incident::Latency { a, b, .. } => vec![a, b],
+            Incident::Partition { a, b, .. }
+            | Incident::Latency { a, b, .. }
+            | Incident::ConnectionReset { a, b } => vec![a, b],
             Incident::OneWayPartition { from, to, .. } => vec![from, to],
             Incident::Restart { .. }
+            | Incident::DatabaseRestart { .. }
+            | Incident::DiskFull { .. }
+            | Incident::ConnectionsUsedUp { .. }
             | Incident::BrokerOutage { .. }
             | Incident::CapacityLimit { .. }
             | Incident::Rebalance { .. }
@@ -206,15 +277,21 @@ impl Incident {
     pub(super) fn hosts_mut(&mut self) -> Vec<&mut String> {
         match self {
             Incident::Crash { host, .. }
+            | Incident::MachineLoss { host, .. }
             | Incident::Pause { host, .. }
             | Incident::ClockSkew { host, .. }
             | Incident::Restart {
                 of: Restarted::Host(host),
                 ..
             } => vec![host],
-            Incident::Partition { a, b, .. } | Incident::Latency { a, b, .. } => vec![a, b],
+            Incident::Partition { a, b, .. }
+            | Incident::Latency { a, b, .. }
+            | Incident::ConnectionReset { a, b } => vec![a, b],
             Incident::OneWayPartition { from, to, .. } => vec![from, to],
             Incident::Restart { .. }
+            | Incident::DatabaseRestart { .. }
+            | Incident::DiskFull { .. }
+            | Incident::ConnectionsUsedUp { .. }
             | Incident::BrokerOutage { .. }
             | Incident::CapacityLimit { .. }
             | Incident::Rebalance { .. }

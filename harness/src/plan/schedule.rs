@@ -1,7 +1,7 @@
 //! The fault schedule: the kinds of fault, how often each is drawn, and how it is aimed.
 //!
 //! Only faults that the system can meet are generated: a host that exists, a group that the broker
-//! knows, a provider that somebody calls. Which kinds a seed has at all is the swarm's choice.
+//! knows, a provider that somebody calls, a server that a database is on. Which kinds a seed has at all is the swarm's choice.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -44,12 +44,14 @@ macro_rules! kinds {
 // because no other kind brings a dead letter about.
 kinds! {
     Crash "crash" 4;
+    MachineLoss "machine loss" 2;
     Restart "restart" 2;
     Pause "pause" 1;
     ClockSkew "clock skew" 1;
     Partition "partition" 1;
     OneWayPartition "one-way partition" 1;
     Latency "latency" 1;
+    ConnectionReset "connection reset" 1;
     BrokerOutage "broker outage" 1;
     CapacityLimit "capacity limit" 1;
     Rebalance "rebalance" 1;
@@ -64,6 +66,11 @@ kinds! {
     Slow "slow statement" 1;
     CommitLost "commit lost" 1;
     CommitAnswerLost "commit answer lost" 2;
+    SerializationFailure "serialization failure" 1;
+    Deadlock "deadlock" 1;
+    DatabaseRestart "database restart" 1;
+    DiskFull "disk full" 1;
+    ConnectionsUsedUp "connections used up" 1;
     ExternalOutage "external outage" 1;
     ExternalAnswerLost "external answer lost" 1;
     ExternalAnswerLate "external answer late" 1;
@@ -170,6 +177,9 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
             host,
             down_ms,
         }),
+        FaultKind::MachineLoss => aiming.beside_calls(long, |host, down_ms| {
+            Incident::MachineLoss { host, down_ms }
+        }),
         FaultKind::Restart => aiming.restart(),
         FaultKind::Pause => {
             aiming.beside_calls(long, |host, for_ms| Incident::Pause { host, for_ms })
@@ -210,6 +220,19 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
                 },
             ))
         }
+        FaultKind::ConnectionReset => aiming.reset(),
+        FaultKind::DatabaseRestart => aiming.incident(
+            (one_of(&targets.database_servers)?, 50..=2_500_u64)
+                .prop_map(|(server, down_ms)| Incident::DatabaseRestart { server, down_ms }),
+        ),
+        FaultKind::DiskFull => aiming.incident(
+            (one_of(&targets.databases)?, long)
+                .prop_map(|(database, for_ms)| Incident::DiskFull { database, for_ms }),
+        ),
+        FaultKind::ConnectionsUsedUp => aiming.incident(
+            (one_of(&targets.database_servers)?, long)
+                .prop_map(|(server, for_ms)| Incident::ConnectionsUsedUp { server, for_ms }),
+        ),
         FaultKind::BrokerOutage => {
             aiming.incident(long.prop_map(|for_ms| Incident::BrokerOutage { for_ms }))
         }
@@ -248,6 +271,10 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
         }
         FaultKind::CommitLost => aiming.strike(Just(CommitFault::Lost)),
         FaultKind::CommitAnswerLost => aiming.strike(Just(CommitFault::AnswerLost)),
+        FaultKind::SerializationFailure => {
+            aiming.strike_on_server(CommitFault::SerializationFailure)
+        }
+        FaultKind::Deadlock => aiming.strike_on_server(StatementFault::Deadlock),
         FaultKind::ExternalAnswerLost => aiming.strike(Just(ExternalFault::AnswerLost)),
         FaultKind::ExternalAnswerLate => aiming
             .strike((100..=5_000_u64).prop_map(|delay_ms| ExternalFault::AnswerLate { delay_ms })),
@@ -279,7 +306,25 @@ impl Aiming<'_> {
         &self,
         fault: impl Strategy<Value = F> + 'static,
     ) -> Option<BoxedStrategy<Fault>> {
-        let host = one_of(&self.targets.making(F::CALL))?;
+        self.strike_at(self.targets.making(F::CALL), fault)
+    }
+
+    /// The same at a host that makes such calls and talks to a PostgreSQL server.
+    fn strike_on_server<F: CallFault + Into<Strike> + std::fmt::Debug + 'static>(
+        &self,
+        fault: F,
+    ) -> Option<BoxedStrategy<Fault>> {
+        let mut hosts = self.targets.making(F::CALL);
+        hosts.retain(|host| self.targets.talks_to_database_server(host));
+        self.strike_at(hosts, Just(fault))
+    }
+
+    fn strike_at<F: CallFault + Into<Strike> + std::fmt::Debug + 'static>(
+        &self,
+        hosts: Vec<String>,
+        fault: impl Strategy<Value = F> + 'static,
+    ) -> Option<BoxedStrategy<Fault>> {
+        let host = one_of(&hosts)?;
         let struck = (self.from(), host, nth(4), fault)
             .prop_map(|(at_ms, host, nth, fault)| Fault::strike(at_ms, &host, nth, fault));
         Some(struck.boxed())
@@ -308,6 +353,37 @@ impl Aiming<'_> {
         Some(prop_oneof![alone, self.incident(many)?].boxed())
     }
 
+    /// Resets of a link, at a time or beside a call of one of its ends: between calls nothing is under way, and what was
+    /// connected connects again.
+    fn reset(&self) -> Option<BoxedStrategy<Fault>> {
+        let reset = |(a, b): (String, String)| Incident::ConnectionReset { a, b };
+        let links = &self.targets.links;
+        let at_a_time = self.incident(one_of(links)?.prop_map(reset))?;
+        let calls = &self.targets.calls;
+        let beside = links.iter().flat_map(|link| {
+            let ends = calls
+                .iter()
+                .filter(|(host, _)| [&link.0, &link.1].contains(&host));
+            ends.map(|call| (link.clone(), call.clone()))
+        });
+        let beside: Vec<_> = beside.collect();
+        let Some(beside) = one_of(&beside) else {
+            return Some(at_a_time);
+        };
+        let at_a_call = (self.from(), beside, sides(), nth(6)).prop_map(
+            move |(at_ms, (link, (host, call)), side, nth)| {
+                let aim = Aim {
+                    host,
+                    call,
+                    nth,
+                    side,
+                };
+                Fault::on(at_ms, aim, reset(link))
+            },
+        );
+        Some(prop_oneof![at_a_time, at_a_call].boxed())
+    }
+
     /// Incidents at a time, or at a call that the host is known to make, on either side of it.
     fn beside_calls(
         &self,
@@ -321,8 +397,7 @@ impl Aiming<'_> {
         let when = match one_of(&calls) {
             None => at_a_time.boxed(),
             Some(calls) => {
-                let sides = select(&[Side::Before, Side::After][..]);
-                let at_a_call = (self.from(), calls, sides, nth(6));
+                let at_a_call = (self.from(), calls, sides(), nth(6));
                 let at_a_call = at_a_call.prop_map(|(at_ms, (host, call), side, nth)| {
                     let aim = Aim {
                         host: host.clone(),
@@ -344,6 +419,11 @@ impl Aiming<'_> {
         });
         Some(fault.boxed())
     }
+}
+
+/// Either side of a call.
+fn sides() -> impl Strategy<Value = Side> {
+    select(&[Side::Before, Side::After][..])
 }
 
 /// The number of a call: the first half of the time, because there may be no second.

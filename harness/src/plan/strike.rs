@@ -66,6 +66,10 @@ pub enum StatementFault {
         /// How much longer.
         delay_ms: u64,
     },
+    /// PostgreSQL finds that it waits for somebody who waits for it, and makes it the victim: it fails with 40P01, and its
+    /// transaction can only be rolled back. Who would deadlock on SQLite gets `SQLITE_BUSY` at once instead of waiting,
+    /// which is what [`StatementFault::Locked`] does to a transaction that has read before.
+    Deadlock,
 }
 
 /// What becomes of one commit.
@@ -76,6 +80,10 @@ pub enum CommitFault {
     Lost,
     /// It succeeds, and the caller is told that it failed.
     AnswerLost,
+    /// PostgreSQL finds that another transaction has come before it (40001), and nothing was written. No commit of
+    /// SQLite's ends so in a log (WAL): there the first write fails whose transaction has read what is out of date, with
+    /// `SQLITE_BUSY_SNAPSHOT` and at once, and `database is locked` is what [`StatementFault::Locked`] makes of it as well.
+    SerializationFailure,
 }
 
 /// What becomes of one call to a third party.
@@ -225,6 +233,7 @@ impl StatementFault {
                 *ms,
                 format!("slow statement, {ms} ms longer"),
             ),
+            StatementFault::Deadlock => (FaultKind::Deadlock, 0, "deadlock".to_owned()),
         }
     }
 }
@@ -237,6 +246,11 @@ impl CommitFault {
                 FaultKind::CommitAnswerLost,
                 0,
                 "commit answer lost".to_owned(),
+            ),
+            CommitFault::SerializationFailure => (
+                FaultKind::SerializationFailure,
+                0,
+                "serialization failure".to_owned(),
             ),
         }
     }

@@ -23,6 +23,10 @@ pub struct Targets {
     pub groups: Vec<String>,
     /// Third parties.
     pub providers: Vec<String>,
+    /// Databases, by the names that the system has for them.
+    pub databases: Vec<String>,
+    /// Hosts of PostgreSQL servers.
+    pub database_servers: Vec<String>,
 }
 
 impl Targets {
@@ -52,6 +56,8 @@ impl Targets {
         join(&mut self.links, other.links);
         join(&mut self.groups, other.groups);
         join(&mut self.providers, other.providers);
+        join(&mut self.databases, other.databases);
+        join(&mut self.database_servers, other.database_servers);
     }
 
     /// Grants every instance of a service what one of them was seen to do: which of them gets a
@@ -103,5 +109,14 @@ impl Targets {
     pub(super) fn making(&self, call: Call) -> Vec<String> {
         let calls = self.calls.iter().filter(|(_, made)| *made == call);
         calls.map(|(host, _)| host.clone()).collect()
+    }
+
+    /// Whether a host was seen to talk to a PostgreSQL server.
+    pub(super) fn talks_to_database_server(&self, host: &str) -> bool {
+        let of_both = |server: &String, (a, b): &(String, String)| {
+            (a == host && b == server) || (b == host && a == server)
+        };
+        let mut servers = self.database_servers.iter();
+        servers.any(|server| self.links.iter().any(|link| of_both(server, link)))
     }
 }

@@ -19,37 +19,42 @@ const MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 #[error("the plan does not fit the system: {0}")]
 pub struct Misfit(String);
 
+/// What a system has that a plan may name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts<'a> {
+    /// The services, and how many instances of each may run.
+    pub(crate) services: Services,
+    /// The consumer groups.
+    pub(crate) groups: Vec<&'a str>,
+    /// The hosts that stand for products.
+    pub(crate) servers: BTreeSet<String>,
+    /// The databases.
+    pub(crate) databases: Vec<&'a str>,
+    /// The hosts of PostgreSQL servers, which are among the servers.
+    pub(crate) database_servers: BTreeSet<String>,
+}
+
 impl Plan {
-    /// Whether the plan can be run against a system with these services and consumer groups, and hosts that stand for
-    /// products.
+    /// Whether the plan can be run against a system with these parts.
     ///
     /// # Errors
     ///
     /// Names the first number of instances, operation or fault that cannot be, and why.
-    pub fn fits(
-        &self,
-        services: &Services,
-        groups: &[&str],
-        servers: &BTreeSet<String>,
-    ) -> Result<(), Misfit> {
+    pub(crate) fn fits(&self, parts: &Parts<'_>) -> Result<(), Misfit> {
         for (service, instances) in &self.instances {
-            let wrong = wrong_number(service, *instances, services);
+            let wrong = wrong_number(service, *instances, &parts.services);
             said(format!("{instances} instances of `{service}`"), wrong)?;
         }
         for (number, operation) in self.workload.iter().enumerate() {
             let wrong = too_late(operation.at_ms);
             said(format!("operation {number}"), wrong)?;
         }
-        let hosts = Hosts {
-            plan: self,
-            services,
-            servers,
-        };
+        let hosts = Hosts { plan: self, parts };
         for (number, fault) in self.schedule.iter().enumerate() {
             let wrong = too_late(fault.at_ms)
                 .or_else(|| too_late(fault.duration_ms()))
                 .or_else(|| match &fault.action {
-                    Action::Incident { incident, .. } => wrong_target(incident, &hosts, groups),
+                    Action::Incident { incident, .. } => wrong_target(incident, &hosts),
                     Action::Strike { .. } => None,
                 })
                 .or_else(|| wrong_aim(fault, &hosts));
@@ -63,14 +68,13 @@ impl Plan {
 /// The hosts that a plan has.
 struct Hosts<'a> {
     plan: &'a Plan,
-    services: &'a Services,
-    servers: &'a BTreeSet<String>,
+    parts: &'a Parts<'a>,
 }
 
 impl Hosts<'_> {
     /// Why a fault cannot strike this host, or `None` if it can.
     fn lack(&self, host: &str) -> Option<String> {
-        let Some(service) = service_of(self.services, host) else {
+        let Some(service) = service_of(&self.parts.services, host) else {
             return Some(format!("host `{host}`, which the system does not have"));
         };
         let instances = self.plan.instances_of(service);
@@ -101,24 +105,35 @@ fn too_late(ms: u64) -> Option<String> {
     (ms > MS_MAX).then(|| format!("begins at or lasts {ms} ms, more than a virtual day"))
 }
 
-fn wrong_target(incident: &Incident, hosts: &Hosts<'_>, groups: &[&str]) -> Option<String> {
+fn wrong_target(incident: &Incident, hosts: &Hosts<'_>) -> Option<String> {
+    let parts = hosts.parts;
     match incident {
         Incident::Crash { host, .. }
+        | Incident::MachineLoss { host, .. }
         | Incident::Pause { host, .. }
         | Incident::ClockSkew { host, .. }
         | Incident::Restart {
             of: Restarted::Host(host),
             ..
         } => hosts.lack(host).map(|lack| format!("names {lack}")),
-        Incident::Partition { a, b, .. } | Incident::Latency { a, b, .. } => no_link(a, b, hosts),
+        Incident::Partition { a, b, .. }
+        | Incident::Latency { a, b, .. }
+        | Incident::ConnectionReset { a, b } => no_link(a, b, hosts),
         Incident::OneWayPartition { from, to, .. } => no_link(from, to, hosts),
-        Incident::Rebalance { group } => (!groups.contains(&&**group))
+        Incident::Rebalance { group } => (!parts.groups.contains(&&**group))
             .then(|| format!("names group `{group}`, which the system does not have")),
         Incident::Restart {
             of: Restarted::Service(service),
             ..
-        } => (!hosts.services.contains_key(service))
+        } => (!parts.services.contains_key(service))
             .then(|| format!("names service `{service}`, which the system does not have")),
+        Incident::DatabaseRestart { server, .. } | Incident::ConnectionsUsedUp { server, .. } => {
+            (!parts.database_servers.contains(server)).then(|| {
+                format!("names PostgreSQL server `{server}`, which the system does not have")
+            })
+        }
+        Incident::DiskFull { database, .. } => (!parts.databases.contains(&&**database))
+            .then(|| format!("names database `{database}`, which the system does not have")),
         Incident::Restart {
             of: Restarted::Everything,
             ..
@@ -130,7 +145,7 @@ fn wrong_target(incident: &Incident, hosts: &Hosts<'_>, groups: &[&str]) -> Opti
 }
 
 fn no_link(a: &str, b: &str, hosts: &Hosts<'_>) -> Option<String> {
-    let own = |host: &&str| *host != CLIENT && !hosts.servers.contains(*host);
+    let own = |host: &&str| *host != CLIENT && !hosts.parts.servers.contains(*host);
     let mut ends = [a, b].into_iter().filter(own);
     match ends.find_map(|host| hosts.lack(host)) {
         Some(lack) => Some(format!("names {lack}")),
@@ -187,6 +202,37 @@ mod tests {
         Incident::Partition { a, b, for_ms: 1 }
     }
 
+    fn lost_machine(host: &str) -> Incident {
+        let host = host.to_owned();
+        Incident::MachineLoss { host, down_ms: 10 }
+    }
+
+    fn reset(a: &str, b: &str) -> Incident {
+        let (a, b) = (a.to_owned(), b.to_owned());
+        Incident::ConnectionReset { a, b }
+    }
+
+    fn server_restart(server: &str) -> Incident {
+        let server = server.to_owned();
+        Incident::DatabaseRestart {
+            server,
+            down_ms: 10,
+        }
+    }
+
+    fn used_up(server: &str) -> Incident {
+        let server = server.to_owned();
+        Incident::ConnectionsUsedUp { server, for_ms: 1 }
+    }
+
+    fn full(database: &str) -> Incident {
+        let database = database.to_owned();
+        Incident::DiskFull {
+            database,
+            for_ms: 1,
+        }
+    }
+
     fn crash_at_commit_of(host: &str) -> Plan {
         let aim = Aim {
             host: host.to_owned(),
@@ -199,11 +245,13 @@ mod tests {
 
     fn fits(plan: &Plan) -> Result<(), String> {
         let services = [("billing".to_owned(), 1..=1), ("relay".to_owned(), 1..=3)];
-        let fit = plan.fits(
-            &services.into(),
-            &["billing"],
-            &["broker".to_owned()].into(),
-        );
+        let fit = plan.fits(&Parts {
+            services: services.into(),
+            groups: vec!["billing"],
+            servers: ["broker".to_owned(), "postgres".to_owned()].into(),
+            databases: vec!["ledger"],
+            database_servers: ["postgres".to_owned()].into(),
+        });
         fit.map_err(|misfit| misfit.to_string())
     }
 
@@ -215,6 +263,11 @@ mod tests {
             at_once(restart(Restarted::Service("relay".to_owned()))),
             at_once(restart(Restarted::Everything)),
             at_once(cut("client", "broker")),
+            at_once(lost_machine("relay-2")),
+            at_once(reset("client", "broker")),
+            at_once(server_restart("postgres")),
+            at_once(used_up("postgres")),
+            at_once(full("ledger")),
             commit_lost("client", 1),
             crash_at_commit_of("relay-2"),
         ] {
@@ -248,6 +301,11 @@ mod tests {
             (at_once(cut("billing", "ghost")), "`ghost`"),
             (at_once(cut("billing", "billing")), "itself"),
             (at_once(rebalance), "`ghosts`"),
+            (at_once(lost_machine("postgres")), "`postgres`"),
+            (at_once(reset("billing", "ghost")), "`ghost`"),
+            (at_once(server_restart("billing")), "server `billing`"),
+            (at_once(used_up("broker")), "server `broker`"),
+            (at_once(full("ghost")), "database `ghost`"),
             (crash_at_commit_of("ghost"), "`ghost`"),
             (commit_lost("ghost", 1), "`ghost`"),
             (commit_lost("relay", 0), "number 0"),

@@ -222,7 +222,7 @@ pub(super) fn at_times(plan: &Plan, begin: impl Fn(usize) -> Duration) -> Plan {
 const STRONGER: u64 = 8;
 /// How long a fault holds something up at most that is made stronger.
 const STRONGEST_MS: u64 = 3_000;
-/// The same of a pause: memberships time out after some seconds.
+/// The same of a pause, or of a machine that is lost: memberships time out after some seconds.
 const LONGEST_PAUSE_MS: u64 = 5_000;
 
 /// The plan with whatever holds something up holding it up for longer; `None` if nothing does.
@@ -233,10 +233,14 @@ pub(super) fn with_stronger_faults(plan: &Plan) -> Option<Plan> {
         let (ms, most) = match &mut fault.action {
             Action::Incident { incident, .. } => match incident {
                 Incident::Latency { latency_ms, .. } => (latency_ms, STRONGEST_MS),
-                Incident::Pause { for_ms, .. } => (for_ms, LONGEST_PAUSE_MS),
-                Incident::BrokerOutage { for_ms } | Incident::CapacityLimit { for_ms } => {
-                    (for_ms, STRONGEST_MS)
+                Incident::Pause { for_ms: ms, .. } | Incident::MachineLoss { down_ms: ms, .. } => {
+                    (ms, LONGEST_PAUSE_MS)
                 }
+                Incident::BrokerOutage { for_ms: ms }
+                | Incident::CapacityLimit { for_ms: ms }
+                | Incident::DatabaseRestart { down_ms: ms, .. }
+                | Incident::DiskFull { for_ms: ms, .. }
+                | Incident::ConnectionsUsedUp { for_ms: ms, .. } => (ms, STRONGEST_MS),
                 _ => continue,
             },
             Action::Strike { strike, .. } => match strike {
@@ -348,6 +352,18 @@ mod tests {
             let strong = with_stronger_faults(&weak).unwrap();
             assert_eq!(strong.schedule, [Fault::at(0, link(stronger_ms))]);
         }
+        let lost = |down_ms| Incident::MachineLoss {
+            host: "relay".to_owned(),
+            down_ms,
+        };
+        let full = |for_ms| Incident::DiskFull {
+            database: "ledger".to_owned(),
+            for_ms,
+        };
+        weak.schedule = vec![Fault::at(0, lost(900)), Fault::at(0, full(900))];
+        let strong = with_stronger_faults(&weak).unwrap();
+        let stronger = [Fault::at(0, lost(5_000)), Fault::at(0, full(3_000))];
+        assert_eq!(strong.schedule, stronger);
     }
 
     #[test]

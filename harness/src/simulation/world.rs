@@ -30,6 +30,10 @@ pub(crate) struct World {
     pub(crate) broker_changed: Notify,
     /// Third parties that cannot be reached, each with the fault that did it.
     outages: Mutex<BTreeMap<String, usize>>,
+    /// Databases whose disks are full, each with the fault that did it.
+    full_disks: Mutex<BTreeMap<String, usize>>,
+    /// PostgreSQL servers that take no new connections, each with the fault that did it.
+    used_up: Mutex<BTreeMap<String, usize>>,
     nemesis: Mutex<Armed>,
     hosts: Mutex<BTreeMap<Arc<str>, HostState>>,
     links: Mutex<Vec<StruckLink>>,
@@ -55,6 +59,8 @@ struct Record {
 struct HostState {
     incarnation: u32,
     up: bool,
+    /// Whether its computer is gone, so that nobody is told that it is down.
+    is_lost: bool,
     paused: Option<Paused>,
 }
 
@@ -91,6 +97,8 @@ impl World {
             broker: Mutex::new(core),
             broker_changed: Notify::new(),
             outages: Mutex::default(),
+            full_disks: Mutex::default(),
+            used_up: Mutex::default(),
             nemesis: Mutex::new(armed),
             hosts: Mutex::default(),
             links: Mutex::default(),
@@ -137,7 +145,7 @@ impl World {
     }
 
     /// Appends to the history; gives the event's index, if events are recorded.
-    fn append(&self, host: &Arc<str>, what: What) -> Option<u64> {
+    pub(crate) fn append(&self, host: &Arc<str>, what: What) -> Option<u64> {
         let now = self.now();
         let mut record = lock(&self.record);
         record.quiescence.observe(now, host, &what);
@@ -191,6 +199,7 @@ impl World {
             let state = hosts.entry(host.clone()).or_default();
             state.incarnation += 1;
             state.up = true;
+            state.is_lost = false;
             state.paused = None;
             state.incarnation
         };
@@ -223,6 +232,26 @@ impl World {
         *lock(&self.outages) = outages;
     }
 
+    /// The fault because of which a database cannot write.
+    pub(crate) fn full_disk_of(&self, database: &str) -> Option<usize> {
+        lock(&self.full_disks).get(database).copied()
+    }
+
+    /// Replaces the set of databases that cannot write, each with the fault that did it.
+    pub(crate) fn set_full_disks(&self, full: BTreeMap<String, usize>) {
+        *lock(&self.full_disks) = full;
+    }
+
+    /// The fault because of which a PostgreSQL server takes no new connections.
+    pub(crate) fn used_up_at(&self, server: &str) -> Option<usize> {
+        lock(&self.used_up).get(server).copied()
+    }
+
+    /// Replaces the set of PostgreSQL servers that take no new connections, each with the fault that did it.
+    pub(crate) fn set_used_up(&self, servers: BTreeMap<String, usize>) {
+        *lock(&self.used_up) = servers;
+    }
+
     /// Whether the host is up.
     pub(crate) fn is_up(&self, host: &str) -> bool {
         lock(&self.hosts).get(host).is_some_and(|state| state.up)
@@ -231,6 +260,14 @@ impl World {
     /// Kills a host: nothing that it still does is recorded. Returns whether it was up.
     pub(crate) fn kill(&self, host: &Arc<str>) -> bool {
         self.take_down(host, What::HostCrashed)
+    }
+
+    /// As [`World::kill`], with the computer: who talks to the host is not told.
+    pub(crate) fn lose(&self, host: &Arc<str>) -> bool {
+        if let Some(state) = lock(&self.hosts).get_mut(host).filter(|state| state.up) {
+            state.is_lost = true;
+        }
+        self.kill(host)
     }
 
     fn take_down(&self, host: &Arc<str>, what: What) -> bool {
@@ -305,6 +342,13 @@ impl World {
         for link in struck {
             self.bit(link.fault, from, format!("traffic to {to} affected"));
             self.bit(link.fault, to, format!("traffic from {from} affected"));
+        }
+    }
+
+    /// A fault has reset connections between two hosts.
+    pub(crate) fn reset(&self, fault: usize, a: &Arc<str>, b: &Arc<str>) {
+        for (host, peer) in [(a, b), (b, a)] {
+            self.bit(fault, host, format!("connections with {peer} reset"));
         }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::System;
+use super::ordinary::POSTGRES_HOST;
 use crate::broker;
 use crate::database::Probe;
 use crate::history::CLIENT;
@@ -24,6 +25,7 @@ impl System {
     pub(crate) fn refuse_misuse(&self) -> Result<(), Misuse> {
         let mut wrong = self.mistakes.clone();
         wrong.extend(self.wrong_names());
+        wrong.extend(self.name_of_shared_server());
         wrong.extend(self.unknown_names());
         wrong.extend(self.wrong_instances());
         wrong.extend(self.wrong_settings());
@@ -72,6 +74,16 @@ impl System {
             (!is_good).then(|| format!("variable {name:?} cannot be: {rule}"))
         });
         strict.chain(loose).chain(variables).collect()
+    }
+
+    fn name_of_shared_server(&self) -> Option<String> {
+        let is_taken = self.may_share_a_server() && self.has_host(POSTGRES_HOST);
+        is_taken.then(|| {
+            format!(
+                "host `{POSTGRES_HOST}` has the name of the server that databases are on which leave their engine open: \
+                 name it otherwise, or declare databases by `sqlite` or `postgres`"
+            )
+        })
     }
 
     fn unknown_names(&self) -> Vec<String> {

@@ -19,7 +19,7 @@ use crate::plan::FaultKind;
 use crate::third_party::ThirdParty;
 
 /// The host of the PostgreSQL server that databases share which leave their engine open.
-const POSTGRES_HOST: &str = "postgres";
+pub(super) const POSTGRES_HOST: &str = "postgres";
 
 /// What a system of ordinary services has beside its hosts.
 #[derive(Clone, Default)]
@@ -203,6 +203,12 @@ impl System {
             .map_or_else(Engine::from_environment, Ok)
     }
 
+    /// Whether a database's engine is left to the environment, so that it may need the host that such databases share.
+    pub(super) fn may_share_a_server(&self) -> bool {
+        let mut names = self.databases.iter().map(|own| &own.name);
+        names.any(|own| !self.machine.servers.contains(own) && !self.machine.files.contains(own))
+    }
+
     /// The databases that are on a PostgreSQL server, each with its host.
     pub(crate) fn databases_on_servers(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, StoreError> {
         let engine = self.engine()?;
@@ -253,14 +259,30 @@ impl System {
     pub(super) fn server_names(&self) -> BTreeSet<String> {
         let simple = self.has_simple_broker().then(|| broker::HOST.to_owned());
         let names = self.machine.names().map(ToString::to_string);
-        names.chain(simple).collect()
+        // An engine that the environment asks for in vain is what the run ends with, before any plan is looked at.
+        let of_databases = self.database_server_names();
+        names.chain(of_databases).chain(simple).collect()
+    }
+
+    /// The hosts of PostgreSQL servers.
+    pub(crate) fn database_server_names(&self) -> BTreeSet<String> {
+        let servers = self.databases_on_servers().unwrap_or_default();
+        servers.values().map(ToString::to_string).collect()
     }
 
     /// Whether the system has what a kind of fault befalls.
     pub(super) fn can_meet(&self, kind: FaultKind) -> bool {
-        let of_broker = [FaultKind::BrokerOutage, FaultKind::CapacityLimit];
-        let has_broker = !self.machine.brokers.is_empty() || self.has_simple_broker();
-        has_broker || !of_broker.contains(&kind)
+        match kind {
+            FaultKind::BrokerOutage | FaultKind::CapacityLimit => {
+                !self.machine.brokers.is_empty() || self.has_simple_broker()
+            }
+            FaultKind::DiskFull => !self.databases.is_empty(),
+            FaultKind::DatabaseRestart
+            | FaultKind::ConnectionsUsedUp
+            | FaultKind::SerializationFailure
+            | FaultKind::Deadlock => !self.database_server_names().is_empty(),
+            _ => true,
+        }
     }
 
     /// Whether the simulated broker is one of its hosts.

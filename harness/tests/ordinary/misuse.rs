@@ -30,6 +30,25 @@ fn two_hosts_of_one_name_are_refused() {
 }
 
 #[test]
+fn a_host_with_the_name_of_the_server_that_databases_share_is_refused() {
+    let why = refused(
+        System::new("one")
+            .nats("postgres")
+            .database(Database::new("shop", "")),
+    );
+    assert!(why.starts_with("host `postgres` has the name of"), "{why}");
+    let own = System::new("two")
+        .nats("postgres")
+        .sqlite(Database::new("shop", ""))
+        .host("ada", idle)
+        .operations(
+            || proptest::strategy::Just(0),
+            |_: u8| async { Ok::<(), String>(()) },
+        );
+    assert!(own.plan(Seed(0)).is_ok());
+}
+
+#[test]
 fn variables_of_nobody_and_those_that_cannot_be_are_refused() {
     let unknown = refused(System::new("one").variable("eda", "A", "1"));
     assert_eq!(

@@ -146,23 +146,19 @@ impl<E: Environment> Orders for OrderDesk<E> {
     }
 
     async fn find(&self, order_id: &str) -> Result<Option<OrderView>, OrdersError> {
-        let mut tx = self.environment.database().begin_read().await?;
-        let order = find(&mut tx, order_id).await?;
-        tx.rollback().await?;
-        Ok(order)
+        let mut reader = self.environment.database().reads().acquire().await?;
+        Ok(find(&mut reader, order_id).await?)
     }
 
     async fn of_customer(&self, customer: &str) -> Result<Vec<OrderView>, OrdersError> {
-        let mut tx = self.environment.database().begin_read().await?;
         // Ids of orders are ordered by time.
         let orders: Vec<Columns> = sqlx::query_as(
             "SELECT id, state, customer, address, sku, quantity, dispatched, unit_price_cents, version \
              FROM orders WHERE customer = $1 ORDER BY id DESC",
         )
         .bind(customer)
-        .fetch_all(&mut *tx)
+        .fetch_all(self.environment.database().reads())
         .await?;
-        tx.rollback().await?;
         Ok(orders.into_iter().map(OrderView::from).collect())
     }
 }

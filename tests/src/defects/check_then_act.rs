@@ -28,9 +28,11 @@ async fn apply_unless_known<E: Environment, H: Handler>(
     event: &Event,
 ) -> Result<(), Failure> {
     let (inbox, name) = (consumer.environment.inbox(), consumer.handler.consumer());
-    let mut tx = consumer.environment.database().begin_read().await?;
-    let known = inbox.knows(&mut tx, name, &event.id.to_string()).await?;
-    tx.rollback().await?;
+    let mut reader = consumer.environment.database().reads().acquire().await?;
+    let known = inbox
+        .knows(&mut reader, name, &event.id.to_string())
+        .await?;
+    drop(reader);
     if known {
         return Ok(());
     }

@@ -70,12 +70,10 @@ impl<O: Orders> Orders for Remembering<O> {
 
 impl<O> Remembering<O> {
     async fn recall(&self, key: &str) -> sqlx::Result<Option<String>> {
-        let mut tx = self.database.begin_read().await?;
         let order = sqlx::query_scalar("SELECT order_id FROM requests WHERE idempotency_key = $1")
             .bind(key)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(self.database.reads())
             .await?;
-        tx.rollback().await?;
         Ok(order)
     }
 

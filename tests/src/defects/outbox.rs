@@ -25,13 +25,11 @@ pub(super) async fn for_each_outbox(
 
 /// All rows that are not marked as sent, in order.
 pub(super) async fn unsent(database: &Database) -> sqlx::Result<Vec<OutboxRow>> {
-    let mut tx = database.begin_read().await?;
     let rows: Vec<(i64, String, String, String, String, String, i64)> = sqlx::query_as(
         "SELECT position, event_id, topic, partition_key, headers, payload, replays FROM outbox \
          WHERE sent = 0 ORDER BY position",
     )
-    .fetch_all(&mut *tx)
+    .fetch_all(database.reads())
     .await?;
-    tx.rollback().await?;
     Ok(rows.into_iter().map(OutboxRow::from).collect())
 }

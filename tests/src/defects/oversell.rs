@@ -70,12 +70,10 @@ impl<H: Handler> Handler for BySight<H> {
 
 async fn look(database: &Database, event: &Event) -> Result<Seen, Failure> {
     let order: OrderPlaced = event.data()?;
-    let mut tx = database.begin_read().await?;
     let (free, reserved) = sqlx::query_as("SELECT free, reserved FROM stock WHERE sku = $1")
         .bind(&order.sku)
-        .fetch_one(&mut *tx)
+        .fetch_one(database.reads())
         .await?;
-    tx.rollback().await?;
     Ok(Seen { free, reserved })
 }
 

@@ -9,6 +9,7 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use scenarios::Scenario;
 use stormglass::checker::Verdict;
+use stormglass::database::Engine;
 use stormglass::history::What;
 use stormglass::plan::{Action, Aim, Fault, FaultKind, Incident, Plan};
 use stormglass::shrink::{Limits, breaks, shrink};
@@ -69,12 +70,16 @@ fn a_plan_reads_back_from_json() {
 #[test]
 fn every_kind_of_fault_is_planned() {
     let everything = Scenario::find("everything").unwrap().system();
+    let everything = everything.on(Engine::Sqlite);
     let generator = everything.generator().unwrap();
     let mut kinds = BTreeSet::new();
     for seed in (0..300).map(Seed) {
         kinds.extend(generator.plan(seed).schedule.iter().map(Fault::kind));
     }
-    assert_eq!(kinds.len(), FaultKind::ALL.len(), "{kinds:?}");
+    let possible: BTreeSet<FaultKind> = everything.fault_kinds().into_iter().collect();
+    assert_eq!(kinds, possible);
+    let on_a_server = everything.on(Engine::Postgres).fault_kinds();
+    assert_eq!(on_a_server, FaultKind::ALL);
 }
 
 #[test]
@@ -205,12 +210,14 @@ fn a_failure_is_shrunk_towards_one_instance() {
 }
 
 /// Whether `part` is what `whole` has at most left after shrinking: the same action, aimed at the
-/// same call of the same host, no later than it was. A fault at a time may wait for a call; a crash
-/// or a pause, for a call of the host that it strikes. The only one that is left may wait for another
+/// same call of the same host, no later than it was. A fault at a time may wait for a call; a crash,
+/// a lost machine or a pause, for a call of the host that it strikes. The only one that is left may wait for another
 /// call than it did, as a crash at a commit may do alone, at a settlement, what took several.
 fn is_aimed_anew(whole: &Fault, part: &Fault, is_alone: bool) -> bool {
     let befalls = |incident: &Incident, host: &str| match incident {
-        Incident::Crash { host: own, .. } | Incident::Pause { host: own, .. } => own == host,
+        Incident::Crash { host: own, .. }
+        | Incident::MachineLoss { host: own, .. }
+        | Incident::Pause { host: own, .. } => own == host,
         _ => true,
     };
     let sooner = part.at_ms <= whole.at_ms;

@@ -27,14 +27,16 @@ impl Machine<'_> {
         schedule.clock_mut(name).drift(now, gain_ppm);
     }
 
-    /// Resets every connection between two hosts; both ends are told.
-    pub fn reset(&self, one: &str, other: &str) {
+    /// Resets every connection between two hosts; both ends are told. Whether there was one.
+    pub fn reset(&self, one: &str, other: &str) -> bool {
         let one = self.process(one).filter(|own| !own.is_dead());
         let other = self.process(other).filter(|own| !own.is_dead());
-        if let (Some(one), Some(other)) = (one, other) {
-            let peer = other.address;
-            one.on_main_thread(self.context.thread.id, move |kernel| kernel.reset(peer));
-        }
+        let (Some(one), Some(other)) = (one, other) else {
+            return false;
+        };
+        let peer = other.address;
+        let was_any = self.context.on_kernel_of(&one, move |kernel| kernel.reset(peer));
+        was_any.unwrap_or(false)
     }
 
     /// Makes packets from `from` to `to` take so much longer than usual, until [`Machine::heal`] or another

@@ -192,7 +192,7 @@ unsafe extern "C" fn close(descriptor: c_int) -> c_int {
                 let is_own = other.is_none();
                 let of_own = is_own.then(|| context.on_kernel(move |kernel| kernel.close(id)));
                 if of_own.is_none() && !owner.is_dead() {
-                    owner.on_main_thread(context.thread.id, move |kernel| kernel.close(id));
+                    context.on_kernel_of(owner, move |kernel| kernel.close(id));
                 }
             }
             Kind::Pipe(pipe) => {

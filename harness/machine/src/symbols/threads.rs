@@ -75,27 +75,21 @@ unsafe extern "C" fn pthread_create(
     result
 }
 
-/// Lets the current thread, and those that it will start, take the core from nobody when they are woken
-/// (`SCHED_BATCH` of `sched(7)`). Who wakes another thread of its run is about to wait itself, and would otherwise be
-/// interrupted only to be scheduled once more for that. If the real machine refuses, it only takes longer.
-pub(crate) fn wait_for_ones_turn() {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: plain data that outlives the call; zero is the current thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
-}
-
 extern "C" fn begin(start: *mut c_void) -> *mut c_void {
     // SAFETY: what `pthread_create` has boxed for this thread.
     let start = *unsafe { Box::from_raw(start.cast::<Start>()) };
     let context = Box::into_raw(start.context);
     // SAFETY: it lives until `end`, the last code of this thread.
     let own: &'static Context = unsafe { &*context };
-    own.thread.begins();
-    own.park();
     // SAFETY: a key that exists, for a value that `end` frees.
     unsafe { libc::pthread_setspecific(at_end(), context.cast()) };
-    enter(Some(own));
-    (start.main)(start.argument)
+    let mut result = std::ptr::null_mut();
+    own.scheduler.carrier.lend(&own.thread.fiber, || {
+        own.serve_until_own_turn();
+        enter(Some(own));
+        result = (start.main)(start.argument);
+    });
+    result
 }
 
 /// The key whose destructor ends a thread of a run, after those of its thread-local variables.
@@ -114,10 +108,10 @@ fn at_end() -> pthread_key_t {
 unsafe extern "C" fn end(context: *mut c_void) {
     // SAFETY: what `begin` has stored.
     let context = unsafe { Box::from_raw(context.cast::<Context>()) };
-    let (scheduler, id) = (context.scheduler.clone(), context.thread.id);
+    let (scheduler, thread) = (context.scheduler.clone(), context.thread.clone());
     enter(None);
     drop(context);
-    scheduler.leave(id);
+    scheduler.leave(&thread);
 }
 
 /// The first sign of a thread of the standard library after it has got its number there; one without a name gives none.
@@ -127,6 +121,8 @@ unsafe extern "C" fn pthread_setname_np(thread: pthread_t, name: *const c_char) 
     let is_own = thread == unsafe { libc::pthread_self() };
     if let Some(context) = current().filter(|_| is_own) {
         context.host.seed_fastrand();
+        // The C library would name the carrier.
+        return 0;
     }
     // SAFETY: the caller's own arguments.
     unsafe {

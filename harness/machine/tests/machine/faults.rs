@@ -367,8 +367,9 @@ fn a_reset_is_told_to_both_ends_of_a_connection() {
             ));
         });
         machine.sleep(Duration::from_millis(100));
-        machine.reset("client", "server");
+        assert!(machine.reset("client", "server"));
         machine.wait_for_end("server");
+        assert!(!machine.reset("client", "server"));
     });
     assert_eq!(
         said.all(),

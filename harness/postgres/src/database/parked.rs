@@ -32,14 +32,20 @@ impl Parked {
         said: Vec<u8>,
         now: i64,
     ) -> bool {
-        // A real alarm that is forgotten would be one that never rings: the backend does not set another one.
-        let has_alarm = backend.waits().is_ok_and(|waits| waits.alarm_at.is_some());
-        if has_alarm {
-            let _ = backend.ring(now);
-        }
+        let mut is_done = |request: Vec<u8>, count: u32| {
+            // A real alarm that is forgotten would be one that never rings: the backend does not set another one.
+            let has_alarm = backend.waits().is_ok_and(|waits| waits.alarm_at.is_some());
+            if has_alarm {
+                let _ = backend.ring(now);
+            }
+            let answer = backend.ask(request, count);
+            answer.is_ok_and(|answer| !wire::frames(&answer).any(|own| own.tag == b'E'))
+        };
         let request = [wire::query("ROLLBACK"), wire::query("DISCARD ALL")].concat();
-        let answer = backend.ask(request, 2);
-        let is_good = answer.is_ok_and(|answer| !wire::frames(&answer).any(|own| own.tag == b'E'));
+        let mut sync = Vec::new();
+        wire::put(&mut sync, b'S', &[]);
+        // Until its transaction has ended the backend sets one alarm after the other.
+        let is_good = is_done(request, 2) && is_done(sync, 1);
         if is_good {
             backend.slot = None;
             let own = self.0.entry(parameters).or_default();

@@ -35,6 +35,9 @@ impl Engine {
         if let Some(how) = self.closed {
             return Err(how.refusal());
         }
+        if let Some(failure) = self.witness.refuses(client) {
+            return Err(failure);
+        }
         if self.links.len() >= self.connections_max {
             return Err(Failure::too_many_connections());
         }

@@ -308,6 +308,57 @@ fn a_connection_may_be_cut_before_or_after_the_effect() {
 }
 
 #[test]
+fn a_batch_may_never_arrive() {
+    let mut shop = Shop::new(1);
+    let told = Scribe::of(&mut shop, Kind::Commit, [Fate::Lose]);
+    let said = Said::default();
+    let heard = said.clone();
+    shop.run(move |machine, _| {
+        machine.start_service("client", &[], move || async move {
+            let mut connection = connect().await;
+            let limit = Duration::from_secs(5);
+            let done = tokio::time::timeout(limit, write(&mut connection)).await;
+            said.say(done.is_ok());
+            drop(connection);
+        });
+        wait(machine, &["client"]);
+        machine.sleep(Duration::from_secs(1));
+    });
+    assert_eq!(heard.all(), ["false"]);
+    let told = told.all();
+    let undone: Vec<_> = told
+        .iter()
+        .skip_while(|own| !own.contains("undone"))
+        .collect();
+    assert_eq!(undone, ["101 undone ByEnd", "101 closes"], "{told:?}");
+}
+
+/// Refuses everybody.
+struct Porter;
+
+impl Witness for Porter {
+    fn refuses(&self, _client: SocketAddr) -> Option<Failure> {
+        Some(Failure::too_many_connections())
+    }
+}
+
+#[test]
+fn a_client_may_be_refused() {
+    let mut shop = Shop::new(1);
+    shop.witness = Arc::new(Porter);
+    let said = Said::default();
+    let heard = said.clone();
+    shop.run(move |machine, _| {
+        machine.start_service("client", &[], move || async move {
+            let refused = PgConnection::connect("postgres://shop@shop/shop").await;
+            said.say(code(&refused.unwrap_err()));
+        });
+        wait(machine, &["client"]);
+    });
+    assert_eq!(heard.all(), ["53300"]);
+}
+
+#[test]
 fn a_transaction_that_was_made_to_fail_can_only_be_rolled_back() {
     let mut shop = Shop::new(1);
     let told = Scribe::of(

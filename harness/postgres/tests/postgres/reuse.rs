@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use stormglass_postgres::{Cluster, Database, Server, Settings};
 
-use crate::shop::{Said, serve, wait};
+use crate::locks::code;
+use crate::shop::{Said, Shop, serve, wait};
 
 const SCHEMA: &str = "
     CREATE TABLE goods (id serial PRIMARY KEY, name text NOT NULL);
@@ -171,4 +173,34 @@ fn a_schema_that_could_change_itself_is_always_made_anew() {
             .query("SELECT grow()", &[])
             .unwrap();
     }
+}
+
+/// Leaves transactions open, one after the other, and says what becomes of each.
+async fn idles(said: Said) {
+    for wait in [1, 10, 10] {
+        let options = "postgres://shop@shop/shop".parse::<PgConnectOptions>();
+        let limits = [("idle_in_transaction_session_timeout", "5s")];
+        let options = options.unwrap().options(limits);
+        let mut connection = PgConnection::connect_with(&options).await.unwrap();
+        let mut run = async |sql: &'static str| {
+            let done = sqlx::query(sql).execute(&mut connection).await;
+            done.map_or_else(|error| code(&error), |_| "done".to_owned())
+        };
+        run("BEGIN").await;
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        said.say(run("SELECT 1").await);
+        drop(connection);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[test]
+fn timeouts_are_those_of_a_new_session() {
+    let said = Said::default();
+    let heard = said.clone();
+    Shop::new(1).run(move |machine, _| {
+        machine.start_service("client", &[], || idles(said));
+        wait(machine, &["client"]);
+    });
+    assert_eq!(heard.all(), ["done", "25P03", "25P03"]);
 }

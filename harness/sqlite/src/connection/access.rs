@@ -30,6 +30,18 @@ impl Connection {
         Some(state.meet(code))
     }
 
+    /// Whether its files cannot grow.
+    pub(crate) fn has_no_room(&self) -> bool {
+        self.file.is_full()
+    }
+
+    /// A file would have to grow and cannot.
+    pub(crate) fn runs_full(&self) -> Code {
+        self.ask_about_commit(|witness, call| witness.ran_full(call));
+        lock(&self.state).met = Some(sqlite::SQLITE_FULL);
+        sqlite::SQLITE_FULL
+    }
+
     /// A lock is about to be taken; an error if it cannot be.
     pub(crate) fn before_lock(&self, wanted: Lock) -> Option<Code> {
         let mut state = lock(&self.state);

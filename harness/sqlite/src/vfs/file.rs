@@ -10,6 +10,7 @@ use std::sync::Arc;
 use libsqlite3_sys as sqlite;
 use sqlite::{sqlite3_file, sqlite3_io_methods};
 
+use super::locks;
 use crate::connection::{Access, Connection, Lock};
 
 /// What a file is for its connection.
@@ -238,6 +239,9 @@ unsafe extern "C" fn write(
     if let Some(error) = own.connection.before(Access::Write) {
         return error;
     }
+    if own.connection.has_no_room() && grows(file, at + i64::from(length)) {
+        return own.connection.runs_full();
+    }
     let refused = match own.role {
         Role::Log => {
             let length = usize::try_from(length).unwrap_or(0);
@@ -257,6 +261,12 @@ unsafe extern "C" fn write(
     }
 }
 
+/// Whether a file is shorter than it is to be.
+fn grows(file: *mut sqlite3_file, end: i64) -> bool {
+    let mut size = 0;
+    original!(file.xFileSize(&mut size)) == sqlite::SQLITE_OK && end > size
+}
+
 unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     match own!(file).connection.before(Access::Sync) {
         Some(error) => error,
@@ -270,13 +280,13 @@ unsafe extern "C" fn lock(file: *mut sqlite3_file, level: c_int) -> c_int {
     if let Some(error) = connection.before_lock(wanted) {
         return error;
     }
-    let result = original!(file.xLock(level));
+    let result = locks::of_watched(|| original!(file.xLock(level)));
     connection.after_lock(wanted, result);
     result
 }
 
 unsafe extern "C" fn unlock(file: *mut sqlite3_file, level: c_int) -> c_int {
-    let result = original!(file.xUnlock(level));
+    let result = locks::of_watched(|| original!(file.xUnlock(level)));
     own!(file).connection.unlocked(level);
     result
 }
@@ -299,7 +309,7 @@ unsafe extern "C" fn shm_lock(
     if let Some(error) = refused {
         return error;
     }
-    let result = original!(file.xShmLock(first, count, flags));
+    let result = locks::of_watched(|| original!(file.xShmLock(first, count, flags)));
     match (is_taken, is_to_write) {
         (true, true) => connection.after_lock(Lock::Log, result),
         (false, true) => connection.log_unlocked(),

@@ -70,6 +70,49 @@ async fn read_and_write(service: Service) {
     pool.close().await;
 }
 
+#[test]
+fn what_would_grow_on_a_full_disk_fails_and_is_undone() {
+    for mode in MODES {
+        let stage = Stage::of(mode, Scribe::default());
+        let lines = stage.drive(|machine, service, watch| {
+            let own = service.clone();
+            machine.start_service("ada", &[], move || fill(own));
+            for is_full in [false, true, false] {
+                watch.set_full(Path::new("shop.db"), is_full);
+                machine.sleep(Duration::from_secs(1));
+            }
+            machine.wait_for_end("ada");
+        });
+        let said: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("said "))
+            .collect();
+        let full = "2: (code: 13) database or disk is full";
+        assert_eq!(said, ["1: done", full, "3: done", "2 rows"], "{mode:?}");
+        let met = lines.iter().any(|line| line.contains("ran full"));
+        assert!(met, "{mode:?}: {lines:#?}");
+    }
+}
+
+/// Writes more than fits into a page every second.
+async fn fill(service: Service) {
+    let pool = service.pool(1).await;
+    let table = "CREATE TABLE large (n INTEGER, bytes BLOB)";
+    sqlx::query(table).execute(&pool).await.unwrap();
+    for n in 1..=3 {
+        let insert = sqlx::query("INSERT INTO large VALUES ($1, zeroblob(100000))");
+        let inserted = insert.bind(n).execute(&pool).await;
+        service.tell(&format!("said {n}"), inserted);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM large")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    service.log.say(format!("said {count} rows"));
+    pool.close().await;
+}
+
 /// Who does what while a lock is held.
 type Work = fn(Service) -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
 

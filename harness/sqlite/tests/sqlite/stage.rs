@@ -163,6 +163,10 @@ impl Witness for Scribe {
         );
     }
 
+    fn ran_full(&self, call: &Call<'_>) {
+        self.note(call, "ran full");
+    }
+
     fn waited(&self, call: &Call<'_>, time: Duration) {
         self.note(call, &format!("waited {time:?}"));
     }

@@ -36,6 +36,13 @@ impl Gate {
             .is_none_or(|state| !state.up || state.incarnation != self.incarnation)
     }
 
+    /// Whether this incarnation has gone in silence, with its computer, which is not back.
+    pub(crate) fn is_lost(&self) -> bool {
+        let hosts = lock(&self.world.hosts);
+        let state = hosts.get(&self.host);
+        state.is_some_and(|own| own.is_lost && own.incarnation == self.incarnation)
+    }
+
     /// Waits while the host is paused; never returns once this incarnation has crashed.
     pub(crate) async fn open(&self) {
         loop {
@@ -85,6 +92,11 @@ impl Gate {
                     self.world.kill(&self.host);
                     lock(&self.world.nemesis).push(Command::SetOff { fault });
                 }
+                Incident::MachineLoss { host, .. } if **host == *self.host => {
+                    self.bit(fault, incident.to_string());
+                    self.world.lose(&self.host);
+                    lock(&self.world.nemesis).push(Command::SetOff { fault });
+                }
                 Incident::Pause { host, for_ms } if **host == *self.host => {
                     let until = self.world.now() + Duration::from_millis(*for_ms);
                     self.world.pause(&self.host, fault, until);
@@ -100,12 +112,17 @@ impl Gate {
                     lock(&self.world.nemesis).push(Command::SetOff { fault });
                 }
                 Incident::Crash { .. }
+                | Incident::MachineLoss { .. }
                 | Incident::Restart { .. }
                 | Incident::Pause { .. }
                 | Incident::ClockSkew { .. }
                 | Incident::Partition { .. }
                 | Incident::OneWayPartition { .. }
                 | Incident::Latency { .. }
+                | Incident::ConnectionReset { .. }
+                | Incident::DatabaseRestart { .. }
+                | Incident::DiskFull { .. }
+                | Incident::ConnectionsUsedUp { .. }
                 | Incident::BrokerOutage { .. }
                 | Incident::CapacityLimit { .. }
                 | Incident::Rebalance { .. }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Acquire, AnyPool, any::AnyPoolOptions};
 use stormglass::System;
-use stormglass::database::{Database, Probe};
+use stormglass::database::{Database, Engine, Probe};
 use stormglass::history::What;
-use stormglass::plan::{Call, CommitFault, Side, StatementFault};
+use stormglass::plan::{Call, CommitFault, Incident, Side, StatementFault};
 
 use super::{Seen, Stage, idle};
 
@@ -59,8 +59,15 @@ struct Told {
     commits: Vec<&'static str>,
 }
 
-/// Runs a service on both engines.
+/// Runs a service on both engines, where every fault has an effect.
 fn run_on_both<F>(service: fn(String) -> F, disturb: impl Fn(Stage) -> Stage) -> Told
+where
+    F: Future<Output = Result<(), sqlx::Error>> + 'static,
+{
+    run_with(service, |stage| disturb(stage).run())
+}
+
+fn run_with<F>(service: fn(String) -> F, carry_out: impl Fn(Stage) -> Seen) -> Told
 where
     F: Future<Output = Result<(), sqlx::Error>> + 'static,
 {
@@ -79,7 +86,7 @@ where
         let system = system.host("scribe", move |machine| {
             service(machine.url("notes").to_owned())
         });
-        let seen: Seen = disturb(Stage::of(system)).run();
+        let seen = carry_out(Stage::of(system));
         let commits = seen.0.events.iter().filter_map(|event| match event.what {
             What::Committed { .. } => Some("committed"),
             What::Observed { .. } => Some("observed"),
@@ -234,4 +241,86 @@ fn a_nested_transaction_is_a_savepoint() {
     let lost = |stage: Stage| stage.strike("scribe", 1, CommitFault::Lost);
     let told = run_on_both(write_nested, lost);
     assert_eq!((texts(&told.said), told.sum), (vec!["failed"], 0));
+}
+
+#[test]
+fn the_server_that_databases_share_can_be_far_away() {
+    let system = System::new("notes on a server they share")
+        .database(Database::new("notes", SCHEMA))
+        .on(Engine::Postgres)
+        .host("scribe", |machine| scribe(machine.url("notes").to_owned()));
+    let (a, b) = ("scribe".to_owned(), "postgres".to_owned());
+    let slow = Incident::Latency {
+        a,
+        b,
+        latency_ms: 600,
+        for_ms: 10_000,
+    };
+    let seen = Stage::of(system).at_ms(0, slow).run_biting(&[0]);
+    let said = seen.said("scribe");
+    assert!(said[0].starts_with("wrote 1 within "), "{said:?}");
+    assert!(said[0] != "wrote 1 within 0ns", "{said:?}");
+}
+
+fn full_disk(for_ms: u64) -> Incident {
+    let database = "notes".to_owned();
+    Incident::DiskFull { database, for_ms }
+}
+
+#[test]
+fn what_is_written_while_the_disk_is_full_fails_and_is_not_there() {
+    let (said, sum) = on_both(|stage| stage.at_ms(700, full_disk(800)));
+    assert_eq!(said[1], "failed at 2");
+    assert_eq!(said[2], "wrote 3 within 0ns");
+    assert_eq!(sum, 4);
+}
+
+/// Begins to write while there is room, goes on where there is none, and says what it is told.
+async fn write_slowly(url: String) -> Result<(), sqlx::Error> {
+    let pool = connect(&url).await?;
+    let mut transaction = pool.begin().await?;
+    let insert = sqlx::query(INSERT).bind(1_i64);
+    insert.execute(&mut *transaction).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let read = sqlx::query("SELECT note FROM notes").fetch_one(&mut *transaction);
+    read.await?;
+    let told = match transaction.commit().await {
+        Ok(()) => "written".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let is_full = ["database or disk is full", "No space left on device"];
+    let is_full = is_full.iter().any(|own| told.contains(own));
+    tracing::info!("disk full: {is_full}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let again = write(&pool, 2).await;
+    tracing::info!("written again: {}", again.is_ok());
+    idle().await
+}
+
+#[test]
+fn a_transaction_that_has_written_cannot_commit_while_the_disk_is_full() {
+    let told = run_on_both(write_slowly, |stage| stage.at_ms(500, full_disk(1_000)));
+    assert_eq!(
+        texts(&told.said),
+        ["disk full: true", "written again: true"]
+    );
+    assert_eq!(told.sum, 2);
+}
+
+/// Writes before the disk is full, and reads while it is.
+async fn read_later(url: String) -> Result<(), sqlx::Error> {
+    let pool = connect(&url).await?;
+    write(&pool, 1).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let read = sqlx::query("SELECT note FROM notes").fetch_one(&pool).await;
+    tracing::info!("read: {}", read.is_ok());
+    idle().await
+}
+
+#[test]
+fn who_only_reads_does_not_meet_a_full_disk() {
+    let told = run_with(read_later, |stage| {
+        stage.at_ms(500, full_disk(1_000)).run_biting(&[])
+    });
+    assert_eq!(texts(&told.said), ["read: true"]);
 }

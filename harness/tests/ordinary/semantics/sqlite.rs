@@ -118,6 +118,29 @@ fn sqlite_does_not_wait_for_a_lock_once_the_transaction_has_read() {
     assert_eq!(struck.said("ben"), [LOCKED], "{}", struck.text());
 }
 
+/// As `read_then_write`, with a rest in between, and says what SQLite calls the error.
+async fn write_what_is_out_of_date(machine: Machine) -> Outcome {
+    let database = SqlitePool::connect(machine.url("notebook")).await?;
+    let mut transaction = database.begin().await?;
+    let _: i64 = sqlx::query_scalar("SELECT count(*) FROM notes")
+        .fetch_one(&mut *transaction)
+        .await?;
+    sleep(Duration::from_millis(300)).await;
+    let insert = sqlx::query(INSERT).bind("ben");
+    let error = insert.execute(&mut *transaction).await.unwrap_err();
+    tracing::info!("failed: {error}");
+    idle().await
+}
+
+#[test]
+fn sqlite_finds_at_the_first_write_that_another_transaction_came_before() {
+    let seen = Stage::of(writers(&[ADA]).host("ben", write_what_is_out_of_date)).run();
+    let stale = "failed: error returned from database: (code: 517) database is locked";
+    assert_eq!(seen.said("ben"), [stale], "{}", seen.text());
+    let refused = seen.said_at("ben", stale).as_millis();
+    assert!((300..320).contains(&refused), "{refused} ms");
+}
+
 #[test]
 fn two_writers_of_one_file_wait_in_virtual_time() {
     let holder = Writing {

@@ -13,7 +13,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::types::Json as Jsonb;
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{FromRow, PgPool};
@@ -63,8 +63,11 @@ struct Outgoing {
 }
 
 async fn pool(config: &Config) -> Result<PgPool> {
+    // The relay of a machine that is gone would keep its rows locked for hours.
+    let limits = [("idle_in_transaction_session_timeout", "5s")];
+    let server = config.database.parse::<PgConnectOptions>()?;
     let options = PgPoolOptions::new().max_connections(5);
-    Ok(options.connect(&config.database).await?)
+    Ok(options.connect_with(server.options(limits)).await?)
 }
 
 /// Takes orders at `POST /orders`, and publishes what its outbox holds.

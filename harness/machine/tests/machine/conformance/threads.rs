@@ -1,6 +1,7 @@
 //! Threads, and what they wait with.
 
-use std::sync::mpsc::{RecvTimeoutError, channel, sync_channel};
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
@@ -141,6 +142,84 @@ fn thread_locals_are_dropped_while_others_still_see_their_effect() {
         });
         thread.join().unwrap();
         seen.note(said.lock().unwrap().clone());
+    });
+}
+
+#[test]
+fn threads_that_are_dropping_their_locals_wait_for_one_another_and_for_others() {
+    same_on_both(|seen| {
+        type Ends = (SyncSender<&'static str>, Receiver<&'static str>);
+        /// Passes on what it is told.
+        struct Last(Option<Ends>);
+        impl Drop for Last {
+            fn drop(&mut self) {
+                let ends = self.0.take().into_iter();
+                ends.for_each(|(next, told)| next.send(told.recv().unwrap()).unwrap());
+            }
+        }
+        thread_local!(static LAST: std::cell::RefCell<Last> = const { std::cell::RefCell::new(Last(None)) });
+        let (first, mut told) = sync_channel(0);
+        let passing: Vec<_> = (0..3)
+            .map(|_| {
+                let (next, next_told) = sync_channel(0);
+                let ends = (next, std::mem::replace(&mut told, next_told));
+                std::thread::spawn(move || LAST.with(|last| last.borrow_mut().0 = Some(ends)))
+            })
+            .collect();
+        std::thread::sleep(A_WHILE);
+        first.send("passed on").unwrap();
+        seen.note(told.recv());
+        for own in passing {
+            own.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_error_number_belongs_to_its_thread() {
+    same_on_both(|seen| {
+        let failing = ["/nowhere", "/dev/null/below"].map(|path| {
+            std::thread::spawn(move || {
+                let mut numbers = BTreeSet::new();
+                for _ in 0..10 {
+                    let failed = std::fs::metadata(path).unwrap_err().raw_os_error();
+                    std::thread::yield_now();
+                    numbers.insert(failed);
+                    numbers.insert(std::io::Error::last_os_error().raw_os_error());
+                }
+                numbers
+            })
+        });
+        for own in failing {
+            seen.note(own.join().unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_deep_stack_and_a_panic_in_it_are_as_anywhere() {
+    fn deep(depth: u32) -> u32 {
+        let room = std::hint::black_box([depth; 256]);
+        if depth == 0 {
+            std::thread::yield_now();
+            std::panic::resume_unwind(Box::new("at the bottom"));
+        }
+        deep(depth - 1) + room[0]
+    }
+    same_on_both(|seen| {
+        let threads: Vec<_> = (0..4)
+            .map(|number| std::thread::spawn(move || deep(500 + number)))
+            .collect();
+        for own in threads {
+            let panic = own.join().unwrap_err();
+            seen.note(panic.downcast_ref::<&str>());
+        }
+        let small = std::thread::Builder::new().stack_size(32 * 1024);
+        let small = small.spawn(|| {
+            std::thread::sleep(A_WHILE);
+            "has little room"
+        });
+        seen.note(small.unwrap().join().unwrap());
     });
 }
 

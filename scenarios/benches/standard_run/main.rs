@@ -1,13 +1,18 @@
-//! What one run costs: the standard run, and the same without recording and checking.
+//! What one run costs in processor time: the standard run, the same without recording and checking, and the floor, which
+//! is the same shop without a simulation.
 //!
 //! The standard run has twenty orders, all services and all kinds of fault. Quote the ratio, not the times: it holds on
 //! any machine.
+
+mod floor;
+mod processor_time;
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, SamplingMode, criterion_group, criterion_main};
+use processor_time::ProcessorTime;
 use scenarios::Scenario;
 use stormglass::plan::{Load, Plan};
 use stormglass::simulation::{Recording, Run, run};
@@ -43,7 +48,7 @@ fn hosts(run: &Run) -> usize {
     hosts.collect::<BTreeSet<_>>().len()
 }
 
-fn standard(criterion: &mut Criterion) {
+fn standard(criterion: &mut Criterion<ProcessorTime>) {
     let system = standard_system();
     let plans = plans(&system);
     for plan in &plans {
@@ -74,8 +79,23 @@ fn standard(criterion: &mut Criterion) {
             |plan| run(&system, plan, Recording::Off).expect("a run comes to a result");
         bencher.iter_batched(&mut next, unrecorded, BatchSize::PerIteration);
     });
+    // It takes as long as its orders come in.
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    let mut orders = plans.iter().map(floor::orders).cycle();
+    let mut next = || orders.next().expect("a cycle does not end");
+    group.bench_function("floor", |bencher| {
+        bencher.iter_batched(
+            &mut next,
+            |orders| floor::shop(&orders),
+            BatchSize::PerIteration,
+        );
+    });
     group.finish();
 }
 
-criterion_group!(benches, standard);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(ProcessorTime);
+    targets = standard
+}
 criterion_main!(benches);
