@@ -142,12 +142,8 @@ impl Carrier {
 
     /// The thread at work, which nobody carries, gives way to `next`, for good or until it takes its turn.
     pub(crate) fn hand_over(&self, next: &Fiber) {
-        if next.is_by_itself() {
-            next.turn.set();
-        } else {
-            self.set_next(next);
-            self.own.turn.set();
-        }
+        self.set_next(next);
+        self.own.turn.set();
     }
 
     fn set_next(&self, next: &Fiber) {
