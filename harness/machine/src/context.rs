@@ -44,14 +44,23 @@ pub(crate) fn enter(context: Option<&'static Context>) {
 /// Virtual time stands still meanwhile, and no other thread of the run works. It is for hosts that stand for a
 /// real server and ask it.
 pub fn outside<T>(work: impl FnOnce() -> T) -> T {
-    struct Return(Option<&'static Context>);
-    impl Drop for Return {
-        fn drop(&mut self) {
-            enter(self.0);
-        }
-    }
-    let _return = Return(CURRENT.with(Cell::take));
+    let _away = Away::go();
     work()
+}
+
+/// The current thread is outside of its run, to which it returns when this is dropped.
+pub(crate) struct Away(Option<&'static Context>);
+
+impl Away {
+    pub(crate) fn go() -> Away {
+        Away(CURRENT.with(Cell::take))
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        enter(self.0);
+    }
 }
 
 /// The name of the host whose thread the current one is; `None` outside of a run, on the thread that drives it, and

@@ -5,15 +5,16 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use libc::pthread_t;
 use turmoil_net::Packet;
 
 use crate::clock::{Clock, Moment};
-use crate::context::{Context, outside};
+use crate::context::{Away, Context};
 use crate::descriptor::ObjectId;
 use crate::fiber::Carrier;
 use crate::foreign::spin;
@@ -129,6 +130,30 @@ pub(crate) struct Scheduler {
     has_woken_from_outside: AtomicBool,
 }
 
+/// The schedule, in the hands of one thread, which is outside of the run for as long.
+///
+/// What a run asks of its machine takes the schedule. So whoever has it must not ask: not for the time, as allocators do
+/// now and then, nor to wait, if a thread that is not of the run, such as the one that watches it, has the schedule.
+pub(crate) struct Locked<'a> {
+    // Given back first: that may wake a thread of the real kernel.
+    schedule: MutexGuard<'a, Schedule>,
+    _away: Away,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Schedule;
+
+    fn deref(&self) -> &Schedule {
+        &self.schedule
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+}
+
 /// How long, in real time, a run in which nothing will ever happen waits for a thread outside of it, which may
 /// hold a lock of the process.
 const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(500);
@@ -138,12 +163,11 @@ const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(500);
 const PAUSE_WHEN_STUCK: Duration = Duration::from_millis(10);
 
 impl Scheduler {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Schedule> {
-        match self.schedule.try_lock() {
-            Ok(schedule) => schedule,
-            // Whoever else has it is no thread of the run that is at work, such as the one that watches it, and is waited for
-            // really: to wait in virtual time takes this very lock.
-            Err(_) => outside(|| lock(&self.schedule)),
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        let away = Away::go();
+        Locked {
+            schedule: lock(&self.schedule),
+            _away: away,
         }
     }
 
@@ -207,7 +231,7 @@ impl Scheduler {
     }
 
     /// Goes on with whoever is next; returns when that is the current thread.
-    fn switch<'a>(&'a self, context: &Context, schedule: MutexGuard<'a, Schedule>) {
+    fn switch<'a>(&'a self, context: &Context, schedule: Locked<'a>) {
         let own = &context.thread;
         let next = self.next(own, schedule);
         if next.id != own.id {
@@ -228,7 +252,7 @@ impl Scheduler {
     fn next<'a>(
         &'a self,
         current: &Thread,
-        mut schedule: MutexGuard<'a, Schedule>,
+        mut schedule: Locked<'a>,
     ) -> Arc<Thread> {
         loop {
             self.take_in_wakes(&mut schedule);
@@ -288,9 +312,9 @@ impl Scheduler {
     fn arrive<'a>(
         &'a self,
         current: &Thread,
-        mut schedule: MutexGuard<'a, Schedule>,
+        mut schedule: Locked<'a>,
         packet: Packet,
-    ) -> MutexGuard<'a, Schedule> {
+    ) -> Locked<'a> {
         let Some(host) = schedule.network.host_of(&packet) else {
             schedule.network.answer_for_nobody(&packet);
             schedule.carry();

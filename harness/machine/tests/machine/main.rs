@@ -5,6 +5,7 @@
     reason = "threads, sleeps and clocks are what the machine stands in for"
 )]
 
+mod allocator;
 mod conformance;
 mod driving;
 mod echo;
