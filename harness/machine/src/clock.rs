@@ -10,6 +10,14 @@ pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 /// What the monotonic clock shows when a run begins; not zero, because programs subtract from it.
 pub(crate) const MONOTONIC_START: Duration = Duration::from_secs(1_000_000);
 
+/// Which of its clocks a computer is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The system clock, which shows the time since 1970 and may be wrong.
+    System,
+    Monotonic,
+}
+
 /// How wrong a system clock is.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Clock {

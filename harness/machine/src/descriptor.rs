@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use crate::epoll::Epoll;
-use crate::hermetic::Asked;
+use crate::clock::Asked;
 use crate::lock;
 use crate::pipe::Pipe;
 use crate::symbols::Errno;

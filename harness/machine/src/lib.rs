@@ -11,7 +11,7 @@
 //! with one process, `kernel` has its sockets, `descriptor` its numbers for them, `pipe` and `timer` are others of its descriptors, `epoll` tells which are ready; `clock`
 //! is its system clock; `network` carries packets between hosts. `symbols` is how code reaches all of it: the functions of the C library.
 //! `foreign` lets threads of other runs wake those of this one. `service` runs an async function as a host's process.
-//! `termination` asks it to end. `cores` keeps a run on one core. `hermetic` gives a clock and randomness to threads that are not the machine's.
+//! `termination` asks it to end. `cores` keeps a run on one core.
 //!
 //! What belongs to the process and not to a host is shared by all runs, and may let one of them differ from another:
 //! - `Uuid::now_v7` keeps the last time and a counter in a static. `Uuid::new_v7(Timestamp::now(NoContext))` repeats.
@@ -24,8 +24,11 @@
 //! fastrand (of version 2) takes such a number for its seed. It is seeded for a process' first thread and for those that
 //! have a name, as tokio's and sqlx's have.
 //!
+//! An allocator may ask for the time and for random bytes, as jemalloc and mimalloc do; what it gets is the run's, and no run gets
+//! anything else for that.
+//!
 //! Not modelled: Unix sockets, signals, other processes, and disks (files are the machine's own). Only Linux with the GNU
-//! C library is covered; elsewhere there is no [`Machine`], and no thread is hermetic.
+//! C library is covered; elsewhere there is no [`Machine`].
 
 #[cfg_attr(
     not(all(target_os = "linux", target_env = "gnu")),
@@ -33,11 +36,9 @@
 )]
 mod clock;
 mod cores;
-mod hermetic;
 
 pub use clock::EPOCH;
 pub use cores::Core;
-pub use hermetic::{Hermetic, NotHermetic, RunClock, suspended};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod linux {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use libc::{clockid_t, time_t, timespec, timeval};
 
 use super::next;
+use crate::clock::Asked;
 use crate::context::{Context, current};
-use crate::hermetic::{self, Asked};
 
 pub(super) fn link() -> usize {
     clock_gettime as *const () as usize
@@ -35,17 +35,13 @@ pub(super) unsafe fn span(time: *const timespec) -> Duration {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(id: clockid_t, time: *mut timespec) -> c_int {
-    let asked = asked(id);
-    let now = match current() {
-        Some(context) => Some(shown(context, asked)),
-        None => hermetic::now(asked),
-    };
-    let Some(now) = now else {
+    let Some(context) = current() else {
         // SAFETY: the caller's own arguments.
         return unsafe {
             next!(c"clock_gettime" as fn(clockid_t, *mut timespec) -> c_int)(id, time)
         };
     };
+    let now = shown(context, asked(id));
     // SAFETY: the contract of `clock_gettime` is that `time` points to a writable timespec.
     unsafe { time.write(as_timespec(now)) };
     0

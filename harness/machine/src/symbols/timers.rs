@@ -11,7 +11,7 @@ use super::descriptors::own;
 use super::{Errno, next, returned};
 use crate::context::{Context, current};
 use crate::descriptor::{Kind, Object};
-use crate::hermetic::Asked;
+use crate::clock::Asked;
 use crate::lock;
 use crate::timer::{Setting, Timer};
 
