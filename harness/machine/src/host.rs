@@ -19,23 +19,13 @@ use crate::descriptor::{Descriptors, ObjectId};
 use crate::fiber::{Carrier, Fiber};
 use crate::kernel::{self, Job, Kernel};
 use crate::lock;
+use crate::run::Ending;
 use crate::scheduler::{Schedule, Scheduler, Wait};
 use crate::termination::Termination;
 use crate::thread::{Thread, ThreadId};
 
 /// Smaller numbers belong to the operating system, as people expect.
 const FIRST_PROCESS: pid_t = 100;
-
-/// How a process came to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Its main function returned.
-    Returned,
-    /// Its main function panicked, with this message.
-    Panicked(String),
-    /// It was killed.
-    Killed,
-}
 
 /// A host and its process.
 pub(crate) struct Host {

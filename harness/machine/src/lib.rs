@@ -6,10 +6,10 @@
 //! something is due when all of them wait. One thread of a run works at a time, and gives way only where
 //! it would wait, so that a run repeats with its seed.
 //!
-//! Reading order: [`run`] begins a run and [`Machine`] starts hosts in it; `scheduler` decides which thread works and
+//! Reading order: `run` is a run as data; [`run()`] begins one and [`Machine`] starts hosts in it; `scheduler` decides which thread works and
 //! when time moves, `thread` is one of them, `fiber` is how they take turns on one thread of the operating system, `context` says which one the current thread is; `host` is a computer
 //! with one process, `kernel` has its sockets, `descriptor` its numbers for them, `pipe` and `timer` are others of its descriptors, `epoll` tells which are ready; `clock`
-//! is its system clock; `network` carries packets between hosts. `symbols` is how code reaches all of it: the functions of the C library.
+//! is its system clock; `network` carries packets between hosts, as `link` says. `symbols` is how code reaches all of it: the functions of the C library.
 //! `foreign` lets threads of other runs wake those of this one. `service` runs an async function as a host's process.
 //! `termination` asks it to end. `cores` keeps a run on one core.
 //!
@@ -28,37 +28,44 @@
 //! anything else for that.
 //!
 //! Not modelled: Unix sockets, signals, other processes, and disks (files are the machine's own). Only Linux with the GNU
-//! C library is covered; elsewhere there is no [`Machine`].
+//! C library is covered, on x86-64 and aarch64; `elsewhere` has the same names, and no run.
 
 #[cfg_attr(
-    not(all(target_os = "linux", target_env = "gnu")),
+    not(simulated),
     expect(dead_code, reason = "there is no machine whose clock could be wrong")
 )]
 mod clock;
 mod cores;
+mod link;
+mod run;
 
 pub use clock::EPOCH;
 pub use cores::Core;
+pub use link::{Affected, Links, Traffic};
+pub use run::{Ending, RunError, Settings, Usage};
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(not(simulated))]
+mod elsewhere;
+#[cfg(not(simulated))]
+pub use elsewhere::*;
+
+#[cfg(simulated)]
 mod linux {
     pub use crate::context::{attached, elapsed, host, host_of, living_host, outside};
-    pub use crate::host::Ending;
-    pub use crate::machine::{Bell, Machine, RunError, Settings, Usage, run};
-    pub use crate::network::{Affected, Links, Traffic};
+    pub use crate::machine::{Bell, Machine, run};
     pub use crate::service::lacks;
     pub use crate::termination::{Terminated, terminated};
 }
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(simulated)]
 pub use linux::*;
 
-/// Declares the modules that there are on Linux with the GNU C library only.
-macro_rules! on_linux {
+/// Declares the modules that there are only where runs can be simulated.
+macro_rules! simulated {
     ($(mod $module:ident;)*) => {
-        $(#[cfg(all(target_os = "linux", target_env = "gnu"))] mod $module;)*
+        $(#[cfg(simulated)] mod $module;)*
     };
 }
-on_linux! {
+simulated! {
     mod context;
     mod descriptor;
     mod epoll;

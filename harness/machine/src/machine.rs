@@ -17,86 +17,21 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::context::{self, Context};
 use crate::cores::Core;
-use crate::host::{Ending, Host};
+use crate::host::Host;
 use crate::kernel::{self, Kernel};
-pub use news::{Bell, Usage};
+pub use news::Bell;
 
-use crate::network::{Links, Network};
+use crate::network::Network;
+use crate::run::{Ending, RunError, Settings};
 use crate::scheduler::{Scheduler, Wait};
 use crate::symbols::{self, threads};
 use crate::{lock, service};
-
-/// Why a run came to no result.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The function that drives the run panicked, with this message.
-    #[error("{0}")]
-    Panicked(String),
-    /// A host has asked for something that a run cannot have.
-    #[error("{host} asks for {call}, which a simulated host does not have")]
-    Unsupported {
-        /// The host.
-        host: String,
-        /// What it has asked for.
-        call: &'static str,
-    },
-    /// A thread has worked for longer than [`Settings::patience`] without waiting for anything.
-    #[error(
-        "{host} has kept the run for {patience:?} without waiting for anything; before that it {before}{}",
-        in_system_call(*.system_call)
-    )]
-    Blocked {
-        /// The host whose thread works.
-        host: String,
-        /// What the thread did before.
-        before: &'static str,
-        /// How long it was waited for.
-        patience: Duration,
-        /// The system call of the real machine that the thread is in, by its number: code that enters the kernel
-        /// without the C library waits there for what the machine cannot know of.
-        system_call: Option<i64>,
-    },
-    /// Processes that have ended left threads that wait for what will never come.
-    #[error("{0} left threads that wait for what will never come: {1}")]
-    Leaked(String, usize),
-    /// No thread could be started.
-    #[error("no thread could be started: {0}")]
-    NoThread(#[from] std::io::Error),
-}
-
-fn in_system_call(number: Option<i64>) -> String {
-    number.map_or(String::new(), |number| {
-        format!(", and now it is in system call {number}, which nobody made through the C library")
-    })
-}
 
 /// A run, for the thread that drives it.
 pub struct Machine<'run> {
     context: &'run Context,
     seed: [u8; 32],
     hosts: RefCell<Vec<Arc<Host>>>,
-}
-
-/// What a run follows from.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Every random number follows from it.
-    pub seed: [u8; 32],
-    /// How long packets take.
-    pub links: Links,
-    /// How long, in real time, a thread may work without waiting for anything.
-    pub patience: Duration,
-}
-
-impl Settings {
-    /// The usual links, and ten seconds of patience.
-    pub fn of(seed: [u8; 32]) -> Self {
-        Settings {
-            seed,
-            links: Links::default(),
-            patience: Duration::from_secs(10),
-        }
-    }
 }
 
 /// Begins a run and drives it with `drive`, on a thread of its own.

@@ -16,7 +16,6 @@
 //! own, such as its configuration. Transaction numbers (`xmin`, `txid_current()`), object numbers and process
 //! numbers in the server's own views are the real server's, and differ from run to run; so does what it says
 //! about itself (`pg_stat_*`, `pg_postmaster_start_time()`, versions).
-#![cfg(target_os = "linux")]
 
 mod backend;
 mod client;

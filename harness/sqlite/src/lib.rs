@@ -35,7 +35,6 @@
 //!   at all.
 //! - A connection that threads share, and a cache that connections share, have mutexes, which are the real machine's. Who
 //!   waits for a lock or by a fault keeps them, and a thread of the run that wants one meanwhile stops the run.
-#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod connection;
 mod functions;

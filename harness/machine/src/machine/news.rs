@@ -6,19 +6,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Machine;
-use crate::host::Ending;
-use crate::lock;
-use crate::network::{Affected, Traffic};
-use crate::scheduler::{Scheduler, Wait};
 
-/// What a process uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// How many of its threads have not ended.
-    pub threads: usize,
-    /// How many of its descriptors stand for something that the machine keeps: a socket, a pipe, a timer.
-    pub descriptors: usize,
-}
+use crate::lock;
+use crate::link::{Affected, Traffic};
+use crate::run::{Ending, Usage};
+use crate::scheduler::{Scheduler, Wait};
 
 /// What a host's thread rings to wake the one that drives the run; see [`Machine::wait_for_bell`].
 #[derive(Clone)]
