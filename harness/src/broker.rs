@@ -1,32 +1,26 @@
-//! The simulated broker: what it promises depends on its profile, and it never breaks a promise
-//! that the modelled broker documents.
+//! Brokers as state machines: what the modelled broker promises, and never anything that its documentation forbids.
 //!
-//! Reading order: `profile` says which broker is modelled; `log`, `groups` (Kafka) and
-//! `lease` (JetStream) are its state machines and `core` puts them together, all without I/O or
-//! clock; `protocol` is what travels, `server` carries it to the core, and `client` is what
-//! the system under test is handed.
+//! Reading order: `profile` says which broker is modelled, with a folder for each; `log` is what all of them write to,
+//! `consumers` and `rules` are what a profile brings of its own, and `core` puts them together. All of it is without I/O,
+//! clock and chance; `simple_broker` is the server around it, and the client.
 
-mod client;
+mod consumers;
 mod core;
-mod groups;
 mod interface;
-mod lease;
 mod log;
 #[cfg(test)]
 mod model;
 mod profile;
-mod protocol;
-mod server;
+mod rules;
 
-pub use client::{Broker, BrokerError, Delivery, PublishError, Subscription};
-pub use profile::{JetStreamSettings, KafkaSettings, Profile};
+pub use profile::{Capabilities, Deduplication, JetStreamSettings, KafkaSettings, Profile};
 
 pub(crate) use self::core::Core;
-pub(crate) use self::interface::Handout;
-pub(crate) use server::serve;
+pub(crate) use self::interface::{
+    Capacity, Claim, Fetch, Handout, Join, MemberId, Refusal, Rejection, Seen, Settled, Stamp,
+    Wish, Written,
+};
+pub(crate) use self::rules::{Lane, Violation};
 
-/// The name of the broker's host.
+/// The name of the simple broker's host.
 pub(crate) const HOST: &str = "broker";
-
-/// The TCP port that the broker listens on.
-pub(crate) const PORT: u16 = 9092;

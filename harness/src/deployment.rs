@@ -1,13 +1,13 @@
 //! The deployment: one run of one plan, for a system of ordinary services, each on a machine of its own.
 //!
-//! Reading order: `machine` what a service is told when it starts, `client` who asks for the operations, `server` the
-//! hosts that stand for products, `course` how a run goes from chaos to quiet, `intervention` what the nemesis does to
+//! Reading order: `client` who asks for the operations, `server` the hosts that stand for products, `databases` what the
+//! harness sees of databases, `course` how a run goes from chaos to quiet, `intervention` what the nemesis does to
 //! machines and links. The operating system below is the package `stormglass-machine`.
 
 mod client;
 mod course;
+mod databases;
 mod intervention;
-mod machine;
 mod nats;
 mod postgres;
 mod server;
@@ -23,21 +23,19 @@ use stormglass_machine as os;
 use stormglass_sqlite::Watch;
 use tokio::sync::oneshot;
 
-pub use machine::Machine;
-
 use crate::broker;
-use crate::database::{Databases, Store, StoreError};
+use crate::database::{Store, StoreError};
 use crate::history::{CLIENT, History};
-use crate::nemesis::{Armed, Nemesis};
+use crate::machine::{Machine, Shared};
+use crate::nemesis::Nemesis;
 use crate::plan::topology::instance_names;
 use crate::plan::{Plan, Targets};
-use crate::simulation::logs;
-use crate::simulation::world::{World, lock};
-use crate::simulation::{Recording, Run, RunError};
+use crate::run::{Recording, Run, RunError};
 use crate::system::{Factory, System};
+use crate::world::{Armed, Commands, Recorder, World, lock, logs};
 use client::{CarryOut, Client};
 use course::Course;
-use machine::Shared;
+use databases::Databases;
 use server::Server;
 
 /// Runs a plan on machines.
@@ -86,12 +84,12 @@ struct Prepared {
 impl Prepared {
     fn carry_out(self, machines: &os::Machine<'_>) -> Result<(Run, Targets), RunError> {
         let description = self.system.description();
-        let core = broker::Core::new(&description, broker::HOST.into());
-        let armed = Armed::new(&self.plan).ringing(machines.bell());
-        let history = History::new(description);
-        let world = Arc::new(World::new(core, history, armed, self.recording));
+        let recorder = Recorder::new(History::new(description), self.recording);
+        let commands = Commands::ringing(machines.bell());
+        let world = World::new(recorder, Armed::new(&self.plan), commands);
+        let world = Arc::new(world);
         machines.attach(&world);
-        world.quiescence(|seen| {
+        world.recorder.quiescence(|seen| {
             seen.set_background(self.system.background_hosts_of(&self.plan));
         });
         let latency = self.system.settings.database_latency;
@@ -103,15 +101,15 @@ impl Prepared {
             settings: &self.system.settings,
         };
         course.follow(&mut deployment);
-        let failure = world.take_failure();
+        let failure = world.recorder.take_failure();
         if failure.is_none() {
             deployment.read_final_state()?;
         }
         let elapsed = machines.now();
-        let (bitten, targets) = (world.bitten(), deployment.targets());
-        let history = world.take_history();
+        let (bitten, targets) = (world.recorder.bitten(), deployment.targets());
+        let history = world.recorder.take_history();
         // Whatever destructors still do, nobody records it.
-        world.kill_all();
+        world.hosts.kill_all();
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -241,7 +239,8 @@ impl<'a, 'run> Deployment<'a, 'run> {
         let world = self.world.clone();
         self.machines
             .start_service(host, &variables, move || async move {
-                let _logs = (world.recording() == Recording::On).then(|| logs::capture(world));
+                let _logs =
+                    (world.recorder.recording() == Recording::On).then(|| logs::capture(world));
                 let end = factory(machine).await;
                 gate.ended(end.err());
             });
@@ -255,12 +254,12 @@ impl<'a, 'run> Deployment<'a, 'run> {
     fn read_final_state(&self) -> Result<(), RunError> {
         for server in &self.servers {
             for what in server.final_events() {
-                self.world.record(server.name(), what);
+                self.world.recorder.record(server.name(), what);
             }
         }
         self.prepared
             .databases
-            .read_views(&self.world, &"harness".into())
+            .read_views(&self.world.recorder, &"harness".into())
     }
 
     fn unanswered(&self) -> usize {

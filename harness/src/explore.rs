@@ -15,9 +15,9 @@ use crate::checker::{Verdict, Witness};
 use crate::history::What;
 use crate::plan::{Call, Fault, Generator, Plan};
 use crate::seed::Seed;
-use crate::simulation::world::lock;
 use crate::simulation::{Recording, Run, RunError, run};
 use crate::system::System;
+use crate::world::lock;
 
 /// Which seeds are explored, and how.
 pub struct Exploration<'a> {

@@ -1,11 +1,9 @@
 //! The history: the append-only record of one run, and the only thing that checkers see.
 //!
-//! Reading order: `event` is the vocabulary, `digest` the hash chain, `narrative` how an
-//! event reads, `operations` what clients asked and were told. A history never changes after its run; it computes nothing but indexes over itself.
+//! Reading order: `digest` the hash chain, `operations` what clients asked and were told; the vocabulary is that of the
+//! module `event`. A history never changes after its run; it computes nothing but indexes over itself.
 
 mod digest;
-mod event;
-mod narrative;
 mod operations;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,19 +14,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use digest::Digest;
-pub use event::{
-    Announcement, Answer, Application, Event, ExternalOutcome, Fact, SettleOutcome, Settlement,
-    What,
-};
 pub use operations::{Asked, Told};
 
 use crate::attempts::Attempts;
-use crate::broker::Profile;
+use crate::broker::{self, Profile};
+pub use crate::event::{
+    Announcement, Answer, Application, Event, ExternalOutcome, Fact, SettleOutcome, Settlement,
+    What,
+};
 use crate::message::{Message, Position};
-
-/// The host at which operations are carried out. It belongs to nobody's system: what it publishes is
-/// asked for, and announces no state.
-pub const CLIENT: &str = "client";
+pub use crate::plan::CLIENT;
 
 /// What the system under test promised to be: written down before the run, read by checkers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +45,7 @@ pub struct Description {
 }
 
 fn the_broker() -> BTreeSet<String> {
-    [crate::broker::HOST.to_owned()].into()
+    [broker::HOST.to_owned()].into()
 }
 
 impl Default for Description {

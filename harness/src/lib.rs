@@ -75,6 +75,7 @@
 //! - [`checker`]: the properties, and the trait to write one's own;
 //! - [`plan`]: which faults there are, and how they are aimed;
 //! - [`history`]: what a run leaves behind;
+//! - [`conformance`]: whether a broker's profile keeps what it declares;
 //! - [`explore`], [`shrink`], [`artefact`], [`regressions`], [`audit`]: the steps that [`System::check`]
 //!   takes, for programs that want them one by one.
 //!
@@ -91,26 +92,35 @@ pub mod audit;
 pub mod broker;
 pub mod check;
 pub mod checker;
+pub mod conformance;
 pub mod database;
 mod deployment;
+mod event;
 pub mod explore;
 pub mod history;
+mod machine;
 mod message;
 pub mod narrate;
 mod nemesis;
 pub mod plan;
 pub mod regressions;
+mod run;
 mod seed;
 pub mod shrink;
+mod simple_broker;
 pub mod simulation;
+mod spelling;
 mod stopwatch;
 mod survey;
 mod system;
 pub mod third_party;
+mod world;
 
 pub use attempts::Attempts;
-pub use broker::{Broker, BrokerError, Delivery, Profile, PublishError, Subscription};
-pub use deployment::Machine;
+pub use broker::Profile;
+pub use machine::Machine;
 pub use message::{CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Message, POISON, Position};
+pub use run::Misuse;
 pub use seed::{Seed, SeedParseError};
-pub use system::{Group, Misuse, Nats, System};
+pub use simple_broker::{Broker, BrokerError, Delivery, PublishError, Subscription};
+pub use system::{Group, Nats, System};

@@ -36,7 +36,7 @@ pub use strike::{
 };
 pub use swarm::Swarm;
 pub use targets::Targets;
-pub use topology::Services;
+pub use topology::{CLIENT, Services};
 pub use validation::Misfit;
 pub(crate) use validation::Parts;
 pub use workload::{Load, Operation};

@@ -6,21 +6,58 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::plan::{Generator, Targets};
-use crate::simulation::world::lock;
-use crate::simulation::{RunError, survey};
+use crate::plan::{Generator, Plan, Targets};
+use crate::run::RunError;
+use crate::seed::Seed;
+use crate::simulation::survey;
 use crate::system::System;
+use crate::world::lock;
+
+impl System {
+    /// Where the plans of this system come from.
+    ///
+    /// What a fault can aim at is learnt from one run without faults, with the operations of
+    /// several seeds, and from a few under faults, because some calls are made only then: which hosts
+    /// call which of their ports, and who talks to whom. That happens once for a system.
+    ///
+    /// # Errors
+    ///
+    /// If that run fails.
+    pub fn generator(&self) -> Result<Generator, RunError> {
+        self.generator_by(1)
+    }
+
+    /// As [`System::generator`], with so many runs at once.
+    pub(crate) fn generator_by(&self, jobs: usize) -> Result<Generator, RunError> {
+        let mut generator = self.aimless_generator();
+        let known = self.known_targets();
+        generator.targets = match known.get() {
+            Some(targets) => targets.clone(),
+            None => {
+                let targets = targets(self, &mut generator, jobs)?;
+                known.get_or_init(|| targets).clone()
+            }
+        };
+        self.spare(&mut generator.targets);
+        Ok(generator)
+    }
+
+    /// The plan of a seed.
+    ///
+    /// # Errors
+    ///
+    /// As [`System::generator`].
+    pub fn plan(&self, seed: Seed) -> Result<Plan, RunError> {
+        Ok(self.generator()?.plan(seed))
+    }
+}
 
 /// What the plans of `generator` can aim at in `system`, found by `jobs` runs at once.
 ///
 /// # Errors
 ///
 /// If the run without faults comes to no result.
-pub(crate) fn targets(
-    system: &System,
-    generator: &mut Generator,
-    jobs: usize,
-) -> Result<Targets, RunError> {
+fn targets(system: &System, generator: &mut Generator, jobs: usize) -> Result<Targets, RunError> {
     generator.targets = survey(system, &generator.survey_plan())?;
     generator.targets.level(&generator.services);
     generator.targets.allow_restarts(&generator.services);

@@ -23,18 +23,15 @@ use crate::attempts::Attempts;
 use crate::broker::Profile;
 use crate::checker::{Operations, Property, Verdict};
 use crate::database::{Database, Probe};
-use crate::deployment::Machine;
 use crate::history::{Description, GroupDescription, History};
+use crate::machine::Machine;
 use crate::plan::topology::{instance_names, service_of};
 use crate::plan::{
     Budget, FaultKind, Generator, Load, Misfit, OperationStrategy, Parts, Plan, Services, Targets,
 };
-use crate::seed::Seed;
-use crate::simulation::Settings;
-use crate::survey;
+use crate::run::Settings;
+use crate::world::panics::panic_text;
 
-pub use misuse::Misuse;
-pub(crate) use misuse::nearest;
 pub use ordinary::Nats;
 pub(crate) use ordinary::OnMachine;
 
@@ -447,25 +444,9 @@ impl System {
         each.collect()
     }
 
-    /// Where the plans of this system come from.
-    ///
-    /// What a fault can aim at is learnt from one run without faults, with the operations of
-    /// several seeds, and from a few under faults, because some calls are made only then: which hosts
-    /// call which of their ports, and who talks to whom. That happens once for a system.
-    ///
-    /// # Errors
-    ///
-    /// If that run fails.
-    pub fn generator(&self) -> Result<Generator, crate::simulation::RunError> {
-        self.generator_by(1)
-    }
-
-    /// As [`System::generator`], with so many runs at once.
-    pub(crate) fn generator_by(
-        &self,
-        jobs: usize,
-    ) -> Result<Generator, crate::simulation::RunError> {
-        let mut generator = Generator {
+    /// Where the plans of this system come from, as long as it is not known what faults can aim at.
+    pub(crate) fn aimless_generator(&self) -> Generator {
+        Generator {
             operation: self.operation.clone(),
             services: self.services.clone(),
             load: self.load.clone(),
@@ -473,31 +454,23 @@ impl System {
             faults: self.fault_kinds(),
             targets: Targets::default(),
             budget: self.budget.clone(),
-        };
-        generator.targets = match self.targets.get() {
-            Some(targets) => targets.clone(),
-            None => {
-                let targets = survey::targets(self, &mut generator, jobs)?;
-                self.targets.get_or_init(|| targets).clone()
-            }
-        };
+        }
+    }
+
+    /// What faults can aim at, once a survey has found it.
+    pub(crate) fn known_targets(&self) -> &OnceLock<Targets> {
+        &self.targets
+    }
+
+    /// Forgets what faults are not to aim at.
+    pub(crate) fn spare(&self, targets: &mut Targets) {
         if let Some(struck) = &self.struck {
             let is_struck = |host: &str| {
                 let service = service_of(&self.services, host);
                 service.is_some_and(|service| struck.iter().any(|own| own == service))
             };
-            generator.targets.keep_only(is_struck);
+            targets.keep_only(is_struck);
         }
-        Ok(generator)
-    }
-
-    /// The plan of a seed.
-    ///
-    /// # Errors
-    ///
-    /// As [`System::generator`].
-    pub fn plan(&self, seed: Seed) -> Result<Plan, crate::simulation::RunError> {
-        Ok(self.generator()?.plan(seed))
     }
 }
 
@@ -532,13 +505,4 @@ where
         }
     }
     .boxed_local()
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is not text")
 }

@@ -1,4 +1,4 @@
-//! The core: the log, the groups of either profile and the broker's faults behind one interface.
+//! The core: the log, the groups of a profile and the broker's faults behind one interface.
 //!
 //! A pure state machine: time is a parameter, what becomes observable is pushed to a list, and
 //! equal calls have equal effects. It knows no connection, no clock and no history.
@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::groups::KafkaGroup;
+use super::consumers::{Consumers, Joining};
 use super::interface::{
-    Capacity, Claim, Handout, MemberId, Refusal, Rejection, Seen, Settled, Stamp, Wish, Written,
+    Capacity, Claim, Fetch, Handout, Join, MemberId, Refusal, Rejection, Seen, Settled, Stamp,
+    Wish, Written,
 };
-use super::lease::JetStreamGroup;
 use super::log::{Examined, Log, PartitionIndex};
-use super::profile::Profile;
-use crate::history::{Description, SettleOutcome, Settlement, What};
+use super::profile::{Capabilities, Profile};
+use crate::event::{SettleOutcome, Settlement, What};
 use crate::message::{Message, Position};
 
 /// The broker's state.
@@ -32,57 +32,51 @@ pub(crate) struct Core {
 struct Group {
     /// The partitions it was declared to consume; what it owes in them is the backlog.
     declared: Vec<PartitionIndex>,
-    consumers: Consumers,
-}
-
-enum Consumers {
-    Kafka(KafkaGroup),
-    JetStream(JetStreamGroup),
+    consumers: Box<dyn Consumers>,
 }
 
 impl Core {
-    /// A broker with the topics and groups of a description, and nothing in them. A group starts
-    /// at the beginning of the log. `host` is what the broker's own deeds are recorded at.
-    pub(crate) fn new(description: &Description, host: Arc<str>) -> Self {
-        let profile = description.profile.clone();
+    /// A broker with topics, each with its number of partitions, with groups, each with what it consumes, and nothing in
+    /// them. A group starts at the beginning of the log. `host` is what the broker's own deeds are recorded at.
+    pub(crate) fn new<'a>(
+        profile: &Profile,
+        topics: &BTreeMap<String, u32>,
+        groups: impl IntoIterator<Item = (&'a str, &'a [String])>,
+        host: Arc<str>,
+    ) -> Self {
         let mut core = Core {
-            log: Log::new(&profile, &description.topics),
-            profile,
+            log: Log::new(profile.capabilities().deduplication, topics),
+            profile: profile.clone(),
             groups: BTreeMap::new(),
             members: 0,
             capacity: Capacity::Unlimited,
             host,
         };
-        for (name, group) in &description.groups {
-            let topics = group.topics.iter();
-            let partitions = topics.flat_map(|topic| core.log.partitions_of(topic));
+        for (name, topics) in groups {
+            let partitions = topics
+                .iter()
+                .flat_map(|topic| core.log.partitions_of(topic));
             let declared = partitions.flatten().collect();
-            core.create_group(name.as_str().into(), declared);
+            core.create_group(name.into(), declared);
         }
         core
     }
 
     fn create_group(&mut self, name: Arc<str>, declared: Vec<PartitionIndex>) {
-        let consumers = match &self.profile {
-            Profile::Kafka(settings) => {
-                Consumers::Kafka(KafkaGroup::new(name.clone(), settings.session_timeout))
-            }
-            Profile::JetStream(settings) => {
-                Consumers::JetStream(JetStreamGroup::new(name.clone(), settings))
-            }
+        let consumers = self
+            .profile
+            .model()
+            .consumers(name.clone(), self.host.clone());
+        let group = Group {
+            declared,
+            consumers,
         };
-        self.groups.insert(
-            name,
-            Group {
-                declared,
-                consumers,
-            },
-        );
+        self.groups.insert(name, group);
     }
 
-    /// The broker that is modelled.
-    pub(crate) fn profile(&self) -> &Profile {
-        &self.profile
+    /// What the modelled broker does.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.profile.capabilities()
     }
 
     /// Opens a session for an idempotent producer.
@@ -149,46 +143,21 @@ impl Core {
             return Err(format!("unknown group {}", request.group));
         };
         self.members += 1;
-        let id = MemberId(self.members);
-        match &mut group.consumers {
-            Consumers::Kafka(kafka) => {
-                for former in request.leaving {
-                    kafka.remove(*former);
-                }
-                let mut topics = request.topics.to_vec();
-                topics.sort();
-                topics.dedup();
-                kafka.add(id, request.host.clone(), topics, now);
-                seen.push((self.host.clone(), kafka.rebalance(&self.log)));
-                Ok((id, kafka.generation()))
-            }
-            Consumers::JetStream(jetstream) => {
-                for former in request.leaving {
-                    jetstream.remove(*former);
-                }
-                jetstream.add(id, request.host.clone(), partitions);
-                Ok((id, 0))
-            }
-        }
+        let joining = Joining {
+            id: MemberId(self.members),
+            host: request.host,
+            topics: request.topics,
+            partitions,
+            leaving: request.leaving,
+        };
+        let id = joining.id;
+        Ok((id, group.consumers.join(joining, now, &self.log, seen)))
     }
 
-    /// Ends a membership and says whether there was one. Leases of JetStream go on until they end.
+    /// Ends a membership and says whether there was one.
     pub(crate) fn leave(&mut self, group: &str, member: MemberId, seen: &mut Seen) -> bool {
-        match self.groups.get_mut(group).map(|group| &mut group.consumers) {
-            Some(Consumers::Kafka(kafka)) => {
-                let left = kafka.remove(member);
-                if left {
-                    seen.push((self.host.clone(), kafka.rebalance(&self.log)));
-                }
-                left
-            }
-            Some(Consumers::JetStream(jetstream)) => {
-                let left = jetstream.contains(member);
-                jetstream.remove(member);
-                left
-            }
-            None => false,
-        }
+        let group = self.groups.get_mut(group);
+        group.is_some_and(|group| group.consumers.leave(member, &self.log, seen))
     }
 
     /// Notes that a member is alive and answers with the group's generation.
@@ -198,11 +167,8 @@ impl Core {
         member: MemberId,
         now: Duration,
     ) -> Result<u64, Refusal> {
-        match self.groups.get_mut(group).map(|group| &mut group.consumers) {
-            Some(Consumers::Kafka(kafka)) => kafka.heartbeat(member, now),
-            Some(Consumers::JetStream(jetstream)) if jetstream.contains(member) => Ok(0),
-            _ => Err(Refusal::NotAMember),
-        }
+        let group = self.groups.get_mut(group).ok_or(Refusal::NotAMember)?;
+        group.consumers.heartbeat(member, now)
     }
 
     /// Hands out what a member can have now, which may be nothing.
@@ -212,15 +178,9 @@ impl Core {
         now: Duration,
         seen: &mut Seen,
     ) -> Result<Vec<Handout>, Refusal> {
-        let group = self
-            .groups
-            .get_mut(&request.group)
-            .ok_or(Refusal::NotAMember)?;
-        let (member, max, log) = (request.member, request.max, &self.log);
-        match &mut group.consumers {
-            Consumers::Kafka(kafka) => kafka.fetch(member, request.generation, max, now, log, seen),
-            Consumers::JetStream(jetstream) => jetstream.fetch(member, max, now, log, seen),
-        }
+        let group = self.groups.get_mut(&request.group);
+        let group = group.ok_or(Refusal::NotAMember)?;
+        group.consumers.fetch(request, now, &self.log, seen)
     }
 
     /// Settles a delivery, as far as the profile lets it.
@@ -258,67 +218,23 @@ impl Core {
             return None;
         }
         let group = self.groups.get_mut(&claim.group)?;
-        Some(match &mut group.consumers {
-            Consumers::Kafka(kafka) => kafka.settle(claim, wish, index, now),
-            Consumers::JetStream(jetstream) => {
-                jetstream.settle(index, claim.position.offset, wish, now)
-            }
-        })
+        Some(group.consumers.settle(claim, wish, index, now))
     }
 
     /// When time alone will change something: a session or a lease ends, a redelivery falls due, a
     /// paused partition goes on. May lie in the past if [`Core::expire`] is overdue.
     pub(crate) fn next_wakeup(&self, now: Duration) -> Option<Duration> {
         let groups = self.groups.values();
-        let wakeups = groups.filter_map(|group| match &group.consumers {
-            Consumers::Kafka(kafka) => kafka.next_wakeup(now, &self.log),
-            Consumers::JetStream(jetstream) => jetstream.next_wakeup(now),
-        });
+        let wakeups = groups.filter_map(|group| group.consumers.next_wakeup(now, &self.log));
         wakeups.min()
     }
 
     /// Ends the sessions and leases whose time is over.
     pub(crate) fn expire(&mut self, now: Duration, seen: &mut Seen) {
         for group in self.groups.values_mut() {
-            match &mut group.consumers {
-                Consumers::Kafka(kafka) => {
-                    if kafka.expire(now) {
-                        seen.push((self.host.clone(), kafka.rebalance(&self.log)));
-                    }
-                }
-                Consumers::JetStream(jetstream) => {
-                    let expired = jetstream.expire(now, &self.log).into_iter();
-                    seen.extend(expired.map(|what| (self.host.clone(), what)));
-                }
-            }
+            group.consumers.expire(now, &self.log, seen);
         }
     }
-}
-
-/// A consumer's wish to become a member of a group.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Join<'a> {
-    /// The host that deliveries to the member are recorded at.
-    pub(crate) host: &'a Arc<str>,
-    /// The group.
-    pub(crate) group: &'a Arc<str>,
-    /// The topics it subscribes to.
-    pub(crate) topics: &'a [Arc<str>],
-    /// Memberships of the same consumer that it gives up.
-    pub(crate) leaving: &'a [MemberId],
-}
-
-/// A member's wish for messages.
-#[derive(Clone, Debug)]
-pub(crate) struct Fetch {
-    /// The group.
-    pub(crate) group: Arc<str>,
-    /// The member.
-    pub(crate) member: MemberId,
-    /// The generation that it believes to be the current one.
-    pub(crate) generation: u64,
-    /// How many messages it takes at most.
-    pub(crate) max: usize,
 }
 
 /// Faults.
@@ -328,26 +244,18 @@ impl Core {
         self.capacity = capacity;
     }
 
-    /// Forces a new generation of a group, and says whether anybody was affected. Only Kafka has
-    /// generations; JetStream's consumers compete and are never assigned anew.
+    /// Assigns the partitions of a group anew, and says whether anybody was affected; that is nobody where the profile
+    /// assigns none.
     pub(crate) fn rebalance(&mut self, group: &str, seen: &mut Seen) -> bool {
-        match self.groups.get_mut(group).map(|group| &mut group.consumers) {
-            Some(Consumers::Kafka(kafka)) if !kafka.is_empty() => {
-                seen.push((self.host.clone(), kafka.rebalance(&self.log)));
-                true
-            }
-            _ => false,
-        }
+        let group = self.groups.get_mut(group);
+        group.is_some_and(|group| group.consumers.rebalance(&self.log, seen))
     }
 
     /// The broker's process dies: memberships are gone. The log, producers' sequences, the
     /// duplicate window, committed offsets and leases are on disk.
     pub(crate) fn crash(&mut self) {
         for group in self.groups.values_mut() {
-            match &mut group.consumers {
-                Consumers::Kafka(kafka) => kafka.restart(),
-                Consumers::JetStream(jetstream) => jetstream.restart(),
-            }
+            group.consumers.restart();
         }
     }
 }
@@ -372,11 +280,7 @@ impl Core {
     }
 
     fn owes(&self, group: &Group, index: PartitionIndex) -> bool {
-        let end = self.log.end(index);
-        match &group.consumers {
-            Consumers::Kafka(kafka) => kafka.committed(index) < end,
-            Consumers::JetStream(jetstream) => jetstream.owes(index, end),
-        }
+        group.consumers.owes(index, self.log.end(index))
     }
 
     /// Describes what declared groups have not settled, or `None` if nothing is left.
@@ -406,11 +310,7 @@ impl Core {
         group: &'a Group,
         index: PartitionIndex,
     ) -> Box<dyn Iterator<Item = u64> + 'a> {
-        let end = self.log.end(index);
-        match &group.consumers {
-            Consumers::Kafka(kafka) => Box::new(kafka.committed(index)..end),
-            Consumers::JetStream(jetstream) => Box::new(jetstream.unsettled(index, end)),
-        }
+        group.consumers.unsettled(index, self.log.end(index))
     }
 
     /// The end of every partition's log, then how far every group got in what it was declared to

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::{SettleOutcome, What};
+use crate::event::{SettleOutcome, What};
 use crate::message::{Message, Position};
 
 /// What became observable, with the host at which it was seen, in the order in which it happened.
@@ -60,6 +60,32 @@ pub(crate) struct Handout {
     pub(crate) seek: u64,
     /// The message.
     pub(crate) message: Arc<Message>,
+}
+
+/// A consumer's wish to become a member of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Join<'a> {
+    /// The host that deliveries to the member are recorded at.
+    pub(crate) host: &'a Arc<str>,
+    /// The group.
+    pub(crate) group: &'a Arc<str>,
+    /// The topics it subscribes to.
+    pub(crate) topics: &'a [Arc<str>],
+    /// Memberships of the same consumer that it gives up.
+    pub(crate) leaving: &'a [MemberId],
+}
+
+/// A member's wish for messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetch {
+    /// The group.
+    pub(crate) group: Arc<str>,
+    /// The member.
+    pub(crate) member: MemberId,
+    /// The generation that it believes to be the current one.
+    pub(crate) generation: u64,
+    /// How many messages it takes at most.
+    pub(crate) max: usize,
 }
 
 /// The delivery that a settlement speaks of.

@@ -1,5 +1,5 @@
-//! The log: topics cut into partitions, append-only and durable, and what each profile documents
-//! about recognising a message that was published before.
+//! The log: topics cut into partitions, append-only and durable, and the ways in which brokers
+//! recognise a message that was published before.
 //!
 //! A key decides its partition by the first eight bytes of its BLAKE3 hash, so that the same key
 //! lands in the same place in every run and on every machine. The real brokers use other hash
@@ -12,18 +12,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::interface::{Rejection, Stamp, Written};
-use super::profile::Profile;
+use super::profile::Deduplication;
 use crate::message::{Message, Position};
 
 /// A partition, by its place among all partitions of all topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PartitionIndex(usize);
+pub(crate) struct PartitionIndex(usize);
 
 /// All topics.
-pub(super) struct Log {
+pub(crate) struct Log {
     topics: BTreeMap<Arc<str>, Topic>,
     partitions: Vec<Partition>,
-    recognition: Recognition,
+    deduplication: Deduplication,
     producers: u64,
 }
 
@@ -45,20 +45,6 @@ pub(super) struct Partition {
     sequences: BTreeMap<u64, Vec<(u64, u64)>>,
 }
 
-/// By what a repeated publish is recognised.
-enum Recognition {
-    Nothing,
-    /// Kafka, "KIP-98 Exactly Once Delivery", section "Idempotent Producer Guarantees": by
-    /// producer id and sequence number, for ever but within one producer session only.
-    Sequence,
-    /// NATS documentation, "Message Deduplication" (JetStream model deep dive): by `Nats-Msg-Id`,
-    /// per stream, within the duplicate window.
-    MessageId {
-        window: Duration,
-        header: String,
-    },
-}
-
 /// The message ids of one stream that are still remembered.
 #[derive(Default)]
 struct Recent {
@@ -78,19 +64,11 @@ impl Recent {
 }
 
 impl Log {
-    pub(super) fn new(profile: &Profile, topics: &BTreeMap<String, u32>) -> Self {
-        let recognition = match profile {
-            Profile::Kafka(settings) if settings.idempotent_producer => Recognition::Sequence,
-            Profile::Kafka(_) => Recognition::Nothing,
-            Profile::JetStream(settings) => Recognition::MessageId {
-                window: settings.duplicate_window,
-                header: settings.message_id_header.clone(),
-            },
-        };
+    pub(super) fn new(deduplication: Deduplication, topics: &BTreeMap<String, u32>) -> Self {
         let mut log = Log {
             topics: BTreeMap::new(),
             partitions: Vec::new(),
-            recognition,
+            deduplication,
             producers: 0,
         };
         for (topic, partitions) in topics {
@@ -180,10 +158,10 @@ impl Log {
             return Err(Rejection::UnknownTopic(name.to_owned()));
         };
         let index = PartitionIndex(topic.first + spread(&message.key, topic.count));
-        let known = match &self.recognition {
-            Recognition::Nothing => None,
-            Recognition::Sequence => self.partitions[index.0].recall(stamp)?,
-            Recognition::MessageId { window, header } => {
+        let known = match &self.deduplication {
+            Deduplication::Nothing => None,
+            Deduplication::ProducerSequence => self.partitions[index.0].recall(stamp)?,
+            Deduplication::MessageId { window, header } => {
                 topic.recent.forget(now, *window);
                 let id = message.headers.get(header);
                 let found = id.and_then(|id| topic.recent.positions.get(&**id));
@@ -211,15 +189,15 @@ impl Log {
     ) -> Written {
         let offset = self.end(index);
         let partition = &mut self.partitions[index.0];
-        match &self.recognition {
-            Recognition::Nothing => {}
-            Recognition::Sequence => {
+        match &self.deduplication {
+            Deduplication::Nothing => {}
+            Deduplication::ProducerSequence => {
                 if let Some(stamp) = stamp {
                     let sequences = partition.sequences.entry(stamp.producer).or_default();
                     sequences.push((stamp.sequence, offset));
                 }
             }
-            Recognition::MessageId { header, .. } => {
+            Deduplication::MessageId { header, .. } => {
                 let topic = self.topics.get_mut(&partition.topic);
                 if let (Some(topic), Some(id)) = (topic, message.headers.get(header)) {
                     let id: Arc<str> = id.as_str().into();

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::core::{Core, Fetch, Join};
+use super::core::Core;
 use super::interface::{
-    Capacity, Claim, Handout, MemberId, Refusal, Settled, Stamp, Wish, Written,
+    Capacity, Claim, Fetch, Handout, Join, MemberId, Refusal, Settled, Stamp, Wish, Written,
 };
-use super::profile::Profile;
-use crate::history::{Description, GroupDescription, What};
+use super::profile::{Deduplication, Profile};
+use crate::event::What;
 use crate::message::{EVENT_ID, Message, Position};
 
 const GROUP: &str = "billing";
@@ -119,25 +119,17 @@ fn position(place: &Place, offset: usize) -> Position {
     }
 }
 
-fn description(profile: Profile) -> Description {
-    let group = GroupDescription {
-        topics: TOPICS.map(str::to_owned).to_vec(),
-        ..GroupDescription::default()
-    };
-    Description {
-        profile,
-        topics: BTreeMap::from([("orders".to_owned(), 3), ("payments".to_owned(), 1)]),
-        groups: BTreeMap::from([
-            (GROUP.to_owned(), group.clone()),
-            (ABSENT.to_owned(), group),
-        ]),
-        ..Description::default()
-    }
+/// A core with two topics, and two groups that consume both of them.
+fn core(profile: &Profile) -> Core {
+    let topics = BTreeMap::from([("orders".to_owned(), 3), ("payments".to_owned(), 1)]);
+    let consumed = TOPICS.map(str::to_owned);
+    let groups = [GROUP, ABSENT].map(|group| (group, &consumed[..]));
+    Core::new(profile, &topics, groups, "broker".into())
 }
 
 impl<R: Rules> Pair<R> {
     fn new(profile: Profile, rules: R) -> Self {
-        let mut core = Core::new(&description(profile), "broker".into());
+        let mut core = core(&profile);
         core.open_producer();
         let partitions = [("orders", 0), ("orders", 1), ("orders", 2), ("payments", 0)];
         let empty = partitions.map(|(topic, number)| ((topic.into(), number), Vec::new()));
@@ -414,18 +406,18 @@ impl<R: Rules> Pair<R> {
         self.stamps.push((stamp, message, written));
     }
 
-    /// Where the id stands that JetStream has to recognise.
+    /// Where the id stands that has to be recognised.
     fn known_id(&self, topic: usize, id: u8) -> Option<Position> {
-        let Profile::JetStream(settings) = self.core.profile() else {
+        let Deduplication::MessageId { window, .. } = self.core.capabilities().deduplication else {
             return None;
         };
         let (at, position) = self.ids.get(&(topic, id)).filter(|_| id > 0)?;
-        (self.now - *at < settings.duplicate_window).then(|| position.clone())
+        (self.now - *at < window).then(|| position.clone())
     }
 
     /// Sends a stamped message once more, as a Kafka producer's retry does.
     fn resend(&mut self, back: usize) {
-        if !matches!(self.core.profile(), Profile::Kafka(_)) {
+        if self.core.capabilities().deduplication != Deduplication::ProducerSequence {
             return;
         }
         let Some(place) = self.stamps.len().checked_sub(1 + back) else {

@@ -1,12 +1,26 @@
-//! Profiles: which broker is modelled, and the settings that its documentation names.
+//! Profiles: which broker is modelled, and what such a broker does.
 //!
-//! A profile says what the simulated broker may do. It never does what the modelled broker's
-//! documented guarantees forbid, so that a broken property is never the model's invention.
+//! A profile is a setting, which a plan's artefact keeps, and a folder here: its settings and capabilities, the state
+//! machine of its consumers, and the rules by which its log is judged. [`Profile::model`] is the one place that leads from
+//! the one to the other; whoever needs to know more of a broker asks for its [`Capabilities`], never for its name.
+//!
+//! A model never does what the modelled broker's documented guarantees forbid, so that a broken
+//! property is never the model's invention.
 
-use std::time::Duration;
+mod capabilities;
+mod jetstream;
+mod kafka;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use capabilities::{Capabilities, Deduplication};
+pub use jetstream::JetStreamSettings;
+pub use kafka::KafkaSettings;
+
+use super::consumers::Consumers;
+use super::rules::Rules;
 use crate::plan::FaultKind;
 
 /// The broker that is modelled.
@@ -16,6 +30,21 @@ pub enum Profile {
     Kafka(KafkaSettings),
     /// NATS JetStream: streams, durable pull consumers, one lease a message.
     JetStream(JetStreamSettings),
+}
+
+/// What a profile has to say for itself.
+pub(crate) trait Model {
+    /// The profile in one word.
+    fn name(&self) -> &'static str;
+
+    /// What such a broker does, as its documentation promises it.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The consumers of one group, which has none yet. What the broker does by itself is seen at `host`.
+    fn consumers(&self, group: Arc<str>, host: Arc<str>) -> Box<dyn Consumers>;
+
+    /// The rules of its log, for one history that is read from its beginning.
+    fn rules<'h>(&'h self) -> Box<dyn Rules<'h> + 'h>;
 }
 
 impl Profile {
@@ -29,75 +58,26 @@ impl Profile {
         Profile::JetStream(JetStreamSettings::default())
     }
 
-    /// Whether the modelled broker can do this to its clients.
-    pub fn knows(&self, kind: FaultKind) -> bool {
+    /// The model of the broker that the setting names.
+    pub(crate) fn model(&self) -> &dyn Model {
         match self {
-            Profile::Kafka(_) => true,
-            Profile::JetStream(_) => kind != FaultKind::Rebalance,
+            Profile::Kafka(settings) => settings,
+            Profile::JetStream(settings) => settings,
         }
     }
 
-    /// Whether an acknowledgement settles everything in its partition up to its offset.
-    pub fn settles_cumulatively(&self) -> bool {
-        match self {
-            Profile::Kafka(_) => true,
-            Profile::JetStream(_) => false,
-        }
+    /// What the modelled broker does.
+    pub fn capabilities(&self) -> Capabilities {
+        self.model().capabilities()
+    }
+
+    /// Whether the modelled broker can do this to its clients.
+    pub fn knows(&self, kind: FaultKind) -> bool {
+        kind != FaultKind::Rebalance || self.capabilities().assigns_partitions
     }
 
     /// `kafka` or `jetstream`.
     pub fn name(&self) -> &'static str {
-        match self {
-            Profile::Kafka(_) => "kafka",
-            Profile::JetStream(_) => "jetstream",
-        }
-    }
-}
-
-/// Settings of the Kafka profile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KafkaSettings {
-    /// A member that sends no heartbeat for so long is removed from its group
-    /// (`session.timeout.ms`).
-    pub session_timeout: Duration,
-    /// Whether producers are idempotent (`enable.idempotence`): a producer's own resend of a
-    /// message is recognised within one producer session.
-    pub idempotent_producer: bool,
-}
-
-impl Default for KafkaSettings {
-    fn default() -> Self {
-        KafkaSettings {
-            session_timeout: Duration::from_secs(3),
-            idempotent_producer: true,
-        }
-    }
-}
-
-/// Settings of the JetStream profile. A topic's partitions are subjects of the deterministic
-/// subject mapping, each with a durable consumer of its own for every group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JetStreamSettings {
-    /// A delivery that is not settled for so long is delivered again (`ack_wait`).
-    pub ack_wait: Duration,
-    /// How many deliveries of a partition may be unsettled at once (`max_ack_pending`). One keeps
-    /// the order of a partition; more lets a redelivery be overtaken.
-    pub max_ack_pending: u32,
-    /// How long a message id is remembered (`duplicate_window`).
-    pub duplicate_window: Duration,
-    /// The header that carries the message id. NATS looks at `Nats-Msg-Id` only, and takes a message
-    /// without it whatever it has taken before; name another header here if the producer's adapter
-    /// sends that one's value as `Nats-Msg-Id`.
-    pub message_id_header: String,
-}
-
-impl Default for JetStreamSettings {
-    fn default() -> Self {
-        JetStreamSettings {
-            ack_wait: Duration::from_secs(3),
-            max_ack_pending: 1,
-            duplicate_window: Duration::from_secs(120),
-            message_id_header: "Nats-Msg-Id".to_owned(),
-        }
+        self.model().name()
     }
 }

@@ -2,27 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::broker::Lane;
 use crate::history::{Event, History, SettleOutcome, Settlement, What};
 use crate::message::Position;
-
-/// One partition as one group sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Lane<'h> {
-    group: &'h str,
-    topic: &'h str,
-    partition: u32,
-}
-
-impl<'h> Lane<'h> {
-    /// The lane in which a group meets a position.
-    pub(super) fn of(group: &'h str, position: &'h Position) -> Self {
-        Lane {
-            group,
-            topic: &position.topic,
-            partition: position.partition,
-        }
-    }
-}
 
 /// An acknowledgement that the broker took.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +23,11 @@ pub(super) struct Acknowledgements<'h> {
 impl<'h> Acknowledgements<'h> {
     pub(super) fn none(history: &History) -> Self {
         Acknowledgements {
-            cumulative: history.description.profile.settles_cumulatively(),
+            cumulative: history
+                .description
+                .profile
+                .capabilities()
+                .settles_cumulatively,
             lanes: BTreeMap::new(),
         }
     }

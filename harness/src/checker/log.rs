@@ -1,19 +1,17 @@
 //! `log`: the simulated broker keeps the word of the broker that it models.
 //!
 //! A breach here is a defect of the harness, never of the system under test. Not judged: how much
-//! longer than agreed a lease lasts, how long a session does, and which member is assigned which partition.
+//! longer than agreed a lease lasts, how long a session does, and which member is assigned which partition. How a profile
+//! delivers and settles is judged by its own rules (`broker/profile`), how it writes by those that all share (`writing`).
 
-mod jetstream;
-mod kafka;
 #[cfg(test)]
 mod tests;
 mod writing;
 
 use super::breach::{Breach, judge};
 use super::{Property, Verdict};
-use crate::broker::Profile;
+use crate::broker::Violation;
 use crate::history::{Event, History, What};
-use crate::message::Position;
 
 /// No acknowledged write is lost, no offset has two values or is left out, and no delivery goes
 /// back, skips, or repeats what was acknowledged, beyond what the profile's documentation allows.
@@ -33,10 +31,11 @@ impl Property for Log {
     fn check(&self, history: &History) -> Verdict {
         let writing = writing::Writing::read(history);
         let mut breaches = writing.breaches(history);
-        breaches.extend(match &history.description.profile {
-            Profile::Kafka(_) => kafka::breach(history),
-            Profile::JetStream(settings) => jetstream::breach(history, settings),
-        });
+        let mut rules = history.description.profile.model().rules();
+        breaches.extend(history.events.iter().find_map(|event| {
+            let violation = rules.read(event)?;
+            Some(breach_at(event, history, violation))
+        }));
         if let Some(broken) = judge(history, breaches) {
             return broken;
         }
@@ -47,15 +46,13 @@ impl Property for Log {
     }
 }
 
-/// What is wrong at a position: the rule that is broken, and how, in words.
-type Fault<'h> = (&'static str, &'h Position, String);
-
 /// A breach at one position; its story is the event itself and what stands at the position.
-fn breach_at<'h>(
-    event: &'h Event,
-    history: &'h History,
-    (rule, position, summary): Fault<'_>,
-) -> Breach<'h> {
+fn breach_at<'h>(event: &'h Event, history: &'h History, violation: Violation<'_>) -> Breach<'h> {
+    let Violation {
+        rule,
+        position,
+        summary,
+    } = violation;
     let written = history.events.iter().find_map(|event| match &event.what {
         What::Published {
             position: own,

@@ -31,7 +31,7 @@ pub enum ReadError {
 }
 
 /// A connection to one of a run's databases.
-pub(super) enum Observer {
+pub(crate) enum Observer {
     Sqlite(sqlite::Reader),
     Postgres(postgres::Observer),
 }
@@ -42,7 +42,7 @@ impl Observer {
     }
 
     /// The names of a query's columns, without running it.
-    pub(super) fn columns(&mut self, query: &str) -> Result<Vec<String>, ReadError> {
+    pub(crate) fn columns(&mut self, query: &str) -> Result<Vec<String>, ReadError> {
         Ok(match self {
             Observer::Sqlite(reader) => reader.columns(query)?,
             Observer::Postgres(observer) => observer.columns(query)?,
@@ -50,7 +50,7 @@ impl Observer {
     }
 
     /// Does `work`, whose queries read one state of a SQLite file: to find the state is most of what a small query costs.
-    pub(super) fn at_once<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Result<T, ReadError> {
+    pub(crate) fn at_once<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Result<T, ReadError> {
         self.control("BEGIN")?;
         let done = work(self);
         self.control("COMMIT")?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::observer::{Observer, ReadError};
 use super::row::{self, Row};
 use crate::history::{Announcement, Application, Fact};
-use crate::system::nearest;
+use crate::spelling::nearest;
 
 /// A query on one database whose new rows are facts of the run.
 ///
@@ -96,7 +96,7 @@ impl Probe {
     }
 
     /// Finds out before the run what would otherwise show at the first row.
-    pub(super) fn verify(&self, observer: &mut Observer) -> Result<(), ReadError> {
+    pub(crate) fn verify(&self, observer: &mut Observer) -> Result<(), ReadError> {
         let found = observer.columns(&self.query)?;
         let has = |wanted: &str| found.iter().any(|own| own == wanted);
         let needed = match self.query.contains("$1") {
@@ -167,7 +167,7 @@ impl Watch {
     }
 
     /// What is new since the last look.
-    pub(super) fn look(&mut self, observer: &mut Observer) -> Result<Vec<Fact>, ReadError> {
+    pub(crate) fn look(&mut self, observer: &mut Observer) -> Result<Vec<Fact>, ReadError> {
         let overlap = match observer.is_postgres() {
             true => OVERLAP,
             false => 0,
@@ -246,7 +246,7 @@ pub struct View {
 }
 
 /// The rows of a view, by column.
-pub(super) fn rows(
+pub(crate) fn rows(
     view: &View,
     observer: &mut Observer,
 ) -> Result<Vec<BTreeMap<String, Value>>, ReadError> {

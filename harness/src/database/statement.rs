@@ -25,13 +25,13 @@ pub(crate) enum Effect {
 
 /// Whether a statement that says it touched this many rows has changed anything. Errs on the side of
 /// yes where it does not say.
-pub(super) fn has_changed(sql: &str, rows: u64) -> bool {
+pub(crate) fn has_changed(sql: &str, rows: u64) -> bool {
     let counts = !is_script(sql) && (is_any(first_word(sql), CHANGES) || first_is_with(sql));
     !counts || rows > 0
 }
 
 /// Whether every table that a statement writes is one of `tables`.
-pub(super) fn writes_only(sql: &str, tables: &[String]) -> bool {
+pub(crate) fn writes_only(sql: &str, tables: &[String]) -> bool {
     let written = tables_written(sql);
     let known = |table: &String| tables.iter().any(|own| own.eq_ignore_ascii_case(table));
     !written.is_empty() && written.iter().all(known)

@@ -177,12 +177,12 @@ impl Store {
     }
 
     /// The databases of each PostgreSQL server, by its host.
-    pub(super) fn servers(&self) -> &BTreeMap<Arc<str>, Vec<stormglass_postgres::Database>> {
+    pub(crate) fn servers(&self) -> &BTreeMap<Arc<str>, Vec<stormglass_postgres::Database>> {
         &self.servers
     }
 
     /// The addresses by which services reach the databases.
-    pub(super) fn urls_of_services(&self) -> BTreeMap<Arc<str>, String> {
+    pub(crate) fn urls_of_services(&self) -> BTreeMap<Arc<str>, String> {
         self.urls.clone()
     }
 
@@ -192,7 +192,7 @@ impl Store {
     }
 
     /// A look into a database that the store has.
-    pub(super) fn observer(&self, name: &Arc<str>) -> Result<Observer, ReadError> {
+    pub(crate) fn observer(&self, name: &Arc<str>) -> Result<Observer, ReadError> {
         if let Some(path) = self.files.get(name) {
             return Ok(Observer::Sqlite(Reader::open(path)?));
         }

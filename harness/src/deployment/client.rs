@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 
 use crate::history::{Answer, What};
 use crate::plan::Plan;
-use crate::simulation::world::{Gate, lock};
-use crate::system::{Carried, panic_text};
+use crate::system::Carried;
+use crate::world::panics::panic_text;
+use crate::world::{Gate, lock};
 
 /// Carries out one operation.
 pub(super) type CarryOut = Arc<dyn Fn(serde_json::Value) -> Carried + Send + Sync>;

@@ -7,8 +7,10 @@ use super::Deployment;
 use crate::history::What;
 use crate::nemesis::Nemesis;
 use crate::plan::Plan;
-use crate::simulation::{PATIENCE, Settings};
+use crate::run::Settings;
 
+/// How long a fault that waits for a call is given before the run heals.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How often a healed system is looked at, in virtual time. Between looks the run goes from event to event.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -28,32 +30,36 @@ impl Course<'_> {
                 break;
             }
             deployment.go_on(until);
-            if deployment.world.has_failed() {
+            if deployment.world.recorder.has_failed() {
                 return;
             }
         }
         deployment.heal();
-        deployment.world.record(&harness, What::HealBegan);
+        deployment.world.recorder.record(&harness, What::HealBegan);
         let bound = deployment.now() + self.settings.liveness_bound;
         loop {
             deployment.go_on(deployment.now() + LOOK);
             let world = &deployment.world;
-            if world.has_failed() {
+            if world.recorder.has_failed() {
                 return;
             }
             if self.is_quiet(deployment) {
-                let background = world.quiescence(|seen| seen.background());
-                return world.record(&harness, What::Quiet { background });
+                let background = world.recorder.quiescence(|seen| seen.background());
+                return world.recorder.record(&harness, What::Quiet { background });
             }
             if deployment.now() >= bound {
-                let waiting_for = world.waiting_for(deployment.unanswered(), deployment.backlog());
-                return world.record(&harness, What::LivenessBoundReached { waiting_for });
+                let waiting_for = world
+                    .recorder
+                    .waiting_for(deployment.unanswered(), deployment.backlog());
+                return world
+                    .recorder
+                    .record(&harness, What::LivenessBoundReached { waiting_for });
             }
         }
     }
 
     fn is_quiet(&self, deployment: &Deployment<'_, '_>) -> bool {
-        deployment.world.owes_nothing(self.settings)
+        deployment.world.recorder.owes_nothing(self.settings)
             && deployment.unanswered() == 0
             && deployment.backlog().is_none()
     }

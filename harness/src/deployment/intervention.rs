@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::Deployment;
 use super::sqlite::file_of;
-use crate::nemesis::{Command, Intervention};
+use crate::nemesis::Intervention;
 use crate::plan::Targets;
-use crate::simulation::SUPERVISOR_DELAY;
-use crate::simulation::stops::GRACE;
+use crate::world::{Command, GRACE};
+
+/// How long a supervisor waits before it starts a service again that ended by itself.
+const SUPERVISOR_DELAY: Duration = Duration::from_secs(1);
 
 impl Deployment<'_, '_> {
     pub(super) fn now(&self) -> Duration {
@@ -38,7 +40,7 @@ impl Deployment<'_, '_> {
     }
 
     fn do_what_is_due(&mut self) {
-        for command in self.world.take_commands() {
+        for command in self.world.commands.take() {
             self.obey(command);
         }
         let interventions = self.nemesis.due(&self.world);
@@ -51,7 +53,7 @@ impl Deployment<'_, '_> {
             let _ = turn.send(());
         }
         for host in take_due(&mut self.stops, now) {
-            self.world.stop_late(&Arc::from(host));
+            self.world.hosts.stop_late(&Arc::from(host));
         }
         for host in take_due(&mut self.restarts, now) {
             self.carry_out(vec![Intervention::Start(host)]);
@@ -77,7 +79,7 @@ impl Deployment<'_, '_> {
             }
             Command::Exited { host } => {
                 if self.prepared.plan.schedule.is_empty() {
-                    self.world.refuse_if_in_vain(&host);
+                    self.world.recorder.refuse_if_in_vain(&host);
                 }
                 self.carry_out(vec![Intervention::Kill(host.clone())]);
                 self.restarts.push((self.now() + SUPERVISOR_DELAY, host));
@@ -89,7 +91,7 @@ impl Deployment<'_, '_> {
     fn tell_to_stop(&mut self, host: &str) {
         if !self.machines.can_be_asked(host) {
             // It is dead before anything of it is dropped.
-            self.world.stop(&Arc::from(host), None);
+            self.world.hosts.stop(&Arc::from(host), None);
         }
         if self.machines.terminate(host) {
             self.stops.push((self.now() + GRACE, host.to_owned()));
@@ -119,11 +121,13 @@ impl Deployment<'_, '_> {
                 }
                 Intervention::Lose(host) => self.machines.lose(&host),
                 // A host that another fault has started meanwhile is left alone.
-                Intervention::Start(host) if self.world.is_up(&host) => {}
+                Intervention::Start(host) if self.world.hosts.is_up(&host) => {}
                 Intervention::Start(host) => self.start(&Arc::from(host)),
                 Intervention::Pause { host, fault, until } => {
                     let name = Arc::from(&*host);
-                    self.world.bit(fault, &name, "stood still".to_owned());
+                    self.world
+                        .recorder
+                        .bit(fault, &name, "stood still".to_owned());
                     self.machines.pause(&host);
                     self.resumptions.push((until, host));
                 }
@@ -133,11 +137,17 @@ impl Deployment<'_, '_> {
                 }
                 Intervention::Reset { fault, a, b } => {
                     if self.machines.reset(&a, &b) {
-                        self.world.reset(fault, &Arc::from(a), &Arc::from(b));
+                        self.notice_reset(fault, &Arc::from(a), &Arc::from(b));
                     }
                 }
                 Intervention::Room { database, is_full } => {
                     self.watch.set_full(&file_of(&database), is_full);
+                }
+                Intervention::Rebalance { fault, group } => {
+                    let bite = || self.nemesis.notice(fault, &self.world);
+                    for server in &self.servers {
+                        server.rebalance(&group, &bite);
+                    }
                 }
                 Intervention::Cut { from, to } => self.machines.cut(&from, &to),
                 Intervention::Mend { from, to } => self.machines.mend(&from, &to),
@@ -154,7 +164,18 @@ impl Deployment<'_, '_> {
     /// A fault of a link has an effect when a packet meets it.
     fn notice_links(&self) {
         for (from, to, _) in self.machines.take_affected() {
-            self.world.sent(&from, &to);
+            for fault in self.world.conditions.of_link(&from, &to) {
+                let recorder = &self.world.recorder;
+                recorder.bit(fault, &from, format!("traffic to {to} affected"));
+                recorder.bit(fault, &to, format!("traffic from {from} affected"));
+            }
+        }
+    }
+
+    fn notice_reset(&self, fault: usize, a: &Arc<str>, b: &Arc<str>) {
+        for (host, peer) in [(a, b), (b, a)] {
+            let text = format!("connections with {peer} reset");
+            self.world.recorder.bit(fault, host, text);
         }
     }
 

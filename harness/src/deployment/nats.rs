@@ -17,10 +17,10 @@ use super::server::{Server, caller};
 use crate::broker::Handout;
 use crate::history::{SettleOutcome, Settlement, What, covers};
 use crate::message::{Message, POISON, Position};
-use crate::nemesis::Injection;
 use crate::plan::{PublishFault, ReceiveFault, SettleFault};
-use crate::simulation::world::{Gate, World, lock};
 use crate::system::Nats;
+use crate::world::Injection;
+use crate::world::{Gate, World, lock};
 
 /// Where NATS listens.
 const PORT: u16 = 4222;
@@ -53,7 +53,7 @@ impl NatsHost {
         let mut unsettled: BTreeMap<Arc<str>, Vec<Position>> = BTreeMap::new();
         let world = &self.observed.world;
         let consumers = self.server.readout().consumers.into_iter();
-        for consumer in consumers.filter(|own| world.has_group(&own.name)) {
+        for consumer in consumers.filter(|own| world.recorder.has_group(&own.name)) {
             let own = unsettled.entry(consumer.name.as_str().into()).or_default();
             let delivered = consumer.unsettled.iter().map(|own| own.sequence);
             let delivered = delivered.chain(consumer.given_up.iter().copied());
@@ -224,7 +224,7 @@ impl Witness for Observed {
         };
         let injection = gate.strike::<PublishFault>();
         let mut fate = Fate::default();
-        if let Some(fault) = self.world.capacity_limit() {
+        if let Some(fault) = self.world.conditions.capacity_limit() {
             gate.bit(fault, "publish refused".to_owned());
             fate.request = Request::Refuse(nats::ApiError::insufficient_resources());
         }
@@ -265,7 +265,7 @@ impl Witness for Observed {
                     message,
                 };
                 // It is stored, whatever became of its producer.
-                self.world.record(gate.host(), what);
+                self.world.recorder.record(gate.host(), what);
                 Some(position)
             }
             PublishOutcome::Duplicate(sequence) => {
@@ -314,11 +314,12 @@ impl Witness for Observed {
                     fate = DeliveryFate::Delay(Duration::from_millis(*hold_ms));
                 }
                 ReceiveFault::Poison { events } => {
-                    self.world.poison(&group, &handout, fault, *events);
+                    lock(&self.world.armed).poison(&group, &handout, fault, *events);
                 }
             }
         }
-        if let Some(poisoned) = self.world.poisoned(&group, &handout) {
+        let poisoned = lock(&self.world.armed).poisoned(&group, &handout);
+        if let Some(poisoned) = poisoned {
             fate = DeliveryFate::Corrupt(Bytes::from_static(POISON));
             if poisoned.is_new {
                 gate.bit(poisoned.fault, format!("poison for {group}"));
@@ -396,7 +397,7 @@ impl Witness for Observed {
                 },
                 generation: 0,
             };
-            self.world.record(gate.host(), what);
+            self.world.recorder.record(gate.host(), what);
             gate.struck(&injection);
         }
     }
@@ -416,6 +417,7 @@ impl Witness for Observed {
                     let host =
                         host.map_or_else(|| self.broker.name.clone(), |own| own.host().clone());
                     self.world
+                        .recorder
                         .record(&host, What::LeaseExpired { group, position });
                 }
             }

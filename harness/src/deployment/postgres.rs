@@ -12,12 +12,13 @@ use stormglass_postgres::{
 };
 use tokio::net::TcpListener;
 
+use super::databases::Databases;
 use super::server::{Server, caller};
-use crate::database::{Databases, Effect};
+use crate::database::Effect;
 use crate::history::What;
-use crate::nemesis::Injection;
 use crate::plan::{CommitFault, StatementFault};
-use crate::simulation::world::{Gate, World, lock};
+use crate::world::Injection;
+use crate::world::{Gate, World, lock};
 
 /// Where PostgreSQL listens.
 const PORT: u16 = 5432;
@@ -101,7 +102,7 @@ impl Observed {
     /// The fault because of which a batch has no room for what it writes. Whether a statement changes a row after all
     /// nobody knows before it is carried out.
     fn full_disk(&self, session: &Session, batch: Batch<'_>, effect: Effect) -> Option<usize> {
-        let fault = self.world.full_disk_of(&session.database)?;
+        let fault = self.world.conditions.full_disk_of(&session.database)?;
         let mut statements = batch.statements.iter();
         let writes = statements.any(|own| matches!(own.kind, Kind::Write | Kind::Schema));
         let ends_one_that_has = batch.commits() && effect != Effect::None;
@@ -232,7 +233,8 @@ impl Witness for Observed {
                 Effect::None => Effect::Change,
                 known => known,
             };
-            self.databases.committed(&gate, &name, effect);
+            self.databases
+                .committed(&self.world.recorder, gate.host(), &name, effect);
         }
     }
 
@@ -277,7 +279,7 @@ impl Witness for Observed {
     }
 
     fn refuses(&self, client: SocketAddr) -> Option<Failure> {
-        let fault = self.world.used_up_at(&self.server)?;
+        let fault = self.world.conditions.used_up_at(&self.server)?;
         let gate = caller(&self.world, client)?;
         gate.bit(fault, format!("{} takes no more connections", self.server));
         Some(Failure::too_many_connections())

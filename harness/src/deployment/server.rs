@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use stormglass_machine as os;
 
+use super::databases::Databases;
 use super::nats::NatsHost;
 use super::postgres::PostgresHost;
 use super::simple_broker::BrokerHost;
 use super::third_party::ThirdPartyHost;
-use crate::database::Databases;
 use crate::history::What;
-use crate::simulation::world::{Gate, World};
 use crate::system::System;
+use crate::world::{Gate, World};
 
 /// A host that stands for a product.
 pub(super) trait Server {
@@ -24,6 +24,9 @@ pub(super) trait Server {
 
     /// Its process was killed.
     fn killed(&self) {}
+
+    /// Assigns the partitions of a consumer group anew, because of a fault that bites if anybody is affected.
+    fn rebalance(&self, _group: &str, _bite: &dyn Fn()) {}
 
     /// What it still has for somebody, in words; `None` if nothing.
     fn backlog(&self) -> Option<String> {
@@ -49,7 +52,7 @@ pub(super) fn of(
         servers.push(Box::new(server));
     }
     if system.has_simple_broker() {
-        servers.push(Box::new(BrokerHost::new(world)));
+        servers.push(Box::new(BrokerHost::new(system, world)));
     }
     for broker in &system.machine.brokers {
         servers.push(Box::new(NatsHost::new(broker, world)));

@@ -1,25 +1,33 @@
-//! The host of the simulated broker, for systems that bring no client of their own.
+//! The host of the simple broker, for systems that bring no client of their own.
 
 use std::sync::Arc;
 
 use stormglass_machine as os;
 
 use super::server::Server;
-use crate::broker;
+use crate::broker::{self, Core};
 use crate::history::What;
-use crate::simulation::world::{Gate, World, lock};
+use crate::simple_broker::SimpleBroker;
+use crate::system::System;
+use crate::world::{Gate, World};
 
-/// The host of the simulated broker.
+/// The host of the simple broker.
 pub(super) struct BrokerHost {
     name: Arc<str>,
-    world: Arc<World>,
+    broker: Arc<SimpleBroker>,
 }
 
 impl BrokerHost {
-    pub(super) fn new(world: &Arc<World>) -> Self {
+    pub(super) fn new(system: &System, world: &Arc<World>) -> Self {
+        let description = system.description();
+        let groups = description.groups.iter();
+        let groups = groups.map(|(name, group)| (&**name, &*group.topics));
+        let name: Arc<str> = broker::HOST.into();
+        let (profile, topics) = (&description.profile, &description.topics);
+        let core = Core::new(profile, topics, groups, name.clone());
         BrokerHost {
-            name: broker::HOST.into(),
-            world: world.clone(),
+            name,
+            broker: Arc::new(SimpleBroker::new(core, world.clone())),
         }
     }
 }
@@ -30,18 +38,23 @@ impl Server for BrokerHost {
     }
 
     fn start(&self, machines: &os::Machine<'_>, gate: Gate) {
-        machines.start_service(&self.name, &[], || broker::serve(gate));
+        let broker = self.broker.clone();
+        machines.start_service(&self.name, &[], || broker.serve(gate));
     }
 
     fn killed(&self) {
-        lock(&self.world.broker).crash();
+        self.broker.crash();
+    }
+
+    fn rebalance(&self, group: &str, bite: &dyn Fn()) {
+        self.broker.rebalance(group, bite);
     }
 
     fn backlog(&self) -> Option<String> {
-        lock(&self.world.broker).backlog()
+        self.broker.backlog()
     }
 
     fn final_events(&self) -> Vec<What> {
-        lock(&self.world.broker).final_events()
+        self.broker.final_events()
     }
 }

@@ -10,11 +10,12 @@ use stormglass_sqlite::{
     StatementFault as Trouble, Watch, Witness, watch,
 };
 
-use crate::database::{Databases, Effect};
+use super::databases::Databases;
+use crate::database::Effect;
 use crate::history::What;
-use crate::nemesis::Injection;
 use crate::plan::{CommitFault, StatementFault};
-use crate::simulation::world::{Gate, World, lock};
+use crate::world::Injection;
+use crate::world::{Gate, World, lock};
 
 /// Watches the files of a run until the guard is dropped.
 pub(super) fn observe(
@@ -143,7 +144,8 @@ impl Witness for Observed {
         let own = self.on(call, std::mem::take);
         if let Some(gate) = self.gate(call) {
             let name = name_of(call.file);
-            self.databases.committed(&gate, &name, own.effect);
+            self.databases
+                .committed(&self.world.recorder, gate.host(), &name, own.effect);
             gate.struck(&own.commit);
             gate.struck(&own.statement);
         }
@@ -166,7 +168,7 @@ impl Witness for Observed {
 
     fn ran_full(&self, call: &Call<'_>) {
         if let Some(gate) = self.gate(call)
-            && let Some(fault) = self.world.full_disk_of(&name_of(call.file))
+            && let Some(fault) = self.world.conditions.full_disk_of(&name_of(call.file))
         {
             gate.bit(fault, "found the disk full".to_owned());
         }

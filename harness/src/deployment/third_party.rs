@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 
 use super::server::{self, Server};
 use crate::history::{ExternalOutcome, What};
-use crate::nemesis::Injection;
 use crate::plan::ExternalFault;
-use crate::simulation::world::{Gate, lock};
 use crate::third_party::{Request, Response, ThirdParty};
+use crate::world::Injection;
+use crate::world::{Gate, lock, now};
 
 /// How long it takes to answer, in virtual time.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -156,9 +156,9 @@ impl Desk {
                 answered,
             };
             // It is booked, whatever became of its caller.
-            self.gate.world().record(caller.host(), what);
+            self.gate.world().recorder.record(caller.host(), what);
         };
-        if let Some(fault) = self.gate.world().outage_of(provider) {
+        if let Some(fault) = self.gate.world().conditions.outage_of(provider) {
             caller.bit(fault, format!("{provider} not reachable"));
             tell(ExternalOutcome::Unavailable, true);
             caller.struck(&injection);
@@ -202,7 +202,7 @@ impl Desk {
         request: &Request,
         refusal: Option<&Response>,
     ) -> (ExternalOutcome, Response) {
-        let now = self.gate.world().now();
+        let now = now();
         let mut ledger = lock(&self.ledger);
         let known = key.and_then(|key| ledger.get(key));
         if let Some((given_at, answer)) = known {

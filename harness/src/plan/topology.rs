@@ -8,6 +8,10 @@ use std::ops::RangeInclusive;
 
 use proptest::prelude::*;
 
+/// The host at which operations are carried out. It belongs to nobody's system: what it publishes is
+/// asked for, and announces no state.
+pub const CLIENT: &str = "client";
+
 /// How many instances of a service may run, by the service's name.
 pub type Services = BTreeMap<String, RangeInclusive<u32>>;
 

@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use super::Plan;
 use super::fault::{Action, Fault};
 use super::incident::{Incident, Restarted};
-use super::topology::{Services, instance_names, service_of};
-use crate::history::CLIENT;
+use super::topology::{CLIENT, Services, instance_names, service_of};
 
 /// The longest that a plan may take, in virtual milliseconds: a day.
 const MS_MAX: u64 = 24 * 60 * 60 * 1_000;

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::plan::Plan;
-use crate::simulation::world::lock;
 use crate::stopwatch::Stopwatch;
+use crate::world::lock;
 
 /// How many runs a shrink takes at most unless told otherwise.
 const RUNS_MAX: usize = 600;

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::{Factory, System, carried, to_its_end};
 use crate::broker::{self, Profile};
 use crate::database::{Database, Engine, StoreError};
-use crate::deployment::Machine;
+use crate::machine::Machine;
 use crate::message::{EVENT_ID, Message};
 use crate::plan::FaultKind;
 use crate::third_party::ThirdParty;

@@ -99,6 +99,39 @@ const TOP_TOO: [&str; 11] = [
     "typos.toml",
 ];
 
+/// The modules of the library, in the order of the flow: each may name those before it, and no other.
+const ORDER: [&str; 29] = [
+    "stopwatch",
+    "spelling",
+    "attempts",
+    "seed",
+    "message",
+    "plan",
+    "event",
+    "broker",
+    "history",
+    "checker",
+    "third_party",
+    "database",
+    "run",
+    "world",
+    "nemesis",
+    "machine",
+    "simple_broker",
+    "system",
+    "deployment",
+    "simulation",
+    "survey",
+    "explore",
+    "shrink",
+    "artefact",
+    "audit",
+    "regressions",
+    "narrate",
+    "check",
+    "conformance",
+];
+
 fn all() -> Vec<Source> {
     sources(&PACKAGES, &["rs"])
 }
@@ -251,6 +284,41 @@ fn nothing_in_the_harness_has_a_hash_order() {
     });
 }
 
+/// The modules of the library that this file of it names although they do not come before its own.
+fn wrong_order(file: &Source) -> Option<String> {
+    let path = file.path.strip_prefix("harness/src/")?;
+    let own = path.split(['/', '.']).next().unwrap_or_default();
+    if own == "lib" {
+        return None;
+    }
+    let Some(place) = ORDER.iter().position(|module| *module == own) else {
+        return Some(format!(
+            "belongs to `{own}`, which has no place in the order"
+        ));
+    };
+    let code = file.code();
+    // A list of modules behind `crate::` would hide which ones are named.
+    if code.contains("crate : : {") {
+        return Some("names several modules at once".to_owned());
+    }
+    let named = code.split("crate : : ").skip(1);
+    let mut named = named.filter_map(|rest| rest.split(' ').next());
+    let later = named.find(|name| *name != own && !ORDER[..place].contains(name))?;
+    Some(format!(
+        "names `{later}`, which does not come before `{own}`"
+    ))
+}
+
+#[test]
+fn modules_of_the_library_only_name_those_before_them() {
+    let files = sources(&["harness/src"], &["rs"]);
+    check(&files, wrong_order);
+    for module in ORDER {
+        let path = format!("harness/src/{module}");
+        assert!(files.iter().any(|file| file.is_of(&path)), "no {module}");
+    }
+}
+
 #[test]
 fn the_top_of_the_repository_is_tidy() {
     let entries = std::fs::read_dir(root()).unwrap();
@@ -326,6 +394,21 @@ fn the_rules_can_be_broken() {
         path: "harness/src/common.rs".to_owned(),
         text: text.to_owned(),
     };
+    let in_plan = |text: &str| {
+        wrong_order(&Source {
+            path: "harness/src/plan/fault.rs".to_owned(),
+            text: text.to_owned(),
+        })
+    };
+    assert_eq!(in_plan("use crate::seed::Seed; // crate::history"), None);
+    for planted in [
+        "use crate::history::What;",
+        "fn run(world: &crate :: world::World) {}",
+        "use crate::{history, seed};",
+        "use crate::What;",
+    ] {
+        assert!(in_plan(planted).is_some(), "{planted}");
+    }
     let code =
         source("fn a() { /* no */ let s = \"unsafe\"; } // unsafe\n#[allow(dead_code)]").code();
     assert!(!code.contains("unsafe"), "{code}");

@@ -6,10 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Logs, Place, Rules, check, place, position, step};
-use crate::broker::core::Fetch;
-use crate::broker::interface::{Claim, Handout, MemberId, Refusal, Settled, Wish};
+use crate::broker::interface::{Claim, Fetch, Handout, MemberId, Refusal, Settled, Wish};
 use crate::broker::profile::{JetStreamSettings, Profile};
-use crate::history::{SettleOutcome, What};
+use crate::event::{SettleOutcome, What};
 use crate::message::{EVENT_ID, Position};
 
 const ACK_WAIT: Duration = Duration::from_secs(1);

@@ -9,10 +9,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Logs, Place, Rules, check, place, position, step};
-use crate::broker::core::Fetch;
-use crate::broker::interface::{Claim, Handout, MemberId, Refusal, Settled, Wish};
+use crate::broker::interface::{Claim, Fetch, Handout, MemberId, Refusal, Settled, Wish};
 use crate::broker::profile::{KafkaSettings, Profile};
-use crate::history::{SettleOutcome, What};
+use crate::event::{SettleOutcome, What};
 use crate::message::Position;
 
 const SESSION: Duration = Duration::from_secs(2);
@@ -214,11 +213,10 @@ proptest! {
 
 #[test]
 fn late_request_of_an_abandoned_connection_is_refused() {
-    use crate::broker::core::Core;
     use crate::broker::interface::{Rejection, Stamp, Written};
     use crate::message::Message;
 
-    let mut core = Core::new(&super::description(Profile::kafka()), "broker".into());
+    let mut core = super::core(&Profile::kafka());
     let producer = core.open_producer();
     let mut seen = Vec::new();
     let host: Arc<str> = "producer".into();

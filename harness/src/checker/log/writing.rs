@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::breach_at;
+use crate::broker::Violation;
 use crate::checker::breach::Breach;
 use crate::checker::placements::Placements;
 use crate::history::{Event, History, What};
@@ -41,7 +42,15 @@ impl<'h> Writing<'h> {
                     ("offset-gap", "leaves a gap")
                 };
                 let summary = format!("the broker appended {position}, but that offset {fault}");
-                writing.breach = Some(breach_at(event, history, (rule, position, summary)));
+                writing.breach = Some(breach_at(
+                    event,
+                    history,
+                    Violation {
+                        rule,
+                        position,
+                        summary,
+                    },
+                ));
             }
             *end = (*end).max(position.offset + 1);
         }
@@ -85,7 +94,16 @@ impl<'h> Writing<'h> {
         (!right).then(|| {
             let id = event_id.as_deref().unwrap_or("a message without id");
             let summary = format!("the broker {verb} {id} as {position}, where it does not stand");
-            breach_at(event, history, ("wrong-answer", position, summary))
+            let rule = "wrong-answer";
+            breach_at(
+                event,
+                history,
+                Violation {
+                    rule,
+                    position,
+                    summary,
+                },
+            )
         })
     }
 
@@ -119,7 +137,12 @@ impl<'h> Writing<'h> {
                     (Some(_), Some(_)) => "is another message in the end",
                 };
                 let summary = format!("{position} {fault}");
-                return Some(breach_at(event, history, ("wrong-end", &position, summary)));
+                let violation = Violation {
+                    rule: "wrong-end",
+                    position: &position,
+                    summary,
+                };
+                return Some(breach_at(event, history, violation));
             }
             was?;
             offset += 1;
@@ -149,10 +172,11 @@ impl<'h> Writing<'h> {
             offset: 0,
         };
         let summary = format!("partition {topic}/{partition} is missing in the end");
-        Some(breach_at(
-            last,
-            history,
-            ("missing-end", &position, summary),
-        ))
+        let violation = Violation {
+            rule: "missing-end",
+            position: &position,
+            summary,
+        };
+        Some(breach_at(last, history, violation))
     }
 }

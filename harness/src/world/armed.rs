@@ -1,0 +1,175 @@
+//! Armed faults: those that wait for a call. The gates ask at every call whether one strikes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::Handout;
+use crate::message::Position;
+use crate::plan::{Action, Call, CallFault, Fault, FaultKind, Incident, Plan, Side};
+
+/// Faults that wait for a call.
+#[derive(Default)]
+pub(crate) struct Armed {
+    waiting: Vec<Waiting>,
+    seen: BTreeSet<(Arc<str>, Call)>,
+    /// Whether some fault makes poison of what a group is handed.
+    is_poisoning: bool,
+    /// What each group was handed, where that matters.
+    had: BTreeSet<(Arc<str>, Position)>,
+    /// Keys of which a group cannot decode the next messages, the fault that makes it so, and how many
+    /// are left.
+    poisonous: BTreeMap<(Arc<str>, String), (usize, u32)>,
+    /// What a group cannot decode, and the fault that makes it so.
+    poisoned: BTreeMap<(Arc<str>, Position), usize>,
+}
+
+/// Why a group cannot decode what it is handed.
+pub(crate) struct Poisoned {
+    /// The fault, by its index in the plan.
+    pub(crate) fault: usize,
+    /// Whether the group could not have known before.
+    pub(crate) is_new: bool,
+}
+
+struct Waiting {
+    fault: usize,
+    from: Duration,
+    host: String,
+    call: Call,
+    left: u32,
+    action: Action,
+}
+
+impl Armed {
+    /// The faults of a plan that aim at a call.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let waiting = plan
+            .schedule
+            .iter()
+            .enumerate()
+            .filter_map(|(fault, planned)| {
+                let (host, call, nth) = planned.call()?;
+                Some(Waiting {
+                    fault,
+                    from: Duration::from_millis(planned.at_ms),
+                    host: host.to_owned(),
+                    call,
+                    left: nth.max(1),
+                    action: planned.action.clone(),
+                })
+            })
+            .collect();
+        let mut kinds = plan.schedule.iter().map(Fault::kind);
+        Armed {
+            waiting,
+            is_poisoning: kinds.any(|kind| kind == FaultKind::GroupPoison),
+            ..Armed::default()
+        }
+    }
+
+    /// Counts one call and says which faults strike it.
+    pub(crate) fn strike<F: CallFault>(&mut self, host: &Arc<str>, now: Duration) -> Injection<F> {
+        if !self.seen.contains(&(host.clone(), F::CALL)) {
+            self.seen.insert((host.clone(), F::CALL));
+        }
+        let mut injection = Injection::default();
+        self.waiting.retain_mut(|waiting| {
+            if waiting.call != F::CALL || waiting.host != **host || now < waiting.from {
+                return true;
+            }
+            waiting.left -= 1;
+            if waiting.left == 0 {
+                injection.add(waiting.fault, &waiting.action);
+            }
+            waiting.left > 0
+        });
+        injection
+    }
+
+    /// The ports that were called so far.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = &(Arc<str>, Call)> {
+        self.seen.iter()
+    }
+
+    /// Makes so many messages poison for a group: this one and the next of its key, unless the group has
+    /// had this one before.
+    pub(crate) fn poison(&mut self, group: &Arc<str>, first: &Handout, fault: usize, events: u32) {
+        if !self.had.contains(&(group.clone(), first.position.clone())) {
+            let entity = (group.clone(), first.message.key.clone());
+            self.poisonous.entry(entity).or_insert((fault, events));
+        }
+    }
+
+    /// The fault because of which a group cannot decode what it is handed now.
+    pub(crate) fn poisoned(&mut self, group: &Arc<str>, handout: &Handout) -> Option<Poisoned> {
+        if !self.is_poisoning {
+            return None;
+        }
+        let message = (group.clone(), handout.position.clone());
+        if let Some(&fault) = self.poisoned.get(&message) {
+            let is_new = false;
+            return Some(Poisoned { fault, is_new });
+        }
+        let entity = (group.clone(), handout.message.key.clone());
+        let is_first = self.had.insert(message.clone());
+        let (fault, left) = self.poisonous.get_mut(&entity)?;
+        // What a group could decode once does not change any more.
+        if !is_first || *left == 0 {
+            return None;
+        }
+        *left -= 1;
+        self.poisoned.insert(message, *fault);
+        let (fault, is_new) = (*fault, true);
+        Some(Poisoned { fault, is_new })
+    }
+
+    /// Forgets every fault that still waits.
+    pub(crate) fn disarm(&mut self) {
+        self.waiting.clear();
+    }
+}
+
+/// What befalls one call.
+#[derive(Debug)]
+pub(crate) struct Injection<F> {
+    strikes: Vec<(usize, F)>,
+    incidents: Vec<(usize, Side, Incident)>,
+}
+
+impl<F> Default for Injection<F> {
+    fn default() -> Self {
+        Injection {
+            strikes: Vec::new(),
+            incidents: Vec::new(),
+        }
+    }
+}
+
+impl<F: CallFault> Injection<F> {
+    fn add(&mut self, fault: usize, action: &Action) {
+        match action {
+            Action::Strike { strike, .. } => {
+                let strike = F::of(strike).cloned();
+                self.strikes.extend(strike.map(|strike| (fault, strike)));
+            }
+            Action::Incident { incident, on } => {
+                let side = on.as_ref().map(|aim| aim.side);
+                let incident = side.map(|side| (fault, side, incident.clone()));
+                self.incidents.extend(incident);
+            }
+        }
+    }
+
+    /// What the port itself has to do to the call, each with its fault's index in the plan.
+    pub(crate) fn strikes(&self) -> impl Iterator<Item = (usize, &F)> {
+        self.strikes.iter().map(|(fault, strike)| (*fault, strike))
+    }
+
+    /// What happens on one side of the call.
+    pub(crate) fn of_side(&self, side: Side) -> impl Iterator<Item = (usize, &Incident)> {
+        let incidents = self.incidents.iter();
+        let own = incidents.filter(move |(_, own, _)| *own == side);
+        own.map(|(fault, _, incident)| (*fault, incident))
+    }
+}

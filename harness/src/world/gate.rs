@@ -1,0 +1,177 @@
+//! The gate: one incarnation of one host, as its ports see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::armed::Injection;
+use super::commands::Command;
+use super::{World, lock, now};
+use crate::history::What;
+use crate::plan::{CallFault, Incident, Restarted, Side};
+
+/// One incarnation of one host, as its ports see it.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(super) world: Arc<World>,
+    pub(super) host: Arc<str>,
+    pub(super) incarnation: u32,
+}
+
+impl Gate {
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    pub(crate) fn host(&self) -> &Arc<str> {
+        &self.host
+    }
+
+    pub(crate) fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Whether this incarnation has crashed.
+    pub(crate) fn is_dead(&self) -> bool {
+        !self.world.hosts.is_alive(&self.host, self.incarnation)
+    }
+
+    /// Whether this incarnation has gone in silence, with its computer, which is not back.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.world.hosts.is_lost(&self.host, self.incarnation)
+    }
+
+    /// Waits while the host is paused; never returns once this incarnation has crashed.
+    pub(crate) async fn open(&self) {
+        loop {
+            if self.is_dead() {
+                std::future::pending::<()>().await;
+            }
+            let now = now();
+            match self.world.hosts.pause_of(&self.host) {
+                Some(paused) if now < paused.until => {
+                    self.bit(paused.fault, "stood still".to_owned());
+                    // A pause may be lifted early, so the wait is in slices.
+                    let slice = (paused.until - now).min(Duration::from_millis(20));
+                    tokio::time::sleep(slice).await;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Opens the gate for one call, counts it, and lets happen what happens before it.
+    pub(crate) async fn enter<F: CallFault>(&self) -> Injection<F> {
+        self.open().await;
+        let injection = lock(&self.world.armed).strike(&self.host, now());
+        self.apply(&injection, Side::Before);
+        if self.is_dead() {
+            std::future::pending::<()>().await;
+        }
+        injection
+    }
+
+    /// The call has had its effect: lets happen what happens after it.
+    pub(crate) async fn leave<F: CallFault>(&self, injection: &Injection<F>) {
+        self.apply(injection, Side::After);
+        self.open().await;
+    }
+
+    /// What befalls this host itself does so before the call goes on; the rest is the nemesis' to do.
+    fn apply<F: CallFault>(&self, injection: &Injection<F>, side: Side) {
+        for (fault, incident) in injection.of_side(side) {
+            match incident {
+                Incident::Crash { host, .. } if **host == *self.host => {
+                    // Said before the death, because a dead host's port records nothing.
+                    self.bit(fault, incident.to_string());
+                    self.world.hosts.kill(&self.host);
+                    self.world.commands.push(Command::SetOff { fault });
+                }
+                Incident::MachineLoss { host, .. } if **host == *self.host => {
+                    self.bit(fault, incident.to_string());
+                    self.world.hosts.lose(&self.host);
+                    self.world.commands.push(Command::SetOff { fault });
+                }
+                Incident::Pause { host, for_ms } if **host == *self.host => {
+                    let until = now() + Duration::from_millis(*for_ms);
+                    self.world.hosts.pause(&self.host, fault, until);
+                    let host = host.clone();
+                    self.world
+                        .commands
+                        .push(Command::Paused { host, fault, until });
+                }
+                Incident::Restart {
+                    of: Restarted::Host(host),
+                    ..
+                } if **host == *self.host => {
+                    let text = incident.to_string();
+                    self.world.hosts.tell_to_stop(&self.host, fault, &text);
+                    self.world.commands.push(Command::SetOff { fault });
+                }
+                Incident::Crash { .. }
+                | Incident::MachineLoss { .. }
+                | Incident::Restart { .. }
+                | Incident::Pause { .. }
+                | Incident::ClockSkew { .. }
+                | Incident::Partition { .. }
+                | Incident::OneWayPartition { .. }
+                | Incident::Latency { .. }
+                | Incident::ConnectionReset { .. }
+                | Incident::DatabaseRestart { .. }
+                | Incident::DiskFull { .. }
+                | Incident::ConnectionsUsedUp { .. }
+                | Incident::BrokerOutage { .. }
+                | Incident::CapacityLimit { .. }
+                | Incident::Rebalance { .. }
+                | Incident::ExternalOutage { .. } => {
+                    self.world.commands.push(Command::SetOff { fault });
+                }
+            }
+        }
+    }
+
+    /// As [`Gate::enter`], for a call that this host makes and that is seen where it arrives.
+    pub(crate) fn strike<F: CallFault>(&self) -> Injection<F> {
+        let injection = lock(&self.world.armed).strike(&self.host, now());
+        self.apply(&injection, Side::Before);
+        injection
+    }
+
+    /// As [`Gate::leave`], for such a call.
+    pub(crate) fn struck<F: CallFault>(&self, injection: &Injection<F>) {
+        self.apply(injection, Side::After);
+    }
+
+    /// The software asks to be told when it has to stop.
+    pub(crate) fn heed(&self) {
+        if !self.is_dead() {
+            self.world.hosts.heed(&self.host);
+        }
+    }
+
+    /// The host's software came to its end by itself.
+    pub(crate) fn ended(&self, error: Option<String>) {
+        if self.is_dead() {
+            return;
+        }
+        if self.world.hosts.is_told_to_stop(&self.host) {
+            return self.world.hosts.stop(&self.host, error);
+        }
+        self.record(What::HostExited { error });
+        self.world.hosts.end(&self.host);
+    }
+
+    /// Records at this host's port; a dead host records nothing.
+    pub(crate) fn record(&self, what: What) {
+        self.append(what);
+    }
+
+    /// Records at this host's port; gives the event's index, if it was recorded.
+    pub(crate) fn append(&self, what: What) -> Option<u64> {
+        (!self.is_dead()).then(|| self.world.recorder.append(&self.host, what))?
+    }
+
+    /// Notes that a fault had an effect at this host.
+    pub(crate) fn bit(&self, fault: usize, text: String) {
+        self.world.recorder.bit(fault, &self.host, text);
+    }
+}
