@@ -24,7 +24,7 @@ use crate::simulation::{Recording, RunError, run};
 use crate::stopwatch::Stopwatch;
 use crate::system::System;
 
-/// How many seeds a test explores unless `STORMGLASS_SEEDS` says otherwise.
+/// How many seeds a test explores unless `STORMGLASS_SEEDS` or [`System::seeds`] says otherwise.
 pub const SEEDS: u64 = 200;
 
 impl System {
@@ -70,7 +70,7 @@ impl System {
             seeds: if one.is_some() {
                 1
             } else {
-                many.unwrap_or(SEEDS)
+                many.unwrap_or(self.seeds)
             },
             jobs: jobs(),
             until: Until::FirstFailure,

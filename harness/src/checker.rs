@@ -17,6 +17,7 @@ mod no_ghost_event;
 mod no_lost_event;
 mod one_event_per_id;
 mod only_poison_parked;
+mod operation_once;
 mod operations;
 mod origins;
 mod placements;
@@ -41,6 +42,7 @@ pub use no_ghost_event::NoGhostEvent;
 pub use no_lost_event::NoLostEvent;
 pub use one_event_per_id::OneEventPerId;
 pub use only_poison_parked::OnlyPoisonParked;
+pub use operation_once::OperationOnce;
 pub(crate) use operations::OPERATIONS;
 pub use operations::Operations;
 

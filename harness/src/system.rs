@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::attempts::Attempts;
 use crate::broker::Profile;
+use crate::check::SEEDS;
 use crate::checker::{Operations, Property, Verdict};
 use crate::database::{Database, Probe};
 use crate::history::{Description, GroupDescription, History};
@@ -127,6 +128,8 @@ pub struct System {
     budget: Budget,
     attempts: Attempts,
     struck: Option<Vec<String>>,
+    /// How many seeds a test explores.
+    pub(crate) seeds: u64,
     /// What the builder's methods were given that cannot be meant.
     mistakes: Vec<String>,
     /// Hosts whose work keeps no run alive.
@@ -165,6 +168,7 @@ impl System {
             budget: Budget::default(),
             attempts: Attempts::default(),
             struck: None,
+            seeds: SEEDS,
             mistakes: Vec::new(),
             background: BTreeSet::new(),
             targets: Arc::default(),
@@ -323,6 +327,14 @@ impl System {
     pub fn budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
         self.targets = Arc::default();
+        self
+    }
+
+    /// How many seeds [`System::check`] explores where `STORMGLASS_SEEDS` does not say: for a system whose runs take
+    /// long, or seldom fail. [`SEEDS`] unless set.
+    #[must_use]
+    pub fn seeds(mut self, seeds: u64) -> Self {
+        self.seeds = seeds;
         self
     }
 

@@ -66,6 +66,15 @@ pub struct Itimerval {
     value: Timeval,
 }
 
+const NO_TIME: Timeval = Timeval {
+    seconds: 0,
+    micros: 0,
+};
+const NO_ALARM: Itimerval = Itimerval {
+    interval: NO_TIME,
+    value: NO_TIME,
+};
+
 unsafe extern "C" {
     fn getenv(name: *const c_char) -> *const c_char;
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;
@@ -275,9 +284,15 @@ pub unsafe extern "C" fn setitimer(
     new: *const Itimerval,
     old: *mut Itimerval,
 ) -> c_int {
-    let Some(slot) = slot() else {
-        return unsafe { syscall(number::SETITIMER, which as c_long, new, old) as c_int };
+    // SAFETY: the caller's own pointers, or a value that outlives the call.
+    let really_set = |new: *const Itimerval, old: *mut Itimerval| unsafe {
+        syscall(number::SETITIMER, which as c_long, new, old) as c_int
     };
+    let Some(slot) = slot() else {
+        return really_set(new, old);
+    };
+    // Nor does one ring that was set before the slot was armed, for the client to log in.
+    really_set(&NO_ALARM, null_mut());
     let value = unsafe { &(*new).value };
     let left = value.seconds * 1_000_000 + value.micros;
     let at = if left == 0 {

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Error;
 use crate::place::{At, Place};
-use crate::slot::{Slot, Slots, Waits};
+use crate::slot::{NEVER, Slot, Slots, Waits};
 use crate::wire::{self, Frame};
 
 /// How long, in real time, an answer is awaited before it is asked whether the backend waits; twice as long
@@ -210,6 +210,23 @@ impl Backend {
     /// From now on the backend lives in virtual time.
     pub(crate) fn arm(&mut self, slots: &Slots, seed: u64, now: i64) -> io::Result<()> {
         self.slot = Some(slots.arm(self.process, seed, now)?);
+        // As long as a backend expects an alarm it sets none for anything later. What it expects is the alarm of
+        // another clock, real or of a client that has left, and nobody would ring it. Once one has rung the
+        // backend sets the alarm for what is due next.
+        // <https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/utils/misc/timeout.c>
+        self.ring(now)
+    }
+
+    /// Has the backend keep its statistics to itself while it lives. It would set an alarm to report those that
+    /// are too young when it is idle, and how old they are depends on all the clients that it had.
+    /// <https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/utils/activity/pgstat.c>
+    pub(crate) fn withhold_statistics(&mut self, slots: &Slots) -> Result<(), Error> {
+        self.arm(slots, 0, NEVER)?;
+        // It reports all it has after the first one, and what it has after the second one is too young, until a
+        // moment that no run comes to. There are statistics of the log, whatever settings say.
+        let logs = "SELECT pg_catalog.pg_logical_emit_message(false, 'stormglass', '')";
+        self.ask([wire::query(logs), wire::query(logs)].concat(), 2)?;
+        self.slot = None;
         Ok(())
     }
 

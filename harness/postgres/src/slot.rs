@@ -13,6 +13,9 @@ const LENGTH: u64 = 64;
 /// How many slots there are: process numbers of Linux are smaller.
 const COUNT: u64 = 1 << 22;
 
+/// A moment after all those of any run, in microseconds since 1970: the beginning of the year 2200.
+pub(crate) const NEVER: i64 = 7_258_118_400_000_000;
+
 const GATE: u64 = 4;
 const NOW: u64 = 8;
 const ALARM: u64 = 40;
@@ -38,7 +41,7 @@ pub(crate) struct Waits {
     pub(crate) is_waiting: bool,
     /// The moment until which it waits, in microseconds since 1970.
     pub(crate) wakes_at: Option<i64>,
-    /// The moment at which its alarm rings.
+    /// The moment at which its alarm rings, if it ever does.
     pub(crate) alarm_at: Option<i64>,
 }
 
@@ -106,7 +109,7 @@ impl Slot {
             count: word(32),
             is_waiting: word(36) == 1,
             wakes_at: (word(36) == 2).then(|| moment(48)),
-            alarm_at: Some(moment(40)).filter(|at| *at != 0),
+            alarm_at: Some(moment(40)).filter(|at| (1..NEVER).contains(at)),
         })
     }
 }

@@ -3,7 +3,7 @@
 //! Checkers collect breaches and report the earliest; the story is only put together for that one.
 
 use super::{Verdict, Witness, story};
-use crate::history::History;
+use crate::history::{Asked, History};
 
 /// One broken promise.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub(super) struct Breach<'h> {
     pub(super) inevitable_from: Option<u64>,
     /// The business events that the story is about.
     pub(super) about: Vec<&'h str>,
+    /// The operation that the story begins with, where no delivery shows who had it in hand when.
+    pub(super) asked: Option<Asked<'h>>,
     /// The only consumer that the story is about, if it is about one.
     pub(super) group: Option<&'h str>,
     /// One sentence for a person.
@@ -44,6 +46,7 @@ impl<'h> Breach<'h> {
             index,
             inevitable_from: None,
             about: Vec::new(),
+            asked: None,
             group: None,
             summary,
         }
@@ -58,6 +61,12 @@ impl<'h> Breach<'h> {
     /// The same breach, known to be inevitable from an event on.
     pub(super) fn inevitable_from(mut self, index: u64) -> Self {
         self.inevitable_from = Some(index);
+        self
+    }
+
+    /// The same breach, of what an operation asked for: whatever befell a host from then on may explain it.
+    pub(super) fn asked_by(mut self, asked: Asked<'h>) -> Self {
+        self.asked = Some(asked);
         self
     }
 

@@ -46,7 +46,7 @@ impl Property for EffectOnce {
 }
 
 /// The second effect on an entity at every consumer that has one.
-fn repeated<'h>(trail: &Trail<'h>) -> Vec<Breach<'h>> {
+pub(super) fn repeated<'h>(trail: &Trail<'h>) -> Vec<Breach<'h>> {
     let mut kept: BTreeMap<(&str, &str), Vec<&Effect<'h>>> = BTreeMap::new();
     let mut accused = BTreeSet::new();
     let mut breaches = Vec::new();

@@ -30,6 +30,7 @@ pub(super) fn tell(breach: &Breach<'_>, history: &History) -> Vec<u64> {
     for event in &history.events {
         story.read(event);
     }
+    story.asked();
     story.befell(history);
     story.answered(history);
     story.told.extend([breach.index]);
@@ -52,7 +53,8 @@ enum Role<'h> {
 
 /// A time during which a host had an event in hand, by the first and the last index.
 struct Tenure<'h> {
-    host: &'h str,
+    /// `None` where nothing tells which host it was.
+    host: Option<&'h str>,
     group: Option<&'h str>,
     from: u64,
     /// `None` where it never let go.
@@ -165,7 +167,7 @@ impl<'b> Story<'b, '_> {
     fn lets_go(&mut self, host: &'b str, index: u64) {
         if let Some((role, from)) = self.hand(host).holds.take() {
             self.tenures.push(Tenure {
-                host,
+                host: Some(host),
                 group: group_of(role),
                 from,
                 to: Some(index),
@@ -213,12 +215,27 @@ impl<'b> Story<'b, '_> {
         }
     }
 
+    /// Tells what a client asked for and was told; anybody may have had it in hand from then on.
+    fn asked(&mut self) {
+        let Some(asked) = self.breach.asked else {
+            return;
+        };
+        self.told.insert(asked.index);
+        self.told.extend(asked.told.map(|told| told.index));
+        self.tenures.push(Tenure {
+            host: None,
+            group: None,
+            from: asked.index,
+            to: Some(self.breach.index),
+        });
+    }
+
     /// Tells what befell each host while it had an event in hand.
     fn befell(&mut self, history: &'b History) {
         for (host, hands) in std::mem::take(&mut self.hands) {
             if let Some((role, from)) = hands.holds {
                 self.tenures.push(Tenure {
-                    host,
+                    host: Some(host),
                     group: group_of(role),
                     from,
                     to: None,
@@ -323,7 +340,7 @@ impl Tenure<'_> {
             | What::HostPaused { .. }
             | What::RolledBack { .. }
             | What::StatementFailed { .. }
-            | What::ExternalCalled { .. } => *event.host == *self.host,
+            | What::ExternalCalled { .. } => self.host.is_none_or(|own| *event.host == *own),
             _ => false,
         }
     }

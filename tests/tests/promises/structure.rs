@@ -18,7 +18,7 @@ const PACKAGES: [&str; 5] = [
 ];
 
 /// Each package: its folder, its name, and the packages of the house that it may build upon.
-const HOUSE: [(&str, &str, &[&str]); 9] = [
+const HOUSE: [(&str, &str, &[&str]); 10] = [
     ("reports", "stormglass-reports", &[]),
     ("harness/machine", "stormglass-machine", &[]),
     ("harness/nats", "stormglass-nats", &["stormglass-machine"]),
@@ -60,6 +60,7 @@ const HOUSE: [(&str, &str, &[&str]); 9] = [
             "scenarios",
         ],
     ),
+    ("tests/published", "stormglass-published", &["stormglass"]),
 ];
 
 /// The most lines that a source file has.

@@ -4,7 +4,6 @@ use stormglass_machine::outside;
 
 use super::link::{Answer, Origin};
 use super::{Engine, signal};
-use crate::client::now_us;
 use crate::{Shutdown, Undone, wire};
 
 impl Engine {
@@ -16,7 +15,6 @@ impl Engine {
         self.locked.retain(|own| *own != id);
         let is_in_transaction = link.is_in_transaction();
         let session = link.session.clone();
-        let now = now_us();
         outside(move || {
             if link.exchange.is_some() {
                 let _ = link.backend.set_open(true);
@@ -35,7 +33,7 @@ impl Engine {
             } = link.origin.clone();
             // It has let go of everything, be it good for another client or not.
             let backend = link.backend;
-            database.with_parked(|parked| parked.put(parameters, backend, said, now));
+            database.with_parked(|parked| parked.put(parameters, backend, said));
         });
         if is_in_transaction {
             self.witness.rolled_back(&session, Undone::ByEnd);

@@ -85,7 +85,13 @@ impl Engine {
         let opened = outside(|| {
             let (mut backend, said) = match parked {
                 Some(parked) => parked,
-                None => Backend::open(&place, &own)?,
+                None => {
+                    let (mut backend, said) = Backend::open(&place, &own)?;
+                    if let Some(slots) = &slots {
+                        backend.withhold_statistics(slots)?;
+                    }
+                    (backend, said)
+                }
             };
             if let Some(slots) = &slots {
                 backend.arm(slots, seed, now)?;

@@ -175,9 +175,10 @@ fn a_schema_that_could_change_itself_is_always_made_anew() {
     }
 }
 
-/// Leaves transactions open, one after the other, and says what becomes of each.
-async fn idles(said: Said) {
-    for wait in [1, 10, 10] {
+/// Leaves transactions open, each for so many seconds and so long after the one before, and says what becomes of each.
+async fn idles(turns: &[(u64, u64)], said: Said) {
+    for (pause, wait) in turns {
+        tokio::time::sleep(Duration::from_secs(*pause)).await;
         let options = "postgres://shop@shop/shop".parse::<PgConnectOptions>();
         let limits = [("idle_in_transaction_session_timeout", "5s")];
         let options = options.unwrap().options(limits);
@@ -186,21 +187,34 @@ async fn idles(said: Said) {
             let done = sqlx::query(sql).execute(&mut connection).await;
             done.map_or_else(|error| code(&error), |_| "done".to_owned())
         };
+        run("INSERT INTO orders (sku) VALUES ('tea')").await;
         run("BEGIN").await;
-        tokio::time::sleep(Duration::from_secs(wait)).await;
+        tokio::time::sleep(Duration::from_secs(*wait)).await;
         said.say(run("SELECT 1").await);
-        drop(connection);
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
 #[test]
 fn timeouts_are_those_of_a_new_session() {
-    let said = Said::default();
-    let heard = said.clone();
-    Shop::new(1).run(move |machine, _| {
-        machine.start_service("client", &[], || idles(said));
-        wait(machine, &["client"]);
-    });
-    assert_eq!(heard.all(), ["done", "25P03", "25P03"]);
+    let database = Shop::new(1).database;
+    // A session of one run has what another one had, at other times.
+    let runs: [(&'static [_], _); 3] = [
+        (&[(0, 1), (1, 10), (1, 10)], vec!["done", "25P03", "25P03"]),
+        (&[(6, 1), (6, 6), (20, 1)], vec!["done", "25P03", "done"]),
+        (&[(0, 6), (0, 1), (6, 6)], vec!["25P03", "done", "25P03"]),
+    ];
+    for (turns, expected) in runs {
+        let said = Said::default();
+        let heard = said.clone();
+        let database = database.clone();
+        let shop = Shop {
+            database,
+            ..Shop::new(1)
+        };
+        shop.run(move |machine, _| {
+            machine.start_service("client", &[], move || idles(turns, said));
+            wait(machine, &["client"]);
+        });
+        assert_eq!(heard.all(), expected, "{turns:?}");
+    }
 }

@@ -15,7 +15,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::types::Json as Jsonb;
-use sqlx::types::time::OffsetDateTime;
+use sqlx::types::chrono::Utc;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
@@ -112,7 +112,7 @@ async fn store(pool: &PgPool, order: &NewOrder) -> sqlx::Result<()> {
     )
     .bind(order.id)
     .bind(Jsonb(order))
-    .bind(OffsetDateTime::now_utc())
+    .bind(Utc::now())
     .execute(&mut *transaction)
     .await?;
     if stored.rows_affected() == 1 {
@@ -147,7 +147,7 @@ async fn relay(pool: PgPool, jetstream: jetstream::Context) -> Result<()> {
                 .await?;
             sqlx::query("UPDATE outbox SET published_at = $2 WHERE id = $1")
                 .bind(event.id)
-                .bind(OffsetDateTime::now_utc())
+                .bind(Utc::now())
                 .execute(&mut *transaction)
                 .await?;
         }

@@ -1,0 +1,6 @@
+//! Published crates that run jobs over sqlx, under test as they are.
+
+mod graphile_worker;
+mod jobs;
+mod pg_task;
+mod pgmq;
