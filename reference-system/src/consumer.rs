@@ -14,19 +14,17 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use crate::correlation::Correlation;
-use crate::dead_letter::{self, GiveUp, Refused};
-use crate::dependencies::Environment;
+use crate::dead_letter::{self, Refused};
 use crate::discarded;
+use crate::environment::Environment;
 use crate::event::Event;
-use crate::inbox::Inbox;
 use crate::journal;
 use crate::ports::Message;
-use crate::ports::broker::{Broker, BrokerError, Delivery, Subscription};
-use crate::publishing::PublishPattern;
+use crate::ports::broker::{BrokerError, Delivery};
 use crate::retention;
 
 use attempts::Progress;
-pub use handler::{Effect, Failure, Handler};
+pub use handler::{Effect, Failure, Handler, Prepared};
 use received::Received;
 
 /// Why a successor of a parked event is parked.
@@ -37,8 +35,8 @@ const PARKED_MEANWHILE: &str = "another consumer has parked it, or an earlier ev
 const TOO_OLD: &str = "older than the deduplication window: whether it was handled cannot be told";
 
 /// Consumes until it has to stop, and forgets in time what it has handled.
-pub async fn run<E: Environment, H: Handler>(environment: E, handler: H) {
-    let (database, settings) = (environment.database().clone(), *environment.settings());
+pub async fn run(environment: Environment, handler: Box<dyn Handler>) {
+    let (database, settings) = (environment.database.clone(), environment.settings);
     tokio::select! {
         biased;
         () = consume(environment, handler) => {}
@@ -47,7 +45,7 @@ pub async fn run<E: Environment, H: Handler>(environment: E, handler: H) {
 }
 
 /// Subscribes, handles what is delivered, and subscribes again when the broker is lost.
-async fn consume<E: Environment, H: Handler>(environment: E, handler: H) {
+async fn consume(environment: Environment, handler: Box<dyn Handler>) {
     let consumer = Consumer {
         environment,
         handler,
@@ -57,7 +55,7 @@ async fn consume<E: Environment, H: Handler>(environment: E, handler: H) {
         failures += 1;
         tracing::warn!(consumer = consumer.name(), %error, "subscribing again");
         let wait = sleep(consumer.backoff(failures));
-        let shutdown = consumer.environment.shutdown();
+        let shutdown = &consumer.environment.shutdown;
         if shutdown.unless_it_comes(wait).await.is_none() {
             return;
         }
@@ -70,24 +68,24 @@ enum Settle {
     Retry(Duration),
 }
 
-struct Consumer<E, H> {
-    environment: E,
-    handler: H,
+struct Consumer {
+    environment: Environment,
+    handler: Box<dyn Handler>,
 }
 
-impl<E: Environment, H: Handler> Consumer<E, H> {
+impl Consumer {
     fn name(&self) -> &'static str {
         self.handler.consumer()
     }
 
     fn backoff(&self, failures: u32) -> Duration {
-        self.environment.settings().backoff.delay(failures)
+        self.environment.settings.backoff.delay(failures)
     }
 
     /// Handles deliveries until it has to stop, or until the broker is lost; every settled one clears
     /// `failures`. The one in hand is always finished.
     async fn member_of_group(&self, failures: &mut u32) -> Result<(), BrokerError> {
-        let (broker, shutdown) = (self.environment.broker(), self.environment.shutdown());
+        let (broker, shutdown) = (&self.environment.broker, &self.environment.shutdown);
         let mut subscription = broker.subscribe(self.name(), self.handler.topics()).await?;
         let mut passing = BTreeMap::new();
         while let Some(delivery) = shutdown.unless_it_comes(subscription.next()).await {
@@ -98,9 +96,9 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     }
 
     /// Handles one delivery; `passing` counts the passing failures in a row of each event.
-    async fn settle<M: Delivery>(
+    async fn settle(
         &self,
-        delivery: M,
+        delivery: Box<dyn Delivery>,
         passing: &mut BTreeMap<String, u32>,
     ) -> Result<(), BrokerError> {
         let received = Received::read(Message::clone(delivery.message()));
@@ -142,7 +140,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
             Progress::Attempted {
                 attempts,
                 last_error,
-            } if attempts >= self.environment.settings().attempts_max => {
+            } if attempts >= self.environment.settings.attempts_max => {
                 self.give_up(received, attempts, &last_error).await
             }
             Progress::Replayed => match self.attempt(received).await {
@@ -161,8 +159,8 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     }
 
     async fn progress(&self, received: &Received) -> sqlx::Result<Progress> {
-        let mut reader = self.environment.database().reads().acquire().await?;
-        let inbox = self.environment.inbox();
+        let mut reader = self.environment.database.reads().acquire().await?;
+        let inbox = &self.environment.inbox;
         let known = inbox.knows(&mut reader, self.name(), &received.event_id);
         let progress = if known.await? {
             Progress::Settled
@@ -177,14 +175,14 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
             Ok(event) => event,
             Err(error) => return Err(Failure::Permanent(error.to_string())),
         };
-        let retention = &self.environment.settings().retention;
+        let retention = &self.environment.settings.retention;
         if !received.is_replay() && retention::is_too_old(event, retention) {
             return Err(Failure::Permanent(TOO_OLD.to_owned()));
         }
-        let database = self.environment.database();
+        let database = &self.environment.database;
         let prepared = self.handler.prepare(database, event).await?;
         let announced = self.apply(received, event, prepared).await?;
-        let publishing = self.environment.publishing();
+        let publishing = &self.environment.publishing;
         publishing.after_commit(announced.as_slice()).await;
         Ok(())
     }
@@ -194,13 +192,13 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
         &self,
         received: &Received,
         event: &Event,
-        prepared: H::Prepared,
+        prepared: Box<dyn Prepared>,
     ) -> Result<Option<Event>, Failure> {
-        let mut tx = self.environment.database().begin().await?;
+        let mut tx = self.environment.database.begin().await?;
         if received.is_replay() {
             dead_letter::take_up(&mut tx, self.name(), &received.event_id).await?;
         }
-        let inbox = self.environment.inbox();
+        let inbox = &self.environment.inbox;
         if !inbox.first_time(&mut tx, self.name(), event).await? {
             let is_known = inbox
                 .knows(&mut tx, self.name(), &received.event_id)
@@ -217,7 +215,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
             tx.rollback().await?;
             return Err(Failure::Transient(PARKED_MEANWHILE.to_owned()));
         }
-        let announced = match self.handler.apply(&mut tx, event, prepared).await? {
+        let announced = match prepared.apply(&mut tx, event).await? {
             Effect::Discarded { reason } => {
                 discarded::record(&mut tx, self.name(), event, &reason).await?;
                 None
@@ -233,7 +231,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
                     announced_by: announced.as_ref(),
                 };
                 journal::append(&mut tx, entry).await?;
-                let publishing = self.environment.publishing();
+                let publishing = &self.environment.publishing;
                 publishing.record(&mut tx, announced.as_slice()).await?;
                 tracing::info!(effect, "applied");
                 announced
@@ -245,10 +243,10 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
 
     /// Counts a failed attempt against the message, and gives it up when it was the last one.
     async fn refuse(&self, received: &Received, error: &str) -> Result<Settle, Failure> {
-        let database = self.environment.database();
+        let database = &self.environment.database;
         let attempts = attempts::count(database, self.name(), received, error).await?;
         tracing::error!(error, attempts, "cannot be handled");
-        if attempts >= self.environment.settings().attempts_max {
+        if attempts >= self.environment.settings.attempts_max {
             return self.give_up(received, attempts, error).await;
         }
         Ok(Settle::Retry(self.backoff(attempts)))
@@ -268,9 +266,13 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
             attempts,
             error,
         };
-        let (database, broker) = (self.environment.database(), self.environment.broker());
-        let policy = self.environment.give_up();
-        policy.give_up(database, broker, refused).await?;
+        let Environment {
+            database,
+            broker,
+            give_up,
+            ..
+        } = &self.environment;
+        give_up.give_up(database, broker.as_ref(), refused).await?;
         Ok(Settle::Ack)
     }
 }

@@ -5,8 +5,7 @@
 //! Later events of a parked entity are parked behind it, so that none overtakes. A parked event stays there until it
 //! is replayed ([`crate::replay`]) and taken up again.
 
-use std::future::Future;
-
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use crate::clock::now_ms;
@@ -54,17 +53,18 @@ pub struct Refused<'a> {
 }
 
 /// What becomes of a message that cannot be handled. The delivery is acknowledged once this has succeeded.
-pub trait GiveUp: Clone + Send + Sync + 'static {
+#[async_trait]
+pub trait GiveUp: Send + Sync {
     /// Gives the message up.
     ///
     /// # Errors
     /// When it could not be made sure of; the message is delivered again.
-    fn give_up<B: Broker>(
+    async fn give_up(
         &self,
         database: &Database,
-        broker: &B,
+        broker: &dyn Broker,
         refused: Refused<'_>,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    ) -> Result<(), Failure>;
 }
 
 /// Claims the event, publishes the message to the dead letter topic, waits for the acknowledgement, then notes that.
@@ -74,11 +74,12 @@ pub trait GiveUp: Clone + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Park;
 
+#[async_trait]
 impl GiveUp for Park {
-    async fn give_up<B: Broker>(
+    async fn give_up(
         &self,
         database: &Database,
-        broker: &B,
+        broker: &dyn Broker,
         refused: Refused<'_>,
     ) -> Result<(), Failure> {
         if !claim(database, &refused).await? {

@@ -5,6 +5,7 @@
 //! It is the ingress: here every flow gets its correlation id. It knows no database and no broker.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -36,7 +37,7 @@ const KEY_LENGTH_MAX: usize = 255;
 /// When the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
-    orders: impl Orders,
+    orders: Arc<dyn Orders>,
     shutdown: Shutdown,
 ) -> io::Result<()> {
     axum::serve(listener, router(orders))
@@ -45,23 +46,18 @@ pub async fn serve(
 }
 
 /// The routes.
-pub fn router<O: Orders>(orders: O) -> Router {
+pub fn router(orders: Arc<dyn Orders>) -> Router {
     Router::new()
-        .route("/orders", post(place::<O>).get(of_customer::<O>))
-        .route("/orders/{id}", get(find::<O>))
-        .route("/orders/{id}/cancel", post(cancel::<O>))
-        .route("/orders/{id}/address", post(readdress::<O>))
+        .route("/orders", post(place).get(of_customer))
+        .route("/orders/{id}", get(find))
+        .route("/orders/{id}/cancel", post(cancel))
+        .route("/orders/{id}/address", post(readdress))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "no such route".to_owned()))
         .method_not_allowed_fallback(async || {
             let problem = "method not allowed here".to_owned();
             Problem(StatusCode::METHOD_NOT_ALLOWED, problem)
         })
-        .with_state(Gateway { orders })
-}
-
-#[derive(Clone)]
-struct Gateway<O> {
-    orders: O,
+        .with_state(orders)
 }
 
 /// The body of `POST /orders`.
@@ -117,35 +113,33 @@ impl From<OrdersError> for Problem {
     }
 }
 
-async fn place<O: Orders>(
-    State(gateway): State<Gateway<O>>,
+async fn place(
+    State(orders): State<Arc<dyn Orders>>,
     headers: HeaderMap,
     body: Result<Json<OrderRequest>, JsonRejection>,
 ) -> Response {
     let place = async |correlation| {
         let order = order(&headers, body)?;
-        let order_id = gateway.orders.place(order, correlation).await?;
+        let order_id = orders.place(order, correlation).await?;
         Ok((StatusCode::ACCEPTED, Json(json!({ "order_id": order_id }))))
     };
-    gateway.answer("POST /orders", &headers, place).await
+    answer("POST /orders", &headers, place).await
 }
 
-async fn cancel<O: Orders>(
-    State(gateway): State<Gateway<O>>,
+async fn cancel(
+    State(orders): State<Arc<dyn Orders>>,
     headers: HeaderMap,
     Path(order_id): Path<String>,
 ) -> Response {
     let cancel = async |correlation| {
-        gateway.orders.cancel(&order_id, correlation).await?;
+        orders.cancel(&order_id, correlation).await?;
         Ok(Json(json!({ "order_id": order_id })))
     };
-    gateway
-        .answer("POST /orders/{id}/cancel", &headers, cancel)
-        .await
+    answer("POST /orders/{id}/cancel", &headers, cancel).await
 }
 
-async fn readdress<O: Orders>(
-    State(gateway): State<Gateway<O>>,
+async fn readdress(
+    State(orders): State<Arc<dyn Orders>>,
     headers: HeaderMap,
     Path(order_id): Path<String>,
     body: Result<Json<AddressRequest>, JsonRejection>,
@@ -157,58 +151,50 @@ async fn readdress<O: Orders>(
             version: request.version,
             idempotency_key: idempotency_key(&headers)?,
         };
-        gateway
-            .orders
-            .readdress(&order_id, change, correlation)
-            .await?;
+        orders.readdress(&order_id, change, correlation).await?;
         Ok(Json(json!({ "order_id": order_id })))
     };
-    gateway
-        .answer("POST /orders/{id}/address", &headers, readdress)
-        .await
+    answer("POST /orders/{id}/address", &headers, readdress).await
 }
 
-async fn find<O: Orders>(
-    State(gateway): State<Gateway<O>>,
+async fn find(
+    State(orders): State<Arc<dyn Orders>>,
     headers: HeaderMap,
     Path(order_id): Path<String>,
 ) -> Response {
     let find = async |_| {
-        let order = gateway.orders.find(&order_id).await?;
+        let order = orders.find(&order_id).await?;
         Ok(Json(order.ok_or(OrdersError::Unknown(order_id))?))
     };
-    gateway.answer("GET /orders/{id}", &headers, find).await
+    answer("GET /orders/{id}", &headers, find).await
 }
 
-async fn of_customer<O: Orders>(
-    State(gateway): State<Gateway<O>>,
+async fn of_customer(
+    State(orders): State<Arc<dyn Orders>>,
     headers: HeaderMap,
     query: Result<Query<OrdersQuery>, QueryRejection>,
 ) -> Response {
     let of_customer = async |_| {
         let Query(query) = query.map_err(|rejection| bad(rejection.body_text()))?;
-        let orders = gateway.orders.of_customer(&query.customer).await?;
+        let orders = orders.of_customer(&query.customer).await?;
         Ok(Json(json!({ "orders": orders })))
     };
-    gateway.answer("GET /orders", &headers, of_customer).await
+    answer("GET /orders", &headers, of_customer).await
 }
 
-impl<O> Gateway<O> {
-    /// Answers a request within its flow.
-    async fn answer<A: IntoResponse>(
-        &self,
-        route: &'static str,
-        headers: &HeaderMap,
-        carry_out: impl AsyncFnOnce(Correlation) -> Result<A, Problem>,
-    ) -> Response {
-        let given = headers.get(CORRELATION_HEADER);
-        let given = given.and_then(|value| value.to_str().ok());
-        let correlation = Correlation::at_ingress(given);
-        let correlation_id = correlation.correlation_id.clone();
-        let span = tracing::info_span!("request", route, correlation_id);
-        let answer = carry_out(correlation).instrument(span).await;
-        ([(CORRELATION_HEADER, correlation_id)], answer).into_response()
-    }
+/// Answers a request within its flow.
+async fn answer<A: IntoResponse>(
+    route: &'static str,
+    headers: &HeaderMap,
+    carry_out: impl AsyncFnOnce(Correlation) -> Result<A, Problem>,
+) -> Response {
+    let given = headers.get(CORRELATION_HEADER);
+    let given = given.and_then(|value| value.to_str().ok());
+    let correlation = Correlation::at_ingress(given);
+    let correlation_id = correlation.correlation_id.clone();
+    let span = tracing::info_span!("request", route, correlation_id);
+    let answer = carry_out(correlation).instrument(span).await;
+    ([(CORRELATION_HEADER, correlation_id)], answer).into_response()
 }
 
 fn bad(problem: String) -> Problem {

@@ -2,38 +2,38 @@
 //!
 //! The inbox tells copies of one event apart from nothing else: two events with different ids are different events.
 
-use std::future::Future;
-
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use crate::clock::now_ms;
 use crate::event::Event;
 
 /// What a consumer remembers of the events it has handled.
-pub trait Inbox: Clone + Send + Sync + 'static {
+#[async_trait]
+pub trait Inbox: Send + Sync {
     /// Whether `consumer` has applied or discarded the event of this id already.
     ///
     /// It saves calls to the world outside; only [`Inbox::first_time`] decides.
     ///
     /// # Errors
     /// When the statement fails.
-    fn knows(
+    async fn knows(
         &self,
         tx: &mut AnyConnection,
         consumer: &str,
         event_id: &str,
-    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+    ) -> sqlx::Result<bool>;
 
     /// Records the event in the transaction of its effect, and tells whether it was new: neither handled nor parked.
     ///
     /// # Errors
     /// When the statement fails; the caller rolls back.
-    fn first_time(
+    async fn first_time(
         &self,
         tx: &mut AnyConnection,
         consumer: &str,
         event: &Event,
-    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+    ) -> sqlx::Result<bool>;
 }
 
 /// The table `processed_events`.
@@ -42,6 +42,7 @@ pub trait Inbox: Clone + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProcessedEvents;
 
+#[async_trait]
 impl Inbox for ProcessedEvents {
     async fn knows(
         &self,

@@ -3,11 +3,12 @@
 //!
 //! Free, reserved and shipped stock of an article add up to what was ever received; none of them is ever negative.
 
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
-use crate::consumer::{self, Effect, Failure, Handler};
+use crate::consumer::{self, Effect, Failure, Handler, Prepared};
 use crate::database::Database;
-use crate::dependencies::Environment;
+use crate::environment::Environment;
 use crate::event::contract::{
     OrderCancelled, OrderPlaced, ShipmentDispatched, StockRejected, StockReleased, StockReserved,
     event_type, topic,
@@ -24,8 +25,8 @@ pub fn schema(engine: Engine) -> &'static str {
 }
 
 /// Keeps the stock until it has to stop.
-pub async fn consumer<E: Environment>(environment: E) {
-    consumer::run(environment, Stockkeeping).await
+pub async fn consumer(environment: Environment) {
+    consumer::run(environment, Box::new(Stockkeeping)).await
 }
 
 /// Adds `quantity` pieces of `sku` to the free stock.
@@ -84,9 +85,8 @@ async fn receive(
 #[derive(Clone, Copy, Debug)]
 pub struct Stockkeeping;
 
+#[async_trait]
 impl Handler for Stockkeeping {
-    type Prepared = ();
-
     fn consumer(&self) -> &'static str {
         "inventory"
     }
@@ -103,15 +103,17 @@ impl Handler for Stockkeeping {
         ]
     }
 
-    async fn prepare(&self, _: &Database, _: &Event) -> Result<(), Failure> {
-        Ok(())
+    async fn prepare(&self, _: &Database, _: &Event) -> Result<Box<dyn Prepared>, Failure> {
+        Ok(Box::new(*self))
     }
+}
 
+#[async_trait]
+impl Prepared for Stockkeeping {
     async fn apply(
-        &self,
+        self: Box<Self>,
         tx: &mut AnyConnection,
         event: &Event,
-        (): (),
     ) -> Result<Effect, Failure> {
         match event.event_type.as_str() {
             event_type::ORDER_PLACED => reserve(tx, event).await,

@@ -8,7 +8,7 @@
 //! - [`journal`]: what changed, and why.
 //!
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
-//! [`notification`]. What they need from the world: [`ports`], put together in [`dependencies`]; how they end: [`shutdown`].
+//! [`notification`]. What they need from the world: [`ports`], put together in [`environment`]; how they end: [`shutdown`].
 //!
 //! Nothing here listens on a socket or reads configuration, and only an adapter names a product: that is a deployment's
 //! part, such as the command beside this library, which runs the whole shop.
@@ -18,8 +18,8 @@ pub mod consumer;
 pub mod correlation;
 pub mod database;
 pub mod dead_letter;
-pub mod dependencies;
 pub mod discarded;
+pub mod environment;
 pub mod event;
 mod fingerprint;
 pub mod gateway;
@@ -43,6 +43,6 @@ pub mod shipping;
 pub mod shutdown;
 
 pub use database::Database;
-pub use dependencies::{Dependencies, Environment, Settings};
+pub use environment::{Environment, Settings};
 pub use schema::{Engine, migrate};
 pub use shutdown::Shutdown;

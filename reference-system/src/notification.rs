@@ -3,11 +3,14 @@
 //! A confirmation and a dispatch come from different topics and may arrive in the wrong order. Nobody is told an older
 //! stage after a newer one: that event is discarded, with an audit entry.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
-use crate::consumer::{self, Effect, Failure, Handler};
+use crate::consumer::{self, Effect, Failure, Handler, Prepared};
 use crate::database::Database;
-use crate::dependencies::Environment;
+use crate::environment::Environment;
 use crate::event::Event;
 use crate::event::contract::{
     OrderCancelled, OrderConfirmed, OrderPlaced, PaymentRefunded, ShipmentDispatched, event_type,
@@ -23,26 +26,25 @@ pub fn schema(engine: Engine) -> &'static str {
 }
 
 /// Notifies customers until it has to stop.
-pub async fn consumer<E: Environment>(environment: E, mailer: impl Mailer) {
-    consumer::run(environment, Notifying::new(mailer)).await
+pub async fn consumer(environment: Environment, mailer: Arc<dyn Mailer>) {
+    consumer::run(environment, Box::new(Notifying::new(mailer))).await
 }
 
 /// The notification service's consumer.
-#[derive(Clone, Debug)]
-pub struct Notifying<M> {
-    mailer: M,
+pub struct Notifying {
+    mailer: Arc<dyn Mailer>,
 }
 
-impl<M: Mailer> Notifying<M> {
+impl Notifying {
     /// Sends through `mailer`.
-    pub fn new(mailer: M) -> Self {
+    #[must_use]
+    pub fn new(mailer: Arc<dyn Mailer>) -> Self {
         Self { mailer }
     }
 }
 
 /// What is left to do once the mail is out.
-#[derive(Clone, Debug)]
-pub enum Notified {
+enum Notified {
     /// The customer was told.
     Told(Notice),
     /// The customer knows better already.
@@ -50,8 +52,7 @@ pub enum Notified {
 }
 
 /// What the customer is told.
-#[derive(Clone, Debug)]
-pub struct Notice {
+struct Notice {
     /// How far the order has come; a later stage has a higher number.
     stage: i64,
     /// The journal's word for it.
@@ -60,9 +61,8 @@ pub struct Notice {
     mail: Mail,
 }
 
-impl<M: Mailer> Handler for Notifying<M> {
-    type Prepared = Notified;
-
+#[async_trait]
+impl Handler for Notifying {
     fn consumer(&self) -> &'static str {
         "notification"
     }
@@ -81,29 +81,35 @@ impl<M: Mailer> Handler for Notifying<M> {
         ]
     }
 
-    async fn prepare(&self, database: &Database, event: &Event) -> Result<Notified, Failure> {
+    async fn prepare(
+        &self,
+        database: &Database,
+        event: &Event,
+    ) -> Result<Box<dyn Prepared>, Failure> {
         let notice = notice(event)?;
         if latest_stage(database, event).await? >= notice.stage {
-            return Ok(Notified::TooLate);
+            return Ok(Box::new(Notified::TooLate));
         }
         // The event's id is the same on every redelivery, so a crash before the commit cannot send a second mail.
         let key = event.id.to_string();
         let sent = self.mailer.send(&key, notice.mail.clone()).await;
         sent.map_err(|error| Failure::Transient(error.to_string()))?;
-        Ok(Notified::Told(notice))
+        Ok(Box::new(Notified::Told(notice)))
     }
+}
 
+#[async_trait]
+impl Prepared for Notified {
     async fn apply(
-        &self,
+        self: Box<Self>,
         tx: &mut AnyConnection,
         event: &Event,
-        notified: Notified,
     ) -> Result<Effect, Failure> {
         let too_late = || {
             let reason = "the customer was told as much already".to_owned();
             Ok(Effect::Discarded { reason })
         };
-        let Notified::Told(notice) = notified else {
+        let Notified::Told(notice) = *self else {
             return too_late();
         };
         // Another instance may have told a later stage while this mail was on its way.

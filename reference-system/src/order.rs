@@ -8,7 +8,7 @@ mod orders;
 mod requests;
 
 use crate::consumer;
-use crate::dependencies::Environment;
+use crate::environment::Environment;
 use crate::schema::{Engine, script};
 
 pub use desk::OrderDesk;
@@ -22,6 +22,6 @@ pub fn schema(engine: Engine) -> &'static str {
 }
 
 /// Follows the orders until it has to stop.
-pub async fn consumer<E: Environment>(environment: E) {
-    consumer::run(environment, OrderLifecycle).await
+pub async fn consumer(environment: Environment) {
+    consumer::run(environment, Box::new(OrderLifecycle)).await
 }

@@ -3,7 +3,7 @@
 use crate::event::Event;
 
 /// Chooses the partition key of an event.
-pub trait PartitionKey: Clone + Send + Sync + 'static {
+pub trait PartitionKey: Send + Sync {
     /// The key of `event`.
     fn key(&self, event: &Event) -> String;
 }

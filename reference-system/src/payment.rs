@@ -4,11 +4,14 @@
 //! one from the order also stops a second event for the same order, so that no crash or repetition anywhere upstream
 //! charges twice.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
-use crate::consumer::{self, Effect, Failure, Handler};
+use crate::consumer::{self, Effect, Failure, Handler, Prepared};
 use crate::database::Database;
-use crate::dependencies::Environment;
+use crate::environment::Environment;
 use crate::event::contract::{
     PaymentCaptured, PaymentDeclined, PaymentRefunded, RefundRequested, StockReserved, event_type,
     topic,
@@ -24,8 +27,8 @@ pub fn schema(engine: Engine) -> &'static str {
 }
 
 /// Charges for orders until it has to stop.
-pub async fn consumer<E: Environment>(environment: E, processor: impl CardProcessor) {
-    consumer::run(environment, Charging::new(processor)).await
+pub async fn consumer(environment: Environment, processor: Arc<dyn CardProcessor>) {
+    consumer::run(environment, Box::new(Charging::new(processor))).await
 }
 
 /// The key under which the order of this id is charged.
@@ -41,21 +44,20 @@ pub fn refund_key(order_id: &str) -> String {
 }
 
 /// The payment service's consumer.
-#[derive(Clone, Debug)]
-pub struct Charging<C> {
-    processor: C,
+pub struct Charging {
+    processor: Arc<dyn CardProcessor>,
 }
 
-impl<C: CardProcessor> Charging<C> {
+impl Charging {
     /// Charges at `processor`.
-    pub fn new(processor: C) -> Self {
+    #[must_use]
+    pub fn new(processor: Arc<dyn CardProcessor>) -> Self {
         Self { processor }
     }
 }
 
 /// What the card processor did.
-#[derive(Clone, Debug)]
-pub enum Called {
+enum Called {
     /// It was asked to charge, and answered.
     Charged {
         /// What was asked for.
@@ -67,9 +69,8 @@ pub enum Called {
     Refunded(RefundRequested),
 }
 
-impl<C: CardProcessor> Handler for Charging<C> {
-    type Prepared = Called;
-
+#[async_trait]
+impl Handler for Charging {
     fn consumer(&self) -> &'static str {
         "payment"
     }
@@ -82,28 +83,35 @@ impl<C: CardProcessor> Handler for Charging<C> {
         &[event_type::STOCK_RESERVED, event_type::REFUND_REQUESTED]
     }
 
-    async fn prepare(&self, database: &Database, event: &Event) -> Result<Called, Failure> {
-        match event.event_type.as_str() {
+    async fn prepare(
+        &self,
+        database: &Database,
+        event: &Event,
+    ) -> Result<Box<dyn Prepared>, Failure> {
+        let called = match event.event_type.as_str() {
             event_type::STOCK_RESERVED => self.charge(event).await,
             event_type::REFUND_REQUESTED => self.refund(database, event).await,
             other => Err(Failure::Permanent(format!("`{other}` is not handled here"))),
-        }
+        };
+        Ok(Box::new(called?))
     }
+}
 
+#[async_trait]
+impl Prepared for Called {
     async fn apply(
-        &self,
+        self: Box<Self>,
         tx: &mut AnyConnection,
         event: &Event,
-        called: Called,
     ) -> Result<Effect, Failure> {
-        match called {
+        match *self {
             Called::Charged { charge, outcome } => record(tx, event, charge, outcome).await,
             Called::Refunded(refund) => record_refund(tx, event, refund).await,
         }
     }
 }
 
-impl<C: CardProcessor> Charging<C> {
+impl Charging {
     async fn charge(&self, event: &Event) -> Result<Called, Failure> {
         let reserved: StockReserved = event.data()?;
         let amount_cents = reserved.amount_cents;

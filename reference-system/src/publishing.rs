@@ -5,8 +5,7 @@
 mod direct;
 mod outbox;
 
-use std::future::Future;
-
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use crate::event::Event;
@@ -15,17 +14,14 @@ pub use direct::Direct;
 pub use outbox::Outbox;
 
 /// A way of publishing events.
-pub trait PublishPattern: Clone + Send + Sync + 'static {
+#[async_trait]
+pub trait PublishPattern: Send + Sync {
     /// Takes part in the transaction that changes the state.
     ///
     /// # Errors
     /// When a statement fails; the caller rolls back.
-    fn record(
-        &self,
-        tx: &mut AnyConnection,
-        events: &[Event],
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+    async fn record(&self, tx: &mut AnyConnection, events: &[Event]) -> sqlx::Result<()>;
 
     /// Runs once the transaction is known to have committed.
-    fn after_commit(&self, events: &[Event]) -> impl Future<Output = ()> + Send;
+    async fn after_commit(&self, events: &[Event]);
 }

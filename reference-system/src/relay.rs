@@ -10,6 +10,7 @@ mod hand_off;
 mod lease;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
@@ -17,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
 use crate::database::Database;
-use crate::dependencies::Settings;
+use crate::environment::Settings;
 use crate::ports::Broker;
 use crate::shutdown::Shutdown;
 
@@ -28,52 +29,69 @@ pub use hand_off::{HandOff, HandOffError, MarkAfterAck, OutboxRow, mark_sent};
 /// Different keys in a row that may fail before a pass ends: then the broker is in trouble, not a row.
 const FAILURES_IN_A_ROW_MAX: u32 = 3;
 
-/// Relays the outboxes of `databases`, for ever. Each relay has a `name` of its own, and keeps it over a restart.
-pub async fn run<B: Broker>(name: &str, databases: Vec<Database>, broker: B, settings: Settings) {
-    let shutdown = Shutdown::never();
-    run_with(name, databases, broker, settings, MarkAfterAck, shutdown).await;
+/// A process that relays outboxes.
+pub struct Relay {
+    /// Its own among those that share the outboxes, and the same after a restart.
+    pub name: String,
+    /// The databases with the outboxes.
+    pub databases: Vec<Database>,
+    /// Where to.
+    pub broker: Arc<dyn Broker>,
+    /// How a row is handed over.
+    pub hand_off: Arc<dyn HandOff>,
+    /// When it has to stop.
+    pub shutdown: Shutdown,
+    /// Numbers and durations.
+    pub settings: Settings,
 }
 
-/// The same with another way of handing a row over, until it has to stop.
-///
-/// # Panics
-/// When the relay of one database panicked: half a relay must not go on unnoticed.
-pub async fn run_with<B: Broker, H: HandOff>(
-    name: &str,
-    databases: Vec<Database>,
-    broker: B,
-    settings: Settings,
-    hand_off: H,
-    shutdown: Shutdown,
-) {
-    let mut relays = JoinSet::new();
-    for database in databases {
-        let relay = Relay {
-            database,
-            broker: broker.clone(),
-            settings,
-            hand_off: hand_off.clone(),
-            lease: Lease::new(name.to_owned(), settings.relay_lease),
-            held: BTreeMap::new(),
-            shutdown: shutdown.clone(),
-        };
-        relays.spawn(relay.run());
+impl Relay {
+    /// The usual one: it marks what the broker has acknowledged, and nobody stops it.
+    pub fn new(name: &str, databases: Vec<Database>, broker: Arc<dyn Broker>) -> Self {
+        Self {
+            name: name.to_owned(),
+            databases,
+            broker,
+            hand_off: Arc::new(MarkAfterAck),
+            shutdown: Shutdown::never(),
+            settings: Settings::default(),
+        }
     }
-    while let Some(ended) = relays.join_next().await {
-        if let Err(error) = ended
-            && let Ok(panic) = error.try_into_panic()
-        {
-            std::panic::resume_unwind(panic);
+
+    /// Relays until it has to stop.
+    ///
+    /// # Panics
+    /// When the relay of one database panicked: half a relay must not go on unnoticed.
+    pub async fn run(self) {
+        let mut outboxes = JoinSet::new();
+        for database in self.databases {
+            let outbox = Outbox {
+                database,
+                broker: self.broker.clone(),
+                settings: self.settings,
+                hand_off: self.hand_off.clone(),
+                lease: Lease::new(self.name.clone(), self.settings.relay_lease),
+                held: BTreeMap::new(),
+                shutdown: self.shutdown.clone(),
+            };
+            outboxes.spawn(outbox.run());
+        }
+        while let Some(ended) = outboxes.join_next().await {
+            if let Err(error) = ended
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
         }
     }
 }
 
-/// The relay of one database.
-struct Relay<B, H> {
+/// The outbox of one database, as one relay serves it.
+struct Outbox {
     database: Database,
-    broker: B,
+    broker: Arc<dyn Broker>,
     settings: Settings,
-    hand_off: H,
+    hand_off: Arc<dyn HandOff>,
     /// Whose turn it is.
     lease: Lease,
     /// Keys whose first unsent row failed, and when they may be tried again.
@@ -87,7 +105,7 @@ struct Held {
     until: Instant,
 }
 
-impl<B: Broker, H: HandOff> Relay<B, H> {
+impl Outbox {
     async fn run(mut self) {
         let (shutdown, mut failures) = (self.shutdown.clone(), 0);
         while !shutdown.has_come() {
@@ -184,7 +202,8 @@ impl<B: Broker, H: HandOff> Relay<B, H> {
             correlation_id = row.correlation_id(),
             event_id = row.event_id,
         );
-        let handed = self.hand_off.hand_off(&self.database, &self.broker, row);
+        let broker = self.broker.as_ref();
+        let handed = self.hand_off.hand_off(&self.database, broker, row);
         let Err(error) = handed.instrument(span.clone()).await else {
             self.held.remove(&row.partition_key);
             return true;

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::clock::now_ms;
 use crate::database::Database;
-use crate::dependencies::Settings;
+use crate::environment::Settings;
 use crate::event::Event;
 
 /// How long is remembered what.

@@ -11,6 +11,7 @@ mod third_parties;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reference_system::event::contract::topic;
@@ -21,11 +22,10 @@ use reference_system::ports::Broker;
 use reference_system::ports::broker::{BrokerError, InProcessBroker, NatsBroker};
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
-use reference_system::relay::{self, MarkAfterAck};
+use reference_system::relay::Relay;
 use reference_system::replay::Origin;
 use reference_system::{
-    Database, Dependencies, Settings, Shutdown, gateway, inventory, notification, order, payment,
-    shipping,
+    Database, Environment, Shutdown, gateway, inventory, notification, order, payment, shipping,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -72,16 +72,12 @@ pub(super) fn serve(arguments: Arguments) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Runtime::new().map_err(ServeError::Start)?;
     runtime.block_on(async {
         let shop = Shop::open(arguments).await?;
-        match shop.nats.clone() {
-            None => shop.run(InProcessBroker::new()).await,
-            Some(broker) => {
-                let served = shop.run(broker.clone()).await;
-                if served.is_ok() && timeout(HANDING_BACK, broker.close()).await.is_err() {
-                    tracing::warn!("what was not handled will be delivered again later");
-                }
-                served
-            }
+        let broker = shop.broker.clone();
+        let served = shop.run().await;
+        if served.is_ok() && timeout(HANDING_BACK, broker.close()).await.is_err() {
+            tracing::warn!("what was not handled will be delivered again later");
         }
+        served
     })
 }
 
@@ -93,7 +89,7 @@ struct Shop {
     third_parties: ThirdParties,
     /// The relay's own among those that share the databases.
     relay: String,
-    nats: Option<NatsBroker>,
+    broker: Arc<dyn Broker>,
 }
 
 impl Shop {
@@ -101,9 +97,9 @@ impl Shop {
     async fn open(arguments: Arguments) -> Result<Self, ServeError> {
         let gateway = listen(arguments.listen).await?;
         let operations = listen(arguments.operations).await?;
-        let nats = match &arguments.nats {
-            Some(url) => Some(NatsBroker::connect(url).await?),
-            None => None,
+        let broker: Arc<dyn Broker> = match &arguments.nats {
+            Some(url) => Arc::new(NatsBroker::connect(url).await?),
+            None => Arc::new(InProcessBroker::new()),
         };
         let databases = Databases::open(&arguments).await?;
         let relay = match arguments.database {
@@ -117,12 +113,12 @@ impl Shop {
             databases,
             third_parties: ThirdParties::find(arguments.cards, arguments.mail).await?,
             relay,
-            nats,
+            broker,
         })
     }
 
     /// Runs everything until a signal asks to stop, and until it has stopped.
-    async fn run(self, broker: impl Broker) -> Result<(), ServeError> {
+    async fn run(self) -> Result<(), ServeError> {
         let addresses = [&self.gateway, &self.operations].map(TcpListener::local_addr);
         let [gateway, operations] = addresses.map(|address| address.map_err(ServeError::Start));
         let ready = format!(
@@ -136,7 +132,7 @@ impl Shop {
             let _ = stopping.await;
         });
         let databases = self.databases.clone();
-        let mut services = self.start(broker, &shutdown);
+        let mut services = self.start(&shutdown);
         if let Err(error) = writeln!(std::io::stdout(), "{ready}") {
             tracing::warn!(%error, "nobody hears that the shop listens");
         }
@@ -162,18 +158,20 @@ impl Shop {
     }
 
     /// Starts every service.
-    fn start(self, broker: impl Broker, shutdown: &Shutdown) -> JoinSet<Ended> {
-        let with = |database: &Database| {
-            let dependencies = Dependencies::new(database.clone(), broker.clone());
-            dependencies.with_shutdown(shutdown.clone())
+    fn start(self, shutdown: &Shutdown) -> JoinSet<Ended> {
+        let with = |database: &Database| Environment {
+            shutdown: shutdown.clone(),
+            ..Environment::new(database.clone(), self.broker.clone())
         };
         let databases = &self.databases;
-        let desk = OrderDesk::new(with(&databases.order));
-        let cards = HttpCardProcessor::new(&self.third_parties.cards);
-        let mail = HttpMailer::new(&self.third_parties.mail);
-        let (outboxes, operators) = (outboxes(databases), operators(databases));
-        let settings = Settings::default();
-        let hand_off = MarkAfterAck;
+        let desk = Arc::new(OrderDesk::new(with(&databases.order)));
+        let cards = Arc::new(HttpCardProcessor::new(&self.third_parties.cards));
+        let mail = Arc::new(HttpMailer::new(&self.third_parties.mail));
+        let operators = operators(databases);
+        let relay = Relay {
+            shutdown: shutdown.clone(),
+            ..Relay::new(&self.relay, outboxes(databases), self.broker.clone())
+        };
 
         let mut services = JoinSet::new();
         let consumers: [(&'static str, Service); 5] = [
@@ -198,11 +196,7 @@ impl Shop {
         for (name, consumer) in consumers {
             services.spawn(ended(name, consumer));
         }
-        let (relay, stop) = (self.relay, shutdown.clone());
-        let relay = async move {
-            relay::run_with(&relay, outboxes, broker, settings, hand_off, stop).await;
-        };
-        services.spawn(ended("relay", Box::pin(relay)));
+        services.spawn(ended("relay", Box::pin(relay.run())));
         let gateway = gateway::serve(self.gateway, desk, shutdown.clone());
         services.spawn(listener("gateway", gateway));
         let operations = operations::serve(self.operations, operators, shutdown.clone());

@@ -3,11 +3,12 @@
 //! A parcel that is dispatched is the cue for the next one of its order, so that between two parcels the order can
 //! still get another address.
 
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
-use crate::consumer::{self, Effect, Failure, Handler};
+use crate::consumer::{self, Effect, Failure, Handler, Prepared};
 use crate::database::Database;
-use crate::dependencies::Environment;
+use crate::environment::Environment;
 use crate::event::contract::{
     OrderConfirmed, OrderReaddressed, ShipmentDispatched, event_type, topic,
 };
@@ -24,17 +25,16 @@ pub fn schema(engine: Engine) -> &'static str {
 }
 
 /// Ships confirmed orders until it has to stop.
-pub async fn consumer<E: Environment>(environment: E) {
-    consumer::run(environment, Dispatching).await
+pub async fn consumer(environment: Environment) {
+    consumer::run(environment, Box::new(Dispatching)).await
 }
 
 /// The shipping service's consumer.
 #[derive(Clone, Copy, Debug)]
 pub struct Dispatching;
 
+#[async_trait]
 impl Handler for Dispatching {
-    type Prepared = ();
-
     fn consumer(&self) -> &'static str {
         "shipping"
     }
@@ -51,15 +51,17 @@ impl Handler for Dispatching {
         ]
     }
 
-    async fn prepare(&self, _: &Database, _: &Event) -> Result<(), Failure> {
-        Ok(())
+    async fn prepare(&self, _: &Database, _: &Event) -> Result<Box<dyn Prepared>, Failure> {
+        Ok(Box::new(*self))
     }
+}
 
+#[async_trait]
+impl Prepared for Dispatching {
     async fn apply(
-        &self,
+        self: Box<Self>,
         tx: &mut AnyConnection,
         event: &Event,
-        (): (),
     ) -> Result<Effect, Failure> {
         match event.event_type.as_str() {
             event_type::ORDER_CONFIRMED => begin(tx, event).await,

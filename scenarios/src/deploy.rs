@@ -13,6 +13,7 @@ mod third_parties;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use reference_system::consumer::Handler;
 use reference_system::dead_letter::{self, GiveUp, Park};
@@ -22,15 +23,15 @@ use reference_system::inventory::Stockkeeping;
 use reference_system::notification::Notifying;
 use reference_system::operations::{self, Services};
 use reference_system::order::OrderLifecycle;
-use reference_system::partition_key::PartitionKey;
 use reference_system::payment::Charging;
+use reference_system::ports::Broker;
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::{Outbox, PublishPattern};
-use reference_system::relay::{HandOff, MarkAfterAck};
+use reference_system::relay::{HandOff, MarkAfterAck, Relay};
 use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
-use reference_system::{Database, Dependencies, Environment, Settings, Shutdown, gateway};
+use reference_system::{Database, Environment, Settings, Shutdown, gateway};
 use stormglass::{Attempts, Group, Machine, System};
 use tokio::net::TcpListener;
 
@@ -62,172 +63,84 @@ const TOPICS: [&str; 4] = [
     topic::SHIPMENTS,
 ];
 
+/// How a consumer's handler is made, from what its deployment runs.
+type MakeHandler = fn(&dyn Processes) -> Box<dyn Handler>;
+
+/// How a way of publishing is made from the broker client of a host.
+type MakePublishing = fn(Arc<dyn Broker>) -> Arc<dyn PublishPattern>;
+
 /// What a deployment of the reference system chooses. Each choice is the right one unless it is
 /// replaced.
 ///
 /// ```
+/// use std::sync::Arc;
+///
 /// use reference_system::publishing::Direct;
 /// use scenarios::{Deployment, deploy};
 ///
-/// let system = deploy(Deployment::new("fire and forget").publishing(Direct::new));
+/// let deployment = Deployment::new("fire and forget");
+/// let system = deploy(deployment.publishing(|broker| Arc::new(Direct::new(broker))));
 /// # assert_eq!(system.name(), "fire and forget");
 /// ```
-#[derive(Clone, Debug)]
-pub struct Deployment<
-    P = fn(SimulatedBroker) -> Outbox,
-    N = ProcessedEvents,
-    G = Park,
-    H = MarkAfterAck,
-    R = AsWritten,
-> {
+#[derive(Clone)]
+pub struct Deployment {
     name: String,
-    publishing: P,
-    inbox: N,
-    give_up: G,
-    hand_off: H,
-    processes: R,
+    publishing: MakePublishing,
+    inbox: Arc<dyn Inbox>,
+    give_up: Arc<dyn GiveUp>,
+    hand_off: Arc<dyn HandOff>,
+    processes: Arc<dyn Processes>,
     settings: Settings,
 }
 
+/// What is chosen here is shared by all hosts of all runs, and must remember nothing: what a process remembers is made in
+/// its [`Processes`].
 impl Deployment {
     /// The reference system as it should be deployed.
     pub fn new(name: &str) -> Self {
         Deployment {
             name: name.to_owned(),
-            publishing: |_| Outbox::default(),
-            inbox: ProcessedEvents,
-            give_up: Park,
-            hand_off: MarkAfterAck,
-            processes: AsWritten,
+            publishing: |_| Arc::new(Outbox::default()),
+            inbox: Arc::new(ProcessedEvents),
+            give_up: Arc::new(Park),
+            hand_off: Arc::new(MarkAfterAck),
+            processes: Arc::new(AsWritten),
             settings: Settings::default(),
         }
     }
-}
 
-impl<P, N, G, H, R> Deployment<P, N, G, H, R> {
     /// The same with another way of publishing, made from the broker client of each host.
     #[must_use]
-    pub fn publishing<Q>(self, publishing: Q) -> Deployment<Q, N, G, H, R> {
-        let Deployment {
-            name,
-            inbox,
-            give_up,
-            hand_off,
-            processes,
-            settings,
-            ..
-        } = self;
-        Deployment {
-            name,
-            publishing,
-            inbox,
-            give_up,
-            hand_off,
-            processes,
-            settings,
-        }
-    }
-
-    /// The same with an outbox whose events are keyed by `key`.
-    #[must_use]
-    pub fn keyed_by<K: PartitionKey>(
-        self,
-        key: K,
-    ) -> Deployment<impl Fn(SimulatedBroker) -> Outbox<K> + Clone + Send + Sync + 'static, N, G, H, R>
-    {
-        self.publishing(move |_| Outbox::keyed_by(key.clone()))
+    pub fn publishing(self, publishing: MakePublishing) -> Self {
+        Deployment { publishing, ..self }
     }
 
     /// The same with another inbox in every consumer.
     #[must_use]
-    pub fn inbox<M>(self, inbox: M) -> Deployment<P, M, G, H, R> {
-        let Deployment {
-            name,
-            publishing,
-            give_up,
-            hand_off,
-            processes,
-            settings,
-            ..
-        } = self;
-        Deployment {
-            name,
-            publishing,
-            inbox,
-            give_up,
-            hand_off,
-            processes,
-            settings,
-        }
+    pub fn inbox(self, inbox: impl Inbox + 'static) -> Self {
+        let inbox = Arc::new(inbox);
+        Deployment { inbox, ..self }
     }
 
     /// The same with another fate for events that cannot be handled.
     #[must_use]
-    pub fn give_up<F>(self, give_up: F) -> Deployment<P, N, F, H, R> {
-        let Deployment {
-            name,
-            publishing,
-            inbox,
-            hand_off,
-            processes,
-            settings,
-            ..
-        } = self;
-        Deployment {
-            name,
-            publishing,
-            inbox,
-            give_up,
-            hand_off,
-            processes,
-            settings,
-        }
+    pub fn give_up(self, give_up: impl GiveUp + 'static) -> Self {
+        let give_up = Arc::new(give_up);
+        Deployment { give_up, ..self }
     }
 
     /// The same with another way for the relay to hand a row over.
     #[must_use]
-    pub fn hand_off<F>(self, hand_off: F) -> Deployment<P, N, G, F, R> {
-        let Deployment {
-            name,
-            publishing,
-            inbox,
-            give_up,
-            processes,
-            settings,
-            ..
-        } = self;
-        Deployment {
-            name,
-            publishing,
-            inbox,
-            give_up,
-            hand_off,
-            processes,
-            settings,
-        }
+    pub fn hand_off(self, hand_off: impl HandOff + 'static) -> Self {
+        let hand_off = Arc::new(hand_off);
+        Deployment { hand_off, ..self }
     }
 
     /// The same with other processes on its hosts.
     #[must_use]
-    pub fn processes<O>(self, processes: O) -> Deployment<P, N, G, H, O> {
-        let Deployment {
-            name,
-            publishing,
-            inbox,
-            give_up,
-            hand_off,
-            settings,
-            ..
-        } = self;
-        Deployment {
-            name,
-            publishing,
-            inbox,
-            give_up,
-            hand_off,
-            processes,
-            settings,
-        }
+    pub fn processes(self, processes: impl Processes + 'static) -> Self {
+        let processes = Arc::new(processes);
+        Deployment { processes, ..self }
     }
 
     /// The same with other settings of the services.
@@ -235,101 +148,37 @@ impl<P, N, G, H, R> Deployment<P, N, G, H, R> {
     pub fn settings(self, settings: Settings) -> Self {
         Deployment { settings, ..self }
     }
-}
-
-/// A deployment that can be run: every choice is one that the services accept.
-pub trait Deployable: Clone + Send + Sync + 'static {
-    /// What each service is deployed with.
-    type Environment: Environment<Broker = SimulatedBroker>;
-    /// How the relay hands a row over.
-    type HandOff: HandOff;
-    /// What runs on the hosts.
-    type Processes: Processes;
-
-    /// The deployment's name.
-    fn name(&self) -> &str;
-
-    /// Numbers and durations of the services.
-    fn service_settings(&self) -> Settings;
-
-    /// How the relay hands a row over.
-    fn hand_off_of_relay(&self) -> Self::HandOff;
-
-    /// What runs on the hosts.
-    fn what_runs(&self) -> Self::Processes;
 
     /// What the service on `machine` is deployed with if `database` is its own.
-    ///
-    /// # Errors
-    ///
-    /// If the database cannot be reached.
-    fn environment(
-        &self,
-        machine: &Machine,
-        database: &str,
-    ) -> impl Future<Output = sqlx::Result<Self::Environment>>;
-}
-
-impl<P, F, N, G, H, R> Deployable for Deployment<F, N, G, H, R>
-where
-    F: Fn(SimulatedBroker) -> P + Clone + Send + Sync + 'static,
-    P: PublishPattern,
-    N: Inbox,
-    G: GiveUp,
-    H: HandOff,
-    R: Processes,
-{
-    type Environment = Dependencies<SimulatedBroker, P, N, G>;
-    type HandOff = H;
-    type Processes = R;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn service_settings(&self) -> Settings {
-        self.settings
-    }
-
-    fn hand_off_of_relay(&self) -> H {
-        self.hand_off.clone()
-    }
-
-    fn what_runs(&self) -> R {
-        self.processes.clone()
-    }
-
-    async fn environment(
-        &self,
-        machine: &Machine,
-        database: &str,
-    ) -> sqlx::Result<Self::Environment> {
-        let broker = SimulatedBroker::connect();
-        let database = Database::connect(machine.url(database)).await?;
-        Ok(Dependencies::new(database, broker.clone())
-            .with_publishing((self.publishing)(broker))
-            .with_inbox(self.inbox.clone())
-            .with_give_up(self.give_up.clone())
-            .with_shutdown(Shutdown::when(machine.terminated()))
-            .with_settings(self.settings))
+    async fn environment(&self, machine: &Machine, database: &str) -> sqlx::Result<Environment> {
+        let broker: Arc<dyn Broker> = Arc::new(SimulatedBroker::connect());
+        Ok(Environment {
+            database: Database::connect(machine.url(database)).await?,
+            publishing: (self.publishing)(broker.clone()),
+            broker,
+            inbox: self.inbox.clone(),
+            give_up: self.give_up.clone(),
+            shutdown: Shutdown::when(machine.terminated()),
+            settings: self.settings,
+        })
     }
 }
 
 /// The deployed system, on a Kafka-like broker, with neither operations nor properties.
-pub fn deploy(deployment: impl Deployable) -> System {
-    let attempts = Attempts::Exactly(deployment.service_settings().attempts_max);
-    let mut system = System::new(deployment.name()).attempts(attempts);
+pub fn deploy(deployment: Deployment) -> System {
+    let attempts = Attempts::Exactly(deployment.settings.attempts_max);
+    let mut system = System::new(&deployment.name).attempts(attempts);
     for topic in TOPICS {
         system = system.topic(topic, PARTITIONS);
     }
-    let memory = deployment.service_settings().retention.known_for();
+    let memory = deployment.settings.retention.known_for();
     for group in groups() {
         system = system.group(group.remembers(memory));
     }
     for database in schema::databases() {
         system = system.database(database);
     }
-    let system = services(system, &deployment)
+    let system = consumers(system, &deployment)
         .third_party(third_parties::card_processor())
         .third_party(third_parties::mailer())
         .host("gateway", with(&deployment, serve_gateway))
@@ -339,77 +188,52 @@ pub fn deploy(deployment: impl Deployable) -> System {
         .fold(system, |system, service| system.instances(service, 1..=3))
 }
 
-fn services<D: Deployable>(system: System, deployment: &D) -> System {
-    system
-        .host(
-            "order",
-            with(deployment, |machine, own: D| async move {
-                consume(&own, &machine, "order", OrderLifecycle).await
-            }),
-        )
-        .host(
-            "inventory",
-            with(deployment, |machine, own: D| async move {
-                consume(&own, &machine, "inventory", Stockkeeping).await
-            }),
-        )
-        .host(
-            "payment",
-            with(deployment, |machine, own: D| async move {
-                let processor = own.what_runs().card_processor();
-                consume(&own, &machine, "payment", Charging::new(processor)).await
-            }),
-        )
-        .host(
-            "shipping",
-            with(deployment, |machine, own: D| async move {
-                consume(&own, &machine, "shipping", Dispatching).await
-            }),
-        )
-        .host(
-            "notification",
-            with(deployment, |machine, own: D| async move {
-                let notifying = Notifying::new(own.what_runs().mailer());
-                consume(&own, &machine, "notification", notifying).await
-            }),
-        )
-}
-
-/// Runs one consumer on the database of its service.
-async fn consume<D: Deployable>(
-    deployment: &D,
-    machine: &Machine,
-    database: &str,
-    handler: impl Handler,
-) -> Result<(), StartError> {
-    let environment = deployment.environment(machine, database).await?;
-    deployment.what_runs().consume(environment, handler).await;
-    Ok(())
+/// Every consumer on a host and a database of its own name.
+fn consumers(system: System, deployment: &Deployment) -> System {
+    let handlers: [(&'static str, MakeHandler); 5] = [
+        ("order", |_| Box::new(OrderLifecycle)),
+        ("inventory", |_| Box::new(Stockkeeping)),
+        ("payment", |own| {
+            Box::new(Charging::new(own.card_processor()))
+        }),
+        ("shipping", |_| Box::new(Dispatching)),
+        ("notification", |own| Box::new(Notifying::new(own.mailer()))),
+    ];
+    handlers
+        .into_iter()
+        .fold(system, |system, (name, handler)| {
+            let consume = move |machine: Machine, own: Deployment| async move {
+                let handler = handler(own.processes.as_ref());
+                let environment = own.environment(&machine, name).await?;
+                own.processes.consume(environment, handler).await;
+                Ok(())
+            };
+            system.host(name, with(deployment, consume))
+        })
 }
 
 /// A service of this deployment, as a host starts it.
-fn with<D, Fut>(
-    deployment: &D,
-    service: impl Fn(Machine, D) -> Fut + Send + Sync + 'static,
+fn with<Fut>(
+    deployment: &Deployment,
+    service: impl Fn(Machine, Deployment) -> Fut + Send + Sync + 'static,
 ) -> impl Fn(Machine) -> Fut + Send + Sync + 'static
 where
-    D: Deployable,
     Fut: Future<Output = Result<(), StartError>> + 'static,
 {
     let deployment = deployment.clone();
     move |machine| service(machine, deployment.clone())
 }
 
-async fn serve_gateway<D: Deployable>(machine: Machine, deployment: D) -> Result<(), StartError> {
+async fn serve_gateway(machine: Machine, deployment: Deployment) -> Result<(), StartError> {
     let environment = deployment.environment(&machine, "order").await?;
-    let shutdown = environment.shutdown().clone();
-    let desk = deployment.what_runs().desk(environment);
+    let shutdown = environment.shutdown.clone();
+    let desk = deployment.processes.desk(environment);
     Ok(gateway::serve(listen().await?, desk, shutdown).await?)
 }
 
 /// A relay process serves every outbox that is ever written to, and the operators, as one does where
 /// services share a platform.
-async fn run_relay<D: Deployable>(machine: Machine, deployment: D) -> Result<(), StartError> {
+async fn run_relay(machine: Machine, deployment: Deployment) -> Result<(), StartError> {
     let mut databases = BTreeMap::new();
     for name in PUBLISHERS.iter().copied().chain(["notification"]) {
         databases.insert(name, Database::connect(machine.url(name)).await?);
@@ -423,17 +247,20 @@ async fn run_relay<D: Deployable>(machine: Machine, deployment: D) -> Result<(),
         origins: origins.collect(),
         consumers: databases.into_iter().collect(),
     };
-    let (settings, hand_off) = (
-        deployment.service_settings(),
-        deployment.hand_off_of_relay(),
-    );
-    let (broker, processes) = (SimulatedBroker::connect(), deployment.what_runs());
     let shutdown = Shutdown::when(machine.terminated());
-    let operations = operations::serve(listen().await?, services, shutdown.clone());
-    let name = machine.name();
-    let relay = processes.relay(name, outboxes, broker, settings, hand_off, shutdown);
+    let relay = Relay {
+        hand_off: deployment.hand_off.clone(),
+        shutdown: shutdown.clone(),
+        settings: deployment.settings,
+        ..Relay::new(
+            machine.name(),
+            outboxes,
+            Arc::new(SimulatedBroker::connect()),
+        )
+    };
+    let operations = operations::serve(listen().await?, services, shutdown);
     let relay = async {
-        relay.await;
+        deployment.processes.relay(relay).await;
         Ok(())
     };
     tokio::try_join!(relay, operations)?;
@@ -458,13 +285,13 @@ fn groups() -> [Group; 5] {
     [
         group(&OrderLifecycle),
         group(&Stockkeeping),
-        group(&Charging::new(SandboxCardProcessor::default())),
+        group(&Charging::new(Arc::new(SandboxCardProcessor::default()))),
         group(&Dispatching),
-        group(&Notifying::new(LoggingMailer::default())),
+        group(&Notifying::new(Arc::new(LoggingMailer::default()))),
     ]
 }
 
-fn group(handler: &impl Handler) -> Group {
+fn group(handler: &dyn Handler) -> Group {
     let name = handler.consumer();
     Group::new(name, handler.topics())
         .event_types(handler.handles())

@@ -33,7 +33,6 @@ mod prefetch_blame;
 mod publish_before_commit;
 mod random_partition_key;
 mod retry_burn;
-mod rewired;
 mod swallow_parking_error;
 mod swallow_publish_error;
 mod third_parties;
@@ -42,10 +41,11 @@ mod timeout_taken_for_payment;
 mod two_relays_skip_locked;
 mod zombie_consumer;
 
+use std::sync::Arc;
+
 use reference_system::Settings;
-use reference_system::publishing::Direct;
+use reference_system::publishing::{Direct, Outbox};
 use scenarios::catalogue::under_test;
-use scenarios::deploy::Deployable;
 use scenarios::{Deployment, deploy};
 use stormglass::System;
 use stormglass::checker::{DlqRouting, EffectOnce};
@@ -111,7 +111,7 @@ impl Defect {
     }
 }
 
-fn judged(deployment: impl Deployable) -> System {
+fn judged(deployment: Deployment) -> System {
     under_test(deploy(deployment))
         .property(EffectOnce)
         .property(DlqRouting::default())
@@ -132,7 +132,8 @@ pub const DEFECTS: &[Defect] = &[
         // With several instances of the consumers it shows without any fault.
         plant: |name| {
             let consumers = ["order", "inventory", "shipping", "notification"];
-            let system = judged(Deployment::new(name).keyed_by(ByEventId));
+            let system =
+                judged(Deployment::new(name).publishing(|_| Arc::new(Outbox::keyed_by(ByEventId))));
             consumers
                 .iter()
                 .fold(system, |system, own| system.instances(own, 1..=1))
@@ -142,13 +143,20 @@ pub const DEFECTS: &[Defect] = &[
         id: "publish-after-commit",
         exposed_by: &[FaultKind::Crash, FaultKind::BrokerOutage],
         breaks: "no-lost-event",
-        plant: |name| judged(Deployment::new(name).publishing(Direct::new)),
+        plant: |name| {
+            judged(Deployment::new(name).publishing(|broker| Arc::new(Direct::new(broker))))
+        },
     },
     Defect {
         id: "publish-before-commit",
         exposed_by: &[FaultKind::Crash, FaultKind::CommitLost],
         breaks: "no-ghost-event",
-        plant: |name| judged(Deployment::new(name).publishing(PublishBeforeCommit::new)),
+        plant: |name| {
+            judged(
+                Deployment::new(name)
+                    .publishing(|broker| Arc::new(PublishBeforeCommit::new(broker))),
+            )
+        },
     },
     Defect {
         id: "mark-before-ack",
@@ -368,7 +376,7 @@ pub const DEFECTS: &[Defect] = &[
         id: "poison-row-skipped",
         exposed_by: &[FaultKind::CapacityLimit, FaultKind::BrokerOutage],
         breaks: "entity-order",
-        plant: |name| judged(Deployment::new(name).hand_off(PoisonRowSkipped::default())),
+        plant: |name| judged(Deployment::new(name).processes(PoisonRowSkipped)),
     },
     Defect {
         id: "parallel-publish",

@@ -1,7 +1,6 @@
 //! What a service supplies to be a consumer: which events it handles, and their effects.
 
-use std::future::Future;
-
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 use sqlx::error::ErrorKind;
 
@@ -9,10 +8,8 @@ use crate::database::Database;
 use crate::event::{DecodeError, Event, NewEvent};
 
 /// The effects of one consumer.
-pub trait Handler: Send + Sync + 'static {
-    /// What [`Handler::prepare`] hands to [`Handler::apply`].
-    type Prepared: Send;
-
+#[async_trait]
+pub trait Handler: Send + Sync {
     /// The consumer's name, which is also the name of its group.
     fn consumer(&self) -> &'static str;
 
@@ -22,27 +19,30 @@ pub trait Handler: Send + Sync + 'static {
     /// The types of events it handles; any other is acknowledged without effect.
     fn handles(&self) -> &'static [&'static str];
 
-    /// What has to happen outside of the transaction, such as a call to another company, under an idempotency key:
-    /// it happens again when the transaction that follows is lost.
+    /// Does what has to happen outside of the transaction, such as a call to another company, under an idempotency key:
+    /// it happens again when the transaction that follows is lost. Gives what is left to do within it.
     ///
     /// # Errors
     /// See [`Failure`].
-    fn prepare(
+    async fn prepare(
         &self,
         database: &Database,
         event: &Event,
-    ) -> impl Future<Output = Result<Self::Prepared, Failure>> + Send;
+    ) -> Result<Box<dyn Prepared>, Failure>;
+}
 
-    /// Changes the service's state within `tx`.
+/// What an event is about to do.
+#[async_trait]
+pub trait Prepared: Send {
+    /// Changes the service's state within `tx`, for the event that it was prepared for.
     ///
     /// # Errors
     /// See [`Failure`]; the transaction is rolled back.
-    fn apply(
-        &self,
+    async fn apply(
+        self: Box<Self>,
         tx: &mut AnyConnection,
         event: &Event,
-        prepared: Self::Prepared,
-    ) -> impl Future<Output = Result<Effect, Failure>> + Send;
+    ) -> Result<Effect, Failure>;
 }
 
 /// What an event did.

@@ -2,16 +2,16 @@
 //!
 //! It deliberately asks no other service: whether an order can be paid or sent shows later.
 
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use crate::correlation::Correlation;
 use crate::database::Transaction;
-use crate::dependencies::Environment;
+use crate::environment::Environment;
 use crate::event::contract::{OrderCancelled, OrderPlaced, OrderReaddressed};
 use crate::event::{Event, NewEvent};
 use crate::identifiers::new_id;
 use crate::journal;
-use crate::publishing::PublishPattern;
 
 use super::orders::{OrderView, Orders, OrdersError, PlaceOrder, Readdress};
 use super::requests::{Request, claim};
@@ -20,14 +20,14 @@ use super::requests::{Request, claim};
 type Columns = (String, String, String, String, String, i64, i64, i64, i64);
 
 /// [`Orders`] on the service's own database.
-#[derive(Clone, Debug)]
-pub struct OrderDesk<E> {
-    environment: E,
+pub struct OrderDesk {
+    environment: Environment,
 }
 
-impl<E: Environment> OrderDesk<E> {
+impl OrderDesk {
     /// A desk in this environment.
-    pub fn new(environment: E) -> Self {
+    #[must_use]
+    pub fn new(environment: Environment) -> Self {
         Self { environment }
     }
 
@@ -46,7 +46,7 @@ impl<E: Environment> OrderDesk<E> {
             announced_by: Some(event),
         };
         journal::append(tx, entry).await?;
-        let publishing = self.environment.publishing();
+        let publishing = &self.environment.publishing;
         publishing.record(tx, std::slice::from_ref(event)).await
     }
 
@@ -54,13 +54,14 @@ impl<E: Environment> OrderDesk<E> {
     async fn commit(&self, tx: Transaction, event: &Event) -> sqlx::Result<()> {
         tx.commit().await?;
         tracing::info!(order_id = event.entity, event_id = %event.id, event.event_type, "accepted");
-        let publishing = self.environment.publishing();
+        let publishing = &self.environment.publishing;
         publishing.after_commit(std::slice::from_ref(event)).await;
         Ok(())
     }
 }
 
-impl<E: Environment> Orders for OrderDesk<E> {
+#[async_trait]
+impl Orders for OrderDesk {
     async fn place(
         &self,
         order: PlaceOrder,
@@ -68,7 +69,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
     ) -> Result<String, OrdersError> {
         validate(&order)?;
         let order_id = new_id().to_string();
-        let mut tx = self.environment.database().begin().await?;
+        let mut tx = self.environment.database.begin().await?;
         let request = Request::placing(&order);
         if let Some(placed) = claim(&mut tx, request, &order_id).await? {
             tx.rollback().await?;
@@ -82,7 +83,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
     }
 
     async fn cancel(&self, order_id: &str, correlation: Correlation) -> Result<(), OrdersError> {
-        let mut tx = self.environment.database().begin().await?;
+        let mut tx = self.environment.database.begin().await?;
         let cancelled: Option<(String,)> = sqlx::query_as(
             "UPDATE orders SET state = 'cancelled', version = version + 1 \
              WHERE id = $1 AND state = 'placed' RETURNING customer",
@@ -116,7 +117,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
         if change.address.trim().is_empty() {
             return Err(OrdersError::Invalid("address must not be empty"));
         }
-        let mut tx = self.environment.database().begin().await?;
+        let mut tx = self.environment.database.begin().await?;
         let request = Request::readdressing(order_id, &change);
         if claim(&mut tx, request, order_id).await?.is_some() {
             tx.rollback().await?;
@@ -146,7 +147,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
     }
 
     async fn find(&self, order_id: &str) -> Result<Option<OrderView>, OrdersError> {
-        let mut reader = self.environment.database().reads().acquire().await?;
+        let mut reader = self.environment.database.reads().acquire().await?;
         Ok(find(&mut reader, order_id).await?)
     }
 
@@ -157,7 +158,7 @@ impl<E: Environment> Orders for OrderDesk<E> {
              FROM orders WHERE customer = $1 ORDER BY id DESC",
         )
         .bind(customer)
-        .fetch_all(self.environment.database().reads())
+        .fetch_all(self.environment.database.reads())
         .await?;
         Ok(orders.into_iter().map(OrderView::from).collect())
     }

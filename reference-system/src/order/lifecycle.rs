@@ -5,9 +5,10 @@
 //!
 //! Every step is one conditional update: it locks the order's row, and refuses to put an older state over a newer one.
 
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
-use crate::consumer::{Effect, Failure, Handler};
+use crate::consumer::{Effect, Failure, Handler, Prepared};
 use crate::database::Database;
 use crate::event::contract::{
     OrderCancelled, OrderConfirmed, PaymentCaptured, PaymentDeclined, RefundRequested,
@@ -30,9 +31,8 @@ struct Row {
     version: i64,
 }
 
+#[async_trait]
 impl Handler for OrderLifecycle {
-    type Prepared = ();
-
     fn consumer(&self) -> &'static str {
         "order"
     }
@@ -50,15 +50,17 @@ impl Handler for OrderLifecycle {
         ]
     }
 
-    async fn prepare(&self, _: &Database, _: &Event) -> Result<(), Failure> {
-        Ok(())
+    async fn prepare(&self, _: &Database, _: &Event) -> Result<Box<dyn Prepared>, Failure> {
+        Ok(Box::new(*self))
     }
+}
 
+#[async_trait]
+impl Prepared for OrderLifecycle {
     async fn apply(
-        &self,
+        self: Box<Self>,
         tx: &mut AnyConnection,
         event: &Event,
-        (): (),
     ) -> Result<Effect, Failure> {
         match event.event_type.as_str() {
             event_type::STOCK_REJECTED => {

@@ -1,7 +1,6 @@
 //! What customers ask of the order service, as the gateway hands it on: words only, no storage.
 
-use std::future::Future;
-
+use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::correlation::Correlation;
@@ -85,16 +84,17 @@ pub enum OrdersError {
 }
 
 /// What the gateway calls.
-pub trait Orders: Clone + Send + Sync + 'static {
+#[async_trait]
+pub trait Orders: Send + Sync {
     /// Places an order and gives its id; a known idempotency key gives the id of the order it placed.
     ///
     /// # Errors
     /// See [`OrdersError`].
-    fn place(
+    async fn place(
         &self,
         order: PlaceOrder,
         correlation: Correlation,
-    ) -> impl Future<Output = Result<String, OrdersError>> + Send;
+    ) -> Result<String, OrdersError>;
 
     /// Cancels an order that is not paid yet; one that is cancelled stays so.
     ///
@@ -102,38 +102,28 @@ pub trait Orders: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`OrdersError`].
-    fn cancel(
-        &self,
-        order_id: &str,
-        correlation: Correlation,
-    ) -> impl Future<Output = Result<(), OrdersError>> + Send;
+    async fn cancel(&self, order_id: &str, correlation: Correlation) -> Result<(), OrdersError>;
 
     /// Sends what is not on its way yet to another address.
     ///
     /// # Errors
     /// See [`OrdersError`].
-    fn readdress(
+    async fn readdress(
         &self,
         order_id: &str,
         change: Readdress,
         correlation: Correlation,
-    ) -> impl Future<Output = Result<(), OrdersError>> + Send;
+    ) -> Result<(), OrdersError>;
 
     /// The order of this id, if there is one.
     ///
     /// # Errors
     /// When the database fails.
-    fn find(
-        &self,
-        order_id: &str,
-    ) -> impl Future<Output = Result<Option<OrderView>, OrdersError>> + Send;
+    async fn find(&self, order_id: &str) -> Result<Option<OrderView>, OrdersError>;
 
     /// A customer's orders, the latest first.
     ///
     /// # Errors
     /// When the database fails.
-    fn of_customer(
-        &self,
-        customer: &str,
-    ) -> impl Future<Output = Result<Vec<OrderView>, OrdersError>> + Send;
+    async fn of_customer(&self, customer: &str) -> Result<Vec<OrderView>, OrdersError>;
 }

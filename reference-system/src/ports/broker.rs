@@ -7,10 +7,10 @@ mod in_process;
 mod nats;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::time::Duration;
 
 use crate::fingerprint::fingerprint;
+use async_trait::async_trait;
 
 pub use in_process::InProcessBroker;
 pub use nats::NatsBroker;
@@ -72,41 +72,42 @@ pub enum BrokerError {
 }
 
 /// A connection to the broker.
-pub trait Broker: Clone + Send + Sync + 'static {
-    /// What [`Broker::subscribe`] gives.
-    type Subscription: Subscription;
-
+#[async_trait]
+pub trait Broker: Send + Sync {
     /// Publishes one message and returns once the broker has acknowledged it.
     ///
     /// # Errors
     /// See [`PublishError`]: refused for certain, or of unknown outcome.
-    fn publish(&self, message: Message) -> impl Future<Output = Result<(), PublishError>> + Send;
+    async fn publish(&self, message: Message) -> Result<(), PublishError>;
 
     /// Joins the consumer group `group` for `topics`.
     ///
     /// # Errors
     /// See [`BrokerError`].
-    fn subscribe(
+    async fn subscribe(
         &self,
         group: &str,
         topics: &[&str],
-    ) -> impl Future<Output = Result<Self::Subscription, BrokerError>> + Send;
+    ) -> Result<Box<dyn Subscription>, BrokerError>;
+
+    /// Waits until the subscriptions, which have to be dropped before, have handed back what they had not delivered:
+    /// others get that at once, not after its time.
+    async fn close(&self) {}
 }
 
 /// One member of a consumer group.
-pub trait Subscription: Send + 'static {
-    /// What [`Subscription::next`] gives.
-    type Delivery: Delivery;
-
+#[async_trait]
+pub trait Subscription: Send {
     /// Waits for the next delivery. Whoever waits no longer loses none.
     ///
     /// # Errors
     /// See [`BrokerError`]; the subscription is of no use afterwards.
-    fn next(&mut self) -> impl Future<Output = Result<Self::Delivery, BrokerError>> + Send;
+    async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError>;
 }
 
 /// One delivery of one message, to be settled once.
-pub trait Delivery: Send + 'static {
+#[async_trait]
+pub trait Delivery: Send {
     /// The message delivered.
     fn message(&self) -> &Message;
 
@@ -114,13 +115,13 @@ pub trait Delivery: Send + 'static {
     ///
     /// # Errors
     /// See [`BrokerError`]; the message may be delivered again.
-    fn ack(self) -> impl Future<Output = Result<(), BrokerError>> + Send;
+    async fn ack(self: Box<Self>) -> Result<(), BrokerError>;
 
     /// Holds the key's partition back for `after`, then delivers the message again.
     ///
     /// # Errors
     /// See [`BrokerError`]; the message will be delivered again at the broker's own time.
-    fn retry(self, after: Duration) -> impl Future<Output = Result<(), BrokerError>> + Send;
+    async fn retry(self: Box<Self>, after: Duration) -> Result<(), BrokerError>;
 }
 
 /// The same key is in the same partition on every machine and in every build.

@@ -3,8 +3,7 @@
 mod http;
 mod sandbox;
 
-use std::future::Future;
-
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use http::HttpCardProcessor;
@@ -42,26 +41,24 @@ pub enum CardProcessorError {
 }
 
 /// A card processor.
-pub trait CardProcessor: Clone + Send + Sync + 'static {
+#[async_trait]
+pub trait CardProcessor: Send + Sync {
     /// Charges the card, once per idempotency key.
     ///
     /// # Errors
     /// When there is no answer; repeat with the same key.
-    fn charge(
+    async fn charge(
         &self,
         idempotency_key: &str,
         charge: Charge,
-    ) -> impl Future<Output = Result<ChargeOutcome, CardProcessorError>> + Send;
+    ) -> Result<ChargeOutcome, CardProcessorError>;
 
     /// Gives the money back, once per idempotency key.
     ///
     /// # Errors
     /// When there is no answer; repeat with the same key.
-    fn refund(
-        &self,
-        idempotency_key: &str,
-        charge: Charge,
-    ) -> impl Future<Output = Result<(), CardProcessorError>> + Send;
+    async fn refund(&self, idempotency_key: &str, charge: Charge)
+    -> Result<(), CardProcessorError>;
 }
 
 /// What the processor is asked for, as the body of a request over HTTP.

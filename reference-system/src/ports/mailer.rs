@@ -3,8 +3,7 @@
 mod http;
 mod logging;
 
-use std::future::Future;
-
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use http::HttpMailer;
@@ -34,14 +33,11 @@ pub enum MailerError {
 }
 
 /// A mail service.
-pub trait Mailer: Clone + Send + Sync + 'static {
+#[async_trait]
+pub trait Mailer: Send + Sync {
     /// Sends the mail, once per idempotency key.
     ///
     /// # Errors
     /// When there is no answer; repeat with the same key.
-    fn send(
-        &self,
-        idempotency_key: &str,
-        mail: Mail,
-    ) -> impl Future<Output = Result<(), MailerError>> + Send;
+    async fn send(&self, idempotency_key: &str, mail: Mail) -> Result<(), MailerError>;
 }

@@ -3,6 +3,9 @@
 //! Simple, and fit for events that nobody will miss: an event is lost for good when the process stops between commit
 //! and publish, or when the broker does not take it. The pattern deliberately does not try again.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use crate::event::Event;
@@ -11,32 +14,31 @@ use crate::ports::Broker;
 use crate::publishing::PublishPattern;
 
 /// Publishes to the broker after the commit.
-#[derive(Clone, Debug)]
-pub struct Direct<B, K = ByEntity> {
+pub struct Direct {
     /// Where to.
-    broker: B,
+    broker: Arc<dyn Broker>,
     /// Chooses the partition key.
-    key: K,
+    key: Box<dyn PartitionKey>,
 }
 
-impl<B: Broker> Direct<B> {
+impl Direct {
     /// Publishes to `broker`, keyed by entity.
-    pub fn new(broker: B) -> Self {
-        let key = ByEntity;
+    #[must_use]
+    pub fn new(broker: Arc<dyn Broker>) -> Self {
+        let key = Box::new(ByEntity);
         Self { broker, key }
     }
-}
 
-impl<B: Broker, K: PartitionKey> Direct<B, K> {
     /// The same with keys chosen by `key`.
     #[must_use]
-    pub fn keyed_by<L: PartitionKey>(self, key: L) -> Direct<B, L> {
-        let broker = self.broker;
-        Direct { broker, key }
+    pub fn keyed_by(self, key: impl PartitionKey + 'static) -> Self {
+        let key = Box::new(key);
+        Self { key, ..self }
     }
 }
 
-impl<B: Broker, K: PartitionKey> PublishPattern for Direct<B, K> {
+#[async_trait]
+impl PublishPattern for Direct {
     async fn record(&self, _tx: &mut AnyConnection, _events: &[Event]) -> sqlx::Result<()> {
         Ok(())
     }

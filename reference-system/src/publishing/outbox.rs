@@ -2,6 +2,7 @@
 //!
 //! State and event stand or fall together, and an outage of the broker only delays events.
 
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use crate::event::Event;
@@ -9,20 +10,26 @@ use crate::partition_key::{ByEntity, PartitionKey};
 use crate::publishing::PublishPattern;
 
 /// Publishes through the `outbox` table.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outbox<K = ByEntity> {
+pub struct Outbox {
     /// Chooses the partition key.
-    key: K,
+    key: Box<dyn PartitionKey>,
 }
 
-impl<K: PartitionKey> Outbox<K> {
+impl Outbox {
     /// An outbox whose events are keyed by `key`.
-    pub fn keyed_by(key: K) -> Self {
-        Self { key }
+    pub fn keyed_by(key: impl PartitionKey + 'static) -> Self {
+        Self { key: Box::new(key) }
     }
 }
 
-impl<K: PartitionKey> PublishPattern for Outbox<K> {
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::keyed_by(ByEntity)
+    }
+}
+
+#[async_trait]
+impl PublishPattern for Outbox {
     async fn record(&self, tx: &mut AnyConnection, events: &[Event]) -> sqlx::Result<()> {
         for event in events {
             let headers = serde_json::json!(event.headers()).to_string();

@@ -1,11 +1,11 @@
 //! The step that hands an outbox row to the broker: its order decides whether a crash repeats an event or loses it.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 
 use crate::clock::now_ms;
 use crate::database::Database;
 use crate::ports::broker::{Broker, Message, PublishError, header};
+use async_trait::async_trait;
 
 /// An unsent row of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,28 +89,30 @@ pub enum HandOffError {
 }
 
 /// Hands one row over to the broker.
-pub trait HandOff: Clone + Send + Sync + 'static {
+#[async_trait]
+pub trait HandOff: Send + Sync {
     /// Publishes the row and marks it as sent.
     ///
     /// # Errors
     /// See [`HandOffError`]; the row will be handed over again unless it is marked.
-    fn hand_off<B: Broker>(
+    async fn hand_off(
         &self,
         database: &Database,
-        broker: &B,
+        broker: &dyn Broker,
         row: &OutboxRow,
-    ) -> impl Future<Output = Result<(), HandOffError>> + Send;
+    ) -> Result<(), HandOffError>;
 }
 
 /// Publishes, waits for the acknowledgement, then marks: a crash in between repeats the event and loses nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MarkAfterAck;
 
+#[async_trait]
 impl HandOff for MarkAfterAck {
-    async fn hand_off<B: Broker>(
+    async fn hand_off(
         &self,
         database: &Database,
-        broker: &B,
+        broker: &dyn Broker,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {
         broker.publish(row.message()?).await?;

@@ -8,6 +8,7 @@ mod operations;
 mod serve;
 mod system;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reference_system::dead_letter;
@@ -18,14 +19,16 @@ use reference_system::ports::broker::{Broker, InProcessBroker, Message, header};
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::Direct;
 use reference_system::{
-    Dependencies, Shutdown, correlation, gateway, inventory, notification, order, relay,
+    Environment, Shutdown, correlation, gateway, inventory, notification, order,
 };
 use serde_json::json;
 
 use tokio::net::TcpListener;
 
 use system::faulty::{AlwaysNew, FaultyBroker};
-use system::{Http, Patience, System, database, event, fast, rows, spawn, stock};
+use system::{
+    Http, Patience, System, database, environment, event, rows, spawn, spawn_relay, stock,
+};
 
 fn body(sku: &str, card: &str) -> serde_json::Value {
     json!({ "customer": "ada@example.org", "card": card, "address": "Mill Lane 1", "sku": sku, "quantity": 2, "unit_price_cents": 450 })
@@ -225,11 +228,12 @@ async fn a_duplicate_has_one_effect_and_without_an_inbox_it_has_two() {
         inventory::restock(database, "tea", 10).await.unwrap();
     }
     let broker = InProcessBroker::new();
-    let dependencies = Dependencies::new(with_inbox.clone(), broker.clone());
-    spawn(inventory::consumer(dependencies.with_settings(fast())));
+    spawn(inventory::consumer(environment(&with_inbox, &broker)));
     let other = InProcessBroker::new();
-    let dependencies = Dependencies::new(without.clone(), other.clone());
-    spawn(inventory::consumer(dependencies.with_inbox(AlwaysNew)));
+    spawn(inventory::consumer(Environment {
+        inbox: Arc::new(AlwaysNew),
+        ..environment(&without, &other)
+    }));
     let duplicated = event("order-1", placed());
     let last = event("order-2", placed());
     for event in [&duplicated, &duplicated, &last] {
@@ -250,8 +254,7 @@ async fn poison_is_parked_after_five_attempts_and_its_successors_behind_it() {
     inventory::restock(&database, "tea", 10).await.unwrap();
     // The dead letter topic refuses twice: the poison is parked all the same, and only once.
     let broker = FaultyBroker::rejecting("inventory.dlq", 2);
-    let dependencies = Dependencies::new(database.clone(), broker.clone());
-    spawn(inventory::consumer(dependencies.with_settings(fast())));
+    spawn(inventory::consumer(environment(&database, &broker)));
     let order = |order: &str| event(order, placed()).encode(order.to_owned());
     let poison = Message {
         payload: b"{ not json".to_vec(),
@@ -313,8 +316,7 @@ async fn poison_is_parked_after_five_attempts_and_its_successors_behind_it() {
 async fn an_unidentifiable_message_is_parked_too() {
     let database = database(inventory::schema).await;
     let broker = InProcessBroker::new();
-    let dependencies = Dependencies::new(database.clone(), broker.clone());
-    spawn(inventory::consumer(dependencies.with_settings(fast())));
+    spawn(inventory::consumer(environment(&database, &broker)));
     let nameless = Message {
         topic: "orders".to_owned(),
         key: "order-1".to_owned(),
@@ -345,8 +347,11 @@ async fn a_confirmation_that_comes_after_the_dispatch_is_discarded_and_written_d
     let database = database(notification::schema).await;
     let broker = InProcessBroker::new();
     let mailer = LoggingMailer::default();
-    let dependencies = Dependencies::new(database.clone(), broker.clone());
-    spawn(notification::consumer(dependencies, mailer.clone()));
+    let environment = environment(&database, &broker);
+    spawn(notification::consumer(
+        environment,
+        Arc::new(mailer.clone()),
+    ));
     let dispatched = ShipmentDispatched {
         customer: "ada@example.org".to_owned(),
         sku: "tea".to_owned(),
@@ -389,14 +394,9 @@ async fn placed_orders(orders: &impl Orders, count: usize) -> Vec<String> {
 async fn the_relay_loses_nothing_while_the_broker_refuses() {
     let database = database(order::schema).await;
     let broker = FaultyBroker::rejecting("orders", 7);
-    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone()));
+    let desk = OrderDesk::new(environment(&database, &broker));
     let ids = placed_orders(&desk, 5).await;
-    spawn(relay::run(
-        "relay",
-        vec![database.clone()],
-        broker.clone(),
-        fast(),
-    ));
+    spawn_relay("relay", vec![database.clone()], &broker);
     let sent = "SELECT position || '' FROM outbox WHERE sent = 1";
     Patience::until("all are sent", async || {
         rows(&database, sent).await.len() == 5
@@ -412,14 +412,9 @@ async fn the_relay_loses_nothing_while_the_broker_refuses() {
 async fn the_relay_marks_only_what_was_acknowledged_and_repeats_what_may_be_written() {
     let database = database(order::schema).await;
     let broker = FaultyBroker::losing_acks("orders", 3);
-    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone()));
+    let desk = OrderDesk::new(environment(&database, &broker));
     placed_orders(&desk, 1).await;
-    spawn(relay::run(
-        "relay",
-        vec![database.clone()],
-        broker.clone(),
-        fast(),
-    ));
+    spawn_relay("relay", vec![database.clone()], &broker);
     let sent = "SELECT position || '' FROM outbox WHERE sent = 1";
     Patience::until("it is sent", async || {
         rows(&database, sent).await.len() == 1
@@ -438,17 +433,12 @@ async fn the_relay_marks_only_what_was_acknowledged_and_repeats_what_may_be_writ
 async fn a_row_that_cannot_be_published_holds_its_own_key_back_and_no_other() {
     let database = database(order::schema).await;
     let broker = FaultyBroker::default();
-    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone()));
+    let desk = OrderDesk::new(environment(&database, &broker));
     let ids = placed_orders(&desk, 1).await;
     system::execute(&database, "UPDATE outbox SET headers = 'broken'").await;
     system::copy_outbox_row_with_new_id(&database).await;
     placed_orders(&desk, 3).await;
-    spawn(relay::run(
-        "relay",
-        vec![database.clone()],
-        broker.clone(),
-        fast(),
-    ));
+    spawn_relay("relay", vec![database.clone()], &broker);
     let sent = "SELECT partition_key FROM outbox WHERE sent = 1";
     Patience::until("the others are sent", async || {
         rows(&database, sent).await.len() == 3
@@ -465,15 +455,9 @@ async fn one_relay_serves_several_databases() {
     let databases = [database(order::schema).await, database(order::schema).await];
     let broker = InProcessBroker::new();
     for database in &databases {
-        let dependencies = Dependencies::new(database.clone(), broker.clone());
-        placed_orders(&OrderDesk::new(dependencies), 2).await;
+        placed_orders(&OrderDesk::new(environment(database, &broker)), 2).await;
     }
-    spawn(relay::run(
-        "relay",
-        databases.to_vec(),
-        broker.clone(),
-        fast(),
-    ));
+    spawn_relay("relay", databases.to_vec(), &broker);
     Patience::until("all are sent", async || {
         broker.published("orders").len() == 4
     })
@@ -484,9 +468,10 @@ async fn one_relay_serves_several_databases() {
 async fn direct_publishing_loses_what_the_broker_refuses() {
     let database = database(order::schema).await;
     let broker = FaultyBroker::rejecting("orders", 1);
-    let dependencies = Dependencies::new(database.clone(), broker.clone());
-    let direct = Direct::new(broker.clone());
-    let desk = OrderDesk::new(dependencies.with_publishing(direct));
+    let desk = OrderDesk::new(Environment {
+        publishing: Arc::new(Direct::new(Arc::new(broker.clone()))),
+        ..environment(&database, &broker)
+    });
     let ids = placed_orders(&desk, 2).await;
     let published = broker.inner.published("orders");
     let keys: Vec<&String> = published.iter().map(|message| &message.key).collect();
@@ -499,10 +484,10 @@ async fn direct_publishing_loses_what_the_broker_refuses() {
 async fn an_unreachable_database_is_a_503_without_its_inner_workings() {
     let database = database(order::schema).await;
     database.close().await;
-    let desk = OrderDesk::new(Dependencies::new(database, InProcessBroker::new()));
+    let desk = OrderDesk::new(environment(&database, &InProcessBroker::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = Http(listener.local_addr().unwrap());
-    tokio::spawn(gateway::serve(listener, desk, Shutdown::never()));
+    tokio::spawn(gateway::serve(listener, Arc::new(desk), Shutdown::never()));
     for answer in [
         http.get("/orders/1").await,
         http.post("/orders", &[], &body("tea", "visa")).await,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use reference_system::consumer::{self, Effect, Failure, Handler};
+use async_trait::async_trait;
+use reference_system::consumer::{self, Effect, Failure, Handler, Prepared};
 use reference_system::correlation::Correlation;
 use reference_system::database::Database;
 use reference_system::dead_letter::{GiveUp, Park, Refused};
@@ -12,11 +13,13 @@ use reference_system::order::{OrderDesk, Orders, Readdress};
 use reference_system::ports::broker::{Broker, InProcessBroker, Message};
 use reference_system::replay::{Origin, Replayed, replay};
 use reference_system::retention::{Retention, purge};
-use reference_system::{Dependencies, Settings, inventory, order, relay};
+use reference_system::{Environment, Settings, inventory, order};
 use sqlx::AnyConnection;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::system::{Patience, database, event, execute, fast, rows, spawn, stock};
+use super::system::{
+    Patience, database, environment, event, execute, fast, rows, spawn, spawn_relay, stock,
+};
 use super::{placed, placed_orders};
 
 #[tokio::test]
@@ -27,7 +30,7 @@ async fn what_is_replayed_takes_effect_once_and_in_its_order() {
     );
     inventory::restock(&stocks, "tea", 10).await.unwrap();
     let broker = InProcessBroker::new();
-    let desk = OrderDesk::new(Dependencies::new(orders.clone(), broker.clone()));
+    let desk = OrderDesk::new(environment(&orders, &broker));
     let ids = placed_orders(&desk, 1).await;
     // The first copy is damaged on its way, and the relay takes it for sent.
     let headers = rows(&orders, "SELECT headers FROM outbox").await;
@@ -39,14 +42,8 @@ async fn what_is_replayed_takes_effect_once_and_in_its_order() {
     };
     execute(&orders, "UPDATE outbox SET sent = 1").await;
     broker.publish(damaged).await.unwrap();
-    let dependencies = Dependencies::new(stocks.clone(), broker.clone());
-    spawn(inventory::consumer(dependencies.with_settings(fast())));
-    spawn(relay::run(
-        "relay",
-        vec![orders.clone()],
-        broker.clone(),
-        fast(),
-    ));
+    spawn(inventory::consumer(environment(&stocks, &broker)));
+    spawn_relay("relay", vec![orders.clone()], &broker);
     let parked = async || rows(&stocks, "SELECT event_id FROM parked").await.len();
     Patience::until("the order is parked", async || parked().await == 1).await;
     let chain = Correlation::at_ingress(None);
@@ -73,14 +70,9 @@ async fn what_is_replayed_takes_effect_once_and_in_its_order() {
 async fn several_relays_publish_each_row_once_and_in_the_order_of_its_key() {
     let database = database(order::schema).await;
     let broker = InProcessBroker::new();
-    let desk = OrderDesk::new(Dependencies::new(database.clone(), broker.clone()));
+    let desk = OrderDesk::new(environment(&database, &broker));
     for name in ["relay", "relay-2", "relay-3"] {
-        spawn(relay::run(
-            name,
-            vec![database.clone()],
-            broker.clone(),
-            fast(),
-        ));
+        spawn_relay(name, vec![database.clone()], &broker);
     }
     let ids = placed_orders(&desk, 5).await;
     for version in 1..=3 {
@@ -127,8 +119,10 @@ async fn what_is_old_is_forgotten_and_what_could_be_an_old_copy_is_parked() {
         },
         ..fast()
     };
-    let dependencies = Dependencies::new(stocks.clone(), broker.clone());
-    spawn(inventory::consumer(dependencies.with_settings(settings)));
+    spawn(inventory::consumer(Environment {
+        settings,
+        ..environment(&stocks, &broker)
+    }));
     let young = event("order-1", placed());
     let old = Event {
         id: Uuid::new_v7(Timestamp::from_unix(NoContext, 1_000_000_000, 0)),
@@ -179,9 +173,8 @@ struct Overtaken {
     earlier: Option<&'static str>,
 }
 
+#[async_trait]
 impl Handler for Overtaken {
-    type Prepared = ();
-
     fn consumer(&self) -> &'static str {
         "inventory"
     }
@@ -194,7 +187,11 @@ impl Handler for Overtaken {
         &["order.placed"]
     }
 
-    async fn prepare(&self, database: &Database, event: &Event) -> Result<(), Failure> {
+    async fn prepare(
+        &self,
+        database: &Database,
+        event: &Event,
+    ) -> Result<Box<dyn Prepared>, Failure> {
         let own = event.id.to_string();
         let refused = Refused {
             consumer: self.consumer(),
@@ -204,10 +201,17 @@ impl Handler for Overtaken {
             attempts: 5,
             error: "given up elsewhere",
         };
-        Park.give_up(database, &self.broker, refused).await
+        Park.give_up(database, &self.broker, refused).await?;
+        Ok(Box::new(TooLate))
     }
+}
 
-    async fn apply(&self, _: &mut AnyConnection, _: &Event, (): ()) -> Result<Effect, Failure> {
+/// An effect that comes too late.
+struct TooLate;
+
+#[async_trait]
+impl Prepared for TooLate {
+    async fn apply(self: Box<Self>, _: &mut AnyConnection, _: &Event) -> Result<Effect, Failure> {
         Ok(Effect::Applied {
             effect: "applied all the same",
             announces: None,
@@ -228,12 +232,14 @@ async fn what_follows_an_event_that_was_parked_meanwhile_is_not_applied() {
 async fn nothing_is_applied_past_what_was_parked_meanwhile(earlier: Option<&'static str>) {
     let stocks = database(inventory::schema).await;
     let broker = InProcessBroker::new();
-    let dependencies = Dependencies::new(stocks.clone(), broker.clone());
     let overtaken = Overtaken {
         broker: broker.clone(),
         earlier,
     };
-    spawn(consumer::run(dependencies.with_settings(fast()), overtaken));
+    spawn(consumer::run(
+        environment(&stocks, &broker),
+        Box::new(overtaken),
+    ));
     let first = event("order-1", placed());
     broker
         .publish(first.encode("order-1".to_owned()))

@@ -5,6 +5,7 @@
 pub(crate) mod faulty;
 mod http;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reference_system::correlation::Correlation;
@@ -12,13 +13,14 @@ use reference_system::database::Database;
 use reference_system::event::{Contract, Event, NewEvent};
 use reference_system::identifiers::new_id;
 use reference_system::order::OrderDesk;
-use reference_system::ports::broker::InProcessBroker;
+use reference_system::ports::broker::{Broker, InProcessBroker};
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
+use reference_system::relay::Relay;
 use reference_system::retry::Backoff;
 use reference_system::{
-    Dependencies, Engine, Settings, Shutdown, gateway, inventory, migrate, notification, order,
-    payment, relay, shipping,
+    Engine, Environment, Settings, Shutdown, gateway, inventory, migrate, notification, order,
+    payment, shipping,
 };
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
@@ -64,18 +66,19 @@ impl System {
         inventory::restock(&system.inventory, "tea", 10)
             .await
             .unwrap();
-        let with = |database: &Database| {
-            Dependencies::new(database.clone(), broker.clone()).with_settings(fast())
-        };
-        let desk = OrderDesk::new(with(&system.orders));
+        let with = |database: &Database| environment(database, &broker);
+        let desk = Arc::new(OrderDesk::new(with(&system.orders)));
         tokio::spawn(gateway::serve(listener, desk, Shutdown::never()));
-        let processor = FailingFirst::new(system.processor.clone(), failures);
+        let processor = Arc::new(FailingFirst::new(system.processor.clone(), failures));
         spawn(order::consumer(with(&system.orders)));
         spawn(inventory::consumer(with(&system.inventory)));
         spawn(payment::consumer(with(&system.payments), processor));
         spawn(shipping::consumer(with(&system.shipments)));
         let notifications = with(&system.notifications);
-        spawn(notification::consumer(notifications, system.mailer.clone()));
+        spawn(notification::consumer(
+            notifications,
+            Arc::new(system.mailer.clone()),
+        ));
         let outboxes = [
             &system.orders,
             &system.inventory,
@@ -83,7 +86,7 @@ impl System {
             &system.shipments,
         ];
         let outboxes = outboxes.map(Clone::clone).to_vec();
-        spawn(relay::run("relay", outboxes, broker, fast()));
+        spawn_relay("relay", outboxes, &broker);
         system
     }
 
@@ -134,6 +137,30 @@ pub(crate) fn fast() -> Settings {
         relay_poll: Duration::from_millis(2),
         ..Settings::default()
     }
+}
+
+/// A service's environment with short waits.
+pub(crate) fn environment(
+    database: &Database,
+    broker: &(impl Broker + Clone + 'static),
+) -> Environment {
+    Environment {
+        settings: fast(),
+        ..Environment::new(database.clone(), Arc::new(broker.clone()))
+    }
+}
+
+/// Runs a relay with short waits in the background.
+pub(crate) fn spawn_relay(
+    name: &str,
+    databases: Vec<Database>,
+    broker: &(impl Broker + Clone + 'static),
+) {
+    let relay = Relay {
+        settings: fast(),
+        ..Relay::new(name, databases, Arc::new(broker.clone()))
+    };
+    spawn(relay.run());
 }
 
 /// Runs a service in the background.

@@ -5,6 +5,7 @@
 //! ends when every order is settled.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reference_system::correlation::Correlation;
@@ -12,10 +13,10 @@ use reference_system::order::{OrderDesk, Orders, PlaceOrder};
 use reference_system::ports::broker::InProcessBroker;
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
-use reference_system::relay::{self, MarkAfterAck};
+use reference_system::relay::Relay;
 use reference_system::{
-    Database, Dependencies, Engine, Settings, Shutdown, inventory, migrate, notification, order,
-    payment, shipping,
+    Database, Engine, Environment, Shutdown, inventory, migrate, notification, order, payment,
+    shipping,
 };
 use scenarios::deploy::ARTICLES;
 use scenarios::workload::Operation;
@@ -84,39 +85,29 @@ async fn settle(
     for (sku, count) in ARTICLES {
         inventory::restock(&stock, sku, u32::try_from(count)?).await?;
     }
-    let broker = InProcessBroker::new();
+    let broker = Arc::new(InProcessBroker::new());
     let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
     let shutdown = Shutdown::when(async move {
         let _ = stopping.await;
     });
-    let with = |database: &Database| {
-        let dependencies = Dependencies::new(database.clone(), broker.clone());
-        dependencies.with_shutdown(shutdown.clone())
+    let with = |database: &Database| Environment {
+        shutdown: shutdown.clone(),
+        ..Environment::new(database.clone(), broker.clone())
     };
     let mut services = JoinSet::new();
     services.spawn(order::consumer(with(&order)));
     services.spawn(inventory::consumer(with(&stock)));
-    let processor = SandboxCardProcessor::default();
+    let processor = Arc::new(SandboxCardProcessor::default());
     services.spawn(payment::consumer(with(&payments), processor));
     services.spawn(shipping::consumer(with(&shipments)));
-    services.spawn(notification::consumer(
-        with(&notices),
-        LoggingMailer::default(),
-    ));
+    let mailer = Arc::new(LoggingMailer::default());
+    services.spawn(notification::consumer(with(&notices), mailer));
     let outboxes = [&order, &stock, &payments, &shipments].map(Clone::clone);
-    let (broker, settings) = (broker.clone(), Settings::default());
-    let stop_relay = shutdown.clone();
-    services.spawn(async move {
-        relay::run_with(
-            "relay",
-            outboxes.into(),
-            broker,
-            settings,
-            MarkAfterAck,
-            stop_relay,
-        )
-        .await;
-    });
+    let relay = Relay {
+        shutdown: shutdown.clone(),
+        ..Relay::new("relay", outboxes.into(), broker.clone())
+    };
+    services.spawn(relay.run());
     let desk = OrderDesk::new(with(&order));
     let begun = Instant::now();
     let mut placed = Vec::new();

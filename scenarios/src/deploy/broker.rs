@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use reference_system::ports::broker::{
     Broker, BrokerError, Delivery, Message, PublishError, Subscription,
 };
@@ -19,9 +20,8 @@ impl SimulatedBroker {
     }
 }
 
+#[async_trait]
 impl Broker for SimulatedBroker {
-    type Subscription = SimulatedSubscription;
-
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let Message {
             topic,
@@ -46,22 +46,20 @@ impl Broker for SimulatedBroker {
         &self,
         group: &str,
         topics: &[&str],
-    ) -> Result<SimulatedSubscription, BrokerError> {
-        self.0
-            .subscribe(group, topics)
-            .await
-            .map(SimulatedSubscription)
-            .map_err(translated)
+    ) -> Result<Box<dyn Subscription>, BrokerError> {
+        let subscribed = self.0.subscribe(group, topics).await;
+        Ok(Box::new(SimulatedSubscription(
+            subscribed.map_err(translated)?,
+        )))
     }
 }
 
 /// A membership in a consumer group.
-pub struct SimulatedSubscription(stormglass::Subscription);
+struct SimulatedSubscription(stormglass::Subscription);
 
+#[async_trait]
 impl Subscription for SimulatedSubscription {
-    type Delivery = SimulatedDelivery;
-
-    async fn next(&mut self) -> Result<SimulatedDelivery, BrokerError> {
+    async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError> {
         let delivery = self.0.next().await.map_err(translated)?;
         let stormglass::Message {
             topic,
@@ -75,26 +73,27 @@ impl Subscription for SimulatedSubscription {
             headers,
             payload,
         };
-        Ok(SimulatedDelivery { message, delivery })
+        Ok(Box::new(SimulatedDelivery { message, delivery }))
     }
 }
 
 /// A message in the hands of a consumer.
-pub struct SimulatedDelivery {
+struct SimulatedDelivery {
     message: Message,
     delivery: stormglass::Delivery,
 }
 
+#[async_trait]
 impl Delivery for SimulatedDelivery {
     fn message(&self) -> &Message {
         &self.message
     }
 
-    async fn ack(self) -> Result<(), BrokerError> {
+    async fn ack(self: Box<Self>) -> Result<(), BrokerError> {
         self.delivery.ack().await.map_err(translated)
     }
 
-    async fn retry(self, after: Duration) -> Result<(), BrokerError> {
+    async fn retry(self: Box<Self>, after: Duration) -> Result<(), BrokerError> {
         self.delivery.retry(after).await.map_err(translated)
     }
 }

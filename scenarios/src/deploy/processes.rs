@@ -1,56 +1,47 @@
 //! What runs on the hosts: the loop of every consumer, the relay, the desk behind the gateway, and the third parties.
 //!
 //! Each is the reference system's own unless it is overridden. A mistake that is no single step of a
-//! loop but its order or its shape is deployed here.
+//! loop but its order or its shape is deployed here, and so is one that a process remembers.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
-use reference_system::database::Database;
 use reference_system::order::{OrderDesk, Orders};
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
-use reference_system::ports::{Broker, CardProcessor, Mailer};
-use reference_system::relay::{self, HandOff};
-use reference_system::{Environment, Settings, Shutdown};
+use reference_system::ports::{CardProcessor, Mailer};
+use reference_system::relay::Relay;
 
 use super::{CARD_PROCESSOR, MAILER};
 
 /// What a deployment runs.
-pub trait Processes: Clone + Send + Sync + 'static {
+#[async_trait(?Send)]
+pub trait Processes: Send + Sync {
     /// Consumes with `handler` until the environment has to stop.
-    fn consume<E: Environment, H: Handler>(
-        &self,
-        environment: E,
-        handler: H,
-    ) -> impl Future<Output = ()> {
-        consumer::run(environment, handler)
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        consumer::run(environment, handler).await
     }
 
-    /// Relays the outboxes of `databases` as the relay of this name, until it has to stop.
-    fn relay<B: Broker>(
-        &self,
-        name: &str,
-        databases: Vec<Database>,
-        broker: B,
-        settings: Settings,
-        hand_off: impl HandOff,
-        shutdown: Shutdown,
-    ) -> impl Future<Output = ()> {
-        relay::run_with(name, databases, broker, settings, hand_off, shutdown)
+    /// Relays until the relay has to stop.
+    async fn relay(&self, relay: Relay) {
+        relay.run().await
     }
 
     /// The card processor as the payment service calls it.
-    fn card_processor(&self) -> impl CardProcessor {
-        HttpCardProcessor::new(&format!("http://{CARD_PROCESSOR}"))
+    fn card_processor(&self) -> Arc<dyn CardProcessor> {
+        Arc::new(HttpCardProcessor::new(&format!("http://{CARD_PROCESSOR}")))
     }
 
     /// The mail service as the notification service calls it.
-    fn mailer(&self) -> impl Mailer {
-        HttpMailer::new(&format!("http://{MAILER}"))
+    fn mailer(&self) -> Arc<dyn Mailer> {
+        Arc::new(HttpMailer::new(&format!("http://{MAILER}")))
     }
 
     /// What the gateway asks for orders.
-    fn desk<E: Environment>(&self, environment: E) -> impl Orders {
-        OrderDesk::new(environment)
+    fn desk(&self, environment: Environment) -> Arc<dyn Orders> {
+        Arc::new(OrderDesk::new(environment))
     }
 }
 

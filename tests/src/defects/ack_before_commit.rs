@@ -1,7 +1,5 @@
 //! `ack-before-commit`: a delivery is acknowledged when it comes, and handled then.
 
-use reference_system::Environment;
-use reference_system::consumer::Handler;
 use reference_system::correlation::Correlation;
 use reference_system::event::Event;
 use reference_system::ports::broker::{BrokerError, Delivery};
@@ -14,11 +12,11 @@ use super::by_hand::{Consumer, PAUSE, Routine};
 pub(super) struct AckBeforeCommit;
 
 impl Routine for AckBeforeCommit {
-    async fn handle<E: Environment, H: Handler>(
+    async fn handle(
         &self,
-        consumer: &Consumer<E, H>,
+        consumer: &Consumer,
         event: &Event,
-        delivery: impl Delivery,
+        delivery: Box<dyn Delivery>,
     ) -> Result<(), BrokerError> {
         delivery.ack().await?;
         let chain = Correlation::caused_by(event);

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use reference_system::Environment;
 use reference_system::correlation::Correlation;
 use reference_system::event::Event;
@@ -12,44 +13,36 @@ use sqlx::AnyConnection;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::rewired::Rewired;
-
 /// Answers as soon as everything is written, for the sake of speed, and commits behind the client's back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnswerBeforeCommit;
 
 impl Processes for AnswerBeforeCommit {
-    fn desk<E: Environment>(&self, environment: E) -> impl Orders {
-        Hasty(environment)
+    fn desk(&self, environment: Environment) -> Arc<dyn Orders> {
+        Arc::new(Hasty(environment))
     }
 }
 
-#[derive(Clone)]
-struct Hasty<E>(E);
+struct Hasty(Environment);
 
-/// A desk that tells when the changes of its one request are written.
-type Desk<E> = OrderDesk<
-    Rewired<
-        E,
-        <E as Environment>::Broker,
-        <E as Environment>::Inbox,
-        Telling<<E as Environment>::Publishing>,
-    >,
->;
-
-impl<E: Environment> Hasty<E> {
-    fn desk(&self) -> (Desk<E>, oneshot::Receiver<String>) {
+impl Hasty {
+    /// A desk that tells when the changes of its one request are written.
+    fn desk(&self) -> (OrderDesk, oneshot::Receiver<String>) {
         let (tell, told) = oneshot::channel();
         let publishing = Telling {
-            tell: Arc::new(Mutex::new(Some(tell))),
-            publishing: self.0.publishing().clone(),
+            tell: Mutex::new(Some(tell)),
+            publishing: self.0.publishing.clone(),
         };
-        let environment = Rewired::publishing(self.0.clone(), publishing);
+        let environment = Environment {
+            publishing: Arc::new(publishing),
+            ..self.0.clone()
+        };
         (OrderDesk::new(environment), told)
     }
 }
 
-impl<E: Environment> Orders for Hasty<E> {
+#[async_trait]
+impl Orders for Hasty {
     async fn place(
         &self,
         order: PlaceOrder,
@@ -108,13 +101,13 @@ async fn end<T>(request: JoinHandle<Result<T, OrdersError>>) -> Result<T, Orders
 }
 
 /// A way of publishing that tells the order's id when its event is recorded, which is the last thing before the commit.
-#[derive(Clone)]
-struct Telling<P> {
-    tell: Arc<Mutex<Option<oneshot::Sender<String>>>>,
-    publishing: P,
+struct Telling {
+    tell: Mutex<Option<oneshot::Sender<String>>>,
+    publishing: Arc<dyn PublishPattern>,
 }
 
-impl<P: PublishPattern> PublishPattern for Telling<P> {
+#[async_trait]
+impl PublishPattern for Telling {
     async fn record(&self, tx: &mut AnyConnection, events: &[Event]) -> sqlx::Result<()> {
         self.publishing.record(tx, events).await?;
         let mut tell = self.tell.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use reference_system::consumer::{Effect, Failure, Handler};
+use async_trait::async_trait;
+use reference_system::consumer::{Effect, Failure, Handler, Prepared};
 use reference_system::correlation::Correlation;
 use reference_system::database::Transaction;
 use reference_system::event::Event;
-use reference_system::inbox::Inbox;
-use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
-use reference_system::publishing::PublishPattern;
+use reference_system::ports::broker::{BrokerError, Delivery, Message};
 use reference_system::{Environment, discarded, journal};
 use scenarios::deploy::Processes;
 use sqlx::AnyConnection;
@@ -19,19 +18,19 @@ use tokio::time::sleep;
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A service's handler and what it needs.
-pub(super) struct Consumer<E, H> {
-    pub(super) environment: E,
-    pub(super) handler: H,
+pub(super) struct Consumer {
+    pub(super) environment: Environment,
+    pub(super) handler: Box<dyn Handler>,
 }
 
 /// What is done with each delivery of an event that the handler wants.
 pub(super) trait Routine {
     /// Handles and settles one delivery.
-    async fn handle<E: Environment, H: Handler>(
+    async fn handle(
         &self,
-        consumer: &Consumer<E, H>,
+        consumer: &Consumer,
         event: &Event,
-        delivery: impl Delivery,
+        delivery: Box<dyn Delivery>,
     ) -> Result<(), BrokerError>;
 }
 
@@ -39,19 +38,20 @@ pub(super) trait Routine {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ByHand<R>(pub(super) R);
 
-impl<R: Routine + Clone + Send + Sync + 'static> Processes for ByHand<R> {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
+#[async_trait(?Send)]
+impl<R: Routine + Send + Sync> Processes for ByHand<R> {
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
         let consumer = Consumer {
             environment,
             handler,
         };
-        consumer.run(self.0.clone()).await
+        consumer.run(&self.0).await
     }
 }
 
 /// Acknowledges what was handled, and asks for the rest again.
 pub(super) async fn settle(
-    delivery: impl Delivery,
+    delivery: Box<dyn Delivery>,
     handled: Result<(), Failure>,
 ) -> Result<(), BrokerError> {
     match handled {
@@ -63,15 +63,15 @@ pub(super) async fn settle(
     }
 }
 
-impl<E: Environment, H: Handler> Consumer<E, H> {
+impl Consumer {
     /// Consumes one delivery after the other, for ever.
-    pub(super) async fn run(self, routine: impl Routine) {
+    pub(super) async fn run(self, routine: &impl Routine) {
         loop {
             let group = self.handler.consumer();
-            let broker = self.environment.broker();
+            let broker = &self.environment.broker;
             if let Ok(mut deliveries) = broker.subscribe(group, self.handler.topics()).await {
                 while let Ok(delivery) = deliveries.next().await {
-                    let settled = match self.wanted(&delivery) {
+                    let settled = match self.wanted(delivery.message()) {
                         Some(event) => routine.handle(&self, &event, delivery).await,
                         None => delivery.ack().await,
                     };
@@ -85,20 +85,20 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     }
 
     /// The event, if it can be read and the handler has an effect for it.
-    pub(super) fn wanted(&self, delivery: &impl Delivery) -> Option<Event> {
-        let event = Event::decode(delivery.message()).ok()?;
+    pub(super) fn wanted(&self, message: &Message) -> Option<Event> {
+        let event = Event::decode(message).ok()?;
         let handles = self.handler.handles().contains(&event.event_type.as_str());
         handles.then_some(event)
     }
 
     /// Begins a transaction.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction> {
-        self.environment.database().begin().await
+        self.environment.database.begin().await
     }
 
     /// Prepares the event outside of any transaction.
-    pub(super) async fn prepare(&self, event: &Event) -> Result<H::Prepared, Failure> {
-        let database = self.environment.database();
+    pub(super) async fn prepare(&self, event: &Event) -> Result<Box<dyn Prepared>, Failure> {
+        let database = &self.environment.database;
         self.handler.prepare(database, event).await
     }
 
@@ -107,10 +107,10 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
         &self,
         tx: &mut AnyConnection,
         event: &Event,
-        prepared: H::Prepared,
+        prepared: Box<dyn Prepared>,
         chain: &Correlation,
     ) -> Result<(), Failure> {
-        match self.handler.apply(tx, event, prepared).await? {
+        match prepared.apply(tx, event).await? {
             Effect::Discarded { reason } => {
                 discarded::record(tx, self.handler.consumer(), event, &reason).await?;
             }
@@ -124,7 +124,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
                     announced_by: announced.as_ref(),
                 };
                 journal::append(tx, entry).await?;
-                let publishing = self.environment.publishing();
+                let publishing = &self.environment.publishing;
                 publishing.record(tx, announced.as_slice()).await?;
             }
         }
@@ -145,7 +145,7 @@ impl<E: Environment, H: Handler> Consumer<E, H> {
     pub(super) async fn once(&self, event: &Event, chain: &Correlation) -> Result<(), Failure> {
         let prepared = self.prepare(event).await?;
         let mut tx = self.begin().await?;
-        let (inbox, name) = (self.environment.inbox(), self.handler.consumer());
+        let (inbox, name) = (&self.environment.inbox, self.handler.consumer());
         if inbox.first_time(&mut tx, name, event).await? {
             self.apply(&mut tx, event, prepared, chain).await?;
         }

@@ -1,5 +1,6 @@
 //! `cause-of-the-retry`: a message that is published again names the first try as its cause.
 
+use async_trait::async_trait;
 use reference_system::database::Database;
 use reference_system::ports::Broker;
 use reference_system::ports::broker::header;
@@ -9,11 +10,12 @@ use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CauseOfTheRetry;
 
+#[async_trait]
 impl HandOff for CauseOfTheRetry {
-    async fn hand_off<B: Broker>(
+    async fn hand_off(
         &self,
         database: &Database,
-        broker: &B,
+        broker: &dyn Broker,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {
         let mut message = row.message()?;

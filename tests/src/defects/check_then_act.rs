@@ -1,9 +1,7 @@
 //! `check-then-act`: the event is looked up, applied and recorded in three transactions.
 
-use reference_system::Environment;
-use reference_system::consumer::{Failure, Handler};
+use reference_system::consumer::Failure;
 use reference_system::event::Event;
-use reference_system::inbox::Inbox;
 use reference_system::ports::broker::{BrokerError, Delivery};
 
 use super::by_hand::{Consumer, Routine, settle};
@@ -13,22 +11,19 @@ use super::by_hand::{Consumer, Routine, settle};
 pub(super) struct CheckThenAct;
 
 impl Routine for CheckThenAct {
-    async fn handle<E: Environment, H: Handler>(
+    async fn handle(
         &self,
-        consumer: &Consumer<E, H>,
+        consumer: &Consumer,
         event: &Event,
-        delivery: impl Delivery,
+        delivery: Box<dyn Delivery>,
     ) -> Result<(), BrokerError> {
         settle(delivery, apply_unless_known(consumer, event).await).await
     }
 }
 
-async fn apply_unless_known<E: Environment, H: Handler>(
-    consumer: &Consumer<E, H>,
-    event: &Event,
-) -> Result<(), Failure> {
-    let (inbox, name) = (consumer.environment.inbox(), consumer.handler.consumer());
-    let mut reader = consumer.environment.database().reads().acquire().await?;
+async fn apply_unless_known(consumer: &Consumer, event: &Event) -> Result<(), Failure> {
+    let (inbox, name) = (&consumer.environment.inbox, consumer.handler.consumer());
+    let mut reader = consumer.environment.database.reads().acquire().await?;
     let known = inbox
         .knows(&mut reader, name, &event.id.to_string())
         .await?;

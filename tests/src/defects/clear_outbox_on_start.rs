@@ -1,9 +1,10 @@
 //! `clear-outbox-on-start`: a relay deletes what it believes it sent in its last life.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use reference_system::Database;
-use reference_system::ports::Broker;
-use reference_system::relay::{self, HandOff};
-use reference_system::{Settings, Shutdown};
+use reference_system::relay::Relay;
 use scenarios::deploy::Processes;
 
 use super::crashed_claim_never_freed::{CLAIMED, ClaimFirst};
@@ -12,22 +13,16 @@ use super::crashed_claim_never_freed::{CLAIMED, ClaimFirst};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClearOutboxOnStart;
 
+#[async_trait(?Send)]
 impl Processes for ClearOutboxOnStart {
-    async fn relay<B: Broker>(
-        &self,
-        name: &str,
-        databases: Vec<Database>,
-        broker: B,
-        settings: Settings,
-        _: impl HandOff,
-        shutdown: Shutdown,
-    ) {
-        for database in &databases {
+    async fn relay(&self, relay: Relay) {
+        for database in &relay.databases {
             if let Err(error) = clear(database).await {
                 tracing::warn!(%error, "outbox is not cleared");
             }
         }
-        relay::run_with(name, databases, broker, settings, ClaimFirst, shutdown).await
+        let hand_off = Arc::new(ClaimFirst);
+        Relay { hand_off, ..relay }.run().await
     }
 }
 

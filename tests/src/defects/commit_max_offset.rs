@@ -1,11 +1,12 @@
 //! `commit-max-offset`: events are handled in parallel, and each commits its offset when it is done.
 
+use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use reference_system::Environment;
 use reference_system::consumer::Handler;
 use reference_system::correlation::Correlation;
-use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
+use reference_system::ports::broker::{BrokerError, Delivery, Subscription};
 use scenarios::deploy::Processes;
 use tokio::time::sleep;
 
@@ -18,9 +19,10 @@ const PARALLEL_MAX: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CommitMaxOffset;
 
+#[async_trait(?Send)]
 impl Processes for CommitMaxOffset {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
-        let (broker, topics) = (environment.broker().clone(), handler.topics());
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        let (broker, topics) = (environment.broker.clone(), handler.topics());
         let consumer = Consumer {
             environment,
             handler,
@@ -37,10 +39,7 @@ impl Processes for CommitMaxOffset {
 }
 
 /// Handles deliveries until the broker is lost.
-async fn in_parallel<E: Environment, H: Handler>(
-    consumer: &Consumer<E, H>,
-    mut deliveries: impl Subscription,
-) -> BrokerError {
+async fn in_parallel(consumer: &Consumer, mut deliveries: Box<dyn Subscription>) -> BrokerError {
     let mut running = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -56,11 +55,8 @@ async fn in_parallel<E: Environment, H: Handler>(
     }
 }
 
-async fn handle<E: Environment, H: Handler>(
-    consumer: &Consumer<E, H>,
-    delivery: impl Delivery,
-) -> Result<(), BrokerError> {
-    if let Some(event) = consumer.wanted(&delivery) {
+async fn handle(consumer: &Consumer, delivery: Box<dyn Delivery>) -> Result<(), BrokerError> {
+    if let Some(event) = consumer.wanted(delivery.message()) {
         let chain = Correlation::caused_by(&event);
         while let Err(error) = consumer.once(&event, &chain).await {
             tracing::warn!(%error, "will be tried again");

@@ -1,26 +1,31 @@
 //! `compensation-twice`: stock is given back as often as the cancellation arrives.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use reference_system::Database;
 use reference_system::Environment;
-use reference_system::consumer::{self, Effect, Failure, Handler};
+use reference_system::consumer::{self, Effect, Failure, Handler, Prepared};
 use reference_system::event::contract::{OrderCancelled, StockReleased, event_type};
 use reference_system::event::{Event, NewEvent};
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use reference_system::inventory::Stockkeeping;
 use scenarios::deploy::Processes;
 
-use super::rewired::Rewired;
-
 /// Takes care of repetitions on the way forward, and of none on the way back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CompensationTwice;
 
+#[async_trait(?Send)]
 impl Processes for CompensationTwice {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
-        let environment = Rewired::inbox(environment, ForwardOnly);
-        consumer::run(environment, GivingBack(handler)).await
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        let environment = Environment {
+            inbox: Arc::new(ForwardOnly),
+            ..environment
+        };
+        consumer::run(environment, Box::new(GivingBack(handler))).await
     }
 }
 
@@ -28,6 +33,7 @@ impl Processes for CompensationTwice {
 #[derive(Clone, Copy)]
 struct ForwardOnly;
 
+#[async_trait]
 impl Inbox for ForwardOnly {
     async fn knows(
         &self,
@@ -51,12 +57,11 @@ impl Inbox for ForwardOnly {
     }
 }
 
-/// A handler whose compensation does not ask whether anything is still reserved.
-struct GivingBack<H>(H);
+/// A handler with a careless compensation.
+struct GivingBack(Box<dyn Handler>);
 
-impl<H: Handler> Handler for GivingBack<H> {
-    type Prepared = H::Prepared;
-
+#[async_trait]
+impl Handler for GivingBack {
     fn consumer(&self) -> &'static str {
         self.0.consumer()
     }
@@ -69,21 +74,30 @@ impl<H: Handler> Handler for GivingBack<H> {
         self.0.handles()
     }
 
-    async fn prepare(&self, database: &Database, event: &Event) -> Result<H::Prepared, Failure> {
-        self.0.prepare(database, event).await
-    }
-
-    async fn apply(
+    async fn prepare(
         &self,
-        tx: &mut AnyConnection,
+        database: &Database,
         event: &Event,
-        prepared: H::Prepared,
-    ) -> Result<Effect, Failure> {
+    ) -> Result<Box<dyn Prepared>, Failure> {
         let is_stock = self.consumer() == Stockkeeping.consumer();
         match event.event_type.as_str() {
-            event_type::ORDER_CANCELLED if is_stock => release(tx, event).await,
-            _ => self.0.apply(tx, event, prepared).await,
+            event_type::ORDER_CANCELLED if is_stock => Ok(Box::new(Release)),
+            _ => self.0.prepare(database, event).await,
         }
+    }
+}
+
+/// A compensation that does not ask whether anything is still reserved.
+struct Release;
+
+#[async_trait]
+impl Prepared for Release {
+    async fn apply(
+        self: Box<Self>,
+        tx: &mut AnyConnection,
+        event: &Event,
+    ) -> Result<Effect, Failure> {
+        release(tx, event).await
     }
 }
 

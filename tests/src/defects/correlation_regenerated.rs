@@ -1,7 +1,5 @@
 //! `correlation-regenerated`: an event that is tried again has left its flow.
 
-use reference_system::Environment;
-use reference_system::consumer::Handler;
 use reference_system::correlation::Correlation;
 use reference_system::event::Event;
 use reference_system::ports::broker::{BrokerError, Delivery};
@@ -14,11 +12,11 @@ use super::by_hand::{Consumer, PAUSE, Routine};
 pub(super) struct CorrelationRegenerated;
 
 impl Routine for CorrelationRegenerated {
-    async fn handle<E: Environment, H: Handler>(
+    async fn handle(
         &self,
-        consumer: &Consumer<E, H>,
+        consumer: &Consumer,
         event: &Event,
-        delivery: impl Delivery,
+        delivery: Box<dyn Delivery>,
     ) -> Result<(), BrokerError> {
         let mut chain = Correlation::caused_by(event);
         while let Err(error) = consumer.once(event, &chain).await {

@@ -1,5 +1,6 @@
 //! `crashed-claim-never-freed`: rows that a crashed relay had claimed are nobody's any more.
 
+use async_trait::async_trait;
 use reference_system::Database;
 use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
@@ -12,11 +13,12 @@ pub(super) const UNSENT: i64 = 0;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClaimFirst;
 
+#[async_trait]
 impl HandOff for ClaimFirst {
-    async fn hand_off<B: Broker>(
+    async fn hand_off(
         &self,
         database: &Database,
-        broker: &B,
+        broker: &dyn Broker,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {
         mark(database, row, CLAIMED).await?;

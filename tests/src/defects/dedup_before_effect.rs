@@ -1,9 +1,7 @@
 //! `dedup-before-effect`: the event counts as handled before its effect is certain.
 
-use reference_system::Environment;
-use reference_system::consumer::{Failure, Handler};
+use reference_system::consumer::Failure;
 use reference_system::event::Event;
-use reference_system::inbox::Inbox;
 use reference_system::ports::broker::{BrokerError, Delivery};
 
 use super::by_hand::{Consumer, Routine, settle};
@@ -13,21 +11,18 @@ use super::by_hand::{Consumer, Routine, settle};
 pub(super) struct DedupBeforeEffect;
 
 impl Routine for DedupBeforeEffect {
-    async fn handle<E: Environment, H: Handler>(
+    async fn handle(
         &self,
-        consumer: &Consumer<E, H>,
+        consumer: &Consumer,
         event: &Event,
-        delivery: impl Delivery,
+        delivery: Box<dyn Delivery>,
     ) -> Result<(), BrokerError> {
         settle(delivery, record_then_apply(consumer, event).await).await
     }
 }
 
-async fn record_then_apply<E: Environment, H: Handler>(
-    consumer: &Consumer<E, H>,
-    event: &Event,
-) -> Result<(), Failure> {
-    let inbox = consumer.environment.inbox();
+async fn record_then_apply(consumer: &Consumer, event: &Event) -> Result<(), Failure> {
+    let inbox = &consumer.environment.inbox;
     let mut tx = consumer.begin().await?;
     let name = consumer.handler.consumer();
     let is_new = inbox.first_time(&mut tx, name, event).await?;

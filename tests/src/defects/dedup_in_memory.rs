@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use reference_system::Environment;
@@ -11,23 +12,27 @@ use reference_system::event::Event;
 use reference_system::inbox::Inbox;
 use scenarios::deploy::Processes;
 
-use super::rewired::Rewired;
-
 /// Consumers that begin each life with an empty memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DedupInMemory;
 
+#[async_trait(?Send)]
 impl Processes for DedupInMemory {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
-        let inbox = Remembered::default();
-        consumer::run(Rewired::inbox(environment, inbox), handler).await
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        let inbox = Arc::new(Remembered::default());
+        let environment = Environment {
+            inbox,
+            ..environment
+        };
+        consumer::run(environment, handler).await
     }
 }
 
 /// The ids of the events of one life.
-#[derive(Clone, Default)]
-struct Remembered(Arc<Mutex<BTreeSet<String>>>);
+#[derive(Default)]
+struct Remembered(Mutex<BTreeSet<String>>);
 
+#[async_trait]
 impl Inbox for Remembered {
     async fn knows(&self, _: &mut AnyConnection, _: &str, id: &str) -> sqlx::Result<bool> {
         let ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,8 @@
 //! `external-call-before-dedup`: the card is charged before anybody asks whether the event is a duplicate.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
 use reference_system::event::Event;
@@ -11,20 +14,25 @@ use reference_system::ports::card_processor::{
 use scenarios::deploy::Processes;
 use sqlx::AnyConnection;
 
-use super::rewired::Rewired;
 use super::third_parties::card_processor;
 
 /// Charges first, under a new idempotency key for each call, and finds the duplicate afterwards.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ExternalCallBeforeDedup;
 
+#[async_trait(?Send)]
 impl Processes for ExternalCallBeforeDedup {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
-        consumer::run(Rewired::inbox(environment, AskedLast), handler).await
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        let inbox = Arc::new(AskedLast);
+        let environment = Environment {
+            inbox,
+            ..environment
+        };
+        consumer::run(environment, handler).await
     }
 
-    fn card_processor(&self) -> impl CardProcessor {
-        NewKeys(card_processor())
+    fn card_processor(&self) -> Arc<dyn CardProcessor> {
+        Arc::new(NewKeys(card_processor()))
     }
 }
 
@@ -32,6 +40,7 @@ impl Processes for ExternalCallBeforeDedup {
 #[derive(Clone, Copy)]
 struct AskedLast;
 
+#[async_trait]
 impl Inbox for AskedLast {
     async fn knows(&self, _: &mut AnyConnection, _: &str, _: &str) -> sqlx::Result<bool> {
         Ok(false)
@@ -48,9 +57,9 @@ impl Inbox for AskedLast {
 }
 
 /// A card processor that is never asked the same thing twice.
-#[derive(Clone)]
 struct NewKeys(HttpCardProcessor);
 
+#[async_trait]
 impl CardProcessor for NewKeys {
     async fn charge(&self, _: &str, charge: Charge) -> Result<ChargeOutcome, CardProcessorError> {
         let key = new_id().to_string();

@@ -1,9 +1,9 @@
 //! `flush-ignores-failure`: a batch counts as sent though one of it was not.
 
+use async_trait::async_trait;
 use reference_system::database::Database;
 use reference_system::ports::Broker;
-use reference_system::relay::{HandOff, HandOffError, mark_sent};
-use reference_system::{Settings, Shutdown};
+use reference_system::relay::{HandOffError, Relay, mark_sent};
 use scenarios::deploy::Processes;
 
 use super::outbox::{for_each_outbox, unsent};
@@ -12,24 +12,17 @@ use super::outbox::{for_each_outbox, unsent};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FlushIgnoresFailure;
 
+#[async_trait(?Send)]
 impl Processes for FlushIgnoresFailure {
-    async fn relay<B: Broker>(
-        &self,
-        _: &str,
-        databases: Vec<Database>,
-        broker: B,
-        settings: Settings,
-        _: impl HandOff,
-        _: Shutdown,
-    ) {
-        for_each_outbox(databases, settings, async |database: &Database| {
-            flush(database, &broker).await
+    async fn relay(&self, relay: Relay) {
+        for_each_outbox(&relay, async |database: &Database| {
+            flush(database, relay.broker.as_ref()).await
         })
         .await
     }
 }
 
-async fn flush<B: Broker>(database: &Database, broker: &B) -> Result<(), HandOffError> {
+async fn flush(database: &Database, broker: &dyn Broker) -> Result<(), HandOffError> {
     let rows = unsent(database).await?;
     let mut failed = None;
     let mut sent = 0;

@@ -1,5 +1,8 @@
 //! `key-apart`: the idempotency key is bound to the order in another transaction than the order's own.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use reference_system::Database;
 use reference_system::Environment;
 use reference_system::correlation::Correlation;
@@ -11,21 +14,21 @@ use scenarios::deploy::Processes;
 pub(super) struct KeyApart;
 
 impl Processes for KeyApart {
-    fn desk<E: Environment>(&self, environment: E) -> impl Orders {
-        Remembering {
-            desk: OrderDesk::new(environment.clone()),
-            database: environment.database().clone(),
-        }
+    fn desk(&self, environment: Environment) -> Arc<dyn Orders> {
+        Arc::new(Remembering {
+            database: environment.database.clone(),
+            desk: OrderDesk::new(environment),
+        })
     }
 }
 
-#[derive(Clone)]
-struct Remembering<O> {
-    desk: O,
+struct Remembering {
+    desk: OrderDesk,
     database: Database,
 }
 
-impl<O: Orders> Orders for Remembering<O> {
+#[async_trait]
+impl Orders for Remembering {
     async fn place(
         &self,
         order: PlaceOrder,
@@ -68,7 +71,7 @@ impl<O: Orders> Orders for Remembering<O> {
     }
 }
 
-impl<O> Remembering<O> {
+impl Remembering {
     async fn recall(&self, key: &str) -> sqlx::Result<Option<String>> {
         let order = sqlx::query_scalar("SELECT order_id FROM requests WHERE idempotency_key = $1")
             .bind(key)

@@ -1,5 +1,8 @@
 //! `mail-before-commit`: the receipt is mailed from within the transaction that places the order.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use reference_system::Environment;
 use reference_system::event::Event;
 use reference_system::event::contract::{OrderPlaced, event_type};
@@ -9,7 +12,6 @@ use reference_system::publishing::PublishPattern;
 use scenarios::deploy::Processes;
 use sqlx::AnyConnection;
 
-use super::rewired::Rewired;
 use super::third_parties::mailer;
 
 /// The word for the mail, by which the notification service knows that it is out.
@@ -20,27 +22,30 @@ const RECEIVED: &str = "received";
 pub(super) struct MailBeforeCommit;
 
 impl Processes for MailBeforeCommit {
-    fn desk<E: Environment>(&self, environment: E) -> impl Orders {
+    fn desk(&self, environment: Environment) -> Arc<dyn Orders> {
         let publishing = Receipts {
             mailer: mailer(),
-            publishing: environment.publishing().clone(),
+            publishing: environment.publishing.clone(),
         };
-        OrderDesk::new(Rewired::publishing(environment, publishing))
+        Arc::new(OrderDesk::new(Environment {
+            publishing: Arc::new(publishing),
+            ..environment
+        }))
     }
 
-    fn mailer(&self) -> impl Mailer {
-        AllButReceipts(mailer())
+    fn mailer(&self) -> Arc<dyn Mailer> {
+        Arc::new(AllButReceipts(mailer()))
     }
 }
 
 /// A way of publishing that mails a receipt for each order that is placed.
-#[derive(Clone)]
-struct Receipts<P> {
+struct Receipts {
     mailer: HttpMailer,
-    publishing: P,
+    publishing: Arc<dyn PublishPattern>,
 }
 
-impl<P: PublishPattern> PublishPattern for Receipts<P> {
+#[async_trait]
+impl PublishPattern for Receipts {
     async fn record(&self, tx: &mut AnyConnection, events: &[Event]) -> sqlx::Result<()> {
         self.publishing.record(tx, events).await?;
         for event in events {
@@ -70,9 +75,9 @@ fn receipt(event: &Event, order: OrderPlaced) -> Mail {
 }
 
 /// A mail service for what is not mailed already.
-#[derive(Clone)]
 struct AllButReceipts(HttpMailer);
 
+#[async_trait]
 impl Mailer for AllButReceipts {
     async fn send(&self, key: &str, mail: Mail) -> Result<(), MailerError> {
         match mail.occasion.as_str() {

@@ -1,5 +1,6 @@
 //! `mark-before-ack`: a row counts as sent before the broker has it.
 
+use async_trait::async_trait;
 use reference_system::database::Database;
 use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
@@ -8,11 +9,12 @@ use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MarkBeforeAck;
 
+#[async_trait]
 impl HandOff for MarkBeforeAck {
-    async fn hand_off<B: Broker>(
+    async fn hand_off(
         &self,
         database: &Database,
-        broker: &B,
+        broker: &dyn Broker,
         row: &OutboxRow,
     ) -> Result<(), HandOffError> {
         mark_sent(database, row).await?;

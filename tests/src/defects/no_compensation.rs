@@ -1,6 +1,5 @@
 //! `no-compensation`: a compensation that fails is logged, and the reservation is kept.
 
-use reference_system::Environment;
 use reference_system::consumer::Handler;
 use reference_system::correlation::Correlation;
 use reference_system::event::Event;
@@ -15,11 +14,11 @@ use super::by_hand::{Consumer, PAUSE, Routine};
 pub(super) struct NoCompensation;
 
 impl Routine for NoCompensation {
-    async fn handle<E: Environment, H: Handler>(
+    async fn handle(
         &self,
-        consumer: &Consumer<E, H>,
+        consumer: &Consumer,
         event: &Event,
-        delivery: impl Delivery,
+        delivery: Box<dyn Delivery>,
     ) -> Result<(), BrokerError> {
         let is_stock = consumer.handler.consumer() == Stockkeeping.consumer();
         let compensates = is_stock && event.event_type == event_type::ORDER_CANCELLED;

@@ -1,5 +1,6 @@
 //! `no-dedup`: a consumer that takes every delivery for a new event.
 
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use reference_system::event::Event;
@@ -9,6 +10,7 @@ use reference_system::inbox::Inbox;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NoDedup;
 
+#[async_trait]
 impl Inbox for NoDedup {
     async fn knows(&self, _: &mut AnyConnection, _: &str, _: &str) -> sqlx::Result<bool> {
         Ok(false)

@@ -2,22 +2,20 @@
 
 use futures::future::join_all;
 use reference_system::Database;
-use reference_system::Settings;
-use reference_system::relay::{HandOffError, OutboxRow};
+use reference_system::relay::{HandOffError, OutboxRow, Relay};
 use tokio::time::sleep;
 
 /// Passes over each outbox again and again, for ever.
 pub(super) async fn for_each_outbox(
-    databases: Vec<Database>,
-    settings: Settings,
+    relay: &Relay,
     pass: impl AsyncFn(&Database) -> Result<(), HandOffError>,
 ) {
-    let relays = databases.iter().map(async |database| {
+    let relays = relay.databases.iter().map(async |database| {
         loop {
             if let Err(error) = pass(database).await {
                 tracing::warn!(%error, "outbox is not empty");
             }
-            sleep(settings.relay_poll).await;
+            sleep(relay.settings.relay_poll).await;
         }
     });
     let _: Vec<()> = join_all(relays).await;

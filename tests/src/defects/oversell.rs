@@ -1,10 +1,11 @@
 //! `oversell`: stock is looked at, and what is left of it is written down in another transaction.
 
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use reference_system::Database;
 use reference_system::Environment;
-use reference_system::consumer::{self, Effect, Failure, Handler};
+use reference_system::consumer::{self, Effect, Failure, Handler, Prepared};
 use reference_system::event::Event;
 use reference_system::event::contract::{OrderPlaced, event_type};
 use reference_system::inventory::Stockkeeping;
@@ -14,14 +15,15 @@ use scenarios::deploy::Processes;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Oversell;
 
+#[async_trait(?Send)]
 impl Processes for Oversell {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
-        consumer::run(environment, BySight(handler)).await
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        consumer::run(environment, Box::new(BySight(handler))).await
     }
 }
 
 /// A handler that sells what it saw.
-struct BySight<H>(H);
+struct BySight(Box<dyn Handler>);
 
 /// Free and reserved pieces of an article, when they were looked at.
 struct Seen {
@@ -29,9 +31,8 @@ struct Seen {
     reserved: i64,
 }
 
-impl<H: Handler> Handler for BySight<H> {
-    type Prepared = (Option<Seen>, H::Prepared);
-
+#[async_trait]
+impl Handler for BySight {
     fn consumer(&self) -> &'static str {
         self.0.consumer()
     }
@@ -44,27 +45,37 @@ impl<H: Handler> Handler for BySight<H> {
         self.0.handles()
     }
 
-    async fn prepare(&self, database: &Database, event: &Event) -> Result<Self::Prepared, Failure> {
+    async fn prepare(
+        &self,
+        database: &Database,
+        event: &Event,
+    ) -> Result<Box<dyn Prepared>, Failure> {
         let sells = self.consumer() == Stockkeeping.consumer()
             && event.event_type == event_type::ORDER_PLACED;
-        let seen = if sells {
-            Some(look(database, event).await?)
-        } else {
-            None
-        };
-        Ok((seen, self.0.prepare(database, event).await?))
+        if !sells {
+            return self.0.prepare(database, event).await;
+        }
+        let seen = look(database, event).await?;
+        let prepared = self.0.prepare(database, event).await?;
+        Ok(Box::new(Sale { seen, prepared }))
     }
+}
 
+/// A sale of what there was when it was looked at.
+struct Sale {
+    seen: Seen,
+    prepared: Box<dyn Prepared>,
+}
+
+#[async_trait]
+impl Prepared for Sale {
     async fn apply(
-        &self,
+        self: Box<Self>,
         tx: &mut AnyConnection,
         event: &Event,
-        (seen, prepared): Self::Prepared,
     ) -> Result<Effect, Failure> {
-        if let Some(seen) = seen {
-            put_back(tx, event, seen).await?;
-        }
-        self.0.apply(tx, event, prepared).await
+        put_back(tx, event, self.seen).await?;
+        self.prepared.apply(tx, event).await
     }
 }
 

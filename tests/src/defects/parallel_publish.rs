@@ -1,10 +1,10 @@
 //! `parallel-publish`: a relay publishes a page of rows at once, and those that failed again.
 
+use async_trait::async_trait;
 use futures::future::join_all;
 use reference_system::database::Database;
 use reference_system::ports::Broker;
-use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
-use reference_system::{Settings, Shutdown};
+use reference_system::relay::{HandOffError, OutboxRow, Relay, mark_sent};
 use scenarios::deploy::Processes;
 
 use super::outbox::{for_each_outbox, unsent};
@@ -13,19 +13,12 @@ use super::outbox::{for_each_outbox, unsent};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ParallelPublish;
 
+#[async_trait(?Send)]
 impl Processes for ParallelPublish {
-    async fn relay<B: Broker>(
-        &self,
-        _: &str,
-        databases: Vec<Database>,
-        broker: B,
-        settings: Settings,
-        _: impl HandOff,
-        _: Shutdown,
-    ) {
-        for_each_outbox(databases, settings, async |database: &Database| {
+    async fn relay(&self, relay: Relay) {
+        for_each_outbox(&relay, async |database: &Database| {
             let rows = unsent(database).await?;
-            let publishes = rows.iter().map(|row| publish(&broker, row));
+            let publishes = rows.iter().map(|row| publish(relay.broker.as_ref(), row));
             let published = join_all(publishes).await;
             for (row, published) in rows.iter().zip(&published) {
                 if published.is_ok() {
@@ -38,6 +31,6 @@ impl Processes for ParallelPublish {
     }
 }
 
-async fn publish(broker: &impl Broker, row: &OutboxRow) -> Result<(), HandOffError> {
+async fn publish(broker: &dyn Broker, row: &OutboxRow) -> Result<(), HandOffError> {
     Ok(broker.publish(row.message()?).await?)
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use reference_system::Environment;
 use reference_system::consumer::{Failure, Handler};
 use reference_system::correlation::Correlation;
-use reference_system::dead_letter::{GiveUp, Refused};
+use reference_system::dead_letter::Refused;
 use reference_system::event::Event;
-use reference_system::ports::broker::{Broker, BrokerError, Delivery, Subscription};
+use reference_system::ports::broker::{BrokerError, Delivery, Subscription};
 use scenarios::deploy::Processes;
 use tokio::time::{sleep, timeout};
 
@@ -22,9 +23,10 @@ const LINGER: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PrefetchBlame;
 
+#[async_trait(?Send)]
 impl Processes for PrefetchBlame {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
-        let (broker, topics) = (environment.broker().clone(), handler.topics());
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        let (broker, topics) = (environment.broker.clone(), handler.topics());
         let consumer = Consumer {
             environment,
             handler,
@@ -32,7 +34,7 @@ impl Processes for PrefetchBlame {
         loop {
             let group = consumer.handler.consumer();
             if let Ok(mut deliveries) = broker.subscribe(group, topics).await {
-                while let Ok(batch) = batch(&mut deliveries).await {
+                while let Ok(batch) = batch(deliveries.as_mut()).await {
                     if handle(&consumer, batch).await.is_err() {
                         break;
                     }
@@ -43,7 +45,7 @@ impl Processes for PrefetchBlame {
     }
 }
 
-async fn batch<S: Subscription>(deliveries: &mut S) -> Result<Vec<S::Delivery>, BrokerError> {
+async fn batch(deliveries: &mut dyn Subscription) -> Result<Vec<Box<dyn Delivery>>, BrokerError> {
     let mut batch = vec![deliveries.next().await?];
     while batch.len() < PREFETCH
         && let Ok(delivery) = timeout(LINGER, deliveries.next()).await
@@ -53,13 +55,10 @@ async fn batch<S: Subscription>(deliveries: &mut S) -> Result<Vec<S::Delivery>, 
     Ok(batch)
 }
 
-async fn handle<E: Environment, H: Handler>(
-    consumer: &Consumer<E, H>,
-    batch: Vec<impl Delivery>,
-) -> Result<(), BrokerError> {
+async fn handle(consumer: &Consumer, batch: Vec<Box<dyn Delivery>>) -> Result<(), BrokerError> {
     let mut counted = Vec::new();
     for delivery in batch {
-        let attempts = match consumer.wanted(&delivery) {
+        let attempts = match consumer.wanted(delivery.message()) {
             Some(event) => Some((until_it_works(|| count(consumer, &event)).await, event)),
             None => None,
         };
@@ -83,28 +82,27 @@ async fn handle<E: Environment, H: Handler>(
     Ok(())
 }
 
-async fn apply_or_park<E: Environment, H: Handler>(
-    consumer: &Consumer<E, H>,
+async fn apply_or_park(
+    consumer: &Consumer,
     event: &Event,
     refused: Refused<'_>,
 ) -> Result<(), Failure> {
-    let environment = &consumer.environment;
-    if refused.attempts > environment.settings().attempts_max {
-        let (database, broker) = (environment.database(), environment.broker());
-        return environment
-            .give_up()
-            .give_up(database, broker, refused)
-            .await;
+    let Environment {
+        database,
+        broker,
+        give_up,
+        settings,
+        ..
+    } = &consumer.environment;
+    if refused.attempts > settings.attempts_max {
+        return give_up.give_up(database, broker.as_ref(), refused).await;
     }
     consumer.once(event, &Correlation::caused_by(event)).await
 }
 
 /// Counts one more attempt and gives the number of them.
-async fn count<E: Environment, H: Handler>(
-    consumer: &Consumer<E, H>,
-    event: &Event,
-) -> Result<u32, Failure> {
-    let mut tx = consumer.environment.database().begin().await?;
+async fn count(consumer: &Consumer, event: &Event) -> Result<u32, Failure> {
+    let mut tx = consumer.environment.database.begin().await?;
     let attempts: i64 = sqlx::query_scalar(
         "INSERT INTO attempts (consumer, event_id, attempts, last_error) VALUES ($1, $2, 1, '') \
          ON CONFLICT (consumer, event_id) DO UPDATE SET attempts = attempts.attempts + 1 \

@@ -1,25 +1,26 @@
 //! `publish-before-commit`: the event is out before the state that it announces is certain.
 
-use sqlx::AnyConnection;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use reference_system::event::Event;
 use reference_system::partition_key::{ByEntity, PartitionKey};
 use reference_system::ports::Broker;
 use reference_system::publishing::PublishPattern;
-use scenarios::deploy::SimulatedBroker;
+use sqlx::AnyConnection;
 
 /// Publishes inside the transaction, so that an event that cannot be published rolls it back.
-#[derive(Clone)]
 pub(super) struct PublishBeforeCommit {
-    broker: SimulatedBroker,
+    broker: Arc<dyn Broker>,
 }
 
 impl PublishBeforeCommit {
-    pub(super) fn new(broker: SimulatedBroker) -> Self {
+    pub(super) fn new(broker: Arc<dyn Broker>) -> Self {
         PublishBeforeCommit { broker }
     }
 }
 
+#[async_trait]
 impl PublishPattern for PublishBeforeCommit {
     async fn record(&self, _: &mut AnyConnection, events: &[Event]) -> sqlx::Result<()> {
         for event in events {

@@ -1,10 +1,11 @@
 //! `retry-burn`: whatever goes wrong counts as a failed attempt of the message.
 
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use reference_system::Database;
 use reference_system::Environment;
-use reference_system::consumer::{self, Effect, Failure, Handler};
+use reference_system::consumer::{self, Effect, Failure, Handler, Prepared};
 use reference_system::event::Event;
 use scenarios::deploy::Processes;
 
@@ -12,22 +13,22 @@ use scenarios::deploy::Processes;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryBurn;
 
+#[async_trait(?Send)]
 impl Processes for RetryBurn {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
-        consumer::run(environment, Blaming(handler)).await
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        consumer::run(environment, Box::new(Blaming(handler))).await
     }
 }
 
-/// A handler that blames the message.
-struct Blaming<H>(H);
+/// A handler, or what it has prepared, that blames the message.
+struct Blaming<T: ?Sized>(Box<T>);
 
 fn blamed(failure: Failure) -> Failure {
     Failure::Permanent(failure.to_string())
 }
 
-impl<H: Handler> Handler for Blaming<H> {
-    type Prepared = H::Prepared;
-
+#[async_trait]
+impl Handler for Blaming<dyn Handler> {
     fn consumer(&self) -> &'static str {
         self.0.consumer()
     }
@@ -40,16 +41,23 @@ impl<H: Handler> Handler for Blaming<H> {
         self.0.handles()
     }
 
-    async fn prepare(&self, database: &Database, event: &Event) -> Result<H::Prepared, Failure> {
-        self.0.prepare(database, event).await.map_err(blamed)
-    }
-
-    async fn apply(
+    async fn prepare(
         &self,
+        database: &Database,
+        event: &Event,
+    ) -> Result<Box<dyn Prepared>, Failure> {
+        let prepared = self.0.prepare(database, event).await.map_err(blamed)?;
+        Ok(Box::new(Blaming(prepared)))
+    }
+}
+
+#[async_trait]
+impl Prepared for Blaming<dyn Prepared> {
+    async fn apply(
+        self: Box<Self>,
         tx: &mut AnyConnection,
         event: &Event,
-        prepared: H::Prepared,
     ) -> Result<Effect, Failure> {
-        self.0.apply(tx, event, prepared).await.map_err(blamed)
+        self.0.apply(tx, event).await.map_err(blamed)
     }
 }

@@ -1,5 +1,6 @@
 //! `dlq-publish-error-swallowed`: a message that could not be parked is acknowledged all the same.
 
+use async_trait::async_trait;
 use reference_system::consumer::Failure;
 use reference_system::database::Database;
 use reference_system::dead_letter::{GiveUp, Park, Refused};
@@ -9,11 +10,12 @@ use reference_system::ports::Broker;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SwallowParkingError;
 
+#[async_trait]
 impl GiveUp for SwallowParkingError {
-    async fn give_up<B: Broker>(
+    async fn give_up(
         &self,
         database: &Database,
-        broker: &B,
+        broker: &dyn Broker,
         refused: Refused<'_>,
     ) -> Result<(), Failure> {
         let event_id = refused.event_id;

@@ -1,5 +1,8 @@
 //! `timeout-taken-for-decline`: a card processor that does not answer in time is taken to have declined.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use reference_system::ports::card_processor::{
     CardProcessor, CardProcessorError, Charge, ChargeOutcome, HttpCardProcessor,
 };
@@ -12,14 +15,14 @@ use super::third_parties::card_processor;
 pub(super) struct TimeoutTakenForDecline;
 
 impl Processes for TimeoutTakenForDecline {
-    fn card_processor(&self) -> impl CardProcessor {
-        Impatient(card_processor())
+    fn card_processor(&self) -> Arc<dyn CardProcessor> {
+        Arc::new(Impatient(card_processor()))
     }
 }
 
-#[derive(Clone)]
 struct Impatient(HttpCardProcessor);
 
+#[async_trait]
 impl CardProcessor for Impatient {
     async fn charge(&self, key: &str, charge: Charge) -> Result<ChargeOutcome, CardProcessorError> {
         Ok(match self.0.charge(key, charge).await {

@@ -1,5 +1,8 @@
 //! `timeout-taken-for-payment`: a card processor that does not answer in time is taken to have charged.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use reference_system::ports::card_processor::{
     CardProcessor, CardProcessorError, Charge, ChargeOutcome, HttpCardProcessor,
 };
@@ -12,14 +15,14 @@ use super::third_parties::card_processor;
 pub(super) struct TimeoutTakenForPayment;
 
 impl Processes for TimeoutTakenForPayment {
-    fn card_processor(&self) -> impl CardProcessor {
-        Trusting(card_processor())
+    fn card_processor(&self) -> Arc<dyn CardProcessor> {
+        Arc::new(Trusting(card_processor()))
     }
 }
 
-#[derive(Clone)]
 struct Trusting(HttpCardProcessor);
 
+#[async_trait]
 impl CardProcessor for Trusting {
     async fn charge(&self, key: &str, charge: Charge) -> Result<ChargeOutcome, CardProcessorError> {
         let answer = self.0.charge(key, charge).await;

@@ -1,9 +1,8 @@
 //! `two-relays-skip-locked`: relays share an outbox row by row, whatever entity a row is about.
 
+use async_trait::async_trait;
 use reference_system::Database;
-use reference_system::ports::Broker;
-use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
-use reference_system::{Settings, Shutdown};
+use reference_system::relay::{HandOffError, OutboxRow, Relay, mark_sent};
 use scenarios::deploy::Processes;
 
 use super::crashed_claim_never_freed::{CLAIMED, UNSENT, mark};
@@ -13,19 +12,12 @@ use super::outbox::for_each_outbox;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TwoRelaysSkipLocked;
 
+#[async_trait(?Send)]
 impl Processes for TwoRelaysSkipLocked {
-    async fn relay<B: Broker>(
-        &self,
-        _: &str,
-        databases: Vec<Database>,
-        broker: B,
-        settings: Settings,
-        _: impl HandOff,
-        _: Shutdown,
-    ) {
-        for_each_outbox(databases, settings, async |database: &Database| {
+    async fn relay(&self, relay: Relay) {
+        for_each_outbox(&relay, async |database: &Database| {
             while let Some(row) = next(database).await? {
-                if let Err(error) = broker.publish(row.message()?).await {
+                if let Err(error) = relay.broker.publish(row.message()?).await {
                     mark(database, &row, UNSENT).await?;
                     return Err(error.into());
                 }

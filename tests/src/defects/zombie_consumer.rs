@@ -1,5 +1,8 @@
 //! `zombie-consumer`: a consumer goes on with a partition that was given to somebody else.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use sqlx::AnyConnection;
 
 use reference_system::Environment;
@@ -8,15 +11,19 @@ use reference_system::event::Event;
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use scenarios::deploy::Processes;
 
-use super::rewired::Rewired;
-
 /// Consumers that take the partitions they once got for theirs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ZombieConsumer;
 
+#[async_trait(?Send)]
 impl Processes for ZombieConsumer {
-    async fn consume<E: Environment, H: Handler>(&self, environment: E, handler: H) {
-        consumer::run(Rewired::inbox(environment, SoleOwner), handler).await
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        let inbox = Arc::new(SoleOwner);
+        let environment = Environment {
+            inbox,
+            ..environment
+        };
+        consumer::run(environment, handler).await
     }
 }
 
@@ -25,6 +32,7 @@ impl Processes for ZombieConsumer {
 #[derive(Clone, Copy)]
 struct SoleOwner;
 
+#[async_trait]
 impl Inbox for SoleOwner {
     async fn knows(
         &self,

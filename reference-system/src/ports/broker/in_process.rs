@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -115,9 +116,8 @@ impl State {
     }
 }
 
+#[async_trait]
 impl Broker for InProcessBroker {
-    type Subscription = InProcessSubscription;
-
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let partition = partition_of(&message.key);
         let place = (message.topic.clone(), partition);
@@ -135,26 +135,25 @@ impl Broker for InProcessBroker {
         &self,
         group: &str,
         topics: &[&str],
-    ) -> Result<InProcessSubscription, BrokerError> {
-        Ok(InProcessSubscription {
+    ) -> Result<Box<dyn Subscription>, BrokerError> {
+        Ok(Box::new(InProcessSubscription {
             shared: Arc::clone(&self.shared),
             group: group.to_owned(),
             topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
-        })
+        }))
     }
 }
 
 /// A member of a group of the in-process broker.
-pub struct InProcessSubscription {
+struct InProcessSubscription {
     shared: Arc<Shared>,
     group: String,
     topics: Vec<String>,
 }
 
+#[async_trait]
 impl Subscription for InProcessSubscription {
-    type Delivery = InProcessDelivery;
-
-    async fn next(&mut self) -> Result<InProcessDelivery, BrokerError> {
+    async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError> {
         loop {
             let mut changed = pin!(self.shared.changed.notified());
             // Listening before looking: a publish between the two would otherwise be missed.
@@ -163,13 +162,13 @@ impl Subscription for InProcessSubscription {
             let step = self.shared.lock().step(&self.group, &self.topics, now);
             match step {
                 Step::Deliver(place, message) => {
-                    return Ok(InProcessDelivery {
+                    return Ok(Box::new(InProcessDelivery {
                         shared: Arc::clone(&self.shared),
                         group: self.group.clone(),
                         place,
                         message,
                         settled: false,
-                    });
+                    }));
                 }
                 Step::WaitUntil(None) => changed.await,
                 Step::WaitUntil(Some(until)) => {
@@ -182,7 +181,7 @@ impl Subscription for InProcessSubscription {
 }
 
 /// A delivery of the in-process broker; dropping it unsettled delivers the message again.
-pub struct InProcessDelivery {
+struct InProcessDelivery {
     shared: Arc<Shared>,
     group: String,
     place: Place,
@@ -190,12 +189,13 @@ pub struct InProcessDelivery {
     settled: bool,
 }
 
+#[async_trait]
 impl Delivery for InProcessDelivery {
     fn message(&self) -> &Message {
         &self.message
     }
 
-    async fn ack(mut self) -> Result<(), BrokerError> {
+    async fn ack(mut self: Box<Self>) -> Result<(), BrokerError> {
         self.settled = true;
         self.shared.settle(&self.group, &self.place, |progress| {
             progress.offset += 1;
@@ -204,7 +204,7 @@ impl Delivery for InProcessDelivery {
         Ok(())
     }
 
-    async fn retry(mut self, after: Duration) -> Result<(), BrokerError> {
+    async fn retry(mut self: Box<Self>, after: Duration) -> Result<(), BrokerError> {
         self.settled = true;
         let until = Instant::now() + after;
         self.shared.settle(&self.group, &self.place, |progress| {

@@ -13,6 +13,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::{PublishError as Refusal, PublishErrorKind};
 use async_nats::jetstream::{self, AckKind, Context, stream};
 use async_nats::{Client, ConnectOptions, Subject};
+use async_trait::async_trait;
 use futures_util::future::{select_all, try_join_all};
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime::Handle;
@@ -69,12 +70,6 @@ impl NatsBroker {
         Self { ack_wait, ..self }
     }
 
-    /// Waits until the subscriptions, which have to be dropped before, have handed back what they had not delivered:
-    /// others get that at once, not after its time.
-    pub async fn close(&self) {
-        drop(self.members.write().await);
-    }
-
     /// The messages of one partition for a group.
     async fn partition(
         &self,
@@ -100,9 +95,8 @@ impl NatsBroker {
     }
 }
 
+#[async_trait]
 impl Broker for NatsBroker {
-    type Subscription = NatsSubscription;
-
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let (subject, message) = envelope::seal(message).map_err(PublishError::Rejected)?;
         let sent = self.context.send_publish(subject, message).await;
@@ -115,32 +109,35 @@ impl Broker for NatsBroker {
         &self,
         group: &str,
         topics: &[&str],
-    ) -> Result<NatsSubscription, BrokerError> {
+    ) -> Result<Box<dyn Subscription>, BrokerError> {
         let member = Arc::clone(&self.members).read_owned().await;
         let partitions = topics.iter().flat_map(|topic| {
             let partitions = 0..PARTITIONS;
             partitions.map(move |partition| self.partition(group, topic, partition))
         });
-        Ok(NatsSubscription {
+        Ok(Box::new(NatsSubscription {
             client: self.context.client(),
             partitions: try_join_all(partitions).await?,
             member: Some(member),
-        })
+        }))
+    }
+
+    async fn close(&self) {
+        drop(self.members.write().await);
     }
 }
 
 /// A member of a group of the NATS broker. Dropped, it hands back what it has not delivered.
-pub struct NatsSubscription {
+struct NatsSubscription {
     client: Client,
     /// The messages of each partition. Of each one at most has arrived before it is asked for.
     partitions: Vec<pull::Stream>,
     member: Option<OwnedRwLockReadGuard<()>>,
 }
 
+#[async_trait]
 impl Subscription for NatsSubscription {
-    type Delivery = NatsDelivery;
-
-    async fn next(&mut self) -> Result<NatsDelivery, BrokerError> {
+    async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError> {
         if self.partitions.is_empty() {
             std::future::pending::<()>().await;
         }
@@ -151,7 +148,8 @@ impl Subscription for NatsSubscription {
         self.partitions.rotate_left(place + 1);
         let ended = || BrokerError::Unavailable("the connection was closed".to_owned());
         let message = arrived.ok_or_else(ended)?.map_err(unavailable)?;
-        NatsDelivery::new(self.client.clone(), message)
+        let delivery = NatsDelivery::new(self.client.clone(), message)?;
+        Ok(Box::new(delivery))
     }
 }
 
@@ -171,7 +169,7 @@ impl Drop for NatsSubscription {
         runtime.spawn(async move {
             for message in arrived {
                 let handed_back = match NatsDelivery::new(client.clone(), message) {
-                    Ok(delivery) => delivery.retry(Duration::ZERO).await,
+                    Ok(delivery) => delivery.settle(AckKind::Nak(None)).await,
                     Err(error) => Err(error),
                 };
                 if let Err(error) = handed_back {
@@ -184,7 +182,7 @@ impl Drop for NatsSubscription {
 }
 
 /// A delivery of the NATS broker; one that is dropped unsettled is delivered again when its time is over.
-pub struct NatsDelivery {
+struct NatsDelivery {
     client: Client,
     message: Message,
     /// Where the server wants to hear what became of it.
@@ -209,16 +207,17 @@ impl NatsDelivery {
     }
 }
 
+#[async_trait]
 impl Delivery for NatsDelivery {
     fn message(&self) -> &Message {
         &self.message
     }
 
-    async fn ack(self) -> Result<(), BrokerError> {
+    async fn ack(self: Box<Self>) -> Result<(), BrokerError> {
         self.settle(AckKind::Ack).await
     }
 
-    async fn retry(self, after: Duration) -> Result<(), BrokerError> {
+    async fn retry(self: Box<Self>, after: Duration) -> Result<(), BrokerError> {
         let after = Some(after).filter(|after| !after.is_zero());
         self.settle(AckKind::Nak(after)).await
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use reqwest::{Client, StatusCode};
 
 use super::{CardProcessor, CardProcessorError, Charge, ChargeOutcome, Declined, Transaction};
@@ -45,6 +46,7 @@ impl HttpCardProcessor {
     }
 }
 
+#[async_trait]
 impl CardProcessor for HttpCardProcessor {
     async fn charge(
         &self,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -77,6 +78,7 @@ async fn transact(
     }
 }
 
+#[async_trait]
 impl CardProcessor for SandboxCardProcessor {
     async fn charge(
         &self,

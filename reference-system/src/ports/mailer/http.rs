@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use reqwest::Client;
 
 use super::{Mail, Mailer, MailerError};
@@ -27,6 +28,7 @@ impl HttpMailer {
     }
 }
 
+#[async_trait]
 impl Mailer for HttpMailer {
     async fn send(&self, idempotency_key: &str, mail: Mail) -> Result<(), MailerError> {
         let request = self.client.post(&self.mails).json(&mail);

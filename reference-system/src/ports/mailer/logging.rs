@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
@@ -48,6 +49,7 @@ async fn take(
     }
 }
 
+#[async_trait]
 impl Mailer for LoggingMailer {
     async fn send(&self, idempotency_key: &str, mail: Mail) -> Result<(), MailerError> {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use async_trait::async_trait;
 use reference_system::event::Event;
 use reference_system::inbox::Inbox;
 use reference_system::ports::broker::{
-    Broker, BrokerError, InProcessBroker, Message, PublishError,
+    Broker, BrokerError, InProcessBroker, Message, PublishError, Subscription,
 };
 use reference_system::ports::card_processor::{
-    CardProcessor, CardProcessorError, Charge, ChargeOutcome,
+    CardProcessor, CardProcessorError, Charge, ChargeOutcome, SandboxCardProcessor,
 };
 use sqlx::AnyConnection;
 
@@ -58,9 +59,8 @@ impl FaultyBroker {
     }
 }
 
+#[async_trait]
 impl Broker for FaultyBroker {
-    type Subscription = <InProcessBroker as Broker>::Subscription;
-
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let hit = message.topic == self.topic;
         if hit && self.rejections.take() {
@@ -77,20 +77,19 @@ impl Broker for FaultyBroker {
         &self,
         group: &str,
         topics: &[&str],
-    ) -> Result<Self::Subscription, BrokerError> {
+    ) -> Result<Box<dyn Subscription>, BrokerError> {
         self.inner.subscribe(group, topics).await
     }
 }
 
 /// A card processor that is unavailable at first.
-#[derive(Clone)]
-pub(crate) struct FailingFirst<C> {
-    inner: C,
+pub(crate) struct FailingFirst {
+    inner: SandboxCardProcessor,
     failures: Failures,
 }
 
-impl<C> FailingFirst<C> {
-    pub(crate) fn new(inner: C, failures: u32) -> Self {
+impl FailingFirst {
+    pub(crate) fn new(inner: SandboxCardProcessor, failures: u32) -> Self {
         Self {
             inner,
             failures: Failures::new(failures),
@@ -107,7 +106,8 @@ impl<C> FailingFirst<C> {
     }
 }
 
-impl<C: CardProcessor> CardProcessor for FailingFirst<C> {
+#[async_trait]
+impl CardProcessor for FailingFirst {
     async fn charge(&self, key: &str, charge: Charge) -> Result<ChargeOutcome, CardProcessorError> {
         self.fail()?;
         self.inner.charge(key, charge).await
@@ -123,6 +123,7 @@ impl<C: CardProcessor> CardProcessor for FailingFirst<C> {
 #[derive(Clone, Copy)]
 pub(crate) struct AlwaysNew;
 
+#[async_trait]
 impl Inbox for AlwaysNew {
     async fn knows(&self, _: &mut AnyConnection, _: &str, _: &str) -> sqlx::Result<bool> {
         Ok(false)
