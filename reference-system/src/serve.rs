@@ -19,7 +19,7 @@ use reference_system::identifiers::new_id;
 use reference_system::operations::{self, Services};
 use reference_system::order::OrderDesk;
 use reference_system::ports::Broker;
-use reference_system::ports::broker::{BrokerError, InProcessBroker, NatsBroker};
+use reference_system::ports::broker::{BrokerError, InProcessBroker, NatsBroker, NatsSettings};
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
 use reference_system::relay::Relay;
@@ -98,7 +98,7 @@ impl Shop {
         let gateway = listen(arguments.listen).await?;
         let operations = listen(arguments.operations).await?;
         let broker: Arc<dyn Broker> = match &arguments.nats {
-            Some(url) => Arc::new(NatsBroker::connect(url).await?),
+            Some(url) => Arc::new(NatsBroker::connect(url, NatsSettings::default()).await?),
             None => Arc::new(InProcessBroker::new()),
         };
         let databases = Databases::open(&arguments).await?;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use reference_system::ports::broker::NatsSettings;
 use reference_system::ports::broker::header::MESSAGE_ID;
 use reference_system::retention::Retention;
 use stormglass::System;
@@ -17,7 +18,7 @@ use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
 
 use crate::answered_stays::AnsweredStays;
-use crate::deploy::{Deployment, deploy};
+use crate::deploy::{Deployment, ShopBroker, deploy};
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
 use crate::workload;
@@ -35,7 +36,7 @@ pub struct Scenario {
     pub certain: &'static [FaultKind],
     /// What it judges beside the properties that every scenario judges.
     pub beside: &'static [Beside],
-    /// The broker that is modelled.
+    /// The broker that is modelled where the shop is not over NATS.
     pub broker: Model,
     /// The hosts that faults strike; all of them if empty.
     pub struck: &'static [&'static str],
@@ -68,6 +69,8 @@ pub enum Memory {
 pub enum Beside {
     /// [`EffectOnce`]: something has to arrive twice.
     EffectOnce,
+    /// [`EffectOnce`] where what is published twice arrives twice. NATS knows it by its id.
+    EffectOnceOfRepublished,
     /// [`DlqRouting`]: something has to be poison, or to be tried again.
     DlqRouting,
     /// [`OnlyPoisonParked`], which is a part of it: a consumer has to fail while it has an event in hand.
@@ -77,11 +80,16 @@ pub enum Beside {
 /// A broker that is modelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
-    /// Apache Kafka.
+    /// Apache Kafka, though the promise is one of any broker.
+    Any,
+    /// Apache Kafka, whose ways the scenario is about; another one is about JetStream's.
     Kafka,
     /// NATS JetStream.
     JetStream,
 }
+
+/// How the name of a scenario's system ends where the shop is over NATS.
+const OVER_NATS: &str = " over nats";
 
 impl Scenario {
     /// The scenario of this name.
@@ -89,11 +97,50 @@ impl Scenario {
         CATALOGUE.iter().find(|scenario| scenario.name == name)
     }
 
-    /// The system under test, with its workload, faults and properties.
+    /// The scenario whose system has this name, and the broker that it is on.
+    pub fn of_system(name: &str) -> Option<(&'static Scenario, ShopBroker)> {
+        match name.strip_suffix(OVER_NATS) {
+            Some(name) => Some((Scenario::find(name)?, ShopBroker::Nats)),
+            None => Some((Scenario::find(name)?, ShopBroker::Simulated)),
+        }
+    }
+
+    /// The name of its system on this broker.
+    pub fn system_name(&self, broker: ShopBroker) -> String {
+        match broker {
+            ShopBroker::Simulated => self.name.to_owned(),
+            ShopBroker::Nats => format!("{}{OVER_NATS}", self.name),
+        }
+    }
+
+    /// Whether it can be run on this broker.
+    pub fn runs_on(&self, broker: ShopBroker) -> bool {
+        broker == ShopBroker::Simulated || self.broker != Model::Kafka
+    }
+
+    /// The system under test, with its workload, faults and properties, on the simulated broker.
     pub fn system(&self) -> System {
-        let deployment = Deployment::new(self.name).settings(self.memory.settings());
+        self.system_on(ShopBroker::Simulated)
+    }
+
+    /// The same on this broker.
+    pub fn system_on(&self, broker: ShopBroker) -> System {
+        let deployment =
+            Deployment::new(&self.system_name(broker)).settings(self.memory.settings());
+        let (deployment, profile) = match broker {
+            ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
+            ShopBroker::Nats => {
+                let profile = self.memory.jetstream();
+                let asked_for = NatsSettings {
+                    ack_wait: profile.ack_wait,
+                    duplicate_window: profile.duplicate_window,
+                };
+                let deployment = deployment.over_nats(asked_for);
+                (deployment, Profile::JetStream(profile))
+            }
+        };
         let system = under_test(deploy(deployment))
-            .broker(self.broker.profile(self.memory))
+            .broker(profile)
             .load(self.memory.load())
             .budget(self.memory.budget())
             .faults(self.faults)
@@ -112,7 +159,8 @@ impl Scenario {
         self.beside
             .iter()
             .fold(system, |system, beside| match beside {
-                Beside::EffectOnce => system.property(EffectOnce),
+                Beside::EffectOnceOfRepublished if broker == ShopBroker::Nats => system,
+                Beside::EffectOnce | Beside::EffectOnceOfRepublished => system.property(EffectOnce),
                 Beside::DlqRouting => system.property(DlqRouting::default()),
                 Beside::OnlyPoisonParked => system.property(OnlyPoisonParked),
             })
@@ -127,21 +175,25 @@ impl Model {
 
     fn profile(self, memory: Memory) -> Profile {
         match self {
-            Model::Kafka => Profile::kafka(),
-            // The relay's adapter sends this header's value as the message's id.
-            Model::JetStream => Profile::JetStream(JetStreamSettings {
-                message_id_header: MESSAGE_ID.to_owned(),
-                duplicate_window: match memory {
-                    Memory::Long => JetStreamSettings::default().duplicate_window,
-                    Memory::Short => Duration::from_secs(2),
-                },
-                ..JetStreamSettings::default()
-            }),
+            Model::Any | Model::Kafka => Profile::kafka(),
+            Model::JetStream => Profile::JetStream(memory.jetstream()),
         }
     }
 }
 
 impl Memory {
+    fn jetstream(self) -> JetStreamSettings {
+        JetStreamSettings {
+            // The relay's adapter sends this header's value as the message's id.
+            message_id_header: MESSAGE_ID.to_owned(),
+            duplicate_window: match self {
+                Memory::Long => JetStreamSettings::default().duplicate_window,
+                Memory::Short => Duration::from_secs(2),
+            },
+            ..JetStreamSettings::default()
+        }
+    }
+
     fn settings(self) -> reference_system::Settings {
         let retention = match self {
             Memory::Long => Retention::default(),
@@ -220,7 +272,7 @@ const PLAIN: Scenario = Scenario {
     faults: &[],
     certain: &[],
     beside: &[],
-    broker: Model::Kafka,
+    broker: Model::Any,
     struck: &[],
     clients: Clients::Customers,
     memory: Memory::Long,
@@ -244,6 +296,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::Duplicate],
         beside: &[Beside::EffectOnce],
+        broker: Model::Kafka,
         ..PLAIN
     },
     Scenario {
@@ -278,7 +331,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::LoseAck,
         ],
         certain: &[FaultKind::LoseAck],
-        beside: &[Beside::EffectOnce],
+        beside: &[Beside::EffectOnceOfRepublished],
         ..PLAIN
     },
     Scenario {
@@ -308,7 +361,7 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::LoseAck,
         ],
         certain: &[FaultKind::LoseAck],
-        beside: &[Beside::EffectOnce],
+        beside: &[Beside::EffectOnceOfRepublished],
         struck: &["relay"],
         ..PLAIN
     },
@@ -444,6 +497,7 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         beside: &[Beside::EffectOnce, Beside::DlqRouting],
         clients: Clients::CustomersAndOperators,
+        broker: Model::Kafka,
         ..PLAIN
     },
     Scenario {

@@ -26,6 +26,8 @@ use stormglass::explore::ExploreError;
 use stormglass::simulation::RunError;
 use stormglass_reports::VerdictWord;
 
+use crate::deploy::ShopBroker;
+
 /// Deterministic fault injection for the reference system.
 #[derive(Parser)]
 #[command(name = "stormglass", version, about, after_help = EXIT_CODES)]
@@ -36,7 +38,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 all properties hold, 1 a property is broken, 2 usage, \
      3 the harness failed, 4 not deterministic, 5 inconclusive (vacuous).\n\
-     Without a command: sweep. STORMGLASS_DATABASE=postgres runs on PostgreSQL.";
+     Without a command: sweep. STORMGLASS_DATABASE=postgres runs on PostgreSQL,\n\
+     STORMGLASS_BROKER=nats over the shop's own client of a NATS server.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -197,6 +200,11 @@ impl From<ArtefactError> for CliError {
             other => CliError::Usage(other.to_string()),
         }
     }
+}
+
+/// The broker that the environment asks for.
+fn broker() -> Result<ShopBroker, CliError> {
+    ShopBroker::from_environment().map_err(|error| CliError::Usage(error.to_string()))
 }
 
 /// The engine that the environment asks for.

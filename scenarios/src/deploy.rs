@@ -6,6 +6,7 @@
 //! and properties are not chosen here.
 
 mod broker;
+mod nats;
 mod processes;
 mod schema;
 mod third_parties;
@@ -25,6 +26,7 @@ use reference_system::operations::{self, Services};
 use reference_system::order::OrderLifecycle;
 use reference_system::payment::Charging;
 use reference_system::ports::Broker;
+use reference_system::ports::broker::{NatsBroker, NatsSettings};
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::{Outbox, PublishPattern};
@@ -35,7 +37,8 @@ use reference_system::{Database, Environment, Settings, Shutdown, gateway};
 use stormglass::{Attempts, Group, Machine, System};
 use tokio::net::TcpListener;
 
-pub use broker::SimulatedBroker;
+use broker::SimulatedBroker;
+pub use broker::{BROKER_VARIABLE, BrokerError, ShopBroker};
 pub use processes::{AsWritten, Processes};
 pub use schema::{ARTICLES, view};
 pub use third_parties::{CARD_PROCESSOR, MAILER};
@@ -91,6 +94,7 @@ pub struct Deployment {
     hand_off: Arc<dyn HandOff>,
     processes: Arc<dyn Processes>,
     settings: Settings,
+    nats: Option<NatsSettings>,
 }
 
 /// What is chosen here is shared by all hosts of all runs, and must remember nothing: what a process remembers is made in
@@ -106,7 +110,15 @@ impl Deployment {
             hand_off: Arc::new(MarkAfterAck),
             processes: Arc::new(AsWritten),
             settings: Settings::default(),
+            nats: None,
         }
+    }
+
+    /// The same with the shop's own client of a NATS server, which is asked for this, instead of the simulated broker.
+    #[must_use]
+    pub fn over_nats(self, settings: NatsSettings) -> Self {
+        let nats = Some(settings);
+        Deployment { nats, ..self }
     }
 
     /// The same with another way of publishing, made from the broker client of each host.
@@ -150,8 +162,12 @@ impl Deployment {
     }
 
     /// What the service on `machine` is deployed with if `database` is its own.
-    async fn environment(&self, machine: &Machine, database: &str) -> sqlx::Result<Environment> {
-        let broker: Arc<dyn Broker> = Arc::new(SimulatedBroker::connect());
+    async fn environment(
+        &self,
+        machine: &Machine,
+        database: &str,
+    ) -> Result<Environment, StartError> {
+        let broker = self.connect().await?;
         Ok(Environment {
             database: Database::connect(machine.url(database)).await?,
             publishing: (self.publishing)(broker.clone()),
@@ -162,9 +178,17 @@ impl Deployment {
             settings: self.settings,
         })
     }
+
+    /// The broker as the current host reaches it.
+    async fn connect(&self) -> Result<Arc<dyn Broker>, StartError> {
+        Ok(match self.nats {
+            None => Arc::new(SimulatedBroker::connect()),
+            Some(settings) => Arc::new(NatsBroker::connect_later(nats::URL, settings).await?),
+        })
+    }
 }
 
-/// The deployed system, on a Kafka-like broker, with neither operations nor properties.
+/// The deployed system, on a Kafka-like broker unless it is over NATS, with neither operations nor properties.
 pub fn deploy(deployment: Deployment) -> System {
     let attempts = Attempts::Exactly(deployment.settings.attempts_max);
     let mut system = System::new(&deployment.name).attempts(attempts);
@@ -177,6 +201,9 @@ pub fn deploy(deployment: Deployment) -> System {
     }
     for database in schema::databases() {
         system = system.database(database);
+    }
+    if deployment.nats.is_some() {
+        system = system.nats(nats::server());
     }
     let system = consumers(system, &deployment)
         .third_party(third_parties::card_processor())
@@ -205,7 +232,9 @@ fn consumers(system: System, deployment: &Deployment) -> System {
             let consume = move |machine: Machine, own: Deployment| async move {
                 let handler = handler(own.processes.as_ref());
                 let environment = own.environment(&machine, name).await?;
+                let broker = environment.broker.clone();
                 own.processes.consume(environment, handler).await;
+                broker.close().await;
                 Ok(())
             };
             system.host(name, with(deployment, consume))
@@ -247,16 +276,13 @@ async fn run_relay(machine: Machine, deployment: Deployment) -> Result<(), Start
         origins: origins.collect(),
         consumers: databases.into_iter().collect(),
     };
+    let broker = deployment.connect().await?;
     let shutdown = Shutdown::when(machine.terminated());
     let relay = Relay {
         hand_off: deployment.hand_off.clone(),
         shutdown: shutdown.clone(),
         settings: deployment.settings,
-        ..Relay::new(
-            machine.name(),
-            outboxes,
-            Arc::new(SimulatedBroker::connect()),
-        )
+        ..Relay::new(machine.name(), outboxes, broker)
     };
     let operations = operations::serve(listen().await?, services, shutdown);
     let relay = async {
@@ -276,6 +302,8 @@ async fn listen() -> io::Result<TcpListener> {
 enum StartError {
     #[error("no database: {0}")]
     Database(#[from] sqlx::Error),
+    #[error("no broker: {0}")]
+    Broker(#[from] reference_system::ports::broker::BrokerError),
     #[error("failed to listen: {0}")]
     Listen(#[from] io::Error),
 }

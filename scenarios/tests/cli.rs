@@ -8,12 +8,13 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// The binary in an empty folder, with SQLite whatever the environment says.
+/// The binary in an empty folder, with SQLite and the simulated broker whatever the environment says.
 fn stormglass(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stormglass"));
     command
         .args(arguments)
         .env_remove("STORMGLASS_DATABASE")
+        .env_remove("STORMGLASS_BROKER")
         .stdin(Stdio::null());
     command
 }
@@ -396,6 +397,17 @@ fn a_bad_database_is_usage_and_one_that_is_away_is_a_failure() {
     let nobody = "postgres://nobody@127.0.0.1:1/none";
     let away = &mut with("postgres");
     refused(away.env("STORMGLASS_POSTGRES", nobody), 3, "PostgreSQL");
+}
+
+#[test]
+fn a_bad_broker_and_a_scenario_that_it_cannot_have_are_usage() {
+    let with = |broker: &str| {
+        let mut command = stormglass(&["run", "everything", "--seed", "1"]);
+        command.env("STORMGLASS_BROKER", broker);
+        command
+    };
+    refused(&mut with("kafka"), 2, "STORMGLASS_BROKER is `kafka`");
+    refused(&mut with("nats"), 2, "`everything-jetstream`");
 }
 
 #[test]

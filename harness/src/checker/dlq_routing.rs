@@ -38,7 +38,7 @@ use crate::message::{Message, POISON};
 /// lease, rebalance, refused settlement); one that it gave back when something else had befallen its
 /// host meanwhile, or when its last publication had failed and none had been acknowledged since; and
 /// one that it gave back right after another message, without having done anything in between, as with
-/// the rest of a batch. An event may be parked at once while another event of its entity is parked and
+/// the rest of a batch, or when its lease had run out and its host had done nothing since it came. An event may be parked at once while another event of its entity is parked and
 /// neither applied nor discarded, because otherwise it would overtake that one.
 ///
 /// Parking may go through a table that a relay publishes: the event counts as parked from a commit

@@ -88,8 +88,9 @@ pub(super) struct Settled {
     pub(super) index: u64,
     pub(super) settlement: Settlement,
     pub(super) outcome: SettleOutcome,
-    /// Whether it was given back together with another message that had failed or was parked before
-    /// it, and nothing tells that it was tried itself: the rest of a batch.
+    /// Whether it was given back and nothing tells that it was tried itself: together with another message that had failed
+    /// or was parked before it, as the rest of a batch, or when its lease had run out while its host did nothing at all, as
+    /// one that had only arrived.
     pub(super) is_untried: bool,
 }
 
@@ -102,6 +103,8 @@ pub(super) struct Handling<'h> {
     pub(super) group: &'h str,
     pub(super) position: &'h Position,
     pub(super) settled: Option<Settled>,
+    /// Whether its lease ran out before it was settled.
+    is_lease_lost: bool,
     /// Where its consumer settled it or its group was handed the copy again, whichever came first;
     /// the end of time if neither happened.
     pub(super) over: u64,
@@ -370,6 +373,11 @@ impl<'h> Trails<'h> {
                 outcome,
                 ..
             } => self.read_settled(event, group, position, (*settlement, *outcome)),
+            What::LeaseExpired { group, position } => {
+                if let Some(own) = self.open_handling(event, group, position) {
+                    own.is_lease_lost = true;
+                }
+            }
             _ => {}
         }
     }
@@ -395,11 +403,27 @@ impl<'h> Trails<'h> {
             group,
             position,
             settled: None,
+            is_lease_lost: false,
             over: u64::MAX,
         });
     }
 
-    /// Closes the handling that a settlement speaks of: the last open one at that host.
+    /// The handling that an event at its host speaks of: the last open one there.
+    fn open_handling(
+        &mut self,
+        event: &'h Event,
+        group: &str,
+        position: &Position,
+    ) -> Option<&mut Handling<'h>> {
+        let trail = self.at(position)?;
+        let mut latest_first = self.trails[trail].handled.iter_mut().rev();
+        latest_first.find(|own| {
+            (own.group, own.host, own.position) == (group, &*event.host, position)
+                && own.settled.is_none()
+        })
+    }
+
+    /// Closes the handling that a settlement speaks of.
     fn read_settled(
         &mut self,
         event: &'h Event,
@@ -415,18 +439,16 @@ impl<'h> Trails<'h> {
         let Some(trail) = self.at(position) else {
             return;
         };
-        let mut latest_first = self.trails[trail].handled.iter_mut().rev();
-        let own = latest_first.find(|own| {
-            (own.group, own.host, own.position) == (group, &*event.host, position)
-                && own.settled.is_none()
-        });
-        let Some(own) = own else { return };
+        let Some(own) = self.open_handling(event, group, position) else {
+            return;
+        };
         own.over = own.over.min(event.index);
         own.settled = Some(Settled {
             index: event.index,
             settlement,
             outcome,
-            is_untried: refused.is_some_and(|other| own.index < other && deed < other),
+            is_untried: refused.is_some_and(|other| own.index < other && deed < other)
+                || own.is_lease_lost && deed < own.index,
         });
         let settled = *own;
         let is_later = |parked: &Parked<'_>| parked.published.index > settled.index;

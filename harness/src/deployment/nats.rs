@@ -52,9 +52,12 @@ impl NatsHost {
         let log = lock(&self.observed.log);
         let mut unsettled: BTreeMap<Arc<str>, Vec<Position>> = BTreeMap::new();
         let world = &self.observed.world;
-        let consumers = self.server.readout().consumers.into_iter();
-        for consumer in consumers.filter(|own| world.recorder.has_group(&own.name)) {
-            let own = unsettled.entry(consumer.name.as_str().into()).or_default();
+        for consumer in self.server.readout().consumers {
+            let group = self.observed.broker.group(&consumer.name);
+            if !world.recorder.has_group(&group) {
+                continue;
+            }
+            let own = unsettled.entry(group).or_default();
             let delivered = consumer.unsettled.iter().map(|own| own.sequence);
             let delivered = delivered.chain(consumer.given_up.iter().copied());
             let positions = delivered.filter_map(|sequence| log.find(&consumer.stream, sequence));
@@ -96,27 +99,25 @@ impl Server for NatsHost {
 
     fn final_events(&self) -> Vec<What> {
         let mut events = Vec::new();
-        for (topic, messages) in &lock(&self.observed.log).topics {
+        for ((topic, partition), messages) in &lock(&self.observed.log).lanes {
             events.push(What::FinalLog {
                 topic: topic.clone(),
-                partition: 0,
+                partition: *partition,
                 messages: messages.clone(),
             });
         }
         for (group, positions) in self.unsettled() {
-            let mut topics: BTreeMap<Arc<str>, Vec<u64>> = BTreeMap::new();
+            let mut lanes: BTreeMap<Lane, Vec<u64>> = BTreeMap::new();
             for position in positions {
-                topics
-                    .entry(position.topic)
-                    .or_default()
-                    .push(position.offset);
+                let lane = (position.topic, position.partition);
+                lanes.entry(lane).or_default().push(position.offset);
             }
-            for (topic, mut unsettled) in topics {
+            for ((topic, partition), mut unsettled) in lanes {
                 unsettled.sort_unstable();
                 events.push(What::FinalGroup {
                     group: group.clone(),
                     topic,
-                    partition: 0,
+                    partition,
                     unsettled,
                 });
             }
@@ -125,46 +126,59 @@ impl Server for NatsHost {
     }
 }
 
-/// What was stored, by subject: a history knows a message by how many of its subject came before it.
+/// A topic and one of its partitions, for which a subject stands.
+type Lane = (Arc<str>, u32);
+
+/// What was stored, by what its subject stands for: a history knows a message by how many of these came before it.
 #[derive(Default)]
 struct Log {
-    topics: BTreeMap<Arc<str>, Vec<Arc<Message>>>,
-    positions: BTreeMap<(String, u64), Position>,
+    lanes: BTreeMap<Lane, Vec<Arc<Message>>>,
+    /// Each message's subject and position, by its stream and its sequence there.
+    stored: BTreeMap<(String, u64), (String, Position)>,
 }
 
 impl Log {
     fn find(&self, stream: &str, sequence: u64) -> Option<&Position> {
-        self.positions.get(&(stream.to_owned(), sequence))
+        let stored = self.stored.get(&(stream.to_owned(), sequence));
+        stored.map(|(_, position)| position)
     }
 
     /// What a consumer wants and was not delivered yet.
     fn beyond(&self, consumer: &ConsumerState) -> impl Iterator<Item = &Position> {
         let first = (consumer.stream.clone(), consumer.delivered_sequence + 1);
         let last = (consumer.stream.clone(), u64::MAX);
-        let positions = self.positions.range(first..=last);
-        let positions = positions.map(|(_, position)| position);
-        positions.filter(|position| {
+        let stored = self.stored.range(first..=last).map(|(_, stored)| stored);
+        let wanted = stored.filter(|(subject, _)| {
             let mut filters = consumer.filters.iter();
-            consumer.filters.is_empty() || filters.any(|own| covers(own, &position.topic))
-        })
+            consumer.filters.is_empty() || filters.any(|own| covers(own, subject))
+        });
+        wanted.map(|(_, position)| position)
     }
 
     fn message(&self, position: &Position) -> Option<&Arc<Message>> {
-        let messages = self.topics.get(&position.topic)?;
+        let lane = (position.topic.clone(), position.partition);
+        let messages = self.lanes.get(&lane)?;
         messages.get(usize::try_from(position.offset).ok()?)
     }
 
-    fn append(&mut self, stream: &str, sequence: u64, message: Arc<Message>) -> Position {
+    fn append(
+        &mut self,
+        publication: &Publication<'_>,
+        sequence: u64,
+        partition: u32,
+        message: Arc<Message>,
+    ) -> Position {
         let topic: Arc<str> = message.topic.as_str().into();
-        let messages = self.topics.entry(topic.clone()).or_default();
+        let messages = self.lanes.entry((topic.clone(), partition)).or_default();
         let position = Position {
             topic,
-            partition: 0,
+            partition,
             offset: messages.len() as u64,
         };
         messages.push(message);
-        let key = (stream.to_owned(), sequence);
-        self.positions.insert(key, position.clone());
+        let key = (publication.stream.to_owned(), sequence);
+        let stored = (publication.subject.to_owned(), position.clone());
+        self.stored.insert(key, stored);
         position
     }
 }
@@ -193,13 +207,16 @@ impl Observed {
         look(lock(&self.calls).entry(client.address).or_default())
     }
 
-    /// A message as properties read it. Its key is its subject, unless the test says otherwise: NATS knows no keys.
-    fn message(&self, subject: &str, headers: &[u8], payload: &[u8]) -> Arc<Message> {
-        let mut message = Message::new(subject, subject, payload);
-        for (name, value) in nats::headers(headers) {
+    /// A message as properties read it, and its partition. Its key is its subject, unless the test says otherwise: NATS
+    /// knows no keys.
+    fn message(&self, publication: &Publication<'_>) -> (Arc<Message>, u32) {
+        let subject = publication.subject;
+        let (topic, partition) = self.broker.place(subject);
+        let mut message = Message::new(&topic, subject, publication.payload);
+        for (name, value) in nats::headers(publication.headers) {
             message.headers.entry(name).or_insert(value);
         }
-        Arc::new(self.broker.labelled(message))
+        (Arc::new(self.broker.labelled(message)), partition)
     }
 
     /// What a consumer is handed.
@@ -247,19 +264,16 @@ impl Witness for Observed {
         let Some(gate) = self.gate(client) else {
             return;
         };
-        let message = self.message(
-            publication.subject,
-            publication.headers,
-            publication.payload,
-        );
+        let (message, partition) = self.message(publication);
         let event_id = message.event_id().map(str::to_owned);
         let is_heard = injection
             .strikes()
             .all(|(_, own)| *own != PublishFault::AckLost);
         let position = match outcome {
             PublishOutcome::Stored(sequence) => {
-                let position =
-                    lock(&self.log).append(publication.stream, *sequence, message.clone());
+                let mut log = lock(&self.log);
+                let position = log.append(publication, *sequence, partition, message.clone());
+                drop(log);
                 let what = What::Published {
                     position: position.clone(),
                     message,
@@ -279,7 +293,7 @@ impl Witness for Observed {
             PublishOutcome::Unwanted(_) => None,
             PublishOutcome::Refused(error) => {
                 gate.record(What::PublishRejected {
-                    topic: publication.subject.to_owned(),
+                    topic: message.topic.clone(),
                     event_id: event_id.clone(),
                     reason: error.description.clone(),
                 });
@@ -304,7 +318,7 @@ impl Witness for Observed {
         let (Some(gate), Some(handout)) = (self.gate(client), handout) else {
             return DeliveryFate::Deliver;
         };
-        let group: Arc<str> = delivery.consumer.into();
+        let group = self.broker.group(delivery.consumer);
         let injection = gate.strike::<ReceiveFault>();
         let mut fate = DeliveryFate::Deliver;
         for (fault, strike) in injection.strikes() {
@@ -318,7 +332,11 @@ impl Witness for Observed {
                 }
             }
         }
-        let poisoned = lock(&self.world.armed).poisoned(&group, &handout);
+        // What no longer reaches its consumer is not made poison: nobody would know of it.
+        let poisoned = match gate.is_dead() {
+            true => None,
+            false => lock(&self.world.armed).poisoned(&group, &handout),
+        };
         if let Some(poisoned) = poisoned {
             fate = DeliveryFate::Corrupt(Bytes::from_static(POISON));
             if poisoned.is_new {
@@ -339,7 +357,7 @@ impl Witness for Observed {
         let handout = self.handout(delivery);
         if let (Some(gate), Some(handout)) = (self.gate(client), handout) {
             gate.record(What::Delivered {
-                group: delivery.consumer.into(),
+                group: self.broker.group(delivery.consumer),
                 position: handout.position,
                 attempt: handout.attempt,
                 generation: 0,
@@ -388,7 +406,7 @@ impl Witness for Observed {
         if let (Some(gate), Some(position)) = (self.gate(client), position) {
             // It took effect, whatever became of its sender.
             let what = What::Settled {
-                group: settle.consumer.into(),
+                group: self.broker.group(settle.consumer),
                 position,
                 settlement,
                 outcome: match outcome {
@@ -412,7 +430,7 @@ impl Witness for Observed {
             } => {
                 let position = lock(&self.log).find(stream, *sequence).cloned();
                 if let Some(position) = position {
-                    let group = (*consumer).into();
+                    let group = self.broker.group(consumer);
                     let host = client.and_then(|client| self.gate(client));
                     let host =
                         host.map_or_else(|| self.broker.name.clone(), |own| own.host().clone());

@@ -1,8 +1,9 @@
 //! The server: carries frames between clients and the core, on the broker's simulated host.
 //!
 //! What the core makes observable is recorded at once, before anything else can happen, so that
-//! the history has the order in which things really happened. The server decides nothing; when its
-//! host crashes, connections and waiting fetches die with it and the core's durable state stays.
+//! the history has the order in which things really happened. The server decides nothing but what the
+//! faults of a plan make of a request; when its host crashes, connections and waiting fetches die with
+//! it and the core's durable state stays.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -53,16 +53,26 @@ const ID_HEADERS: [&str; 3] = [EVENT_ID, "Nats-Msg-Id", "ce-id"];
 /// Makes what the properties read of a message: its key, and headers such as [`EVENT_ID`].
 type Label = Arc<dyn Fn(&mut Message) + Send + Sync>;
 
+/// Tells the topic and the partition that a subject stands for.
+type Topics = Arc<dyn Fn(&str) -> Option<(String, u32)> + Send + Sync>;
+
+/// Tells the group that a consumer belongs to.
+type Groups = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// A NATS server with JetStream, at `nats://NAME:4222`.
 ///
 /// Properties know a message by its event's id. It is taken from the first of the headers `event-id`,
 /// `Nats-Msg-Id` and `ce-id` that a message has; [`Nats::label`] says where else it is.
 ///
-/// A message's topic is its subject; a [`Group`](crate::Group) is a consumer of that name, durable or not.
+/// A message's topic is its subject; a [`Group`](crate::Group) is a consumer of that name, durable or not. Where services
+/// spread a topic over several subjects, each with a consumer of its own for every group, [`Nats::topics`] and
+/// [`Nats::groups`] say how.
 #[derive(Clone)]
 pub struct Nats {
     pub(crate) name: Arc<str>,
     label: Option<Label>,
+    topics: Option<Topics>,
+    groups: Option<Groups>,
 }
 
 impl Nats {
@@ -71,7 +81,46 @@ impl Nats {
         Nats {
             name: name.into(),
             label: None,
+            topics: None,
+            groups: None,
         }
+    }
+
+    /// Some subjects stand for a topic and one of its partitions, which this gives. Any other stands for itself.
+    ///
+    /// ```
+    /// # use stormglass::Nats;
+    /// Nats::new("nats").topics(|subject| {
+    ///     let (topic, partition) = subject.rsplit_once('.')?;
+    ///     Some((topic.to_owned(), partition.parse().ok()?))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn topics(
+        mut self,
+        of: impl Fn(&str) -> Option<(String, u32)> + Send + Sync + 'static,
+    ) -> Self {
+        self.topics = Some(Arc::new(of));
+        self
+    }
+
+    /// Some consumers belong to a group of another name, which this gives, as where each partition has one of its own.
+    #[must_use]
+    pub fn groups(mut self, of: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.groups = Some(Arc::new(of));
+        self
+    }
+
+    /// The topic and the partition that a subject stands for.
+    pub(crate) fn place(&self, subject: &str) -> (String, u32) {
+        let place = self.topics.as_ref().and_then(|of| of(subject));
+        place.unwrap_or_else(|| (subject.to_owned(), 0))
+    }
+
+    /// The group that a consumer belongs to.
+    pub(crate) fn group(&self, consumer: &str) -> Arc<str> {
+        let group = self.groups.as_ref().and_then(|of| of(consumer));
+        group.map_or_else(|| consumer.into(), Arc::from)
     }
 
     /// Makes what the properties read out of a message, before it enters the history: sets its headers

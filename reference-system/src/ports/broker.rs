@@ -4,7 +4,7 @@
 //! The port does not hide duplicates: the inbox of each consumer does that.
 
 mod in_process;
-mod nats;
+pub mod nats;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::fingerprint::fingerprint;
 use async_trait::async_trait;
 
 pub use in_process::InProcessBroker;
-pub use nats::NatsBroker;
+pub use nats::{NatsBroker, NatsSettings};
 
 /// Partitions of every topic, where a broker leaves that to its adapter.
 const PARTITIONS: u8 = 8;

@@ -16,7 +16,7 @@ use stormglass::artefact::Divergence;
 
 use super::output::say;
 use super::selection::Selection;
-use super::{CliError, Outcome, engine};
+use super::{CliError, Outcome, broker, engine};
 use crate::catalogue::Scenario;
 use process::{Chunk, compare, histories};
 
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
 /// Audits, and names the first difference.
 pub(super) fn audit(arguments: &Arguments) -> Result<Outcome, CliError> {
     let selection = &arguments.selection;
-    let scenarios = selection.scenarios()?;
+    let scenarios = selection.scenarios(broker()?)?;
     engine()?;
     let seeds = selection.seeds_or(SEEDS)?;
     let work = Work {

@@ -7,7 +7,7 @@ use stormglass::artefact::lines;
 use stormglass::{Seed, audit};
 
 use super::output::say;
-use super::{CliError, Outcome, engine, selection};
+use super::{CliError, Outcome, broker, engine, selection};
 
 #[derive(Args, Clone)]
 pub(super) struct Arguments {
@@ -39,7 +39,8 @@ pub(super) enum Order {
 
 /// Runs the seeds and prints what they came to.
 pub(super) fn digests(arguments: &Arguments) -> Result<Outcome, CliError> {
-    let system = selection::scenario(&arguments.scenario)?.system();
+    let broker = broker()?;
+    let system = selection::scenario(&arguments.scenario, broker)?.system_on(broker);
     engine()?;
     for number in 0..arguments.seeds {
         let step = match arguments.order {

@@ -51,7 +51,7 @@ pub(super) fn replay(arguments: &Arguments) -> Result<Outcome, CliError> {
 /// An artefact and the scenario's system that it is of.
 pub(super) fn read(file: &std::path::Path) -> Result<(Artefact, System), CliError> {
     let artefact = Artefact::read(file)?;
-    let scenario = Scenario::find(&artefact.system).ok_or_else(|| {
+    let (scenario, broker) = Scenario::of_system(&artefact.system).ok_or_else(|| {
         let (file, system) = (file.display(), &artefact.system);
         CliError::Usage(format!(
             "artefact {file} is of `{system}`, which is no scenario here: {}",
@@ -59,7 +59,7 @@ pub(super) fn read(file: &std::path::Path) -> Result<(Artefact, System), CliErro
         ))
     })?;
     // It is replayed where it was recorded, whatever the environment says.
-    let system = scenario.system().on(artefact.engine);
+    let system = scenario.system_on(broker).on(artefact.engine);
     artefact.fits(&system)?;
     Ok((artefact, system))
 }

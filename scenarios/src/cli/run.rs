@@ -6,7 +6,7 @@ use stormglass::{Seed, narrate};
 use stormglass_reports::RowKind;
 
 use super::output::say;
-use super::{CliError, Outcome, engine, selection};
+use super::{CliError, Outcome, broker, engine, selection};
 
 /// Rows that are shown only if asked for.
 pub(super) const DETAILS: &[RowKind] = &[RowKind::Log, RowKind::Database];
@@ -26,7 +26,8 @@ pub(super) struct Arguments {
 
 /// Runs the seed's plan and shows what happened.
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, CliError> {
-    let system = selection::scenario(&arguments.scenario)?.system();
+    let broker = broker()?;
+    let system = selection::scenario(&arguments.scenario, broker)?.system_on(broker);
     engine()?;
     let plan = system.plan(arguments.seed)?;
     let run = simulation::run(&system, &plan, Recording::On)?;

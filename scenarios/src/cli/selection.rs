@@ -8,6 +8,7 @@ use stormglass::check::jobs;
 
 use super::CliError;
 use crate::catalogue::{CATALOGUE, Scenario};
+use crate::deploy::ShopBroker;
 
 /// More runs at once than this help nobody, and each takes a thread for every connection.
 const JOBS_MAX: usize = 1_024;
@@ -45,13 +46,14 @@ impl Selection {
     ///
     /// # Errors
     ///
-    /// If a name is unknown.
-    pub(super) fn scenarios(&self) -> Result<Vec<&'static Scenario>, CliError> {
+    /// If a name is unknown, or the scenario cannot be run on this broker.
+    pub(super) fn scenarios(&self, broker: ShopBroker) -> Result<Vec<&'static Scenario>, CliError> {
         for name in &self.scenarios {
-            scenario(name)?;
+            scenario(name, broker)?;
         }
-        let wanted = |scenario: &&Scenario| {
-            self.scenarios.is_empty() || self.scenarios.iter().any(|name| name == scenario.name)
+        let wanted = |scenario: &&Scenario| match self.scenarios.is_empty() {
+            true => scenario.runs_on(broker),
+            false => self.scenarios.iter().any(|name| name == scenario.name),
         };
         Ok(CATALOGUE.iter().filter(wanted).collect())
     }
@@ -87,10 +89,17 @@ impl Selection {
 ///
 /// # Errors
 ///
-/// If there is none; the error names the nearest.
-pub(super) fn scenario(name: &str) -> Result<&'static Scenario, CliError> {
-    Scenario::find(name)
-        .ok_or_else(|| CliError::Usage(format!("unknown scenario `{name}`: {}", advice(name))))
+/// If there is none, where the error names the nearest, or if it cannot be run on this broker.
+pub(super) fn scenario(name: &str, broker: ShopBroker) -> Result<&'static Scenario, CliError> {
+    let scenario = Scenario::find(name);
+    let scenario = scenario
+        .ok_or_else(|| CliError::Usage(format!("unknown scenario `{name}`: {}", advice(name))))?;
+    match scenario.runs_on(broker) {
+        true => Ok(scenario),
+        false => Err(CliError::Usage(format!(
+            "`{name}` is about the ways of Kafka, and the shop is over NATS: `{name}-jetstream` is the same there"
+        ))),
+    }
 }
 
 /// Where to look for the name that was meant.

@@ -25,8 +25,9 @@ use stormglass_reports::{
 use super::output::{complain, prepare, replay_command, say, width, write};
 use super::patience::Patience;
 use super::selection::Selection;
-use super::{CliError, Outcome, engine};
+use super::{CliError, Outcome, broker, engine};
 use crate::catalogue::{CATALOGUE, Scenario};
+use crate::deploy::ShopBroker;
 
 /// Seeds of each scenario unless told otherwise. All scenarios together have at least 500.
 pub(super) const SEEDS: u64 = 40;
@@ -59,7 +60,8 @@ enum Format {
 
 /// Sweeps, and reports.
 pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
-    let scenarios = arguments.selection.scenarios()?;
+    let broker = broker()?;
+    let scenarios = arguments.selection.scenarios(broker)?;
     let engine = engine()?;
     if let Some(folder) = &arguments.out {
         prepare(folder)?;
@@ -69,11 +71,12 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
     let seeds = arguments.selection.seeds_or(SEEDS)?;
     let mut share: Vec<Share> = scenarios
         .iter()
-        .map(|own| Share::of(own, engine, seeds))
+        .map(|own| Share::of(own, broker, engine, seeds))
         .collect();
-    if engine == Engine::Sqlite && arguments.selection.is_standard() {
+    let is_usual = engine == Engine::Sqlite && broker == ShopBroker::Simulated;
+    if is_usual && arguments.selection.is_standard() {
         let beside = postgres::scenarios().into_iter();
-        share.extend(beside.map(|own| Share::of(own, Engine::Postgres, postgres::SEEDS)));
+        share.extend(beside.map(|own| Share::of(own, broker, Engine::Postgres, postgres::SEEDS)));
     }
     let bar = progress_bar(share.iter().map(|own| own.seeds).sum());
     let sweep = Sweep {
@@ -100,7 +103,10 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
 
 /// Names the kept failures that are of no scenario: one that was renamed left them behind.
 fn name_unclaimed() -> Result<(), CliError> {
-    let scenarios: Vec<&str> = CATALOGUE.iter().map(|scenario| scenario.name).collect();
+    let brokers = [ShopBroker::Simulated, ShopBroker::Nats];
+    let names = brokers.map(|broker| CATALOGUE.iter().map(move |own| own.system_name(broker)));
+    let names: Vec<String> = names.into_iter().flatten().collect();
+    let scenarios: Vec<&str> = names.iter().map(String::as_str).collect();
     for (path, system) in regressions::unclaimed(Path::new(regressions::FOLDER), &scenarios)? {
         let path = path.display();
         complain(&format!(
@@ -113,14 +119,16 @@ fn name_unclaimed() -> Result<(), CliError> {
 /// A scenario, and how much of it is run where.
 struct Share {
     scenario: &'static Scenario,
+    broker: ShopBroker,
     engine: Engine,
     seeds: u64,
 }
 
 impl Share {
-    fn of(scenario: &'static Scenario, engine: Engine, seeds: u64) -> Self {
+    fn of(scenario: &'static Scenario, broker: ShopBroker, engine: Engine, seeds: u64) -> Self {
         Share {
             scenario,
+            broker,
             engine,
             seeds,
         }
@@ -176,7 +184,7 @@ impl Sweep<'_> {
 
     fn scenario(&self, share: &Share, usual: Engine) -> Result<ScenarioReport, CliError> {
         let scenario = share.scenario;
-        let system = scenario.system().on(share.engine);
+        let system = scenario.system_on(share.broker).on(share.engine);
         self.bar.set_message(scenario.name);
         let kept = regressions::run_again(&system, Path::new(regressions::FOLDER))?;
         let exploration = Exploration {
@@ -197,8 +205,8 @@ impl Sweep<'_> {
         let failures = failures.collect::<Result<Vec<_>, _>>()?;
         Ok(ScenarioReport {
             name: match share.engine == usual {
-                true => scenario.name.to_owned(),
-                false => format!("{} (PostgreSQL)", scenario.name),
+                true => system.name().to_owned(),
+                false => format!("{} (PostgreSQL)", system.name()),
             },
             promise: scenario.promise.to_owned(),
             seeds: tally.seeds,

@@ -6,16 +6,49 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reference_system::ports::broker::{
-    Broker, BrokerError, Delivery, Message, PublishError, Subscription,
+    self, Broker, Delivery, Message, PublishError, Subscription,
 };
+
+/// The environment variable that says which broker the scenarios run on.
+pub const BROKER_VARIABLE: &str = "STORMGLASS_BROKER";
+
+/// Which broker the shop runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShopBroker {
+    /// The harness' own, through its simple client, with the profile that a scenario names.
+    #[default]
+    Simulated,
+    /// A NATS server, through the shop's own client.
+    Nats,
+}
+
+/// The environment variable names no broker.
+#[derive(Debug, thiserror::Error)]
+#[error("{BROKER_VARIABLE} is `{0}`: expected `simulated` or `nats`")]
+pub struct BrokerError(String);
+
+impl ShopBroker {
+    /// The broker that `STORMGLASS_BROKER` asks for, `simulated` or `nats`; the simulated one where it is not set or empty.
+    ///
+    /// # Errors
+    ///
+    /// If the variable holds something else.
+    pub fn from_environment() -> Result<Self, BrokerError> {
+        match std::env::var(BROKER_VARIABLE).as_deref() {
+            Ok("nats") => Ok(ShopBroker::Nats),
+            Ok("" | "simulated") | Err(_) => Ok(ShopBroker::Simulated),
+            Ok(other) => Err(BrokerError(other.to_owned())),
+        }
+    }
+}
 
 /// The broker, as one host reaches it.
 #[derive(Clone)]
-pub struct SimulatedBroker(stormglass::Broker);
+pub(super) struct SimulatedBroker(stormglass::Broker);
 
 impl SimulatedBroker {
     /// The broker as the current host reaches it.
-    pub fn connect() -> Self {
+    pub(super) fn connect() -> Self {
         SimulatedBroker(stormglass::Broker::connect())
     }
 }
@@ -46,7 +79,7 @@ impl Broker for SimulatedBroker {
         &self,
         group: &str,
         topics: &[&str],
-    ) -> Result<Box<dyn Subscription>, BrokerError> {
+    ) -> Result<Box<dyn Subscription>, broker::BrokerError> {
         let subscribed = self.0.subscribe(group, topics).await;
         Ok(Box::new(SimulatedSubscription(
             subscribed.map_err(translated)?,
@@ -59,7 +92,7 @@ struct SimulatedSubscription(stormglass::Subscription);
 
 #[async_trait]
 impl Subscription for SimulatedSubscription {
-    async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError> {
+    async fn next(&mut self) -> Result<Box<dyn Delivery>, broker::BrokerError> {
         let delivery = self.0.next().await.map_err(translated)?;
         let stormglass::Message {
             topic,
@@ -89,18 +122,18 @@ impl Delivery for SimulatedDelivery {
         &self.message
     }
 
-    async fn ack(self: Box<Self>) -> Result<(), BrokerError> {
+    async fn ack(self: Box<Self>) -> Result<(), broker::BrokerError> {
         self.delivery.ack().await.map_err(translated)
     }
 
-    async fn retry(self: Box<Self>, after: Duration) -> Result<(), BrokerError> {
+    async fn retry(self: Box<Self>, after: Duration) -> Result<(), broker::BrokerError> {
         self.delivery.retry(after).await.map_err(translated)
     }
 }
 
-fn translated(error: stormglass::BrokerError) -> BrokerError {
+fn translated(error: stormglass::BrokerError) -> broker::BrokerError {
     match error {
-        stormglass::BrokerError::Unavailable(why) => BrokerError::Unavailable(why),
-        stormglass::BrokerError::Fenced(why) => BrokerError::Fenced(why),
+        stormglass::BrokerError::Unavailable(why) => broker::BrokerError::Unavailable(why),
+        stormglass::BrokerError::Fenced(why) => broker::BrokerError::Fenced(why),
     }
 }

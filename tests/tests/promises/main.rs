@@ -5,11 +5,13 @@
 //! [`defects`] and [`wrong_systems`] show that the properties bite, [`regressions`] that what was found
 //! stays fixed, [`right_systems`] that what is right is not accused, [`misuse`] what a test that is wrong
 //! is told, [`outcomes`] how a check ends, [`stories`] what a person reads, [`structure`] who may name
-//! whom, [`shop_over_nats`] that the shop's own broker keeps its word. [`web`] is what a service needs to serve HTTP,
+//! whom, [`shop_over_nats`] that the shop's own broker keeps its word,
+//! [`defects_over_nats`] that mistakes show over it. [`web`] is what a service needs to serve HTTP,
 //! [`clock`] to know the time of day. All of it runs on SQLite and needs no environment.
 
 mod clock;
 mod defects;
+mod defects_over_nats;
 mod determinism;
 mod misuse;
 mod outcomes;

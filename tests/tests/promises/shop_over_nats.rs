@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reference_system::ports::broker::{
-    Broker, Delivery, Message, NatsBroker, Subscription, header,
+    Broker, Delivery, Message, NatsBroker, NatsSettings, Subscription, header,
 };
 use stormglass_nats::{NoWitness, Server};
 use tokio::net::TcpListener;
@@ -22,6 +22,11 @@ async fn server() -> String {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { Server::new(Arc::new(NoWitness)).serve(listener).await });
     format!("nats://{address}")
+}
+
+async fn connect(url: &str) -> NatsBroker {
+    let connected = NatsBroker::connect(url, NatsSettings::default());
+    connected.await.unwrap()
 }
 
 fn message(key: &str, text: &str) -> Message {
@@ -51,7 +56,7 @@ fn text(delivery: &dyn Delivery) -> String {
 
 #[tokio::test]
 async fn a_message_comes_as_it_was_published_once_for_each_id_in_its_topic() {
-    let broker = NatsBroker::connect(&server().await).await.unwrap();
+    let broker = connect(&server().await).await;
     let mut sent = message("a key\n", "{}");
     for (name, value) in [(header::MESSAGE_ID, "id"), ("dlq-error", " two\nlines ")] {
         sent.headers.insert(name.to_owned(), value.to_owned());
@@ -75,7 +80,7 @@ async fn a_message_comes_as_it_was_published_once_for_each_id_in_its_topic() {
 
 #[tokio::test]
 async fn a_key_keeps_its_order_whoever_gets_it_and_waits_for_a_retry() {
-    let broker = NatsBroker::connect(&server().await).await.unwrap();
+    let broker = connect(&server().await).await;
     let (first, second) = tokio::join!(
         broker.subscribe("group", &["orders", "payments"]),
         broker.subscribe("group", &["orders", "payments"]),
@@ -105,8 +110,12 @@ async fn a_key_keeps_its_order_whoever_gets_it_and_waits_for_a_retry() {
 
 #[tokio::test]
 async fn what_a_member_does_not_settle_another_one_gets() {
-    let broker = NatsBroker::connect(&server().await).await.unwrap();
-    let broker = broker.with_ack_wait(Duration::from_millis(500));
+    let settings = NatsSettings {
+        ack_wait: Duration::from_millis(500),
+        ..NatsSettings::default()
+    };
+    let url = server().await;
+    let broker = NatsBroker::connect(&url, settings).await.unwrap();
     let mut first = broker.subscribe("group", &["orders"]).await.unwrap();
     publish(&broker, "a", &["1", "2"]).await;
     let lost = next(first.as_mut()).await;
@@ -123,7 +132,7 @@ async fn what_a_member_does_not_settle_another_one_gets() {
 #[tokio::test]
 async fn a_member_that_leaves_hands_back_what_it_has_not_delivered() {
     let url = server().await;
-    let broker = NatsBroker::connect(&url).await.unwrap();
+    let broker = connect(&url).await;
     let mut first = broker.subscribe("group", &["orders"]).await.unwrap();
     let nothing = timeout(Duration::from_millis(200), first.next()).await;
     assert!(nothing.is_err(), "it only asks for messages");

@@ -17,24 +17,43 @@ use async_trait::async_trait;
 use futures_util::future::{select_all, try_join_all};
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::sync::{OnceCell, OwnedRwLockReadGuard, RwLock};
+
+pub use envelope::{group, place, unpack};
 
 use super::{Broker, BrokerError, Delivery, Message, PARTITIONS, PublishError, Subscription};
 
-/// How long a member may have a message in hand, its wait for its turn included, before another one gets it.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-/// How long the server looks for repeated publishes.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// How often the server says that it still has a request for a message; after two that are missing the member leaves.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a request for a message waits at the server.
 const REQUEST: Duration = Duration::from_secs(30);
 
+/// What the server is asked for, by whoever creates a stream or a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatsSettings {
+    /// How long a member may have a message in hand, its wait for its turn included, before another one gets it. It is of
+    /// the group, and whoever subscribes last decides.
+    pub ack_wait: Duration,
+    /// How long the server looks for repeated publishes. It is of the stream, and whoever creates that decides.
+    pub duplicate_window: Duration,
+}
+
+impl Default for NatsSettings {
+    fn default() -> Self {
+        Self {
+            ack_wait: Duration::from_secs(30),
+            duplicate_window: Duration::from_secs(120),
+        }
+    }
+}
+
 /// A connection to a NATS server with JetStream; clones share it.
 #[derive(Clone, Debug)]
 pub struct NatsBroker {
     context: Context,
-    ack_wait: Duration,
+    settings: NatsSettings,
+    /// Set once the stream is there.
+    stream: Arc<OnceCell<()>>,
     /// Held by every subscription until it has handed back what it had not delivered.
     members: Arc<RwLock<()>>,
 }
@@ -44,30 +63,50 @@ impl NatsBroker {
     ///
     /// # Errors
     /// When the server cannot be reached, or has no JetStream.
-    pub async fn connect(url: &str) -> Result<Self, BrokerError> {
-        let client = ConnectOptions::new().name("shop").connect(url).await;
-        let context = jetstream::new(client.map_err(unavailable)?);
-        // Whoever comes second in a race creates what is there already, which changes nothing.
-        let config = stream::Config {
-            name: envelope::STREAM.to_owned(),
-            subjects: vec![envelope::SUBJECTS.to_owned()],
-            duplicate_window: DUPLICATE_WINDOW,
-            ..stream::Config::default()
-        };
-        let created = context.get_or_create_stream(config).await;
-        created.map_err(unavailable)?;
+    pub async fn connect(url: &str, settings: NatsSettings) -> Result<Self, BrokerError> {
+        let connected = Self::with(ConnectOptions::new(), url, settings).await?;
+        connected.stream().await?;
+        Ok(connected)
+    }
+
+    /// The same for a process that has work without the broker as well: it is connected to when it is there, and until then
+    /// every call fails.
+    ///
+    /// # Errors
+    /// When the address is malformed.
+    pub async fn connect_later(url: &str, settings: NatsSettings) -> Result<Self, BrokerError> {
+        let options = ConnectOptions::new().retry_on_initial_connect();
+        Self::with(options, url, settings).await
+    }
+
+    async fn with(
+        options: ConnectOptions,
+        url: &str,
+        settings: NatsSettings,
+    ) -> Result<Self, BrokerError> {
+        let client = options.name("shop").connect(url).await;
         Ok(Self {
-            context,
-            ack_wait: ACK_WAIT,
+            context: jetstream::new(client.map_err(unavailable)?),
+            settings,
+            stream: Arc::default(),
             members: Arc::default(),
         })
     }
 
-    /// The same with another time after which an unsettled message is delivered again; it is of the group, and whoever
-    /// subscribes last decides.
-    #[must_use]
-    pub fn with_ack_wait(self, ack_wait: Duration) -> Self {
-        Self { ack_wait, ..self }
+    /// Makes sure of the stream, which is done once.
+    async fn stream(&self) -> Result<(), BrokerError> {
+        let create = async || {
+            // Whoever comes second in a race creates what is there already, which changes nothing.
+            let config = stream::Config {
+                name: envelope::STREAM.to_owned(),
+                subjects: vec![envelope::SUBJECTS.to_owned()],
+                duplicate_window: self.settings.duplicate_window,
+                ..stream::Config::default()
+            };
+            let created = self.context.get_or_create_stream(config).await;
+            created.map(drop).map_err(unavailable)
+        };
+        self.stream.get_or_try_init(create).await.copied()
     }
 
     /// The messages of one partition for a group.
@@ -82,7 +121,7 @@ impl NatsBroker {
             filter_subject: envelope::subject(topic, partition),
             deliver_policy: DeliverPolicy::All,
             ack_policy: AckPolicy::Explicit,
-            ack_wait: self.ack_wait,
+            ack_wait: self.settings.ack_wait,
             max_ack_pending: 1,
             ..pull::Config::default()
         };
@@ -99,6 +138,8 @@ impl NatsBroker {
 impl Broker for NatsBroker {
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let (subject, message) = envelope::seal(message).map_err(PublishError::Rejected)?;
+        let ready = self.stream().await;
+        ready.map_err(|error| PublishError::Rejected(error.to_string()))?;
         let sent = self.context.send_publish(subject, message).await;
         // Until here nothing has left this process.
         let sent = sent.map_err(|error| PublishError::Rejected(error.to_string()))?;
@@ -110,6 +151,7 @@ impl Broker for NatsBroker {
         group: &str,
         topics: &[&str],
     ) -> Result<Box<dyn Subscription>, BrokerError> {
+        self.stream().await?;
         let member = Arc::clone(&self.members).read_owned().await;
         let partitions = topics.iter().flat_map(|topic| {
             let partitions = 0..PARTITIONS;

@@ -315,3 +315,41 @@ fn a_rollback_or_a_neighbours_trouble_excuses_no_retry() {
     let too_many = tale.delivers("e1");
     assert_eq!(broken_at(&property(), &tale), Some(too_many));
 }
+
+/// A poison event that lies with its consumer until its lease has run out, is given back then, and is tried four times
+/// after that. `meanwhile` is what the host does while it lies there.
+fn given_back_behind_its_lease(meanwhile: Option<What>) -> (Tale, u64) {
+    let mut tale = Tale::on_kafka();
+    tale.sends("orders", poison("e1", "order-1"));
+    tale.delivers("e1");
+    if let Some(what) = meanwhile {
+        tale.happens("billing", what);
+    }
+    let (group, position) = ("billing".into(), at("orders", 0));
+    tale.happens("billing", What::LeaseExpired { group, position });
+    tale.retries("e1");
+    let mut last = 0;
+    for _ in 0..2 {
+        tale.delivers("e1");
+        last = tale.retries("e1");
+    }
+    let fourth = tale.delivers("e1");
+    assert!(last < fourth);
+    tale.parks("e1");
+    tale.acks("e1");
+    (tale, fourth)
+}
+
+#[test]
+fn accepts_one_that_is_given_back_untried_when_its_lease_has_run_out() {
+    let (tale, _) = given_back_behind_its_lease(None);
+    assert_holds(&property(), &tale);
+}
+
+#[test]
+fn rejects_attempts_too_many_where_one_was_tried_until_its_lease_had_run_out() {
+    let why = "by its owner".to_owned();
+    let database = "billing".into();
+    let (tale, fourth) = given_back_behind_its_lease(Some(What::RolledBack { database, why }));
+    assert_eq!(broken_at(&property(), &tale), Some(fourth));
+}

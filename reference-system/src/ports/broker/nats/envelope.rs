@@ -61,20 +61,45 @@ pub(super) fn seal(message: Message) -> Result<(String, PublishMessage), String>
     Ok((subject, sealed.payload(message.payload.into())))
 }
 
-/// The message that was delivered. One that somebody else published is given as far as it can be read.
-pub(super) fn open(delivered: &async_nats::Message) -> Message {
-    let (mut key, mut headers) = (String::new(), BTreeMap::new());
-    for (name, values) in delivered.headers.iter().flat_map(HeaderMap::iter) {
-        let name: &str = name.as_ref();
-        let value = values.last().map_or("", HeaderValue::as_str);
+/// The topic and the partition that a subject stands for; nothing where it is not one of these.
+pub fn place(subject: &str) -> Option<(String, u8)> {
+    let (topic, partition) = subject
+        .strip_prefix(PREFIX)?
+        .strip_prefix('.')?
+        .split_once('.')?;
+    Some((unescape(topic), partition.parse().ok()?))
+}
+
+/// The group that a consumer serves; nothing where it is not one of the shop's.
+pub fn group(consumer: &str) -> Option<String> {
+    let (group, partition) = consumer.split_once('=')?;
+    partition.contains('=').then(|| unescape(group))
+}
+
+/// The key and the headers of a message, out of those that it has on the server.
+pub fn unpack<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+) -> (String, BTreeMap<String, String>) {
+    let (mut key, mut own) = (String::new(), BTreeMap::new());
+    for (name, value) in headers {
         if name.eq_ignore_ascii_case(KEY) {
             key = unescape(value);
         } else if !is_of_server(name) {
-            headers.insert(name.to_owned(), unescape(value));
+            own.insert(name.to_owned(), unescape(value));
         }
     }
+    (key, own)
+}
+
+/// The message that was delivered. One that somebody else published is given as far as it can be read.
+pub(super) fn open(delivered: &async_nats::Message) -> Message {
+    let headers = delivered.headers.iter().flat_map(HeaderMap::iter);
+    let (key, headers) = unpack(headers.map(|(name, values)| {
+        let value = values.last().map_or("", HeaderValue::as_str);
+        (name.as_ref(), value)
+    }));
     Message {
-        topic: unescape(delivered.subject.split('.').nth(1).unwrap_or_default()),
+        topic: place(&delivered.subject).unwrap_or_default().0,
         key,
         headers,
         payload: delivered.payload.to_vec(),
