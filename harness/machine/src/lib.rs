@@ -19,6 +19,8 @@
 //!   order of such a map is another one in each run. Maps of the standard library repeat.
 //! - Tokio's random choices (`select!`, `watch`) repeat in the runtime that [`Machine::start_service`] makes, unless
 //!   [`lacks`] says otherwise. A runtime that a service makes itself is seeded from a counter of the process.
+//! - async-nats names its inboxes by `nuid`, whose generator is a static that the first run seeds; without its default
+//!   feature `nuid` it draws them from the run.
 //! - Numbers that a process counts, such as `ThreadId` and the `Id`s of tokio's tasks and runtimes, go on counting.
 //!
 //! fastrand (of version 2) takes such a number for its seed. It is seeded for a process' first thread and for those that

@@ -46,25 +46,31 @@ impl NatsHost {
         }
     }
 
-    /// What each declared group has for its consumers or waits to be settled, by the positions of the messages. Of other
-    /// consumers nothing is promised.
+    /// What each declared group has for its consumers or waits to be settled, by the positions of the messages: what no
+    /// consumer of it covers waits for one that does. Of other consumers nothing is promised.
     fn unsettled(&self) -> BTreeMap<Arc<str>, Vec<Position>> {
         let log = lock(&self.observed.log);
         let mut unsettled: BTreeMap<Arc<str>, Vec<Position>> = BTreeMap::new();
-        let world = &self.observed.world;
+        let mut consumers: BTreeMap<Arc<str>, Vec<ConsumerState>> = BTreeMap::new();
         for consumer in self.server.readout().consumers {
             let group = self.observed.broker.group(&consumer.name);
-            if !world.recorder.has_group(&group) {
-                continue;
+            consumers.entry(group).or_default().push(consumer);
+        }
+        let groups = self.observed.world.recorder.subscriptions();
+        for (group, topics) in groups {
+            let consumers = consumers.remove(&*group).unwrap_or_default();
+            let mut own = log.unclaimed(&topics, &consumers);
+            for consumer in &consumers {
+                let delivered = consumer.unsettled.iter().map(|own| own.sequence);
+                let delivered = delivered.chain(consumer.given_up.iter().copied());
+                let positions =
+                    delivered.filter_map(|sequence| log.find(&consumer.stream, sequence));
+                own.extend(positions.cloned());
+                if consumer.undelivered > 0 {
+                    own.extend(log.beyond(consumer).cloned());
+                }
             }
-            let own = unsettled.entry(group).or_default();
-            let delivered = consumer.unsettled.iter().map(|own| own.sequence);
-            let delivered = delivered.chain(consumer.given_up.iter().copied());
-            let positions = delivered.filter_map(|sequence| log.find(&consumer.stream, sequence));
-            own.extend(positions.cloned());
-            if consumer.undelivered > 0 {
-                own.extend(log.beyond(&consumer).cloned());
-            }
+            unsettled.insert(group.into(), own);
         }
         unsettled
     }
@@ -129,6 +135,12 @@ impl Server for NatsHost {
 /// A topic and one of its partitions, for which a subject stands.
 type Lane = (Arc<str>, u32);
 
+/// Whether a consumer delivers messages of a subject.
+fn wants(consumer: &ConsumerState, subject: &str) -> bool {
+    let mut filters = consumer.filters.iter();
+    consumer.filters.is_empty() || filters.any(|own| covers(own, subject))
+}
+
 /// What was stored, by what its subject stands for: a history knows a message by how many of these came before it.
 #[derive(Default)]
 struct Log {
@@ -148,11 +160,21 @@ impl Log {
         let first = (consumer.stream.clone(), consumer.delivered_sequence + 1);
         let last = (consumer.stream.clone(), u64::MAX);
         let stored = self.stored.range(first..=last).map(|(_, stored)| stored);
-        let wanted = stored.filter(|(subject, _)| {
-            let mut filters = consumer.filters.iter();
-            consumer.filters.is_empty() || filters.any(|own| covers(own, subject))
-        });
+        let wanted = stored.filter(|(subject, _)| wants(consumer, subject));
         wanted.map(|(_, position)| position)
+    }
+
+    /// What was stored in one of `topics` and is none of `consumers`' to deliver.
+    fn unclaimed(&self, topics: &[String], consumers: &[ConsumerState]) -> Vec<Position> {
+        let stored = self.stored.iter();
+        let unclaimed = stored.filter(|((stream, _), (subject, position))| {
+            let mut consumers = consumers.iter().filter(|own| own.stream == *stream);
+            topics.iter().any(|own| covers(own, &position.topic))
+                && !consumers.any(|own| wants(own, subject))
+        });
+        unclaimed
+            .map(|(_, (_, position))| position.clone())
+            .collect()
     }
 
     fn message(&self, position: &Position) -> Option<&Arc<Message>> {

@@ -91,10 +91,13 @@ impl Recorder {
         record.history.description.groups.keys().cloned().collect()
     }
 
-    /// Whether the system declares a consumer group of this name.
-    pub(crate) fn has_group(&self, group: &str) -> bool {
+    /// The consumer groups that the system declares, each with the topics that it subscribes to.
+    pub(crate) fn subscriptions(&self) -> Vec<(String, Vec<String>)> {
         let record = lock(&self.record);
-        record.history.description.groups.contains_key(group)
+        let groups = record.history.description.groups.iter();
+        groups
+            .map(|(name, group)| (name.clone(), group.topics.clone()))
+            .collect()
     }
 
     /// Takes the history out, at the end of the run.
