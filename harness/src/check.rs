@@ -58,6 +58,10 @@ impl System {
         if many == Some(0) {
             return Err(self.misuse("STORMGLASS_SEEDS is 0: explore at least one seed"));
         }
+        let many = many.or(self.seeds).unwrap_or(SEEDS);
+        if many == 0 {
+            return Err(self.misuse("`seeds` is 0: explore at least one seed"));
+        }
         self.refuse_untestable()
             .map_err(|error| self.misuse(error.to_string()))?;
         let begun = Stopwatch::start();
@@ -67,11 +71,7 @@ impl System {
         };
         let exploration = Exploration {
             first: one.unwrap_or(Seed(0)),
-            seeds: if one.is_some() {
-                1
-            } else {
-                many.unwrap_or(self.seeds)
-            },
+            seeds: if one.is_some() { 1 } else { many },
             jobs: jobs(),
             until: Until::FirstFailure,
             interrupted: &AtomicBool::new(false),

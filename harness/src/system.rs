@@ -21,7 +21,6 @@ use serde_json::Value;
 
 use crate::attempts::Attempts;
 use crate::broker::Profile;
-use crate::check::SEEDS;
 use crate::checker::{Operations, Property, Verdict};
 use crate::database::{Database, Probe};
 use crate::history::{Description, GroupDescription, History};
@@ -128,8 +127,8 @@ pub struct System {
     budget: Budget,
     attempts: Attempts,
     struck: Option<Vec<String>>,
-    /// How many seeds a test explores.
-    pub(crate) seeds: u64,
+    /// How many seeds a test explores, if it is this system's own number.
+    pub(crate) seeds: Option<u64>,
     /// What the builder's methods were given that cannot be meant.
     mistakes: Vec<String>,
     /// Hosts whose work keeps no run alive.
@@ -168,7 +167,7 @@ impl System {
             budget: Budget::default(),
             attempts: Attempts::default(),
             struck: None,
-            seeds: SEEDS,
+            seeds: None,
             mistakes: Vec::new(),
             background: BTreeSet::new(),
             targets: Arc::default(),
@@ -331,10 +330,10 @@ impl System {
     }
 
     /// How many seeds [`System::check`] explores where `STORMGLASS_SEEDS` does not say: for a system whose runs take
-    /// long, or seldom fail. [`SEEDS`] unless set.
+    /// long, or seldom fail. [`SEEDS`](crate::check::SEEDS) unless set.
     #[must_use]
     pub fn seeds(mut self, seeds: u64) -> Self {
-        self.seeds = seeds;
+        self.seeds = Some(seeds);
         self
     }
 

@@ -291,7 +291,7 @@ pub unsafe extern "C" fn setitimer(
     let Some(slot) = slot() else {
         return really_set(new, old);
     };
-    // Nor does one ring that was set before the slot was armed, for the client to log in.
+    // The alarm for a client that takes too long to log in was set before the slot was armed.
     really_set(&NO_ALARM, null_mut());
     let value = unsafe { &(*new).value };
     let left = value.seconds * 1_000_000 + value.micros;

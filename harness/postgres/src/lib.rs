@@ -12,8 +12,8 @@
 //! `slot` is how backends get to know virtual time (see `preload/backend.rs`); `client` is the library's own
 //! way to ask the real server; `wire` is the protocol.
 //!
-//! Not modelled: replication, TLS, passwords (whoever connects is let in), and what needs a server of one's
-//! own, such as its configuration. Transaction numbers (`xmin`, `txid_current()`), object numbers and process
+//! Not modelled: replication, TLS, passwords (whoever connects is let in), `idle_session_timeout` (who idles
+//! outside of a transaction may do so for ever), and what needs a server of one's own, such as its configuration. Transaction numbers (`xmin`, `txid_current()`), object numbers and process
 //! numbers in the server's own views are the real server's, and differ from run to run; so does what it says
 //! about itself (`pg_stat_*`, `pg_postmaster_start_time()`, versions).
 

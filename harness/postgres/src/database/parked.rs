@@ -2,7 +2,7 @@
 //!
 //! `DISCARD ALL` makes a session as good as new, except for the seed of `random()`, which is set whenever a
 //! session begins, and for settings of the client's own (`SET app.customer`), which stay known: such a session is
-//! not parked.
+//! not parked. What alarm it still expects is forgotten when it is handed out again (`Backend::arm`).
 //! <https://www.postgresql.org/docs/current/sql-discard.html>
 
 use std::collections::BTreeMap;

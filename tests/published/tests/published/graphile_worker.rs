@@ -8,6 +8,7 @@ use graphile_worker::{
 };
 use graphile_worker_migrations::sql::GRAPHILE_WORKER_MIGRATIONS;
 use serde::{Deserialize, Serialize};
+use stormglass::System;
 
 use crate::jobs::{Failure, ONCE, job, pool, system, take_effect};
 
@@ -70,10 +71,12 @@ fn migrations() -> String {
     all
 }
 
+pub(crate) fn right_system() -> System {
+    let schema = [ONCE, &migrations()].concat();
+    system("graphile_worker", &schema, |_| work()).operations(job, enqueue)
+}
+
 #[test]
 fn each_job_takes_effect_once_and_none_is_lost() {
-    let schema = [ONCE, &migrations()].concat();
-    system("graphile_worker", &schema, |_| work())
-        .operations(job, enqueue)
-        .check();
+    right_system().check();
 }

@@ -4,3 +4,4 @@ mod graphile_worker;
 mod jobs;
 mod pg_task;
 mod pgmq;
+mod repeats;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pgmq::{Message, PGMQueueExt, PgmqError};
 use sqlx::PgPool;
+use stormglass::System;
 
 use crate::jobs::{EVERY_TIME, Failure, job, pool, sql_of, system, take_effect};
 
@@ -51,11 +52,13 @@ fn schema() -> String {
     format!("{EVERY_TIME} CREATE SCHEMA pgmq; {pgmq} SELECT pgmq.create('{QUEUE}');")
 }
 
+pub(crate) fn right_system() -> System {
+    system("pgmq", &schema(), |_| work()).operations(job, enqueue)
+}
+
 #[test]
 fn a_job_that_is_deleted_with_its_effect_is_done_once() {
-    system("pgmq", &schema(), |_| work())
-        .operations(job, enqueue)
-        .check();
+    right_system().check();
 }
 
 #[test]
