@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use fault::{Action, Aim, Fault, Side};
+pub(crate) use incident::Befallen;
 pub use incident::{Incident, Restarted};
 pub use schedule::{Budget, FaultKind};
 pub(crate) use strike::CallFault;

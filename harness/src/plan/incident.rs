@@ -150,6 +150,39 @@ pub enum Restarted {
     Everything,
 }
 
+/// Something of a system that an incident names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named<'a> {
+    /// A host that services run on.
+    Host(&'a str),
+    /// All instances of a service.
+    Service(&'a str),
+    /// Two hosts, which may be the client and servers too.
+    Link(&'a str, &'a str),
+    /// The host of a PostgreSQL server.
+    DatabaseServer(&'a str),
+    /// A database.
+    Database(&'a str),
+    /// A consumer group.
+    Group(&'a str),
+}
+
+/// What becomes of a host in the middle of its own call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Befallen {
+    /// Its process dies.
+    Dies,
+    /// Its computer is gone.
+    IsLost,
+    /// It stands still.
+    StandsStill {
+        /// How long, in virtual milliseconds.
+        for_ms: u64,
+    },
+    /// It is told to stop.
+    IsToldToStop,
+}
+
 impl Incident {
     pub(super) fn told(&self) -> Told {
         match self {
@@ -248,8 +281,8 @@ impl Incident {
         self.told().1
     }
 
-    /// The hosts that it befalls, where it befalls certain ones.
-    pub(crate) fn hosts(&self) -> Vec<&str> {
+    /// What of the system it names, if it names anything.
+    pub(super) fn names(&self) -> Option<Named<'_>> {
         match self {
             Incident::Crash { host, .. }
             | Incident::MachineLoss { host, .. }
@@ -258,20 +291,62 @@ impl Incident {
             | Incident::Restart {
                 of: Restarted::Host(host),
                 ..
-            } => vec![host],
+            } => Some(Named::Host(host)),
             Incident::Partition { a, b, .. }
             | Incident::Latency { a, b, .. }
-            | Incident::ConnectionReset { a, b } => vec![a, b],
-            Incident::OneWayPartition { from, to, .. } => vec![from, to],
-            Incident::Restart { .. }
+            | Incident::ConnectionReset { a, b } => Some(Named::Link(a, b)),
+            Incident::OneWayPartition { from, to, .. } => Some(Named::Link(from, to)),
+            Incident::Restart {
+                of: Restarted::Service(service),
+                ..
+            } => Some(Named::Service(service)),
+            Incident::DatabaseRestart { server, .. }
+            | Incident::ConnectionsUsedUp { server, .. } => Some(Named::DatabaseServer(server)),
+            Incident::DiskFull { database, .. } => Some(Named::Database(database)),
+            Incident::Rebalance { group } => Some(Named::Group(group)),
+            Incident::Restart {
+                of: Restarted::Everything,
+                ..
+            }
+            | Incident::BrokerOutage { .. }
+            | Incident::CapacityLimit { .. }
+            | Incident::ExternalOutage { .. } => None,
+        }
+    }
+
+    /// The hosts that it befalls, where it befalls certain ones.
+    pub(crate) fn hosts(&self) -> Vec<&str> {
+        match self.names() {
+            Some(Named::Host(host)) => vec![host],
+            Some(Named::Link(a, b)) => vec![a, b],
+            Some(
+                Named::Service(_) | Named::DatabaseServer(_) | Named::Database(_) | Named::Group(_),
+            )
+            | None => Vec::new(),
+        }
+    }
+
+    /// What becomes at once of the host whose call sets it off, where it befalls that host; all else is the nemesis' to do.
+    pub(crate) fn befalls(&self, caller: &str) -> Option<Befallen> {
+        let befallen = match self {
+            Incident::Crash { .. } => Befallen::Dies,
+            Incident::MachineLoss { .. } => Befallen::IsLost,
+            Incident::Pause { for_ms, .. } => Befallen::StandsStill { for_ms: *for_ms },
+            Incident::Restart { .. } => Befallen::IsToldToStop,
+            Incident::ClockSkew { .. }
+            | Incident::Partition { .. }
+            | Incident::OneWayPartition { .. }
+            | Incident::Latency { .. }
+            | Incident::ConnectionReset { .. }
             | Incident::DatabaseRestart { .. }
             | Incident::DiskFull { .. }
             | Incident::ConnectionsUsedUp { .. }
             | Incident::BrokerOutage { .. }
             | Incident::CapacityLimit { .. }
             | Incident::Rebalance { .. }
-            | Incident::ExternalOutage { .. } => Vec::new(),
-        }
+            | Incident::ExternalOutage { .. } => return None,
+        };
+        matches!(self.names(), Some(Named::Host(host)) if host == caller).then_some(befallen)
     }
 
     pub(super) fn hosts_mut(&mut self) -> Vec<&mut String> {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Plan;
 use super::fault::{Action, Fault};
-use super::incident::{Incident, Restarted};
+use super::incident::{Incident, Named};
 use super::topology::{CLIENT, Services, instance_names, service_of};
 
 /// The longest that a plan may take, in virtual milliseconds: a day.
@@ -106,41 +106,24 @@ fn too_late(ms: u64) -> Option<String> {
 
 fn wrong_target(incident: &Incident, hosts: &Hosts<'_>) -> Option<String> {
     let parts = hosts.parts;
-    match incident {
-        Incident::Crash { host, .. }
-        | Incident::MachineLoss { host, .. }
-        | Incident::Pause { host, .. }
-        | Incident::ClockSkew { host, .. }
-        | Incident::Restart {
-            of: Restarted::Host(host),
-            ..
-        } => hosts.lack(host).map(|lack| format!("names {lack}")),
-        Incident::Partition { a, b, .. }
-        | Incident::Latency { a, b, .. }
-        | Incident::ConnectionReset { a, b } => no_link(a, b, hosts),
-        Incident::OneWayPartition { from, to, .. } => no_link(from, to, hosts),
-        Incident::Rebalance { group } => (!parts.groups.contains(&&**group))
-            .then(|| format!("names group `{group}`, which the system does not have")),
-        Incident::Restart {
-            of: Restarted::Service(service),
-            ..
-        } => (!parts.services.contains_key(service))
-            .then(|| format!("names service `{service}`, which the system does not have")),
-        Incident::DatabaseRestart { server, .. } | Incident::ConnectionsUsedUp { server, .. } => {
-            (!parts.database_servers.contains(server)).then(|| {
-                format!("names PostgreSQL server `{server}`, which the system does not have")
-            })
-        }
-        Incident::DiskFull { database, .. } => (!parts.databases.contains(&&**database))
-            .then(|| format!("names database `{database}`, which the system does not have")),
-        Incident::Restart {
-            of: Restarted::Everything,
-            ..
-        }
-        | Incident::BrokerOutage { .. }
-        | Incident::CapacityLimit { .. }
-        | Incident::ExternalOutage { .. } => None,
-    }
+    let (is_there, what) = match incident.names()? {
+        Named::Host(host) => return hosts.lack(host).map(|lack| format!("names {lack}")),
+        Named::Link(a, b) => return no_link(a, b, hosts),
+        Named::Service(name) => (
+            parts.services.contains_key(name),
+            format!("service `{name}`"),
+        ),
+        Named::DatabaseServer(name) => (
+            parts.database_servers.contains(name),
+            format!("PostgreSQL server `{name}`"),
+        ),
+        Named::Database(name) => (
+            parts.databases.contains(&name),
+            format!("database `{name}`"),
+        ),
+        Named::Group(name) => (parts.groups.contains(&name), format!("group `{name}`")),
+    };
+    (!is_there).then(|| format!("names {what}, which the system does not have"))
 }
 
 fn no_link(a: &str, b: &str, hosts: &Hosts<'_>) -> Option<String> {
@@ -164,6 +147,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::fault::{Aim, Side};
+    use super::super::incident::Restarted;
     use super::super::strike::{Call, CommitFault};
     use super::super::workload::Operation;
     use super::*;

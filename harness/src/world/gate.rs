@@ -7,7 +7,7 @@ use super::armed::Injection;
 use super::commands::Command;
 use super::{World, lock, now};
 use crate::history::What;
-use crate::plan::{CallFault, Incident, Restarted, Side};
+use crate::plan::{Befallen, CallFault, Side};
 
 /// One incarnation of one host, as its ports see it.
 #[derive(Clone)]
@@ -79,53 +79,31 @@ impl Gate {
     /// What befalls this host itself does so before the call goes on; the rest is the nemesis' to do.
     fn apply<F: CallFault>(&self, injection: &Injection<F>, side: Side) {
         for (fault, incident) in injection.of_side(side) {
-            match incident {
-                Incident::Crash { host, .. } if **host == *self.host => {
-                    // Said before the death, because a dead host's port records nothing.
+            match incident.befalls(&self.host) {
+                // Said before the death, because a dead host's port records nothing.
+                Some(Befallen::Dies) => {
                     self.bit(fault, incident.to_string());
                     self.world.hosts.kill(&self.host);
-                    self.world.commands.push(Command::SetOff { fault });
                 }
-                Incident::MachineLoss { host, .. } if **host == *self.host => {
+                Some(Befallen::IsLost) => {
                     self.bit(fault, incident.to_string());
                     self.world.hosts.lose(&self.host);
-                    self.world.commands.push(Command::SetOff { fault });
                 }
-                Incident::Pause { host, for_ms } if **host == *self.host => {
-                    let until = now() + Duration::from_millis(*for_ms);
+                Some(Befallen::StandsStill { for_ms }) => {
+                    let until = now() + Duration::from_millis(for_ms);
                     self.world.hosts.pause(&self.host, fault, until);
-                    let host = host.clone();
-                    self.world
-                        .commands
-                        .push(Command::Paused { host, fault, until });
+                    let host = self.host.to_string();
+                    let paused = Command::Paused { host, fault, until };
+                    self.world.commands.push(paused);
+                    continue;
                 }
-                Incident::Restart {
-                    of: Restarted::Host(host),
-                    ..
-                } if **host == *self.host => {
+                Some(Befallen::IsToldToStop) => {
                     let text = incident.to_string();
                     self.world.hosts.tell_to_stop(&self.host, fault, &text);
-                    self.world.commands.push(Command::SetOff { fault });
                 }
-                Incident::Crash { .. }
-                | Incident::MachineLoss { .. }
-                | Incident::Restart { .. }
-                | Incident::Pause { .. }
-                | Incident::ClockSkew { .. }
-                | Incident::Partition { .. }
-                | Incident::OneWayPartition { .. }
-                | Incident::Latency { .. }
-                | Incident::ConnectionReset { .. }
-                | Incident::DatabaseRestart { .. }
-                | Incident::DiskFull { .. }
-                | Incident::ConnectionsUsedUp { .. }
-                | Incident::BrokerOutage { .. }
-                | Incident::CapacityLimit { .. }
-                | Incident::Rebalance { .. }
-                | Incident::ExternalOutage { .. } => {
-                    self.world.commands.push(Command::SetOff { fault });
-                }
+                None => {}
             }
+            self.world.commands.push(Command::SetOff { fault });
         }
     }
 
