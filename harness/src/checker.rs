@@ -4,11 +4,13 @@
 //! [`Verdict::Vacuous`] where nothing happened that could have broken its property.
 
 mod breach;
+mod breaker;
 mod causality;
 mod convergence;
 mod dlq_routing;
 mod effect_once;
 mod entity_order;
+mod fencing;
 mod lane;
 mod log;
 mod log_correlation;
@@ -21,21 +23,25 @@ mod operation_once;
 mod operations;
 mod origins;
 mod placements;
+mod progress;
 mod story;
 #[cfg(test)]
 mod test_history;
 mod trail;
 mod trouble;
+mod withheld;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use breaker::{Breaker, BreakerNumbers};
 pub use causality::Causality;
 pub use convergence::Convergence;
 pub use dlq_routing::DlqRouting;
 pub use effect_once::EffectOnce;
 pub use entity_order::EntityOrder;
+pub use fencing::Fencing;
 pub use log::Log;
 pub use log_correlation::LogCorrelation;
 pub use no_ghost_event::NoGhostEvent;
@@ -45,6 +51,7 @@ pub use only_poison_parked::OnlyPoisonParked;
 pub use operation_once::OperationOnce;
 pub(crate) use operations::OPERATIONS;
 pub use operations::Operations;
+pub use progress::Progress;
 
 use crate::history::History;
 

@@ -21,7 +21,7 @@ mod recorder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(crate) use armed::{Armed, Injection};
+pub(crate) use armed::{Armed, Injection, Refused};
 pub(crate) use commands::{Command, Commands};
 pub(crate) use conditions::{Conditions, State, StruckLink};
 pub(crate) use gate::Gate;

@@ -96,6 +96,7 @@ impl Core {
         let event_id = message.event_id().map(str::to_owned);
         let examined = match self.log.examine(stamp, &message, now) {
             Ok(Examined::New(_)) if self.capacity == Capacity::UsedUp => Err(Rejection::Capacity),
+            Ok(Examined::New(_)) if self.capacity == Capacity::TooSmall => Err(Rejection::TooLarge),
             examined => examined,
         };
         let (written, what) = match examined {

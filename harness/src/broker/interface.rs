@@ -142,6 +142,9 @@ pub(crate) enum Rejection {
     /// The capacity is used up.
     #[error("capacity limit reached")]
     Capacity,
+    /// The message is larger than the broker takes.
+    #[error("message too large")]
+    TooLarge,
     /// There is no such topic.
     #[error("unknown topic {0}")]
     UnknownTopic(String),
@@ -157,4 +160,6 @@ pub(crate) enum Capacity {
     Unlimited,
     /// None: every publish of a new message is refused.
     UsedUp,
+    /// None as large as the next one.
+    TooSmall,
 }

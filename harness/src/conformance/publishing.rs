@@ -22,6 +22,7 @@ pub(super) fn capacity(profile: &Profile, _: &Capabilities) -> Result<(), String
                 hand.note(match hand.publish("a", id).await {
                     Ok(()) => "acknowledged",
                     Err(PublishError::Rejected(_)) => "rejected",
+                    Err(PublishError::Unpublishable(_)) => "unpublishable",
                     Err(PublishError::Unknown(_)) => "unknown",
                 });
                 tokio::time::sleep(Duration::from_millis(1_250)).await;

@@ -86,6 +86,10 @@ pub(super) enum Response {
     Settled(Settled),
     /// The request came from nobody who is a member.
     NotAMember,
+    /// The broker will never take the message; it was not written.
+    Unpublishable {
+        reason: String,
+    },
     /// The broker refuses the request; it had no effect.
     Refused {
         reason: String,

@@ -71,6 +71,9 @@ impl Broker for SimulatedBroker {
         match self.0.publish(message).await {
             Ok(_position) => Ok(()),
             Err(stormglass::PublishError::Rejected(why)) => Err(PublishError::Rejected(why)),
+            Err(stormglass::PublishError::Unpublishable(why)) => {
+                Err(PublishError::Unpublishable(why))
+            }
             Err(stormglass::PublishError::Unknown(why)) => Err(PublishError::Unknown(why)),
         }
     }

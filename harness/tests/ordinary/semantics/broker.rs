@@ -26,6 +26,7 @@ async fn producer(machine: Machine) -> Outcome {
         match published.await {
             Ok(_) => tracing::info!("{payload} acknowledged"),
             Err(PublishError::Rejected(_)) => tracing::info!("{payload} rejected"),
+            Err(PublishError::Unpublishable(_)) => tracing::info!("{payload} unpublishable"),
             Err(PublishError::Unknown(_)) => tracing::info!("{payload} unknown"),
         }
         sleep(Duration::from_secs(1)).await;
@@ -69,6 +70,46 @@ fn a_broker_at_its_capacity_refuses_and_appends_nothing() {
         matches!(what, What::PublishRejected { .. })
     });
     assert!(refused.at > Duration::from_secs(1));
+}
+
+/// Publishes one event every second until the broker takes it, and says how each try went.
+async fn stubborn(_: Machine) -> Outcome {
+    let broker = Broker::connect();
+    let message = Message::new("notes", "", "note").header(EVENT_ID, "n1");
+    loop {
+        match broker.publish(message.clone()).await {
+            Ok(_) => break tracing::info!("acknowledged"),
+            Err(error) => tracing::info!("{error}"),
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    idle().await
+}
+
+#[test]
+fn an_event_that_is_too_large_is_refused_until_the_limit_is_raised() {
+    let system = System::new("notes").topic("notes", 1);
+    let seen = Stage::of(system.host("producer", stubborn))
+        .strike("producer", 1, PublishFault::TooLarge { for_ms: 1_500 })
+        .run();
+    let refused = "publish: unpublishable: message too large";
+    check(&seen, &["note"], &[refused, refused, "acknowledged"]);
+    let bites = seen.count(|event| matches!(event.what, What::FaultBit { .. }));
+    assert_eq!(bites, 1, "{}", seen.text());
+}
+
+#[test]
+fn what_carries_no_event_id_is_never_too_large() {
+    let seen = producing()
+        .strike("producer", 2, PublishFault::TooLarge { for_ms: 1_500 })
+        .run();
+    check(
+        &seen,
+        &["one", "two", "three"],
+        &["one acknowledged", "two acknowledged", "three acknowledged"],
+    );
+    let bites = seen.count(|event| matches!(event.what, What::FaultBit { .. }));
+    assert_eq!(bites, 0, "{}", seen.text());
 }
 
 /// Nothing comes through in one direction for longer than a client waits.
