@@ -53,8 +53,10 @@ pub struct Settings {
     pub attempts_max: u32,
     /// The wait between attempts.
     pub backoff: Backoff,
-    /// How often the relay looks for unsent rows when there were none.
+    /// How often the relay looks for unsent rows when there were none and nobody tells it of new ones.
     pub relay_poll: Duration,
+    /// How often it looks all the same where the database tells it of new ones.
+    pub relay_poll_listening: Duration,
     /// How many outbox rows the relay reads at once.
     pub relay_page: u32,
     /// How long a relay that is gone keeps an outbox from the others.
@@ -69,6 +71,7 @@ impl Default for Settings {
             attempts_max: 5,
             backoff: Backoff::default(),
             relay_poll: Duration::from_millis(100),
+            relay_poll_listening: Duration::from_secs(1),
             relay_page: 100,
             relay_lease: Duration::from_secs(2),
             retention: Retention::default(),

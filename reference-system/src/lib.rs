@@ -2,7 +2,7 @@
 //!
 //! Read it in this order. The patterns:
 //! - [`event`], [`correlation`], [`partition_key`]: what is published, in which chain, in which order;
-//! - [`publishing`] and [`relay`]: how an event gets from a transaction to the broker;
+//! - [`publishing`] and [`relay`]: how an event gets from a transaction to the broker, and what becomes of one that cannot;
 //! - [`replay`] and [`operations`]: how it gets there again, when somebody asks; [`retention`]: when it is forgotten;
 //! - [`consumer`], [`inbox`], [`discarded`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
 //! - [`journal`]: what changed, and why.

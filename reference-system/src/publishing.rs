@@ -1,9 +1,13 @@
 //! How an event gets from a committed transaction to the broker.
 //!
-//! A pattern has two moments: inside the transaction that changes the state, and after its commit.
+//! A pattern has two moments: inside the transaction that changes the state, and after its commit. What it publishes to may
+//! be asked again ([`Retrying`]) and be left alone while it fails ([`Guarded`]): both are brokers around a broker.
 
+pub mod breaker;
 mod direct;
+mod guarded;
 mod outbox;
+mod retrying;
 
 use async_trait::async_trait;
 use sqlx::AnyConnection;
@@ -11,7 +15,9 @@ use sqlx::AnyConnection;
 use crate::event::Event;
 
 pub use direct::Direct;
+pub use guarded::Guarded;
 pub use outbox::Outbox;
+pub use retrying::Retrying;
 
 /// A way of publishing events.
 #[async_trait]

@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use crate::clock::now_ms;
 use crate::database::Database;
 
 /// What became of a replay.
@@ -60,9 +61,11 @@ async fn send_again(origin: &Database, event_ids: &[&String]) -> sqlx::Result<u6
     let mut rows = 0;
     for event_id in event_ids {
         let again = sqlx::query(
-            "UPDATE outbox SET sent = 0, replays = replays + 1 WHERE event_id = $1 AND sent = 1",
+            "UPDATE outbox SET sent = 0, replays = replays + 1, due_at_ms = $2 \
+             WHERE event_id = $1 AND sent = 1",
         )
         .bind(event_id.as_str())
+        .bind(now_ms())
         .execute(&mut *tx)
         .await?;
         rows += again.rows_affected();

@@ -31,20 +31,12 @@ macro_rules! script {
 }
 pub(crate) use script;
 
-/// Executes a schema script, statement by statement, in one transaction.
+/// Executes a schema script in one transaction.
 ///
 /// # Errors
 /// When a statement fails; nothing has changed then.
 pub async fn migrate(database: &Database, script: &'static str) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
-    for statement in statements(script) {
-        sqlx::query(statement).execute(&mut *tx).await?;
-    }
+    sqlx::raw_sql(script).execute(&mut *tx).await?;
     tx.commit().await
-}
-
-/// The statements of a script; none of them contains a semicolon.
-fn statements(script: &'static str) -> impl Iterator<Item = &'static str> {
-    let statements = script.split(';').map(str::trim);
-    statements.filter(|statement| !statement.is_empty())
 }

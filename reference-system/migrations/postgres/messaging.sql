@@ -18,17 +18,32 @@ CREATE TABLE IF NOT EXISTS outbox (
     payload TEXT NOT NULL,
     sent BIGINT NOT NULL DEFAULT 0,
     sent_at_ms BIGINT,
-    replays BIGINT NOT NULL DEFAULT 0
+    replays BIGINT NOT NULL DEFAULT 0,
+    due_at_ms BIGINT NOT NULL,
+    withheld TEXT
 );
 
 CREATE INDEX IF NOT EXISTS outbox_sent ON outbox (sent_at_ms) WHERE sent = 1;
 
 CREATE INDEX IF NOT EXISTS outbox_unsent ON outbox (position) WHERE sent = 0;
 
+CREATE INDEX IF NOT EXISTS outbox_withheld ON outbox (partition_key, position) WHERE withheld IS NOT NULL;
+
+CREATE OR REPLACE FUNCTION tell_relay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NOTIFY outbox;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER outbox_told AFTER INSERT OR UPDATE OF replays, withheld ON outbox
+    FOR EACH STATEMENT EXECUTE FUNCTION tell_relay();
+
 CREATE TABLE IF NOT EXISTS relay_leases (
     name TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
-    until_ms BIGINT NOT NULL
+    until_ms BIGINT NOT NULL,
+    fence BIGINT NOT NULL
 );
 
 CREATE TABLE IF NOT EXISTS processed_events (

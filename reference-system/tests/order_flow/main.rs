@@ -5,6 +5,7 @@
 
 mod changes;
 mod operations;
+mod relaying;
 mod serve;
 mod system;
 
