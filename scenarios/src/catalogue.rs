@@ -11,14 +11,14 @@ use reference_system::retention::Retention;
 use stormglass::System;
 use stormglass::broker::{JetStreamSettings, Profile};
 use stormglass::checker::{
-    Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Log, LogCorrelation, NoGhostEvent,
-    NoLostEvent, OneEventPerId, OnlyPoisonParked,
+    Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Fencing, Log, LogCorrelation,
+    NoGhostEvent, NoLostEvent, OneEventPerId, OnlyPoisonParked, Progress,
 };
 use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
 
 use crate::answered_stays::AnsweredStays;
-use crate::deploy::{Deployment, ShopBroker, deploy};
+use crate::deploy::{Deployment, GuardedRelay, ShopBroker, breaker, deploy};
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
 use crate::workload;
@@ -44,6 +44,17 @@ pub struct Scenario {
     pub clients: Clients,
     /// How long is remembered what.
     pub memory: Memory,
+    /// What is between the relay and the broker.
+    pub relay: Relaying,
+}
+
+/// What is between the relay and the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relaying {
+    /// Nothing.
+    Plain,
+    /// A circuit breaker.
+    Guarded,
 }
 
 /// Who asks for things.
@@ -53,6 +64,8 @@ pub enum Clients {
     Customers,
     /// Customers, and operators who replay what is parked.
     CustomersAndOperators,
+    /// Customers, and operators who release what could not be published.
+    CustomersAndReleases,
 }
 
 /// How long broker and services remember what they had.
@@ -75,7 +88,16 @@ pub enum Beside {
     DlqRouting,
     /// [`OnlyPoisonParked`], which is a part of it: a consumer has to fail while it has an event in hand.
     OnlyPoisonParked,
+    /// [`Progress`]: something has to be refused by the broker for its own sake.
+    Progress,
+    /// [`Fencing`]: a consumer has to lose what it has in hand.
+    Fencing,
+    /// [`Breaker`](stormglass::checker::Breaker): the broker has to fail for a while, and a breaker to notice.
+    Breaker,
 }
+
+/// How long events may take to the broker while one of another entity cannot be published.
+pub const PROGRESS: Duration = Duration::from_secs(2);
 
 /// A broker that is modelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +149,10 @@ impl Scenario {
     pub fn system_on(&self, broker: ShopBroker) -> System {
         let deployment =
             Deployment::new(&self.system_name(broker)).settings(self.memory.settings());
+        let deployment = match self.relay {
+            Relaying::Plain => deployment,
+            Relaying::Guarded => deployment.processes(GuardedRelay),
+        };
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {
@@ -150,6 +176,9 @@ impl Scenario {
             Clients::CustomersAndOperators => {
                 system.operations(workload::operation_with_operators, workload::carry_out)
             }
+            Clients::CustomersAndReleases => {
+                system.operations(workload::operation_with_releases, workload::carry_out)
+            }
         };
         let system = if self.struck.is_empty() {
             system
@@ -163,6 +192,9 @@ impl Scenario {
                 Beside::EffectOnce | Beside::EffectOnceOfRepublished => system.property(EffectOnce),
                 Beside::DlqRouting => system.property(DlqRouting::default()),
                 Beside::OnlyPoisonParked => system.property(OnlyPoisonParked),
+                Beside::Progress => system.property(Progress::within(PROGRESS)),
+                Beside::Fencing => system.property(Fencing),
+                Beside::Breaker => system.property(breaker()),
             })
     }
 }
@@ -276,6 +308,7 @@ const PLAIN: Scenario = Scenario {
     struck: &[],
     clients: Clients::Customers,
     memory: Memory::Long,
+    relay: Relaying::Plain,
 };
 
 /// Every scenario, the gentlest first.
@@ -366,6 +399,29 @@ pub const CATALOGUE: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        name: "too-large",
+        promise: "an event that the broker takes from nobody waits for an operator, and keeps only its own order waiting",
+        faults: &[FaultKind::TooLarge, FaultKind::Crash],
+        certain: &[FaultKind::TooLarge],
+        beside: &[Beside::Progress],
+        struck: &["relay"],
+        clients: Clients::CustomersAndReleases,
+        ..PLAIN
+    },
+    Scenario {
+        name: "circuit",
+        promise: "a broker that fails is left alone, and orders are carried out when it is back",
+        faults: &[
+            FaultKind::BrokerOutage,
+            FaultKind::CapacityLimit,
+            FaultKind::LoseAck,
+        ],
+        certain: &[FaultKind::BrokerOutage, FaultKind::CapacityLimit],
+        beside: &[Beside::Breaker],
+        relay: Relaying::Guarded,
+        ..PLAIN
+    },
+    Scenario {
         name: "partitions",
         promise: "orders survive a network that parts, one way or both, or slows down",
         faults: &[
@@ -452,7 +508,11 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::DelaySettle,
         ],
         certain: &[FaultKind::Crash, FaultKind::Pause],
-        beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
+        beside: &[
+            Beside::EffectOnce,
+            Beside::OnlyPoisonParked,
+            Beside::Fencing,
+        ],
         broker: Model::JetStream,
         ..PLAIN
     },

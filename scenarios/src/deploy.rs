@@ -6,6 +6,7 @@
 //! and properties are not chosen here.
 
 mod broker;
+mod circuit;
 mod nats;
 mod processes;
 mod schema;
@@ -39,6 +40,7 @@ use tokio::net::TcpListener;
 
 use broker::SimulatedBroker;
 pub use broker::{BROKER_VARIABLE, BrokerError, ShopBroker};
+pub use circuit::{CIRCUIT, GuardedRelay, breaker};
 pub use processes::{AsWritten, Processes};
 pub use schema::{ARTICLES, view};
 pub use third_parties::{CARD_PROCESSOR, MAILER};
@@ -59,7 +61,7 @@ const SERVICES: [&str; 7] = [
     "notification",
     "relay",
 ];
-const TOPICS: [&str; 4] = [
+pub(crate) const TOPICS: [&str; 4] = [
     topic::ORDERS,
     topic::INVENTORY,
     topic::PAYMENTS,

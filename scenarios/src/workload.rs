@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde::{Deserialize, Serialize};
 
-use crate::deploy::ARTICLES;
+use crate::deploy::{ARTICLES, TOPICS};
 
 pub use client::{OperationError, carry_out};
 
@@ -70,6 +70,15 @@ pub enum Operation {
         /// The instance of the relay that is asked first.
         relay: u32,
     },
+    /// Try again what could not be published; an operator asks for it who has found the reason.
+    Release {
+        /// The topic.
+        topic: String,
+        /// How long the operator waits before asking, in milliseconds.
+        after_ms: u64,
+        /// The instance of the relay that is asked first.
+        relay: u32,
+    },
 }
 
 /// How often a customer asks for one thing, always under the same key.
@@ -95,6 +104,21 @@ pub fn operation() -> impl Strategy<Value = Operation> {
 /// The same with operators among the customers.
 pub fn operation_with_operators() -> impl Strategy<Value = Operation> {
     prop_oneof![4 => operation(), 1 => replay()]
+}
+
+/// What customers ask for, with operators among them who see to what cannot be published.
+pub fn operation_with_releases() -> impl Strategy<Value = Operation> {
+    prop_oneof![4 => operation(), 1 => release()]
+}
+
+fn release() -> impl Strategy<Value = Operation> {
+    (select(TOPICS.to_vec()), 500..=9_000_u64, gateway()).prop_map(|(topic, after_ms, relay)| {
+        Operation::Release {
+            topic: topic.to_owned(),
+            after_ms,
+            relay,
+        }
+    })
 }
 
 fn replay() -> impl Strategy<Value = Operation> {

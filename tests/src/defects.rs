@@ -5,6 +5,7 @@
 
 mod ack_before_commit;
 mod answer_before_commit;
+mod breaker_never_half_opens;
 mod by_hand;
 mod cause_of_the_retry;
 mod check_then_act;
@@ -28,6 +29,7 @@ mod no_dedup;
 mod outbox;
 mod oversell;
 mod parallel_publish;
+mod poison_row_blocks_relay;
 mod poison_row_skipped;
 mod prefetch_blame;
 mod publish_before_commit;
@@ -45,14 +47,16 @@ use std::sync::Arc;
 
 use reference_system::Settings;
 use reference_system::publishing::{Direct, Outbox};
-use scenarios::catalogue::under_test;
+use scenarios::catalogue::{PROGRESS, under_test};
+use scenarios::deploy::breaker;
 use scenarios::{Deployment, deploy};
 use stormglass::System;
-use stormglass::checker::{DlqRouting, EffectOnce};
+use stormglass::checker::{DlqRouting, EffectOnce, Progress};
 use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
 use answer_before_commit::AnswerBeforeCommit;
+use breaker_never_half_opens::BreakerNeverHalfOpens;
 use by_hand::ByHand;
 use cause_of_the_retry::CauseOfTheRetry;
 use check_then_act::CheckThenAct;
@@ -75,6 +79,7 @@ use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
 use oversell::Oversell;
 use parallel_publish::ParallelPublish;
+use poison_row_blocks_relay::PoisonRowBlocksRelay;
 use poison_row_skipped::PoisonRowSkipped;
 use prefetch_blame::PrefetchBlame;
 use publish_before_commit::PublishBeforeCommit;
@@ -384,6 +389,25 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::BrokerOutage],
         breaks: "entity-order",
         plant: |name| judged(Deployment::new(name).processes(ParallelPublish)),
+    },
+    Defect {
+        id: "poison-row-blocks-relay",
+        exposed_by: &[FaultKind::TooLarge],
+        breaks: "progress",
+        plant: |name| {
+            judged(Deployment::new(name).processes(PoisonRowBlocksRelay))
+                .property(Progress::within(PROGRESS))
+                .instances("relay", 1..=1)
+                .strike(&["relay"])
+        },
+    },
+    Defect {
+        id: "breaker-never-half-opens",
+        exposed_by: &[FaultKind::BrokerOutage, FaultKind::CapacityLimit],
+        breaks: "breaker",
+        plant: |name| {
+            judged(Deployment::new(name).processes(BreakerNeverHalfOpens)).property(breaker())
+        },
     },
     Defect {
         id: "timeout-taken-for-decline",

@@ -45,6 +45,10 @@ const APPLIED: &str = "SELECT position, cause_id AS event_id, entity, effect, co
 const DISCARDED: &str = "SELECT event_id, entity, reason AS effect, correlation_id \
      FROM processed_events WHERE outcome = 'discarded' ORDER BY event_id";
 
+/// Events that the relay has put aside. The key of an event is its entity.
+const WITHHELD: &str = "SELECT event_id, partition_key AS entity, withheld AS reason \
+     FROM outbox WHERE withheld IS NOT NULL ORDER BY position";
+
 /// The database of every service.
 pub(super) fn databases() -> [Database; 5] {
     [
@@ -94,6 +98,7 @@ fn database(name: &str, schema: fn(Engine) -> &'static str, rows: &str) -> Datab
         .probe(Probe::announced(ANNOUNCED))
         .probe(Probe::applied(APPLIED).by(name))
         .probe(Probe::discarded(DISCARDED).by(name))
+        .probe(Probe::withheld(WITHHELD))
 }
 
 /// The statement that fills the stock.

@@ -94,6 +94,11 @@ impl<'h> Books<'h> {
         for event in &history.events {
             books.enter(event, &waiting);
         }
+        for order in withheld(history) {
+            if let Some(order) = books.orders.get_mut(order) {
+                order.is_parked = true;
+            }
+        }
         books
     }
 
@@ -187,6 +192,28 @@ fn waiting(history: &History) -> BTreeSet<u64> {
         }
     }
     waiting
+}
+
+/// The orders of which some event is withheld by its publisher until the end.
+fn withheld(history: &History) -> impl Iterator<Item = &str> {
+    let mut withheld = BTreeMap::new();
+    for event in &history.events {
+        match &event.what {
+            What::Observed {
+                fact: Fact::Withheld(own),
+                ..
+            } => {
+                withheld.insert(&*own.event_id, &*own.entity);
+            }
+            What::Published { message, .. } => {
+                if let Some(id) = message.event_id() {
+                    withheld.remove(id);
+                }
+            }
+            _ => {}
+        }
+    }
+    withheld.into_values()
 }
 
 /// The orders whose placing was committed.

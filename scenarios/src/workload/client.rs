@@ -120,6 +120,17 @@ pub async fn carry_out(operation: Operation) -> Result<Vec<Told>, OperationError
             let events = response.body["events"].as_u64().unwrap_or_default();
             Ok(vec![Told::Replayed { consumer, events }])
         }
+        Operation::Release {
+            topic,
+            after_ms,
+            relay,
+        } => {
+            tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            let request = Request::post(format!("/outbox/{topic}/release"), json!({}));
+            let response = Client::of("relay", relay).ask(&request, 0).await?;
+            let events = response.body["events"].as_u64().unwrap_or_default();
+            Ok(vec![Told::Released { topic, events }])
+        }
     }
 }
 

@@ -168,6 +168,8 @@ detected! {
     sharing_an_outbox_row_by_row_breaks_entity_order: "two-relays-skip-locked",
     letting_a_bad_row_queue_again_breaks_entity_order: "poison-row-skipped",
     publishing_a_page_at_once_breaks_entity_order: "parallel-publish",
+    trying_one_row_for_ever_breaks_progress: "poison-row-blocks-relay",
+    a_circuit_that_stays_open_breaks_breaker: "breaker-never-half-opens",
     blaming_what_was_in_flight_breaks_dlq_routing: "prefetch-blame",
     a_new_key_for_each_mail_breaks_mail_and_charge: "new-mail-key",
     mailing_before_the_commit_breaks_mail_and_charge: "mail-before-commit",
