@@ -3,8 +3,10 @@
 //! Read it in this order. The patterns:
 //! - [`event`], [`correlation`], [`partition_key`]: what is published, in which chain, in which order;
 //! - [`publishing`] and [`relay`]: how an event gets from a transaction to the broker;
-//! - [`replay`] and [`operations`]: how it gets there again, when somebody asks; [`retention`]: when it is forgotten;
+//! - [`replay`] and [`operations`]: how it gets there again, or goes without effect, when an operator asks;
+//!   [`retention`]: when it is forgotten;
 //! - [`consumer`], [`inbox`], [`discarded`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
+//! - [`monitor`] and [`alert`]: when people are told that something is wrong;
 //! - [`journal`]: what changed, and why.
 //!
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
@@ -13,6 +15,7 @@
 //! Nothing here listens on a socket or reads configuration, and only an adapter names a product: that is a deployment's
 //! part, such as the command beside this library, which runs the whole shop.
 
+pub mod alert;
 pub mod clock;
 pub mod consumer;
 pub mod correlation;
@@ -27,6 +30,7 @@ pub mod identifiers;
 pub mod inbox;
 pub mod inventory;
 pub mod journal;
+pub mod monitor;
 pub mod notification;
 pub mod operations;
 pub mod order;

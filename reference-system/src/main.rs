@@ -2,12 +2,16 @@
 //!
 //! Every error is one line on stderr; nothing here panics for what a user can cause.
 
+mod dlq;
 mod serve;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// The environment variable with the operators' token.
+const TOKEN: &str = "OPERATIONS_TOKEN";
 
 /// Orders, payments, inventory, shipping and notifications, coupled by events.
 #[derive(Parser)]
@@ -26,10 +30,13 @@ struct Cli {
 enum Command {
     /// Run the whole shop: gateway, services, relay and operations
     Serve(serve::Arguments),
+    /// Look at what a running shop has parked, and settle it
+    #[command(subcommand)]
+    Dlq(dlq::Command),
 }
 
 fn main() -> ExitCode {
-    let Command::Serve(arguments) = match Cli::try_parse() {
+    let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) if error.use_stderr() => return complain(&one_line(&error), 2),
         Err(help) => {
@@ -38,9 +45,13 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    match serve::serve(arguments) {
+    let done = match command {
+        Command::Serve(arguments) => serve::serve(arguments).map_err(|error| error.to_string()),
+        Command::Dlq(command) => dlq::dlq(command).map_err(|error| error.to_string()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&error.to_string(), 1),
+        Err(problem) => complain(&problem, 1),
     }
 }
 

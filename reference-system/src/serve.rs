@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use reference_system::event::contract::topic;
 use reference_system::identifiers::new_id;
-use reference_system::operations::{self, Services};
+use reference_system::operations::{self, Services, Token};
 use reference_system::order::OrderDesk;
 use reference_system::ports::Broker;
 use reference_system::ports::broker::{BrokerError, InProcessBroker, NatsBroker, NatsSettings};
@@ -32,7 +32,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub(super) use arguments::Arguments;
+pub(super) use arguments::{Arguments, http};
+use super::TOKEN;
 use databases::Databases;
 use third_parties::ThirdParties;
 
@@ -85,6 +86,8 @@ pub(super) fn serve(arguments: Arguments) -> Result<(), ServeError> {
 struct Shop {
     gateway: TcpListener,
     operations: TcpListener,
+    /// What operators have to show.
+    token: Option<Token>,
     databases: Databases,
     third_parties: ThirdParties,
     /// The relay's own among those that share the databases.
@@ -107,9 +110,15 @@ impl Shop {
             None => "relay".to_owned(),
             Some(_) => format!("relay-{}", new_id()),
         };
+        let token = arguments.token.or_else(|| std::env::var(TOKEN).ok());
+        let token = token.and_then(|text| Token::new(&text));
+        if token.is_none() {
+            tracing::warn!("operations are closed: neither --token nor {TOKEN} is given");
+        }
         Ok(Self {
             gateway,
             operations,
+            token,
             databases,
             third_parties: ThirdParties::find(arguments.cards, arguments.mail).await?,
             relay,
@@ -199,7 +208,7 @@ impl Shop {
         services.spawn(ended("relay", Box::pin(relay.run())));
         let gateway = gateway::serve(self.gateway, desk, shutdown.clone());
         services.spawn(listener("gateway", gateway));
-        let operations = operations::serve(self.operations, operators, shutdown.clone());
+        let operations = operations::serve(self.operations, operators, self.token, shutdown.clone());
         services.spawn(listener("operations", operations));
         services
     }

@@ -201,6 +201,7 @@ impl Memory {
                 sent: Duration::from_secs(4),
                 handled: Duration::from_secs(8),
                 every: Duration::from_secs(1),
+                ..Retention::default()
             },
         };
         reference_system::Settings {

@@ -22,7 +22,7 @@ use reference_system::event::contract::topic;
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use reference_system::inventory::Stockkeeping;
 use reference_system::notification::Notifying;
-use reference_system::operations::{self, Services};
+use reference_system::operations::{self, Services, Token};
 use reference_system::order::OrderLifecycle;
 use reference_system::payment::Charging;
 use reference_system::ports::Broker;
@@ -45,6 +45,8 @@ pub use third_parties::{CARD_PROCESSOR, MAILER};
 
 /// The port that the gateway listens on.
 pub(crate) const HTTP_PORT: u16 = 80;
+/// What operators show.
+pub(crate) const OPERATORS_TOKEN: &str = "open sesame";
 /// Partitions of each topic.
 const PARTITIONS: u32 = 4;
 /// Services whose effects are announced, by the name of host and database alike.
@@ -284,7 +286,8 @@ async fn run_relay(machine: Machine, deployment: Deployment) -> Result<(), Start
         settings: deployment.settings,
         ..Relay::new(machine.name(), outboxes, broker)
     };
-    let operations = operations::serve(listen().await?, services, shutdown);
+    let token = Token::new(OPERATORS_TOKEN);
+    let operations = operations::serve(listen().await?, services, token, shutdown);
     let relay = async {
         deployment.processes.relay(relay).await;
         Ok(())

@@ -58,11 +58,49 @@ CREATE TABLE IF NOT EXISTS parked (
     consumer TEXT NOT NULL,
     entity TEXT NOT NULL,
     event_id TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
     topic TEXT NOT NULL,
+    partition_key TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    payload BYTEA NOT NULL,
     attempts BIGINT NOT NULL,
     error TEXT NOT NULL,
+    parked_at_ms BIGINT NOT NULL,
+    seen_at_ms BIGINT,
     published BIGINT NOT NULL DEFAULT 0,
     UNIQUE (consumer, event_id)
 );
 
 CREATE INDEX IF NOT EXISTS parked_entity ON parked (consumer, entity);
+
+CREATE TABLE IF NOT EXISTS discarded_messages (
+    consumer TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    partition_key TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    payload BYTEA NOT NULL,
+    error TEXT NOT NULL,
+    discarded_at_ms BIGINT NOT NULL,
+    PRIMARY KEY (consumer, event_id)
+);
+
+CREATE TABLE IF NOT EXISTS operator_actions (
+    position BIGSERIAL PRIMARY KEY,
+    at_ms BIGINT NOT NULL,
+    who TEXT NOT NULL,
+    why TEXT NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('replay', 'discard')),
+    consumer TEXT NOT NULL,
+    event_id TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS alerts (
+    name TEXT PRIMARY KEY,
+    incident BIGINT NOT NULL,
+    firing BIGINT NOT NULL,
+    told BIGINT NOT NULL,
+    since_ms BIGINT NOT NULL,
+    summary TEXT NOT NULL
+);

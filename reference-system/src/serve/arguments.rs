@@ -25,9 +25,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(super) listen: SocketAddr,
 
-    /// Where operators have parked events replayed; whoever reaches it is trusted
+    /// Where operators look at what is parked and settle it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub(super) operations: SocketAddr,
+
+    /// What operators have to show; others can read it among the processes of the machine, so rather set
+    /// the environment variable OPERATIONS_TOKEN. Without either, operations are closed
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) token: Option<String>,
 
     /// The card processor [default: one in this process that declines cards that begin with `declined`]
     #[arg(long, value_name = "URL", value_parser = http)]
@@ -71,7 +76,7 @@ fn article(text: &str) -> Result<Article, String> {
     })
 }
 
-fn http(text: &str) -> Result<String, String> {
+pub(crate) fn http(text: &str) -> Result<String, String> {
     let url: reqwest::Url = text.parse().map_err(|error| format!("{error}"))?;
     match url.scheme() {
         "http" => Ok(text.to_owned()),

@@ -4,6 +4,7 @@
 //! It injects faults only where a port is simple to replace; it does not search for interleavings.
 
 mod changes;
+mod dead_letters;
 mod operations;
 mod serve;
 mod system;

@@ -5,11 +5,15 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use reference_system::Database;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::body;
-use super::system::{Http, Patience};
+use super::system::{Http, Patience, execute};
+
+/// What operators show.
+const TOKEN: &str = "open sesame";
 
 /// The shop, running until it is dropped.
 pub(crate) struct Shop {
@@ -23,6 +27,7 @@ impl Shop {
     pub(crate) async fn start(arguments: &[&str]) -> Self {
         let ports = ["--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"];
         let mut process = command()
+            .env("OPERATIONS_TOKEN", TOKEN)
             .args(ports)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -53,6 +58,25 @@ impl Shop {
     pub(crate) async fn reaches(&self, order: &str, state: &str) {
         let reached = async || self.http.get(order).await.json["state"] == state;
         Patience::until(state, reached).await;
+    }
+
+    /// Runs a command for operators against it.
+    async fn dlq(&self, arguments: &[&str]) -> Output {
+        let Http(address) = self.operations;
+        let url = format!("http://{address}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reference-system"));
+        command.arg("dlq").args(arguments).args(["--url", &url]);
+        command.env("OPERATIONS_TOKEN", TOKEN);
+        let output = tokio::task::spawn_blocking(move || command.output());
+        output.await.unwrap().unwrap()
+    }
+
+    /// The same where it succeeds.
+    async fn answers(&self, arguments: &[&str]) -> Value {
+        let output = self.dlq(arguments).await;
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{problem}");
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// Asks it to stop as an orchestrator does, and gives its exit code.
@@ -110,9 +134,6 @@ async fn the_shop_serves_stops_when_asked_to_and_goes_on_where_it_was() {
     shop.reaches(&declined, "cancelled").await;
     let paid = shop.place(&paid).await;
     shop.reaches(&paid, "shipped").await;
-    let path = "/parked/payment/replay";
-    let replayed = shop.operations.post(path, &[], &json!({})).await;
-    assert_eq!(replayed.status, 202, "{}", replayed.json);
     expect(&fails(&data), 1, "another process uses it");
     assert_eq!(shop.stop().await, Some(0));
 
@@ -124,6 +145,49 @@ async fn the_shop_serves_stops_when_asked_to_and_goes_on_where_it_was() {
     let too_much = shop.place(&too_much).await;
     shop.reaches(&too_much, "cancelled").await;
     assert_eq!(shop.stop().await, Some(0));
+}
+
+/// Somebody has rolled out a migration ahead of the service, and takes it back.
+#[tokio::test]
+async fn an_order_that_fails_is_parked_looked_at_replayed_and_shipped() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let shop = Shop::start(&["--data", data]).await;
+    let url = format!("sqlite://{data}/inventory.db");
+    let inventory = Database::connect(&url).await.unwrap();
+    let ahead = "ALTER TABLE reservations ADD COLUMN shelf TEXT CHECK (shelf IS NOT NULL)";
+    execute(&inventory, ahead).await;
+    let order = shop.place(&body("tea", "visa")).await;
+    let parked = async || shop.answers(&["list"]).await["total"] == 1;
+    Patience::until("the order is parked", parked).await;
+
+    let groups = shop.answers(&["groups", "--consumer", "inventory"]).await;
+    let group = &groups["groups"][0];
+    assert_eq!(group["event_type"], "order.placed");
+    assert!(group["error"].as_str().unwrap().contains("CHECK"));
+    let list = shop.answers(&["list", "--type", "order.placed"]).await;
+    let event = list["parked"][0]["event_id"].as_str().unwrap();
+    let whole = shop.answers(&["show", "inventory", event]).await;
+    assert!(whole["payload"].as_str().unwrap().contains("Mill Lane 1"));
+    assert_eq!(whole["headers"]["event-id"], event);
+
+    execute(&inventory, "ALTER TABLE reservations DROP COLUMN shelf").await;
+    let who = ["--who", "ada", "--why", "the migration is taken back"];
+    let replay = [&["replay", "inventory", "--error", "check"][..], &who].concat();
+    let replayed = shop.answers(&replay).await;
+    assert_eq!(replayed, json!({ "events": 1, "left": 0, "behind": 0 }));
+    shop.reaches(&order, "shipped").await;
+    assert_eq!(shop.answers(&["list"]).await["total"], 0);
+    let actions = shop.answers(&["actions"]).await;
+    assert_eq!(actions["actions"][0]["who"], "ada");
+    assert_eq!(actions["actions"][0]["why"], "the migration is taken back");
+    assert_eq!(actions["actions"][0]["action"], "replay");
+    assert_eq!(actions["actions"][0]["event_id"], event);
+
+    let output = shop.dlq(&["show", "inventory", event]).await;
+    expect(&output, 1, "inventory has not parked");
+    let output = shop.dlq(&["list", "--token", "wrong"]).await;
+    expect(&output, 1, "show the operators' token");
 }
 
 #[test]

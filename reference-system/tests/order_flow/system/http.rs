@@ -26,7 +26,15 @@ impl Answer {
 
 impl Http {
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.request(format!("GET {path} HTTP/1.1\r\n"), "").await
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut head = format!("GET {path} HTTP/1.1\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        self.request(head, "").await
     }
 
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
