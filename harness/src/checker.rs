@@ -3,12 +3,17 @@
 //! A checker is a pure function of the history. It never asks a service, and it says
 //! [`Verdict::Vacuous`] where nothing happened that could have broken its property.
 
+mod alarm_state;
+mod alarms;
 mod breach;
 mod causality;
 mod convergence;
+mod dlq_alert_truth;
+mod dlq_replay;
 mod dlq_routing;
 mod effect_once;
 mod entity_order;
+mod lag_truth;
 mod lane;
 mod log;
 mod log_correlation;
@@ -33,9 +38,12 @@ use serde::{Deserialize, Serialize};
 
 pub use causality::Causality;
 pub use convergence::Convergence;
+pub use dlq_alert_truth::{DepthThreshold, DlqAlertTruth};
+pub use dlq_replay::DlqReplay;
 pub use dlq_routing::DlqRouting;
 pub use effect_once::EffectOnce;
 pub use entity_order::EntityOrder;
+pub use lag_truth::LagTruth;
 pub use log::Log;
 pub use log_correlation::LogCorrelation;
 pub use no_ghost_event::NoGhostEvent;

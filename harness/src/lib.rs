@@ -117,7 +117,7 @@ pub mod third_party;
 mod world;
 
 pub use attempts::Attempts;
-pub use broker::Profile;
+pub use broker::{Profile, Standing};
 pub use machine::Machine;
 pub use message::{CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Message, POISON, Position};
 pub use run::Misuse;

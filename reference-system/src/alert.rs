@@ -131,14 +131,12 @@ impl Alert {
         let idempotency_key = format!("{key}/{incident}/{}", status.word());
         pager.page(&idempotency_key, &notice).await?;
         let mut tx = database.begin().await?;
-        sqlx::query(
-            "UPDATE alerts SET told = 1 WHERE name = $1 AND incident = $2 AND firing = $3",
-        )
-        .bind(&key)
-        .bind(incident)
-        .bind(firing)
-        .execute(&mut *tx)
-        .await?;
+        sqlx::query("UPDATE alerts SET told = 1 WHERE name = $1 AND incident = $2 AND firing = $3")
+            .bind(&key)
+            .bind(incident)
+            .bind(firing)
+            .execute(&mut *tx)
+            .await?;
         Ok(tx.commit().await?)
     }
 }

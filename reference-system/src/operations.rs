@@ -1,29 +1,34 @@
 //! What operators do, on a listener of its own, with a token ([`access`](Token)):
 //! `GET /parked`, `GET /parked/{consumer}/{event_id}`, `POST /parked/{consumer}/replay`,
-//! `POST /parked/{consumer}/discard`, `GET /actions`; and `GET /health`, which needs none.
+//! `POST /parked/{consumer}/discard`, `GET /actions`, `GET /metrics`; and `GET /health`, which needs none.
 //!
 //! It is for people who run the system and is not to be reached by customers. A token says that somebody is an operator,
 //! and not who: what they say of themselves is written down as they say it.
 
 mod access;
+mod metrics;
 
 use std::io;
+use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::database::Database;
 use crate::dead_letter::audit::{self, Entry, Mandate};
 use crate::dead_letter::discard::{Discarded, discard};
-use crate::dead_letter::parked::{self, Filter, Whole};
+use crate::dead_letter::parked::{self, Filter, Group, Parked, Whole};
+use crate::monitor::LagThreshold;
+use crate::ports::broker::Standings;
 use crate::replay::{Origin, Replayed, replay};
 use crate::shutdown::Shutdown;
 
@@ -33,13 +38,17 @@ pub use access::Token;
 const LIST_MAX: u32 = 1000;
 const LIST: u32 = 100;
 
-/// The databases of the services, as operators see them.
-#[derive(Clone, Debug)]
+/// The services, as operators see them.
+#[derive(Clone)]
 pub struct Services {
     /// Consumers, each with its database.
     pub consumers: Vec<(&'static str, Database)>,
     /// Topics, each with the database that its events come from.
     pub origins: Vec<Origin>,
+    /// Consumer groups, for the metrics of how far each is behind.
+    pub groups: Vec<LagThreshold>,
+    /// Who tells that.
+    pub standings: Arc<dyn Standings>,
 }
 
 impl Services {
@@ -93,6 +102,7 @@ pub fn router(services: Services, token: Option<Token>) -> Router {
         .route("/parked/{consumer}/replay", post(replay_parked))
         .route("/parked/{consumer}/discard", post(discard_parked))
         .route("/actions", get(actions))
+        .route("/metrics", get(metrics))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "no such route".to_owned()))
         .method_not_allowed_fallback(async || {
             let problem = "method not allowed here".to_owned();
@@ -178,10 +188,18 @@ impl Order {
     }
 }
 
+/// The answer to `GET /parked`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed {
+    Each { parked: Vec<Parked>, total: i64 },
+    Grouped { groups: Vec<Group> },
+}
+
 async fn list(
     State(services): State<Services>,
     query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Listed>, Problem> {
     let Query(query) = query?;
     let filter = Filter {
         event_id: query.event_id,
@@ -202,18 +220,18 @@ async fn list(
         total += parked::count(database, consumer, &filter).await?;
         parked.extend(own);
     }
-    Ok(Json(json!({ "parked": parked, "total": total })))
+    Ok(Json(Listed::Each { parked, total }))
 }
 
 async fn grouped(
     consumers: &[(&str, &Database)],
     filter: &Filter,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Listed>, Problem> {
     let mut groups = Vec::new();
     for (consumer, database) in consumers {
         groups.extend(parked::groups(database, consumer, filter).await?);
     }
-    Ok(Json(json!({ "groups": groups })))
+    Ok(Json(Listed::Grouped { groups }))
 }
 
 async fn show(
@@ -270,4 +288,9 @@ async fn actions(State(services): State<Services>) -> Result<Json<Actions>, Prob
     actions.sort_by_key(|entry| std::cmp::Reverse(entry.at_ms));
     actions.truncate(LIST as usize);
     Ok(Json(Actions { actions }))
+}
+
+async fn metrics(State(services): State<Services>) -> Result<impl IntoResponse, Problem> {
+    let text = metrics::read(&services).await?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }

@@ -74,8 +74,19 @@ pub async fn replay(
         }
     }
     replayed.left = (ready.len() as u64).saturating_sub(replayed.events);
-    let Replayed { events, left, behind } = replayed;
-    tracing::warn!(consumer, events, left, behind, who = mandate.who, "replayed");
+    let Replayed {
+        events,
+        left,
+        behind,
+    } = replayed;
+    tracing::warn!(
+        consumer,
+        events,
+        left,
+        behind,
+        who = mandate.who,
+        "replayed"
+    );
     Ok(replayed)
 }
 

@@ -14,16 +14,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reference_system::consumer::Handler;
 use reference_system::event::contract::topic;
 use reference_system::identifiers::new_id;
+use reference_system::inventory::Stockkeeping;
+use reference_system::monitor::{BATCH, DepthThreshold, LagThreshold, Monitor, REAL_TIME};
+use reference_system::notification::Notifying;
 use reference_system::operations::{self, Services, Token};
-use reference_system::order::OrderDesk;
-use reference_system::ports::Broker;
-use reference_system::ports::broker::{BrokerError, InProcessBroker, NatsBroker, NatsSettings};
+use reference_system::order::{OrderDesk, OrderLifecycle};
+use reference_system::payment::Charging;
+use reference_system::ports::broker::{
+    BrokerError, InProcessBroker, NatsBroker, NatsSettings, Standings,
+};
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
+use reference_system::ports::pager::{HttpPager, LoggingPager};
+use reference_system::ports::{Broker, Pager};
 use reference_system::relay::Relay;
 use reference_system::replay::Origin;
+use reference_system::shipping::Dispatching;
 use reference_system::{
     Database, Environment, Shutdown, gateway, inventory, notification, order, payment, shipping,
 };
@@ -32,8 +41,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub(super) use arguments::{Arguments, http};
 use super::TOKEN;
+pub(super) use arguments::{Arguments, http};
 use databases::Databases;
 use third_parties::ThirdParties;
 
@@ -90,9 +99,15 @@ struct Shop {
     token: Option<Token>,
     databases: Databases,
     third_parties: ThirdParties,
+    /// Who is told that too much is parked.
+    pager: Arc<dyn Pager>,
+    /// How much that is.
+    depth: DepthThreshold,
     /// The relay's own among those that share the databases.
     relay: String,
     broker: Arc<dyn Broker>,
+    /// The same broker, as it tells how far groups have come.
+    standings: Arc<dyn Standings>,
 }
 
 impl Shop {
@@ -100,9 +115,15 @@ impl Shop {
     async fn open(arguments: Arguments) -> Result<Self, ServeError> {
         let gateway = listen(arguments.listen).await?;
         let operations = listen(arguments.operations).await?;
-        let broker: Arc<dyn Broker> = match &arguments.nats {
-            Some(url) => Arc::new(NatsBroker::connect(url, NatsSettings::default()).await?),
-            None => Arc::new(InProcessBroker::new()),
+        let (broker, standings): (Arc<dyn Broker>, Arc<dyn Standings>) = match &arguments.nats {
+            Some(url) => {
+                let broker = NatsBroker::connect(url, NatsSettings::default()).await?;
+                (Arc::new(broker.clone()), Arc::new(broker))
+            }
+            None => {
+                let broker = InProcessBroker::new();
+                (Arc::new(broker.clone()), Arc::new(broker))
+            }
         };
         let databases = Databases::open(&arguments).await?;
         let relay = match arguments.database {
@@ -115,14 +136,26 @@ impl Shop {
         if token.is_none() {
             tracing::warn!("operations are closed: neither --token nor {TOKEN} is given");
         }
+        let pager: Arc<dyn Pager> = match &arguments.pager {
+            Some(url) => Arc::new(HttpPager::new(url)),
+            None => Arc::new(LoggingPager),
+        };
+        let depth = DepthThreshold {
+            parked: arguments.parked_max,
+            lately: arguments.parked_hourly_max,
+            ..DepthThreshold::default()
+        };
         Ok(Self {
             gateway,
             operations,
             token,
+            pager,
+            depth,
             databases,
             third_parties: ThirdParties::find(arguments.cards, arguments.mail).await?,
             relay,
             broker,
+            standings,
         })
     }
 
@@ -176,14 +209,30 @@ impl Shop {
         let desk = Arc::new(OrderDesk::new(with(&databases.order)));
         let cards = Arc::new(HttpCardProcessor::new(&self.third_parties.cards));
         let mail = Arc::new(HttpMailer::new(&self.third_parties.mail));
-        let operators = operators(databases);
+        let groups = groups(&Charging::new(cards.clone()), &Notifying::new(mail.clone()));
+        let operators = Services {
+            consumers: consumers(databases).into(),
+            origins: origins(databases).into(),
+            groups: groups.clone(),
+            standings: self.standings.clone(),
+        };
+        let monitor = Monitor {
+            depth: self.depth,
+            lag: groups,
+            shutdown: shutdown.clone(),
+            ..Monitor::new(
+                consumers(databases).into(),
+                self.pager.clone(),
+                self.standings.clone(),
+            )
+        };
         let relay = Relay {
             shutdown: shutdown.clone(),
             ..Relay::new(&self.relay, outboxes(databases), self.broker.clone())
         };
 
         let mut services = JoinSet::new();
-        let consumers: [(&'static str, Service); 5] = [
+        let work: [(&'static str, Service); 5] = [
             ("order", Box::pin(order::consumer(with(&databases.order)))),
             (
                 "inventory",
@@ -202,13 +251,15 @@ impl Shop {
                 Box::pin(notification::consumer(with(&databases.notification), mail)),
             ),
         ];
-        for (name, consumer) in consumers {
+        for (name, consumer) in work {
             services.spawn(ended(name, consumer));
         }
         services.spawn(ended("relay", Box::pin(relay.run())));
+        services.spawn(ended("monitor", Box::pin(monitor.run())));
         let gateway = gateway::serve(self.gateway, desk, shutdown.clone());
         services.spawn(listener("gateway", gateway));
-        let operations = operations::serve(self.operations, operators, self.token, shutdown.clone());
+        let operations =
+            operations::serve(self.operations, operators, self.token, shutdown.clone());
         services.spawn(listener("operations", operations));
         services
     }
@@ -257,15 +308,26 @@ fn origins(databases: &Databases) -> [Origin; 4] {
     })
 }
 
-/// The services as operators see them.
-fn operators(databases: &Databases) -> Services {
+/// The consumers, each with its database.
+fn consumers(databases: &Databases) -> [(&'static str, Database); 5] {
     let consumers = databases.by_name();
-    Services {
-        consumers: consumers
-            .map(|(name, database)| (name, database.clone()))
-            .into(),
-        origins: origins(databases).into(),
-    }
+    consumers.map(|(name, database)| (name, database.clone()))
+}
+
+/// How long messages may wait for each group. Customers wait for all of them but the mails.
+fn groups(charging: &Charging, notifying: &Notifying) -> Vec<LagThreshold> {
+    let of = |handler: &dyn Handler, waiting| LagThreshold {
+        group: handler.consumer(),
+        topics: handler.topics().to_vec(),
+        waiting,
+    };
+    vec![
+        of(&OrderLifecycle, REAL_TIME),
+        of(&Stockkeeping, REAL_TIME),
+        of(charging, REAL_TIME),
+        of(&Dispatching, REAL_TIME),
+        of(notifying, BATCH),
+    ]
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

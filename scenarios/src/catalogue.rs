@@ -3,6 +3,8 @@
 //! A scenario names only the properties that its faults can put to the test. All of them deploy the
 //! same system; what differs is the broker that is modelled, and what goes wrong.
 
+mod incident;
+
 use std::time::Duration;
 
 use reference_system::ports::broker::NatsSettings;
@@ -11,8 +13,8 @@ use reference_system::retention::Retention;
 use stormglass::System;
 use stormglass::broker::{JetStreamSettings, Profile};
 use stormglass::checker::{
-    Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Log, LogCorrelation, NoGhostEvent,
-    NoLostEvent, OneEventPerId, OnlyPoisonParked,
+    Causality, Convergence, DlqReplay, DlqRouting, EffectOnce, EntityOrder, Log, LogCorrelation,
+    NoGhostEvent, NoLostEvent, OneEventPerId, OnlyPoisonParked,
 };
 use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
@@ -22,6 +24,8 @@ use crate::deploy::{Deployment, ShopBroker, deploy};
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
 use crate::workload;
+
+pub use incident::{ABSENT_CONSUMER, BROKEN_RELEASE, Incident};
 
 /// A promise under some kinds of fault.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub struct Scenario {
     pub clients: Clients,
     /// How long is remembered what.
     pub memory: Memory,
+    /// What happens beside the faults.
+    pub incident: Option<Incident>,
 }
 
 /// Who asks for things.
@@ -75,6 +81,8 @@ pub enum Beside {
     DlqRouting,
     /// [`OnlyPoisonParked`], which is a part of it: a consumer has to fail while it has an event in hand.
     OnlyPoisonParked,
+    /// [`DlqReplay`]: operators have to replay what is parked.
+    DlqReplay,
 }
 
 /// A broker that is modelled.
@@ -139,6 +147,10 @@ impl Scenario {
                 (deployment, Profile::JetStream(profile))
             }
         };
+        let deployment = match self.incident {
+            Some(incident) => incident.deployed(deployment),
+            None => deployment,
+        };
         let system = under_test(deploy(deployment))
             .broker(profile)
             .load(self.memory.load())
@@ -150,6 +162,10 @@ impl Scenario {
             Clients::CustomersAndOperators => {
                 system.operations(workload::operation_with_operators, workload::carry_out)
             }
+        };
+        let system = match self.incident {
+            Some(incident) => incident.judged(system),
+            None => system,
         };
         let system = if self.struck.is_empty() {
             system
@@ -163,6 +179,7 @@ impl Scenario {
                 Beside::EffectOnce | Beside::EffectOnceOfRepublished => system.property(EffectOnce),
                 Beside::DlqRouting => system.property(DlqRouting::default()),
                 Beside::OnlyPoisonParked => system.property(OnlyPoisonParked),
+                Beside::DlqReplay => system.property(DlqReplay::default()),
             })
     }
 }
@@ -277,6 +294,7 @@ const PLAIN: Scenario = Scenario {
     struck: &[],
     clients: Clients::Customers,
     memory: Memory::Long,
+    incident: None,
 };
 
 /// Every scenario, the gentlest first.
@@ -439,8 +457,37 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::GroupPoison,
             FaultKind::LoseAck,
         ],
-        beside: &[Beside::EffectOnce, Beside::DlqRouting],
+        beside: &[Beside::EffectOnce, Beside::DlqRouting, Beside::DlqReplay],
         clients: Clients::CustomersAndOperators,
+        ..PLAIN
+    },
+    Scenario {
+        name: "dlq-flood",
+        promise: "a release that parks everything pages people once, and a replay after its rollback makes up for it",
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::Restart,
+            FaultKind::Pause,
+            FaultKind::StatementError,
+            FaultKind::ExternalOutage,
+            FaultKind::ExternalAnswerLost,
+        ],
+        beside: &[Beside::DlqReplay],
+        struck: &["monitor", "notification"],
+        incident: Some(Incident::DlqFlood),
+        ..PLAIN
+    },
+    Scenario {
+        name: "lagging-consumer",
+        promise: "a group that is half an hour behind pages people after five minutes, and again when it has caught up",
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::Restart,
+            FaultKind::ExternalOutage,
+            FaultKind::ExternalAnswerLost,
+        ],
+        struck: &["monitor"],
+        incident: Some(Incident::LaggingConsumer),
         ..PLAIN
     },
     Scenario {

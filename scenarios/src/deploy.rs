@@ -5,11 +5,15 @@
 //! be replaced, so that a mistake can be deployed without touching the services. Faults, workload
 //! and properties are not chosen here.
 
+mod absent_consumer;
+mod broken_release;
 mod broker;
+mod monitor;
 mod nats;
 mod processes;
 mod schema;
 mod third_parties;
+mod time_of_run;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -26,7 +30,7 @@ use reference_system::operations::{self, Services, Token};
 use reference_system::order::OrderLifecycle;
 use reference_system::payment::Charging;
 use reference_system::ports::Broker;
-use reference_system::ports::broker::{NatsBroker, NatsSettings};
+use reference_system::ports::broker::{NatsBroker, NatsSettings, Standings};
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::{Outbox, PublishPattern};
@@ -37,11 +41,14 @@ use reference_system::{Database, Environment, Settings, Shutdown, gateway};
 use stormglass::{Attempts, Group, Machine, System};
 use tokio::net::TcpListener;
 
+pub use absent_consumer::AbsentConsumer;
+pub use broken_release::BrokenRelease;
 use broker::SimulatedBroker;
 pub use broker::{BROKER_VARIABLE, BrokerError, ShopBroker};
+pub use monitor::Watch;
 pub use processes::{AsWritten, Processes};
 pub use schema::{ARTICLES, view};
-pub use third_parties::{CARD_PROCESSOR, MAILER};
+pub use third_parties::{CARD_PROCESSOR, MAILER, PAGER};
 
 /// The port that the gateway listens on.
 pub(crate) const HTTP_PORT: u16 = 80;
@@ -97,6 +104,7 @@ pub struct Deployment {
     processes: Arc<dyn Processes>,
     settings: Settings,
     nats: Option<NatsSettings>,
+    watch: Option<Watch>,
 }
 
 /// What is chosen here is shared by all hosts of all runs, and must remember nothing: what a process remembers is made in
@@ -113,7 +121,15 @@ impl Deployment {
             processes: Arc::new(AsWritten),
             settings: Settings::default(),
             nats: None,
+            watch: None,
         }
+    }
+
+    /// The same with a monitor that watches the consumers, and a pager.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        let watch = Some(watch);
+        Deployment { watch, ..self }
     }
 
     /// The same with the shop's own client of a NATS server, which is asked for this, instead of the simulated broker.
@@ -169,7 +185,7 @@ impl Deployment {
         machine: &Machine,
         database: &str,
     ) -> Result<Environment, StartError> {
-        let broker = self.connect().await?;
+        let (broker, _) = self.connect().await?;
         Ok(Environment {
             database: Database::connect(machine.url(database)).await?,
             publishing: (self.publishing)(broker.clone()),
@@ -181,11 +197,17 @@ impl Deployment {
         })
     }
 
-    /// The broker as the current host reaches it.
-    async fn connect(&self) -> Result<Arc<dyn Broker>, StartError> {
+    /// The broker as the current host reaches it, and as it tells how far groups have come.
+    async fn connect(&self) -> Result<(Arc<dyn Broker>, Arc<dyn Standings>), StartError> {
         Ok(match self.nats {
-            None => Arc::new(SimulatedBroker::connect()),
-            Some(settings) => Arc::new(NatsBroker::connect_later(nats::URL, settings).await?),
+            None => {
+                let broker = SimulatedBroker::connect();
+                (Arc::new(broker.clone()), Arc::new(broker))
+            }
+            Some(settings) => {
+                let broker = NatsBroker::connect_later(nats::URL, settings).await?;
+                (Arc::new(broker.clone()), Arc::new(broker))
+            }
         })
     }
 }
@@ -206,6 +228,12 @@ pub fn deploy(deployment: Deployment) -> System {
     }
     if deployment.nats.is_some() {
         system = system.nats(nats::server());
+    }
+    if deployment.watch.is_some() {
+        system = system
+            .third_party(third_parties::pager())
+            .host("monitor", with(&deployment, monitor::run))
+            .instances("monitor", 1..=2);
     }
     let system = consumers(system, &deployment)
         .third_party(third_parties::card_processor())
@@ -274,11 +302,13 @@ async fn run_relay(machine: Machine, deployment: Deployment) -> Result<(), Start
         topic,
         database: databases[name].clone(),
     });
+    let (broker, standings) = deployment.connect().await?;
     let services = Services {
         origins: origins.collect(),
         consumers: databases.into_iter().collect(),
+        groups: Vec::new(),
+        standings,
     };
-    let broker = deployment.connect().await?;
     let shutdown = Shutdown::when(machine.terminated());
     let relay = Relay {
         hand_off: deployment.hand_off.clone(),
@@ -313,18 +343,21 @@ enum StartError {
 
 /// Every consumer group, as its handler describes itself.
 fn groups() -> [Group; 5] {
-    [
-        group(&OrderLifecycle),
-        group(&Stockkeeping),
-        group(&Charging::new(Arc::new(SandboxCardProcessor::default()))),
-        group(&Dispatching),
-        group(&Notifying::new(Arc::new(LoggingMailer::default()))),
-    ]
+    handlers().map(|handler| {
+        let name = handler.consumer();
+        Group::new(name, handler.topics())
+            .event_types(handler.handles())
+            .dead_letters(&dead_letter::topic(name))
+    })
 }
 
-fn group(handler: &dyn Handler) -> Group {
-    let name = handler.consumer();
-    Group::new(name, handler.topics())
-        .event_types(handler.handles())
-        .dead_letters(&dead_letter::topic(name))
+/// The handler of every consumer, to be asked what it consumes.
+fn handlers() -> [Box<dyn Handler>; 5] {
+    [
+        Box::new(OrderLifecycle),
+        Box::new(Stockkeeping),
+        Box::new(Charging::new(Arc::new(SandboxCardProcessor::default()))),
+        Box::new(Dispatching),
+        Box::new(Notifying::new(Arc::new(LoggingMailer::default()))),
+    ]
 }

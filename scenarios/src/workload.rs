@@ -97,6 +97,21 @@ pub fn operation_with_operators() -> impl Strategy<Value = Operation> {
     prop_oneof![4 => operation(), 1 => replay()]
 }
 
+/// The same while `consumer` parks everything; operators come back to it once the cause is gone, after `from_ms`.
+pub fn operation_in_a_flood(
+    consumer: &'static str,
+    from_ms: u64,
+) -> impl Strategy<Value = Operation> {
+    let replay = (from_ms..=from_ms + 3_000, gateway()).prop_map(move |(after_ms, relay)| {
+        Operation::Replay {
+            consumer: consumer.to_owned(),
+            after_ms,
+            relay,
+        }
+    });
+    prop_oneof![8 => operation(), 1 => replay]
+}
+
 fn replay() -> impl Strategy<Value = Operation> {
     let consumers = ["order", "inventory", "payment", "shipping", "notification"];
     (select(consumers.to_vec()), 500..=6_000_u64, gateway()).prop_map(

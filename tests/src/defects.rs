@@ -4,6 +4,7 @@
 //! one of its processes, so that the correct code holds no switch. What a defect does to a run is for the tests to show.
 
 mod ack_before_commit;
+mod alert_in_memory;
 mod answer_before_commit;
 mod by_hand;
 mod cause_of_the_retry;
@@ -20,6 +21,7 @@ mod drop_after_retries;
 mod external_call_before_dedup;
 mod flush_ignores_failure;
 mod key_apart;
+mod lag_from_commits_only;
 mod mail_before_commit;
 mod mark_before_ack;
 mod new_mail_key;
@@ -32,6 +34,8 @@ mod poison_row_skipped;
 mod prefetch_blame;
 mod publish_before_commit;
 mod random_partition_key;
+mod replay_new_id;
+mod replay_same_broker_id;
 mod retry_burn;
 mod swallow_parking_error;
 mod swallow_publish_error;
@@ -44,14 +48,17 @@ mod zombie_consumer;
 use std::sync::Arc;
 
 use reference_system::Settings;
+use reference_system::ports::broker::header::MESSAGE_ID;
 use reference_system::publishing::{Direct, Outbox};
-use scenarios::catalogue::under_test;
-use scenarios::{Deployment, deploy};
+use scenarios::catalogue::{Incident, under_test};
+use scenarios::{Deployment, deploy, workload};
 use stormglass::System;
-use stormglass::checker::{DlqRouting, EffectOnce};
+use stormglass::broker::{JetStreamSettings, Profile};
+use stormglass::checker::{DlqReplay, DlqRouting, EffectOnce};
 use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
+use alert_in_memory::AlertInMemory;
 use answer_before_commit::AnswerBeforeCommit;
 use by_hand::ByHand;
 use cause_of_the_retry::CauseOfTheRetry;
@@ -68,6 +75,7 @@ use drop_after_retries::DropAfterRetries;
 use external_call_before_dedup::ExternalCallBeforeDedup;
 use flush_ignores_failure::FlushIgnoresFailure;
 use key_apart::KeyApart;
+use lag_from_commits_only::LagFromCommitsOnly;
 use mail_before_commit::MailBeforeCommit;
 use mark_before_ack::MarkBeforeAck;
 use new_mail_key::NewMailKey;
@@ -79,6 +87,8 @@ use poison_row_skipped::PoisonRowSkipped;
 use prefetch_blame::PrefetchBlame;
 use publish_before_commit::PublishBeforeCommit;
 use random_partition_key::ByEventId;
+use replay_new_id::ReplayNewId;
+use replay_same_broker_id::ReplaySameBrokerId;
 use retry_burn::RetryBurn;
 use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
@@ -115,6 +125,18 @@ fn judged(deployment: Deployment) -> System {
     under_test(deploy(deployment))
         .property(EffectOnce)
         .property(DlqRouting::default())
+}
+
+/// The same on a broker that knows what is published again, with operators who replay what is parked.
+fn replayed(deployment: Deployment) -> System {
+    let profile = JetStreamSettings {
+        message_id_header: MESSAGE_ID.to_owned(),
+        ..JetStreamSettings::default()
+    };
+    judged(deployment)
+        .broker(Profile::JetStream(profile))
+        .operations(workload::operation_with_operators, workload::carry_out)
+        .property(DlqReplay::default())
 }
 
 /// Every defect.
@@ -396,5 +418,46 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::ExternalRefusal],
         breaks: "mail-and-charge",
         plant: |name| judged(Deployment::new(name).processes(TimeoutTakenForPayment)),
+    },
+    Defect {
+        id: "replay-same-broker-id",
+        exposed_by: &[FaultKind::Poison, FaultKind::GroupPoison],
+        breaks: "dlq-replay",
+        plant: |name| replayed(Deployment::new(name).hand_off(ReplaySameBrokerId)),
+    },
+    Defect {
+        id: "replay-new-id",
+        exposed_by: &[FaultKind::Poison, FaultKind::GroupPoison],
+        // What takes effect again is another event by its id, and one that nobody has committed.
+        breaks: "no-ghost-event",
+        plant: |name| replayed(Deployment::new(name).hand_off(ReplayNewId)),
+    },
+    Defect {
+        id: "alert-in-memory",
+        exposed_by: &[FaultKind::Crash, FaultKind::Restart],
+        breaks: "dlq-alert-truth",
+        plant: |name| {
+            let flood = Incident::DlqFlood;
+            let deployment = flood
+                .deployed(Deployment::new(name))
+                .processes(AlertInMemory);
+            flood
+                .judged(under_test(deploy(deployment)))
+                .instances("monitor", 1..=1)
+                .strike(&["monitor"])
+        },
+    },
+    Defect {
+        id: "lag-from-commits-only",
+        // A group that nobody has started is enough.
+        exposed_by: &[],
+        breaks: "lag-truth",
+        plant: |name| {
+            let lagging = Incident::LaggingConsumer;
+            let deployment = lagging
+                .deployed(Deployment::new(name))
+                .processes(LagFromCommitsOnly);
+            lagging.judged(under_test(deploy(deployment)))
+        },
     },
 ];

@@ -23,7 +23,7 @@ pub use delivery::Delivery;
 pub use subscription::Subscription;
 
 use super::protocol::{Request, Response};
-use crate::broker::{Capabilities, Deduplication, HOST, MemberId, Stamp, Written};
+use crate::broker::{Capabilities, Deduplication, HOST, MemberId, Stamp, Standing, Written};
 use crate::event::What;
 use crate::message::{Message, POISON, Position};
 use crate::plan::PublishFault;
@@ -258,6 +258,27 @@ impl Broker {
             self.give_up(&group, member);
         }
         Err(BrokerError::Unavailable(why))
+    }
+
+    /// How far a group has come in `topics`, which everybody may ask: each partition, by topic and number.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError::Unavailable`] if the broker does not answer.
+    pub async fn standing(
+        &self,
+        group: &str,
+        topics: &[&str],
+    ) -> Result<Vec<Standing>, BrokerError> {
+        self.inner.gate.open().await;
+        let request = Request::Stand {
+            group: group.into(),
+            topics: topics.iter().map(|topic| Arc::from(*topic)).collect(),
+        };
+        match self.request(request).await? {
+            Response::Standing(standing) => Ok(standing),
+            other => Err(BrokerError::Unavailable(format!("{other:?}"))),
+        }
     }
 
     /// Notes a membership that is to end with the next subscription to the group.

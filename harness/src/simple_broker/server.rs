@@ -384,6 +384,10 @@ impl Connection {
                 };
                 (Response::Settled(settled), News::Yes)
             }
+            Request::Stand { group, topics } => {
+                let standing = server.with_core(|core, now, _| core.standing(&group, &topics, now));
+                (Response::Standing(standing), News::No)
+            }
         };
         if news == News::Yes {
             server.broker.changed.notify_waiters();

@@ -5,6 +5,7 @@
 
 mod in_process;
 pub mod nats;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 
 pub use in_process::InProcessBroker;
 pub use nats::{NatsBroker, NatsSettings};
+pub use standing::{Standing, Standings};
 
 /// Partitions of every topic, where a broker leaves that to its adapter.
 const PARTITIONS: u8 = 8;

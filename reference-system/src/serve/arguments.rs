@@ -42,6 +42,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", value_parser = http)]
     pub(super) mail: Option<String>,
 
+    /// Who is told that too much is parked: a webhook that takes what Alertmanager sends [default: the log]
+    #[arg(long, value_name = "URL", value_parser = http)]
+    pub(super) pager: Option<String>,
+
+    /// How many events a consumer may have parked before somebody is told
+    #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(i64).range(1..))]
+    pub(super) parked_max: i64,
+
+    /// The same for those parked within the last hour
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
+    pub(super) parked_hourly_max: i64,
+
     /// An article and how many pieces of it are put into stock where it is new; can be repeated
     #[arg(
         long, value_name = "SKU=QUANTITY", value_parser = article,

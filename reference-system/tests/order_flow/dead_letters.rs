@@ -1,17 +1,19 @@
 //! What operators do with what is parked: over HTTP, with a token, and written down.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use reference_system::database::Database;
 use reference_system::dead_letter::{GiveUp, Park, Refused};
 use reference_system::event::Event;
+use reference_system::monitor::{LagThreshold, REAL_TIME};
 use reference_system::operations::{self, Services, Token};
 use reference_system::ports::broker::{Broker, InProcessBroker, Message};
 use reference_system::replay::Origin;
 use reference_system::retention::{Retention, purge};
 use reference_system::{Shutdown, inventory, order};
 use serde_json::{Value, json};
-use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::placed;
@@ -43,6 +45,12 @@ impl Inventory {
                 topic: "orders",
                 database: orders.clone(),
             }],
+            groups: vec![LagThreshold {
+                group: "inventory",
+                topics: vec!["orders"],
+                waiting: REAL_TIME,
+            }],
+            standings: Arc::new(broker.clone()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = Http(listener.local_addr().unwrap());
@@ -145,6 +153,10 @@ async fn what_is_parked_is_found_by_error_type_age_and_consumer() {
     ] {
         assert_eq!(inventory.list(query).await["total"], total, "{query}");
     }
+    let metrics = inventory.http.text("/metrics", &[AUTHORISED]).await;
+    assert!(metrics.contains("shop_parked_events{group=\"inventory\"} 3\n"));
+    assert!(metrics.contains("shop_consumer_lag_messages{group=\"inventory\"} 0\n"));
+    assert!(metrics.contains("shop_outbox_unsent_events{topic=\"orders\"} 0\n"));
     let few = inventory.list("?limit=2").await;
     assert_eq!(few["parked"].as_array().unwrap().len(), 2);
     assert_eq!(few["total"], 3);

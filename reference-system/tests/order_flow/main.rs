@@ -3,6 +3,7 @@
 //! The same as a process of its own is in [`serve`].
 //! It injects faults only where a port is simple to replace; it does not search for interleavings.
 
+mod alerts;
 mod changes;
 mod dead_letters;
 mod operations;

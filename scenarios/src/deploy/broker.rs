@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reference_system::ports::broker::{
-    self, Broker, Delivery, Message, PublishError, Subscription,
+    self, Broker, Delivery, Message, PublishError, Standing, Standings, Subscription,
 };
 
 /// The environment variable that says which broker the scenarios run on.
@@ -84,6 +84,27 @@ impl Broker for SimulatedBroker {
         Ok(Box::new(SimulatedSubscription(
             subscribed.map_err(translated)?,
         )))
+    }
+}
+
+#[async_trait]
+impl Standings for SimulatedBroker {
+    async fn standing(
+        &self,
+        group: &str,
+        topics: &[&str],
+    ) -> Result<Vec<Standing>, broker::BrokerError> {
+        let standing = self.0.standing(group, topics).await.map_err(translated)?;
+        let standing = standing.into_iter().map(|own| Standing {
+            topic: own.topic.to_string(),
+            partition: own.partition,
+            settled: own.settled,
+            unread: own.unread,
+            waiting: own.waiting,
+            // It does not say.
+            is_in_hand: false,
+        });
+        Ok(standing.collect())
     }
 }
 

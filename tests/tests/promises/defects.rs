@@ -175,4 +175,8 @@ detected! {
     binding_the_key_apart_breaks_answered_stays: "key-apart",
     taking_silence_for_a_decline_breaks_money_and_stock: "timeout-taken-for-decline",
     taking_silence_for_a_payment_breaks_mail_and_charge: "timeout-taken-for-payment",
+    a_replay_that_the_broker_knows_breaks_dlq_replay: "replay-same-broker-id",
+    a_replay_under_a_new_id_makes_ghosts: "replay-new-id",
+    an_alert_that_dies_with_its_process_breaks_dlq_alert_truth: "alert-in-memory",
+    a_lag_that_is_updated_by_commits_breaks_lag_truth: "lag-from-commits-only",
 }

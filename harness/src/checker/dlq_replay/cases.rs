@@ -22,9 +22,10 @@ impl<'t, 'h> Case<'t, 'h> {
         let parked_at = trail.parked_by(group).next()?.published.index;
         let ends = trail.applied.iter().chain(&trail.discarded);
         let own = ends.filter(|end| end.consumer == group && end.index > parked_at);
-        let replays = trail.published.iter().filter(|copy| {
-            copy.index > parked_at && copy.message.headers.contains_key(header)
-        });
+        let replays = trail
+            .published
+            .iter()
+            .filter(|copy| copy.index > parked_at && copy.message.headers.contains_key(header));
         Some(Case {
             trail,
             group,

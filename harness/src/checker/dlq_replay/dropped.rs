@@ -37,12 +37,14 @@ pub(super) fn breaches<'h>(trails: &Trails<'h>, cases: &Cases<'_, 'h>) -> Vec<Br
     }
     let troubles = Troubles::of(trails.history);
     let is_unasked_for = |case: &Case<'_, 'h>, copy: &Recognised<'h>| {
-        acknowledged.get(copy.position).is_some_and(|&(index, host)| {
-            index < case.parked_at
-                && [host, copy.host]
-                    .iter()
-                    .all(|host| !troubles.between(host, index, copy.index))
-        })
+        acknowledged
+            .get(copy.position)
+            .is_some_and(|&(index, host)| {
+                index < case.parked_at
+                    && [host, copy.host]
+                        .iter()
+                        .all(|host| !troubles.between(host, index, copy.index))
+            })
     };
     let open = cases.all.iter().filter(|case| case.ended_at.is_none());
     open.filter_map(|case| {

@@ -12,7 +12,10 @@ pub(super) fn breaches<'h>(cases: &Cases<'_, 'h>) -> Vec<Breach<'h>> {
 
 fn breach<'h>(cases: &Cases<'_, 'h>, case: &Case<'_, 'h>) -> Option<Breach<'h>> {
     let settled = case.trail.handled_by(case.group).find(|handling| {
-        let copy = case.replays.iter().find(|copy| copy.position == handling.position);
+        let copy = case
+            .replays
+            .iter()
+            .find(|copy| copy.position == handling.position);
         handling.is_settled_by(Settlement::Ack)
             && copy.is_some_and(|copy| !cases.is_poison(copy, case.group))
             && cases.ahead_of(case, handling.index).is_none()

@@ -15,9 +15,10 @@ pub(super) fn breaches<'h>(cases: &Cases<'_, 'h>) -> Vec<Breach<'h>> {
                 effect.consumer == case.group && effect.index > case.replays[0].index
             });
             let effect = own.next()?;
-            let earlier = cases.all.iter().find(|other| {
-                other.is_parked_at(effect.index) && is_predecessor(other, case)
-            })?;
+            let earlier = cases
+                .all
+                .iter()
+                .find(|other| other.is_parked_at(effect.index) && is_predecessor(other, case))?;
             let (group, name) = (case.group, case.trail.name());
             let behind = earlier.trail.name();
             let summary = format!("{group} applied replayed {name} while {behind} was parked");
@@ -31,7 +32,11 @@ pub(super) fn breaches<'h>(cases: &Cases<'_, 'h>) -> Vec<Breach<'h>> {
 fn is_predecessor(one: &Case<'_, '_>, other: &Case<'_, '_>) -> bool {
     let place = |trail: &Trail<'_>| {
         let first = trail.announced.first()?;
-        Some((first.index, first.database.to_owned(), trail.topic_of(first).to_owned()))
+        Some((
+            first.index,
+            first.database.to_owned(),
+            trail.topic_of(first).to_owned(),
+        ))
     };
     let (Some(own), Some(theirs)) = (place(one.trail), place(other.trail)) else {
         return false;

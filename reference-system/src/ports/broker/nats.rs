@@ -5,6 +5,7 @@
 //! The stream is kept whole: whoever wants it trimmed sets limits on the server, which are left as they are.
 
 mod envelope;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,6 +30,17 @@ impl Http {
     }
 
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let (status, head, body) = self.ask(path, headers).await;
+        let json = serde_json::from_str(&body).unwrap();
+        Answer { status, head, json }
+    }
+
+    /// The body of an answer that is no JSON.
+    pub(crate) async fn text(&self, path: &str, headers: &[(&str, &str)]) -> String {
+        self.ask(path, headers).await.2
+    }
+
+    async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
         let mut head = format!("GET {path} HTTP/1.1\r\n");
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
@@ -42,10 +53,12 @@ impl Http {
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
-        self.request(head, &body.to_string()).await
+        let (status, head, body) = self.request(head, &body.to_string()).await;
+        let json = serde_json::from_str(&body).unwrap();
+        Answer { status, head, json }
     }
 
-    async fn request(&self, head: String, body: &str) -> Answer {
+    async fn request(&self, head: String, body: &str) -> (u16, String, String) {
         let length = body.len();
         let request = format!(
             "{head}host: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
@@ -55,10 +68,7 @@ impl Http {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head: head.to_owned(),
-            json: serde_json::from_str(body).unwrap(),
-        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_owned(), body.to_owned())
     }
 }
