@@ -45,8 +45,8 @@ impl DepthThreshold {
     #[must_use]
     pub fn judge(&self, depth: Depth) -> Judgement {
         let Depth { parked, lately } = depth;
-        let minutes = self.window.as_secs_f64() / 60.0;
-        let summary = format!("{parked} events are parked, {lately} of them within {minutes} min");
+        let seconds = self.window.as_secs();
+        let summary = format!("{parked} events are parked, {lately} of them within {seconds} s");
         if parked >= self.parked || lately >= self.lately {
             Judgement::Wrong(summary)
         } else if parked * 2 < self.parked && lately * 2 < self.lately {
@@ -109,6 +109,6 @@ mod tests {
         let Judgement::Wrong(summary) = judge(12, 2) else {
             panic!("undecided");
         };
-        assert_eq!(summary, "12 events are parked, 2 of them within 1 min");
+        assert_eq!(summary, "12 events are parked, 2 of them within 60 s");
     }
 }
