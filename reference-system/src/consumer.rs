@@ -4,6 +4,7 @@
 //! already, or given up. What is wrong with the infrastructure is retried without limit and never held against a message.
 
 mod attempts;
+mod fetching;
 mod handler;
 mod received;
 
@@ -24,6 +25,7 @@ use crate::ports::broker::{BrokerError, Delivery};
 use crate::retention;
 
 use attempts::Progress;
+pub use fetching::Fetching;
 pub use handler::{Effect, Failure, Handler, Prepared};
 use received::Received;
 
@@ -144,15 +146,19 @@ impl Consumer {
                 self.give_up(received, attempts, &last_error).await
             }
             Progress::Replayed => match self.attempt(received).await {
-                Err(Failure::Permanent(error)) => {
+                Err(Failure::Permanent(error) | Failure::UnknownVersion(error)) => {
                     tracing::error!(error, "replayed in vain, stays parked");
                     Ok(Settle::Ack)
                 }
                 attempted => attempted.map(|()| Settle::Ack),
             },
-            Progress::Attempted { .. } => match self.attempt(received).await {
+            Progress::Attempted { attempts, .. } => match self.attempt(received).await {
                 Ok(()) => Ok(Settle::Ack),
                 Err(Failure::Permanent(error)) => self.refuse(received, &error).await,
+                Err(Failure::UnknownVersion(error)) => {
+                    tracing::error!(error, "cannot be read by this version of the service");
+                    self.give_up(received, attempts + 1, &error).await
+                }
                 Err(transient) => Err(transient),
             },
         }

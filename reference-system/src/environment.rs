@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::database::Database;
 use crate::dead_letter::{GiveUp, Park};
 use crate::inbox::{Inbox, ProcessedEvents};
+use crate::order::OrderPlacedVersion;
 use crate::ports::Broker;
 use crate::publishing::{Outbox, PublishPattern};
 use crate::retention::Retention;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub relay_page: u32,
     /// How long a relay that is gone keeps an outbox from the others.
     pub relay_lease: Duration,
+    /// Which version of its contract a placed order is announced in.
+    pub order_placed: OrderPlacedVersion,
     /// What a service forgets, and when.
     pub retention: Retention,
 }
@@ -71,6 +74,7 @@ impl Default for Settings {
             relay_poll: Duration::from_millis(100),
             relay_page: 100,
             relay_lease: Duration::from_secs(2),
+            order_placed: OrderPlacedVersion::One,
             retention: Retention::default(),
         }
     }

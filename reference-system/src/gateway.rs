@@ -70,6 +70,9 @@ struct OrderRequest {
     sku: String,
     quantity: i64,
     unit_price_cents: i64,
+    /// What a voucher takes off; most orders have none.
+    #[serde(default)]
+    discount_cents: i64,
 }
 
 /// The body of `POST /orders/{id}/address`.
@@ -213,6 +216,7 @@ fn order(
         sku: request.sku,
         quantity: request.quantity,
         unit_price_cents: request.unit_price_cents,
+        discount_cents: request.discount_cents,
         idempotency_key: idempotency_key(headers)?,
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! Read it in this order. The patterns:
 //! - [`event`], [`correlation`], [`partition_key`]: what is published, in which chain, in which order;
+//! - [`registry`]: which versions of that there are, and which may be added;
 //! - [`publishing`] and [`relay`]: how an event gets from a transaction to the broker;
 //! - [`replay`] and [`operations`]: how it gets there again, when somebody asks; [`retention`]: when it is forgotten;
 //! - [`consumer`], [`inbox`], [`discarded`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
@@ -34,6 +35,7 @@ pub mod partition_key;
 pub mod payment;
 pub mod ports;
 pub mod publishing;
+pub mod registry;
 pub mod relay;
 pub mod replay;
 pub mod retention;

@@ -4,6 +4,7 @@
 
 mod direct;
 mod outbox;
+mod thin;
 
 use async_trait::async_trait;
 use sqlx::AnyConnection;
@@ -12,6 +13,7 @@ use crate::event::Event;
 
 pub use direct::Direct;
 pub use outbox::Outbox;
+pub use thin::Thin;
 
 /// A way of publishing events.
 #[async_trait]

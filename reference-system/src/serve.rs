@@ -14,18 +14,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reference_system::event::catalogue::catalogue;
 use reference_system::event::contract::topic;
+use reference_system::event::registration::{RegistrationError, published, register};
 use reference_system::identifiers::new_id;
 use reference_system::operations::{self, Services};
-use reference_system::order::OrderDesk;
+use reference_system::order::{OrderDesk, OrderPlacedVersion};
 use reference_system::ports::Broker;
 use reference_system::ports::broker::{BrokerError, InProcessBroker, NatsBroker, NatsSettings};
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
+use reference_system::registry::{Registry, RegistryClient};
 use reference_system::relay::Relay;
 use reference_system::replay::Origin;
 use reference_system::{
-    Database, Environment, Shutdown, gateway, inventory, notification, order, payment, shipping,
+    Database, Environment, Settings, Shutdown, gateway, inventory, notification, order, payment,
+    shipping,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -54,6 +58,8 @@ pub(super) enum ServeError {
     NoAnswer,
     #[error("cannot use the NATS server: {0}")]
     Broker(#[from] BrokerError),
+    #[error("must not publish: {0}")]
+    Contracts(#[from] RegistrationError),
     #[error("a listener has failed: {0}")]
     Serving(std::io::Error),
     #[error("{0} has ended without being asked to")]
@@ -85,6 +91,7 @@ pub(super) fn serve(arguments: Arguments) -> Result<(), ServeError> {
 struct Shop {
     gateway: TcpListener,
     operations: TcpListener,
+    registry: TcpListener,
     databases: Databases,
     third_parties: ThirdParties,
     /// The relay's own among those that share the databases.
@@ -97,6 +104,7 @@ impl Shop {
     async fn open(arguments: Arguments) -> Result<Self, ServeError> {
         let gateway = listen(arguments.listen).await?;
         let operations = listen(arguments.operations).await?;
+        let registry = listen(arguments.registry).await?;
         let broker: Arc<dyn Broker> = match &arguments.nats {
             Some(url) => Arc::new(NatsBroker::connect(url, NatsSettings::default()).await?),
             None => Arc::new(InProcessBroker::new()),
@@ -110,6 +118,7 @@ impl Shop {
         Ok(Self {
             gateway,
             operations,
+            registry,
             databases,
             third_parties: ThirdParties::find(arguments.cards, arguments.mail).await?,
             relay,
@@ -119,10 +128,12 @@ impl Shop {
 
     /// Runs everything until a signal asks to stop, and until it has stopped.
     async fn run(self) -> Result<(), ServeError> {
-        let addresses = [&self.gateway, &self.operations].map(TcpListener::local_addr);
-        let [gateway, operations] = addresses.map(|address| address.map_err(ServeError::Start));
+        let listeners = [&self.gateway, &self.operations, &self.registry];
+        let addresses = listeners.map(|own| own.local_addr().map_err(ServeError::Start));
+        let [gateway, operations, registry] = addresses;
+        let registry = format!("http://{}", registry?);
         let ready = format!(
-            "shop listens on http://{}, operations on http://{}",
+            "shop listens on http://{}, operations on http://{}, registry on {registry}",
             gateway?, operations?
         );
         let mut signals = Signals::new().map_err(ServeError::Start)?;
@@ -132,7 +143,7 @@ impl Shop {
             let _ = stopping.await;
         });
         let databases = self.databases.clone();
-        let mut services = self.start(&shutdown);
+        let mut services = self.start(&registry, &shutdown).await?;
         if let Err(error) = writeln!(std::io::stdout(), "{ready}") {
             tracing::warn!(%error, "nobody hears that the shop listens");
         }
@@ -157,10 +168,24 @@ impl Shop {
         ended.and(stopped)
     }
 
-    /// Starts every service.
-    fn start(self, shutdown: &Shutdown) -> JoinSet<Ended> {
+    /// Starts every service, the registry first: nobody publishes before it has let the contracts in.
+    async fn start(
+        self,
+        registry: &str,
+        shutdown: &Shutdown,
+    ) -> Result<JoinSet<Ended>, ServeError> {
+        let mut services = JoinSet::new();
+        let own = Registry::new(self.databases.registry.clone());
+        let own = own.serve(self.registry, shutdown.clone());
+        services.spawn(listener("registry", own));
+        let settings = Settings {
+            order_placed: OrderPlacedVersion::Two,
+            ..Settings::default()
+        };
+        register_all(registry, &settings, shutdown).await?;
         let with = |database: &Database| Environment {
             shutdown: shutdown.clone(),
+            settings,
             ..Environment::new(database.clone(), self.broker.clone())
         };
         let databases = &self.databases;
@@ -173,7 +198,6 @@ impl Shop {
             ..Relay::new(&self.relay, outboxes(databases), self.broker.clone())
         };
 
-        let mut services = JoinSet::new();
         let consumers: [(&'static str, Service); 5] = [
             ("order", Box::pin(order::consumer(with(&databases.order)))),
             (
@@ -201,8 +225,20 @@ impl Shop {
         services.spawn(listener("gateway", gateway));
         let operations = operations::serve(self.operations, operators, shutdown.clone());
         services.spawn(listener("operations", operations));
-        services
+        Ok(services)
     }
+}
+
+/// Has the contracts of all services registered at `url`.
+async fn register_all(
+    url: &str,
+    settings: &Settings,
+    shutdown: &Shutdown,
+) -> Result<(), ServeError> {
+    let entries = catalogue();
+    let proposed = published(&entries, settings.order_placed);
+    let registry = RegistryClient::new(url);
+    Ok(register(&registry, proposed, settings.backoff, shutdown).await?)
 }
 
 /// A service that ends when it is asked to.

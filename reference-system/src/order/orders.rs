@@ -1,7 +1,7 @@
 //! What customers ask of the order service, as the gateway hands it on: words only, no storage.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::correlation::Correlation;
 
@@ -20,6 +20,8 @@ pub struct PlaceOrder {
     pub quantity: i64,
     /// The price of one, in cents; at least 1.
     pub unit_price_cents: i64,
+    /// What a voucher takes off the whole, in cents; something is left to pay.
+    pub discount_cents: i64,
     /// Requests with one key place one order.
     pub idempotency_key: Option<String>,
 }
@@ -36,7 +38,7 @@ pub struct Readdress {
 }
 
 /// An order as its customer may see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderView {
     /// The order's id.
     pub order_id: String,
@@ -54,6 +56,8 @@ pub struct OrderView {
     pub dispatched: i64,
     /// The price of one, in cents.
     pub unit_price_cents: i64,
+    /// What a voucher takes off the whole, in cents.
+    pub discount_cents: i64,
     /// Raised by every change.
     pub version: i64,
 }

@@ -29,6 +29,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub(super) operations: SocketAddr,
 
+    /// Where the schema registry answers; the shop's contracts are registered there before anything is published
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
+    pub(super) registry: SocketAddr,
+
     /// The card processor [default: one in this process that declines cards that begin with `declined`]
     #[arg(long, value_name = "URL", value_parser = http)]
     pub(super) cards: Option<String>,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reference_system::{
-    Database, Engine, inventory, migrate, notification, order, payment, shipping,
+    Database, Engine, inventory, migrate, notification, order, payment, registry, shipping,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tokio::time::timeout;
@@ -22,6 +22,16 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Taken by whoever prepares a PostgreSQL database, because two at once would get in each other's way.
 const PREPARING: &str = "SELECT 1 FROM pg_advisory_xact_lock(7467)";
 
+/// Who has a database.
+const SERVICES: [&str; 6] = [
+    "order",
+    "inventory",
+    "payment",
+    "shipping",
+    "notification",
+    "registry",
+];
+
 /// The file in the folder that its only user has locked.
 const LOCK: &str = "lock";
 
@@ -33,6 +43,8 @@ pub(super) struct Databases {
     pub(super) payment: Database,
     pub(super) shipping: Database,
     pub(super) notification: Database,
+    /// The schema registry's.
+    pub(super) registry: Database,
     /// Keeps other processes out of the folder.
     _folder: Option<Arc<File>>,
 }
@@ -77,7 +89,7 @@ impl Databases {
             .execute(&mut *tx)
             .await
             .map_err(unusable)?;
-        for service in ["order", "inventory", "payment", "shipping", "notification"] {
+        for service in SERVICES {
             let create = format!("CREATE SCHEMA IF NOT EXISTS {}", schema_of(service));
             sqlx::query(AssertSqlSafe(create))
                 .execute(&mut *tx)
@@ -116,6 +128,7 @@ impl Databases {
             payment: connect("payment").await?,
             shipping: connect("shipping").await?,
             notification: connect("notification").await?,
+            registry: connect("registry").await?,
             _folder: folder,
         })
     }
@@ -133,6 +146,8 @@ impl Databases {
             let migrated = migrate(database, schema(database.engine())).await;
             migrated.map_err(|error| ServeError::Database(format!(" of {service}"), error))?;
         }
+        let registered = migrate(&self.registry, registry::schema(self.registry.engine())).await;
+        registered.map_err(|error| ServeError::Database(" of registry".to_owned(), error))?;
         for Article { sku, quantity } in stock {
             let introduced = inventory::introduce(&self.inventory, sku, *quantity).await;
             if introduced.map_err(unusable)? {
@@ -158,6 +173,7 @@ impl Databases {
         for (_, database) in self.by_name() {
             database.close().await;
         }
+        self.registry.close().await;
     }
 }
 

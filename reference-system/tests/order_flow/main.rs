@@ -5,6 +5,7 @@
 
 mod changes;
 mod operations;
+mod registry;
 mod serve;
 mod system;
 
@@ -42,6 +43,7 @@ fn placed() -> OrderPlaced {
         sku: "tea".to_owned(),
         quantity: 2,
         unit_price_cents: 450,
+        discount_cents: 0,
     }
 }
 
@@ -53,6 +55,7 @@ fn order_for_one() -> PlaceOrder {
         sku: "tea".to_owned(),
         quantity: 1,
         unit_price_cents: 100,
+        discount_cents: 0,
         idempotency_key: None,
     }
 }

@@ -16,12 +16,14 @@ pub(crate) struct Shop {
     process: Child,
     http: Http,
     operations: Http,
+    registry: Http,
 }
 
 impl Shop {
     /// Starts it on free ports, and waits until it listens.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
-        let ports = ["--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"];
+        let ports = ["--listen", "--operations", "--registry"];
+        let ports = ports.into_iter().flat_map(|port| [port, "127.0.0.1:0"]);
         let mut process = command()
             .args(ports)
             .args(arguments)
@@ -33,12 +35,14 @@ impl Shop {
         let first_line = tokio::task::spawn_blocking(move || stdout.lines().next());
         let line = first_line.await.unwrap().unwrap().unwrap();
         let listens = line.strip_prefix("shop listens on http://").unwrap();
-        let (http, operations) = listens.split_once(", operations on http://").unwrap();
+        let (http, others) = listens.split_once(", operations on http://").unwrap();
+        let (operations, registry) = others.split_once(", registry on http://").unwrap();
         let client = |address: &str| Http(address.parse::<SocketAddr>().unwrap());
         Self {
             process,
             http: client(http),
             operations: client(operations),
+            registry: client(registry),
         }
     }
 
@@ -114,11 +118,19 @@ async fn the_shop_serves_stops_when_asked_to_and_goes_on_where_it_was() {
     let replayed = shop.operations.post(path, &[], &json!({})).await;
     assert_eq!(replayed.status, 202, "{}", replayed.json);
     expect(&fails(&data), 1, "another process uses it");
+    let contracts = shop.registry.get("/subjects/order.placed/versions").await;
+    assert_eq!(contracts.json, json!([1, 2]));
     assert_eq!(shop.stop().await, Some(0));
 
     let shop = Shop::start(&data).await;
     shop.reaches(&paid, "shipped").await;
-    // There are three packets left at most, because nothing is put into stock again.
+    // A voucher needs the second version of the contract.
+    let mut with_voucher = body("tea", "visa");
+    with_voucher["quantity"] = json!(1);
+    with_voucher["discount_cents"] = json!(50);
+    let with_voucher = shop.place(&with_voucher).await;
+    shop.reaches(&with_voucher, "shipped").await;
+    // There are two packets left at most, because nothing is put into stock again.
     let mut too_much = body("tea", "visa");
     too_much["quantity"] = json!(4);
     let too_much = shop.place(&too_much).await;
@@ -135,7 +147,11 @@ fn what_a_user_can_cause_is_one_line_and_an_exit_code() {
     let taken = listener.local_addr().unwrap().to_string();
     let run = |arguments: &[&str]| fails(&[&data, arguments].concat());
     expect(&run(&["--listen", &taken]), 1, "cannot listen on");
-    let free = ["--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"];
+    let free = ["--listen", "--operations", "--registry"];
+    let free: Vec<&str> = free
+        .into_iter()
+        .flat_map(|own| [own, "127.0.0.1:0"])
+        .collect();
     let nowhere = ["--nats", "nats://127.0.0.1:1"];
     expect(&run(&[&free[..], &nowhere].concat()), 1, "NATS server");
     let nowhere = ["--database", "postgres://shop@127.0.0.1:1/shop"];

@@ -37,6 +37,13 @@ impl Http {
         self.request(head, &body.to_string()).await
     }
 
+    /// Asks with any method.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let head = format!("{method} {path} HTTP/1.1\r\ncontent-type: application/json\r\n");
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.request(head, &body).await
+    }
+
     async fn request(&self, head: String, body: &str) -> Answer {
         let length = body.len();
         let request = format!(
