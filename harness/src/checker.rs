@@ -21,6 +21,7 @@ mod operation_once;
 mod operations;
 mod origins;
 mod placements;
+mod schema;
 mod story;
 #[cfg(test)]
 mod test_history;
@@ -45,6 +46,7 @@ pub use only_poison_parked::OnlyPoisonParked;
 pub use operation_once::OperationOnce;
 pub(crate) use operations::OPERATIONS;
 pub use operations::Operations;
+pub use schema::Schema;
 
 use crate::history::History;
 
