@@ -1,7 +1,9 @@
 //! The catalogue: scenarios, each a promise of the reference system under some kinds of fault.
 //!
 //! A scenario names only the properties that its faults can put to the test. All of them deploy the
-//! same system; what differs is the broker that is modelled, and what goes wrong.
+//! same system; what differs is the broker that is modelled, what goes wrong, and which releases come up.
+
+mod contracts;
 
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
 
 use crate::answered_stays::AnsweredStays;
-use crate::deploy::{Deployment, ShopBroker, deploy};
+use crate::deploy::{Deployment, Events, Rollout, ShopBroker, deploy};
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
 use crate::workload;
@@ -44,6 +46,10 @@ pub struct Scenario {
     pub clients: Clients,
     /// How long is remembered what.
     pub memory: Memory,
+    /// How much events say.
+    pub events: Events,
+    /// The releases that come up at restarts, where there are several.
+    pub rollout: Option<&'static Rollout>,
 }
 
 /// Who asks for things.
@@ -127,6 +133,11 @@ impl Scenario {
     pub fn system_on(&self, broker: ShopBroker) -> System {
         let deployment =
             Deployment::new(&self.system_name(broker)).settings(self.memory.settings());
+        let deployment = deployment.events(self.events);
+        let deployment = match self.rollout {
+            None => deployment,
+            Some(rollout) => deployment.rollout(*rollout),
+        };
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {
@@ -150,6 +161,10 @@ impl Scenario {
             Clients::CustomersAndOperators => {
                 system.operations(workload::operation_with_operators, workload::carry_out)
             }
+        };
+        let system = match self.rollout {
+            None => system,
+            Some(rollout) => under_rollout(system, rollout, self.clients),
         };
         let system = if self.struck.is_empty() {
             system
@@ -265,6 +280,19 @@ pub fn under_test(system: System) -> System {
         .property(Log)
 }
 
+/// The same where releases differ: customers have vouchers, which not every release takes.
+pub fn under_rollout(system: System, rollout: &'static Rollout, clients: Clients) -> System {
+    let system = system.property(contracts::schema(rollout));
+    match clients {
+        Clients::Customers => {
+            system.operations(workload::operation_with_vouchers, workload::carry_out)
+        }
+        Clients::CustomersAndOperators => {
+            system.operations(workload::operation_with_all, workload::carry_out)
+        }
+    }
+}
+
 /// What most scenarios have.
 const PLAIN: Scenario = Scenario {
     name: "",
@@ -276,6 +304,8 @@ const PLAIN: Scenario = Scenario {
     struck: &[],
     clients: Clients::Customers,
     memory: Memory::Long,
+    events: Events::Hybrid,
+    rollout: None,
 };
 
 /// Every scenario, the gentlest first.
@@ -486,6 +516,11 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         ..PLAIN
     },
+    contracts::ROLLING_DEPLOYMENT,
+    contracts::ROLLBACK,
+    contracts::SCHEMA_CHANGE,
+    contracts::DISTRIBUTED_MONOLITH,
+    contracts::THIN_EVENTS,
     Scenario {
         name: "everything",
         promise: "all of it at once",

@@ -6,8 +6,11 @@
 //! and properties are not chosen here.
 
 mod broker;
+mod events;
 mod nats;
+mod old_reader;
 mod processes;
+mod rollout;
 mod schema;
 mod third_parties;
 
@@ -19,17 +22,20 @@ use std::sync::Arc;
 use reference_system::consumer::Handler;
 use reference_system::dead_letter::{self, GiveUp, Park};
 use reference_system::event::contract::topic;
+use reference_system::event::registration::{Proposal, RegistrationError, register};
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use reference_system::inventory::Stockkeeping;
 use reference_system::notification::Notifying;
 use reference_system::operations::{self, Services};
-use reference_system::order::OrderLifecycle;
+use reference_system::order::{OrderLifecycle, OrderPlacedVersion};
 use reference_system::payment::Charging;
 use reference_system::ports::Broker;
 use reference_system::ports::broker::{NatsBroker, NatsSettings};
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::{Outbox, PublishPattern};
+use reference_system::registry::compatibility::{AsModeSays, Scope};
+use reference_system::registry::{Registry, RegistryClient};
 use reference_system::relay::{HandOff, MarkAfterAck, Relay};
 use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
@@ -39,12 +45,17 @@ use tokio::net::TcpListener;
 
 use broker::SimulatedBroker;
 pub use broker::{BROKER_VARIABLE, BrokerError, ShopBroker};
+pub use events::Events;
+use old_reader::OldReader;
 pub use processes::{AsWritten, Processes};
+pub use rollout::{Release, Rollout};
 pub use schema::{ARTICLES, view};
 pub use third_parties::{CARD_PROCESSOR, MAILER};
 
 /// The port that the gateway listens on.
 pub(crate) const HTTP_PORT: u16 = 80;
+/// The host and the database of the schema registry.
+const REGISTRY: &str = "registry";
 /// Partitions of each topic.
 const PARTITIONS: u32 = 4;
 /// Services whose effects are announced, by the name of host and database alike.
@@ -95,6 +106,9 @@ pub struct Deployment {
     processes: Arc<dyn Processes>,
     settings: Settings,
     nats: Option<NatsSettings>,
+    events: Events,
+    rollout: Option<Rollout>,
+    scope: Arc<dyn Scope>,
 }
 
 /// What is chosen here is shared by all hosts of all runs, and must remember nothing: what a process remembers is made in
@@ -111,7 +125,30 @@ impl Deployment {
             processes: Arc::new(AsWritten),
             settings: Settings::default(),
             nats: None,
+            events: Events::Hybrid,
+            rollout: None,
+            scope: Arc::new(AsModeSays),
         }
+    }
+
+    /// The same with events that say more or less.
+    #[must_use]
+    pub fn events(self, events: Events) -> Self {
+        Deployment { events, ..self }
+    }
+
+    /// The same with a schema registry, and with releases that differ by the start of their host.
+    #[must_use]
+    pub fn rollout(self, rollout: Rollout) -> Self {
+        let rollout = Some(rollout);
+        Deployment { rollout, ..self }
+    }
+
+    /// The same with a schema registry that compares a new version with others.
+    #[must_use]
+    pub fn registry_scope(self, scope: impl Scope + 'static) -> Self {
+        let scope = Arc::new(scope);
+        Deployment { scope, ..self }
     }
 
     /// The same with the shop's own client of a NATS server, which is asked for this, instead of the simulated broker.
@@ -170,13 +207,42 @@ impl Deployment {
         let broker = self.connect().await?;
         Ok(Environment {
             database: Database::connect(machine.url(database)).await?,
-            publishing: (self.publishing)(broker.clone()),
+            publishing: self.events.published((self.publishing)(broker.clone())),
             broker,
             inbox: self.inbox.clone(),
             give_up: self.give_up.clone(),
             shutdown: Shutdown::when(machine.terminated()),
             settings: self.settings,
         })
+    }
+
+    /// The handler as the release has it that comes up on `machine`.
+    fn of_release(&self, handler: Box<dyn Handler>, machine: &Machine) -> Box<dyn Handler> {
+        let newest = OrderPlacedVersion::Two.number();
+        let read = self.rollout.map(|own| own.read_at(machine.incarnation()));
+        match read {
+            Some(read) if read < newest => Box::new(OldReader {
+                handler,
+                newest: read,
+            }),
+            _ => handler,
+        }
+    }
+
+    /// Has contracts registered, where there is a registry.
+    async fn register(
+        &self,
+        proposals: Vec<Proposal>,
+        environment: &Environment,
+    ) -> Result<(), StartError> {
+        if self.rollout.is_none() {
+            return Ok(());
+        }
+        let registry = RegistryClient::new(&format!("http://{REGISTRY}"));
+        let Environment {
+            settings, shutdown, ..
+        } = environment;
+        Ok(register(&registry, proposals, settings.backoff, shutdown).await?)
     }
 
     /// The broker as the current host reaches it.
@@ -199,8 +265,15 @@ pub fn deploy(deployment: Deployment) -> System {
     for group in groups() {
         system = system.group(group.remembers(memory));
     }
-    for database in schema::databases() {
+    let databases = match &deployment.rollout {
+        None => schema::databases().to_vec(),
+        Some(rollout) => schema::databases_of_rollout(rollout),
+    };
+    for database in databases {
         system = system.database(database);
+    }
+    if deployment.rollout.is_some() {
+        system = system.host(REGISTRY, with(&deployment, run_registry));
     }
     if deployment.nats.is_some() {
         system = system.nats(nats::server());
@@ -230,8 +303,11 @@ fn consumers(system: System, deployment: &Deployment) -> System {
         .into_iter()
         .fold(system, |system, (name, handler)| {
             let consume = move |machine: Machine, own: Deployment| async move {
-                let handler = handler(own.processes.as_ref());
+                let handler = own.of_release(handler(own.processes.as_ref()), &machine);
+                let handler = own.events.handled(handler);
                 let environment = own.environment(&machine, name).await?;
+                let proposals = rollout::proposals_of(name, OrderPlacedVersion::One);
+                own.register(proposals, &environment).await?;
                 let broker = environment.broker.clone();
                 own.processes.consume(environment, handler).await;
                 broker.close().await;
@@ -254,10 +330,26 @@ where
 }
 
 async fn serve_gateway(machine: Machine, deployment: Deployment) -> Result<(), StartError> {
-    let environment = deployment.environment(&machine, "order").await?;
+    let mut environment = deployment.environment(&machine, "order").await?;
+    if let Some(rollout) = &deployment.rollout {
+        let release = rollout.gateway_at(machine.incarnation());
+        environment.settings.order_placed = release.announces();
+        deployment
+            .register(release.proposals(), &environment)
+            .await?;
+    }
     let shutdown = environment.shutdown.clone();
     let desk = deployment.processes.desk(environment);
     Ok(gateway::serve(listen().await?, desk, shutdown).await?)
+}
+
+async fn run_registry(machine: Machine, deployment: Deployment) -> Result<(), StartError> {
+    let registry = Registry {
+        database: Database::connect(machine.url(REGISTRY)).await?,
+        scope: deployment.scope.clone(),
+    };
+    let shutdown = Shutdown::when(machine.terminated());
+    Ok(registry.serve(listen().await?, shutdown).await?)
 }
 
 /// A relay process serves every outbox that is ever written to, and the operators, as one does where
@@ -306,6 +398,8 @@ enum StartError {
     Broker(#[from] reference_system::ports::broker::BrokerError),
     #[error("failed to listen: {0}")]
     Listen(#[from] io::Error),
+    #[error("contracts: {0}")]
+    Contracts(#[from] RegistrationError),
 }
 
 /// Every consumer group, as its handler describes itself.

@@ -32,6 +32,9 @@ pub enum Operation {
         quantity: i64,
         /// The price of one, in cents.
         unit_price_cents: i64,
+        /// What a voucher takes off the whole, in cents.
+        #[serde(default, skip_serializing_if = "is_none")]
+        discount_cents: i64,
         /// What makes a repeated request harmless.
         idempotency_key: String,
         /// How often it is asked for.
@@ -97,6 +100,25 @@ pub fn operation_with_operators() -> impl Strategy<Value = Operation> {
     prop_oneof![4 => operation(), 1 => replay()]
 }
 
+/// The same as customers ask alone, half of them with a voucher.
+pub fn operation_with_vouchers() -> impl Strategy<Value = Operation> {
+    (operation(), prop_oneof![Just(0), 1..=90_i64]).prop_map(|(mut operation, cents)| {
+        if let Operation::Place { discount_cents, .. } = &mut operation {
+            *discount_cents = cents;
+        }
+        operation
+    })
+}
+
+/// The same with operators among them.
+pub fn operation_with_all() -> impl Strategy<Value = Operation> {
+    prop_oneof![4 => operation_with_vouchers(), 1 => replay()]
+}
+
+fn is_none(discount_cents: &i64) -> bool {
+    *discount_cents == 0
+}
+
 fn replay() -> impl Strategy<Value = Operation> {
     let consumers = ["order", "inventory", "payment", "shipping", "notification"];
     (select(consumers.to_vec()), 500..=6_000_u64, gateway()).prop_map(
@@ -127,6 +149,7 @@ fn place() -> impl Strategy<Value = Operation> {
                 sku: sku.to_owned(),
                 quantity,
                 unit_price_cents,
+                discount_cents: 0,
                 idempotency_key,
                 manner,
                 gateway,

@@ -16,10 +16,12 @@ mod crashed_claim_never_freed;
 mod decode_error_at_debug;
 mod dedup_before_effect;
 mod dedup_in_memory;
+mod default_for_missing_field;
 mod drop_after_retries;
 mod external_call_before_dedup;
 mod flush_ignores_failure;
 mod key_apart;
+mod latest_only;
 mod mail_before_commit;
 mod mark_before_ack;
 mod new_mail_key;
@@ -39,13 +41,15 @@ mod third_parties;
 mod timeout_taken_for_decline;
 mod timeout_taken_for_payment;
 mod two_relays_skip_locked;
+mod unknown_version_at_debug;
 mod zombie_consumer;
 
 use std::sync::Arc;
 
 use reference_system::Settings;
 use reference_system::publishing::{Direct, Outbox};
-use scenarios::catalogue::under_test;
+use scenarios::catalogue::{Clients, under_rollout, under_test};
+use scenarios::deploy::{Release, Rollout};
 use scenarios::{Deployment, deploy};
 use stormglass::System;
 use stormglass::checker::{DlqRouting, EffectOnce};
@@ -64,10 +68,12 @@ use crashed_claim_never_freed::ClaimFirst;
 use decode_error_at_debug::DecodeErrorAtDebug;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
+use default_for_missing_field::DefaultForMissingField;
 use drop_after_retries::DropAfterRetries;
 use external_call_before_dedup::ExternalCallBeforeDedup;
 use flush_ignores_failure::FlushIgnoresFailure;
 use key_apart::KeyApart;
+use latest_only::LatestOnly;
 use mail_before_commit::MailBeforeCommit;
 use mark_before_ack::MarkBeforeAck;
 use new_mail_key::NewMailKey;
@@ -85,6 +91,7 @@ use swallow_publish_error::SwallowPublishError;
 use timeout_taken_for_decline::TimeoutTakenForDecline;
 use timeout_taken_for_payment::TimeoutTakenForPayment;
 use two_relays_skip_locked::TwoRelaysSkipLocked;
+use unknown_version_at_debug::UnknownVersionAtDebug;
 use zombie_consumer::ZombieConsumer;
 
 /// A mistake, the kinds of fault that expose it, and the property that it breaks.
@@ -116,6 +123,26 @@ fn judged(deployment: Deployment) -> System {
         .property(EffectOnce)
         .property(DlqRouting::default())
 }
+
+/// The system where releases differ by the start of their host, judged by what they promise each other too.
+fn rolled_out(deployment: Deployment, rollout: &'static Rollout) -> System {
+    let system = under_test(deploy(deployment.rollout(*rollout)));
+    under_rollout(system, rollout, Clients::Customers).strike(&["gateway"])
+}
+
+/// A producer that is deployed before its consumers, which nobody compares.
+const PRODUCER_FIRST: Rollout = Rollout {
+    gateway: &[Release::First, Release::Second],
+    readers: &[1],
+    compatibility: "NONE",
+};
+
+/// A third version that goes with the second and not with the first.
+const THIRD_VERSION: Rollout = Rollout {
+    gateway: &[Release::First, Release::NoDefault, Release::Second],
+    readers: &[2],
+    compatibility: "BACKWARD_TRANSITIVE",
+};
 
 /// Every defect.
 pub const DEFECTS: &[Defect] = &[
@@ -396,5 +423,32 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::ExternalRefusal],
         breaks: "mail-and-charge",
         plant: |name| judged(Deployment::new(name).processes(TimeoutTakenForPayment)),
+    },
+    Defect {
+        id: "unknown-version-at-debug",
+        exposed_by: &[FaultKind::Restart, FaultKind::Crash],
+        breaks: "schema",
+        plant: |name| {
+            let deployment = Deployment::new(name).processes(ByHand(UnknownVersionAtDebug));
+            rolled_out(deployment, &PRODUCER_FIRST)
+        },
+    },
+    Defect {
+        id: "default-for-missing-field",
+        exposed_by: &[FaultKind::Restart, FaultKind::Crash],
+        breaks: "schema",
+        plant: |name| {
+            let deployment = Deployment::new(name).processes(DefaultForMissingField);
+            rolled_out(deployment, &PRODUCER_FIRST)
+        },
+    },
+    Defect {
+        id: "transitive-checks-latest-only",
+        exposed_by: &[FaultKind::Restart, FaultKind::Crash],
+        breaks: "schema",
+        plant: |name| {
+            let deployment = Deployment::new(name).registry_scope(LatestOnly);
+            rolled_out(deployment, &THIRD_VERSION)
+        },
     },
 ];

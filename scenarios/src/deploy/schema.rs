@@ -3,8 +3,10 @@
 //!
 //! A probe reads what a service committed, never what it says about itself.
 
-use reference_system::{Engine, inventory, notification, order, payment, shipping};
+use reference_system::{Engine, inventory, notification, order, payment, registry, shipping};
 use stormglass::database::{Database, Probe, Schema};
+
+use super::Rollout;
 
 /// What is in stock when a run begins: articles, and how many of each. Little of the last ones, so
 /// that some orders are turned away.
@@ -15,6 +17,10 @@ pub mod view {
     /// `orders`: `id`, `customer`, `address`, `sku`, `quantity`, `dispatched`, `unit_price_cents`,
     /// `state`.
     pub const ORDERS: &str = "orders";
+    /// `discounts`: `id` of an order and `discount_cents`, where a voucher takes something off. Only where releases differ.
+    pub const DISCOUNTS: &str = "discounts";
+    /// `registrations`: `subject`, `version` and `outcome` of what the schema registry was asked for.
+    pub const REGISTRATIONS: &str = "registrations";
     /// `requests`: `idempotency_key`, `order_id`.
     pub const REQUESTS: &str = "requests";
     /// `stock`: `sku`, `free`, `reserved`, `shipped`.
@@ -86,6 +92,31 @@ pub(super) fn databases() -> [Database; 5] {
         ),
     ]
 }
+
+/// The same where releases differ, with the schema registry's among them.
+pub(super) fn databases_of_rollout(rollout: &Rollout) -> Vec<Database> {
+    let mut databases = databases().to_vec();
+    if let [order, ..] = &mut databases[..] {
+        *order = order.clone().view(
+            view::DISCOUNTS,
+            "SELECT id, discount_cents FROM orders WHERE discount_cents > 0 ORDER BY id",
+        );
+    }
+    let mode = format!(
+        "UPDATE settings SET compatibility = '{}';",
+        rollout.compatibility
+    );
+    let script = |engine| format!("{}{mode}", registry::schema(engine));
+    let schema = Schema::new(script(Engine::Sqlite)).postgres(script(Engine::Postgres));
+    let registry = Database::new("registry", schema).view(view::REGISTRATIONS, REGISTRATIONS);
+    databases.push(registry);
+    databases
+}
+
+/// What the registry was asked for, and what it said.
+const REGISTRATIONS: &str = "SELECT subject, CAST(version AS TEXT) AS version, 'registered' AS outcome FROM versions \
+     UNION ALL SELECT subject, '' AS version, 'refused' AS outcome FROM refusals \
+     ORDER BY 1, 2, 3";
 
 fn database(name: &str, schema: fn(Engine) -> &'static str, rows: &str) -> Database {
     let script = |engine| format!("{}{rows}", schema(engine));

@@ -221,13 +221,25 @@ impl<'h> Last<'h> {
         let (stock_index, stock) = history.final_state(view::STOCK)?;
         let (reservations_index, reservations) = history.final_state(view::RESERVATIONS)?;
         let (_, shipments) = history.final_state(view::SHIPMENTS)?;
+        let discounts = history.final_state(view::DISCOUNTS);
+        let discounts: BTreeMap<&str, i64> = discounts
+            .into_iter()
+            .flat_map(|(_, rows)| rows)
+            .map(|row| (text(row, "id"), number(row, "discount_cents")))
+            .collect();
         Some(Last {
             orders_index,
             stock_index,
             reservations_index,
             orders: orders
                 .iter()
-                .map(|row| (text(row, "id"), OrderRow::of(row)))
+                .map(|row| {
+                    let id = text(row, "id");
+                    (
+                        id,
+                        OrderRow::of(row, discounts.get(id).copied().unwrap_or_default()),
+                    )
+                })
                 .collect(),
             stock: stock
                 .iter()
@@ -256,12 +268,12 @@ impl<'h> Last<'h> {
 }
 
 impl<'h> OrderRow<'h> {
-    fn of(row: &'h Row) -> Self {
+    fn of(row: &'h Row, discount_cents: i64) -> Self {
         let quantity = number(row, "quantity");
         OrderRow {
             sku: text(row, "sku"),
             quantity,
-            price_cents: quantity * number(row, "unit_price_cents"),
+            price_cents: quantity * number(row, "unit_price_cents") - discount_cents,
             state: text(row, "state"),
         }
     }

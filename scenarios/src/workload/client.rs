@@ -57,11 +57,12 @@ pub async fn carry_out(operation: Operation) -> Result<Vec<Told>, OperationError
             sku,
             quantity,
             unit_price_cents,
+            discount_cents,
             idempotency_key,
             manner,
             gateway,
         } => {
-            let body = json!({
+            let mut body = json!({
                 "customer": customer,
                 "card": card,
                 "address": address,
@@ -69,6 +70,9 @@ pub async fn carry_out(operation: Operation) -> Result<Vec<Told>, OperationError
                 "quantity": quantity,
                 "unit_price_cents": unit_price_cents,
             });
+            if discount_cents > 0 {
+                body["discount_cents"] = discount_cents.into();
+            }
             let client = Client::of("gateway", gateway);
             client.place(&body, idempotency_key, manner).await
         }

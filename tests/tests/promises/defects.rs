@@ -175,4 +175,7 @@ detected! {
     binding_the_key_apart_breaks_answered_stays: "key-apart",
     taking_silence_for_a_decline_breaks_money_and_stock: "timeout-taken-for-decline",
     taking_silence_for_a_payment_breaks_mail_and_charge: "timeout-taken-for-payment",
+    skipping_a_version_that_is_not_known_breaks_schema: "unknown-version-at-debug",
+    filling_in_what_is_missing_breaks_schema: "default-for-missing-field",
+    comparing_with_the_last_version_only_breaks_schema: "transitive-checks-latest-only",
 }
