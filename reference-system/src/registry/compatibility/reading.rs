@@ -113,9 +113,7 @@ impl Reading {
 
     fn types(&mut self, writer: Node<'_>, reader: Node<'_>) {
         // Listed values have their types.
-        if reader.values().is_some()
-            || (reader.types().is_none() && reader.keyword("type").is_none())
-        {
+        if reader.values().is_some() {
             return;
         }
         let Some(read) = reader.types() else { return };
