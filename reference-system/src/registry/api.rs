@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::compatibility::{Mode, Schema};
@@ -76,10 +76,19 @@ struct ModeBody {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Flags {
+    #[serde(deserialize_with = "flag")]
     deleted: bool,
+    #[serde(deserialize_with = "flag")]
     permanent: bool,
+    #[serde(deserialize_with = "flag")]
     verbose: bool,
+    #[serde(deserialize_with = "flag")]
     default_to_global: bool,
+}
+
+/// Clients write truth as their languages do, such as `True`; whatever else they write is false.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(String::deserialize(deserializer)?.eq_ignore_ascii_case("true"))
 }
 
 impl Flags {

@@ -183,7 +183,7 @@ async fn the_mode_decides_what_is_let_in() {
         .await;
     let own = registry.get("/config/orders").await;
     assert_eq!(own["compatibilityLevel"], "BACKWARD_TRANSITIVE");
-    let verbose = "/compatibility/subjects/orders/versions?verbose=true";
+    let verbose = "/compatibility/subjects/orders/versions?verbose=True";
     let tried = registry
         .ask("POST", verbose, Some(body(&third())), 200)
         .await;
@@ -193,7 +193,7 @@ async fn the_mode_decides_what_is_let_in() {
         told.starts_with("REQUIRED_PROPERTY_ADDED_TO_UNOPEN_CONTENT_MODEL"),
         "{told}"
     );
-    let with_latest = "/compatibility/subjects/orders/versions/latest";
+    let with_latest = "/compatibility/subjects/orders/versions/latest?verbose=False";
     let tried = registry
         .ask("POST", with_latest, Some(body(&third())), 200)
         .await;

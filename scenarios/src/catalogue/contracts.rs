@@ -34,6 +34,7 @@ pub(super) const ROLLBACK: Scenario = Scenario {
     promise: "what a release has announced that is taken back is parked by older consumers, and applied when they are back",
     faults: &[FaultKind::Restart, FaultKind::Crash, FaultKind::LoseAck],
     certain: &[FaultKind::Restart, FaultKind::Crash],
+    struck: &["gateway", "inventory", "notification"],
     clients: Clients::CustomersAndOperators,
     rollout: Some(&Rollout {
         gateway: &[Release::Second, Release::First, Release::Second],
@@ -49,6 +50,7 @@ pub(super) const SCHEMA_CHANGE: Scenario = Scenario {
     promise: "what a consumer cannot read after a schema change is parked, and applied after the fix",
     faults: &[FaultKind::Restart, FaultKind::Crash, FaultKind::LoseAck],
     certain: &[FaultKind::Restart, FaultKind::Crash],
+    struck: &["gateway", "inventory", "notification"],
     clients: Clients::CustomersAndOperators,
     rollout: Some(&Rollout {
         gateway: &[Release::First, Release::Second],
