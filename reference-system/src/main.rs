@@ -26,7 +26,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the whole shop: gateway, services, relay, operations and schema registry
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// Print every type of event with its versions, schemas, topic and producer, as JSON
     Contracts,
 }
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         }
     };
     let done = match command {
-        Command::Serve(arguments) => serve::serve(arguments).map_err(|error| error.to_string()),
+        Command::Serve(arguments) => serve::serve(*arguments).map_err(|error| error.to_string()),
         Command::Contracts => print_contracts().map_err(|error| error.to_string()),
     };
     match done {

@@ -132,8 +132,8 @@ mod tests {
     #[async_trait]
     impl OrderSource for Owner {
         async fn order(&self, _: &str, _: &str) -> Result<OrderView, OrderSourceError> {
-            let down = |why: &&str| OrderSourceError::Unavailable((*why).to_owned());
-            self.0.as_ref().map(Clone::clone).map_err(down)
+            let down = |why: &str| OrderSourceError::Unavailable(why.to_owned());
+            self.0.clone().map_err(down)
         }
     }
 

@@ -20,6 +20,9 @@ use crate::event::{Event, NewEvent};
 #[derive(Clone, Copy, Debug)]
 pub struct OrderLifecycle;
 
+/// The columns of a [`Row`], in the order of its fields.
+type Columns = (String, String, String, i64, i64, i64, String, i64);
+
 /// An order's row, as the steps look at it.
 struct Row {
     customer: String,
@@ -172,7 +175,7 @@ async fn leave_placed(
 }
 
 async fn find(tx: &mut AnyConnection, event: &Event) -> Result<Row, Failure> {
-    let columns: Option<(String, String, String, i64, i64, i64, String, i64)> = sqlx::query_as(
+    let columns: Option<Columns> = sqlx::query_as(
         "SELECT customer, address, sku, quantity, unit_price_cents, discount_cents, state, version \
          FROM orders WHERE id = $1",
     )
