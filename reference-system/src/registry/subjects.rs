@@ -219,15 +219,15 @@ impl Subjects {
     /// Deletes a subject, and gives the numbers of its versions.
     pub(super) async fn delete(&self, subject: &str) -> Result<Vec<i64>, Problem> {
         let (mut tx, _) = self.turn().await?;
-        let live = match known(&mut tx, subject, Deleted::Hidden).await {
-            Err(Problem::NoSubject(name)) => {
-                return match all(&mut tx, subject, Deleted::Shown).await?.is_empty() {
-                    true => Err(Problem::NoSubject(name)),
-                    false => Err(Problem::SubjectIsDeleted(name)),
-                };
-            }
-            live => live?,
-        };
+        let versions = all(&mut tx, subject, Deleted::Shown).await?;
+        let live = all(&mut tx, subject, Deleted::Hidden).await?;
+        if live.is_empty() {
+            tx.rollback().await?;
+            return Err(match versions.is_empty() {
+                true => Problem::NoSubject(subject.to_owned()),
+                false => Problem::SubjectIsDeleted(subject.to_owned()),
+            });
+        }
         sqlx::query("UPDATE versions SET deleted = 1 WHERE subject = $1")
             .bind(subject)
             .execute(&mut *tx)
@@ -240,9 +240,14 @@ impl Subjects {
     /// Deletes a subject for good that is deleted already.
     pub(super) async fn delete_for_good(&self, subject: &str) -> Result<Vec<i64>, Problem> {
         let (mut tx, _) = self.turn().await?;
-        let versions = known(&mut tx, subject, Deleted::Shown).await?;
-        if !all(&mut tx, subject, Deleted::Hidden).await?.is_empty() {
-            return Err(Problem::SubjectNotDeleted(subject.to_owned()));
+        let versions = all(&mut tx, subject, Deleted::Shown).await?;
+        let live = all(&mut tx, subject, Deleted::Hidden).await?;
+        if versions.is_empty() || !live.is_empty() {
+            tx.rollback().await?;
+            return Err(match versions.is_empty() {
+                true => Problem::NoSubject(subject.to_owned()),
+                false => Problem::SubjectNotDeleted(subject.to_owned()),
+            });
         }
         sqlx::query("DELETE FROM versions WHERE subject = $1")
             .bind(subject)
@@ -352,6 +357,7 @@ impl Subjects {
     pub(super) async fn unset_mode(&self, subject: &str) -> Result<Mode, Problem> {
         let (mut tx, _) = self.turn().await?;
         let Some(mode) = own_mode(&mut tx, subject).await? else {
+            tx.rollback().await?;
             return Err(Problem::NoConfiguration(subject.to_owned()));
         };
         forget_mode(&mut tx, subject).await?;
