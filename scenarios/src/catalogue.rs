@@ -282,7 +282,10 @@ pub fn under_test(system: System) -> System {
 
 /// The same where releases differ: customers have vouchers, which not every release takes.
 pub fn under_rollout(system: System, rollout: &'static Rollout, clients: Clients) -> System {
-    let system = system.property(contracts::schema(rollout));
+    let system = system
+        .property(contracts::schema(rollout))
+        .load(contracts::load())
+        .budget(contracts::budget());
     match clients {
         Clients::Customers => {
             system.operations(workload::operation_with_vouchers, workload::carry_out)

@@ -58,8 +58,14 @@ impl RegistryClient {
     pub async fn register(&self, subject: &str, schema: &Value) -> Result<u32, RegistryError> {
         let body = json!({ "schemaType": "JSON", "schema": schema.to_string() });
         let subject = format!("{}/{subject}", self.subjects);
-        self.ask(&format!("{subject}/versions"), &body).await?;
-        let known = self.ask(&subject, &body).await?;
+        // Whoever starts again has registered it before.
+        let known = match self.ask(&subject, &body).await {
+            Err(RegistryError::Refused(_)) => {
+                self.ask(&format!("{subject}/versions"), &body).await?;
+                self.ask(&subject, &body).await?
+            }
+            known => known?,
+        };
         let known: Known = serde_json::from_value(known)
             .map_err(|error| RegistryError::Unavailable(error.to_string()))?;
         Ok(known.version)
