@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub(crate) use armed::{Armed, Injection};
 pub(crate) use commands::{Command, Commands};
-pub(crate) use conditions::{Conditions, State, StruckLink};
+pub(crate) use conditions::{CapacityLimit, Conditions, State, StruckLink};
 pub(crate) use gate::Gate;
 pub(crate) use hosts::{GRACE, Hosts};
 pub(crate) use recorder::Recorder;

@@ -15,7 +15,7 @@ use crate::ports::broker::{Message, header};
 pub use contract::Contract;
 
 /// Something that happened to an entity, with the chain it belongs to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// The event's own id; the same on every copy of it.
     pub id: Uuid,

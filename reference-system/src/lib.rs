@@ -2,20 +2,25 @@
 //!
 //! Read it in this order. The patterns:
 //! - [`event`], [`correlation`], [`partition_key`]: what is published, in which chain, in which order;
-//! - [`publishing`] and [`relay`]: how an event gets from a transaction to the broker;
+//! - [`publishing`], and [`relay`] or [`cdc`]: how an event gets from a transaction to the broker;
 //! - [`replay`] and [`operations`]: how it gets there again, when somebody asks; [`retention`]: when it is forgotten;
 //! - [`consumer`], [`inbox`], [`discarded`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
 //! - [`journal`]: what changed, and why.
 //!
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
-//! [`notification`]. What they need from the world: [`ports`], put together in [`environment`]; how they end: [`shutdown`].
+//! [`notification`]; they are coupled by events, or as the [`monolith`] or the [`synchronous`] shop that they are compared
+//! with. Where no event is needed: [`customers`] and
+//! [`authorisation`]. What they need from the world: [`ports`], put together in [`environment`]; how they end: [`shutdown`].
 //!
 //! Nothing here listens on a socket or reads configuration, and only an adapter names a product: that is a deployment's
 //! part, such as the command beside this library, which runs the whole shop.
 
+pub mod authorisation;
+pub mod cdc;
 pub mod clock;
 pub mod consumer;
 pub mod correlation;
+pub mod customers;
 pub mod database;
 pub mod dead_letter;
 pub mod discarded;
@@ -27,6 +32,7 @@ pub mod identifiers;
 pub mod inbox;
 pub mod inventory;
 pub mod journal;
+pub mod monolith;
 pub mod notification;
 pub mod operations;
 pub mod order;
@@ -41,6 +47,7 @@ pub mod retry;
 pub mod schema;
 pub mod shipping;
 pub mod shutdown;
+pub mod synchronous;
 
 pub use database::Database;
 pub use environment::{Environment, Settings};

@@ -1,8 +1,12 @@
 //! How an event gets from a committed transaction to the broker.
 //!
-//! A pattern has two moments: inside the transaction that changes the state, and after its commit.
+//! A pattern has two moments: inside the transaction that changes the state, and after its commit. Services know no more of
+//! it. `outbox` needs a process that publishes what it has written: the [`relay`](crate::relay), or, behind the same rows, the
+//! [capture](crate::cdc) of the database's changes. `in_process`, as
+//! the [monolith](crate::monolith) has it, and [`synchronous`](crate::synchronous) do without a broker.
 
 mod direct;
+mod in_process;
 mod outbox;
 
 use async_trait::async_trait;
@@ -11,6 +15,7 @@ use sqlx::AnyConnection;
 use crate::event::Event;
 
 pub use direct::Direct;
+pub use in_process::{InProcess, Queues};
 pub use outbox::Outbox;
 
 /// A way of publishing events.

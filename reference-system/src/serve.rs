@@ -1,11 +1,12 @@
 //! The whole shop in one process: every service on its own database, the relay, the gateway and the operators' listener.
 //!
 //! Reading order: `arguments` what is asked for, `databases` where the services keep what they know, `third_parties`
-//! whom they call. What runs is put together here, and here it ends: when a signal asks for it everything stops taking
+//! whom they call, `publish` how they are coupled. What runs is put together here, and here it ends: when a signal asks for it everything stops taking
 //! what is new and finishes what it has in hand; a second signal does not wait for that.
 
 mod arguments;
 mod databases;
+mod publish;
 mod third_parties;
 
 use std::io::Write;
@@ -17,16 +18,12 @@ use std::time::Duration;
 use reference_system::event::contract::topic;
 use reference_system::identifiers::new_id;
 use reference_system::operations::{self, Services};
-use reference_system::order::OrderDesk;
 use reference_system::ports::Broker;
 use reference_system::ports::broker::{BrokerError, InProcessBroker, NatsBroker, NatsSettings};
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
-use reference_system::relay::Relay;
 use reference_system::replay::Origin;
-use reference_system::{
-    Database, Environment, Shutdown, gateway, inventory, notification, order, payment, shipping,
-};
+use reference_system::{Database, Environment, Shutdown, gateway};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -34,6 +31,7 @@ use tokio::time::timeout;
 
 pub(super) use arguments::Arguments;
 use databases::Databases;
+use publish::{Publish, Running};
 use third_parties::ThirdParties;
 
 /// How long a broker that does not answer any more may keep the process from its end.
@@ -87,6 +85,8 @@ struct Shop {
     operations: TcpListener,
     databases: Databases,
     third_parties: ThirdParties,
+    /// How events are published.
+    publish: Publish,
     /// The relay's own among those that share the databases.
     relay: String,
     broker: Arc<dyn Broker>,
@@ -112,6 +112,7 @@ impl Shop {
             operations,
             databases,
             third_parties: ThirdParties::find(arguments.cards, arguments.mail).await?,
+            publish: arguments.publish,
             relay,
             broker,
         })
@@ -132,7 +133,7 @@ impl Shop {
             let _ = stopping.await;
         });
         let databases = self.databases.clone();
-        let mut services = self.start(&shutdown);
+        let mut services = self.start(&shutdown).await?;
         if let Err(error) = writeln!(std::io::stdout(), "{ready}") {
             tracing::warn!(%error, "nobody hears that the shop listens");
         }
@@ -158,50 +159,31 @@ impl Shop {
     }
 
     /// Starts every service.
-    fn start(self, shutdown: &Shutdown) -> JoinSet<Ended> {
-        let with = |database: &Database| Environment {
+    async fn start(self, shutdown: &Shutdown) -> Result<JoinSet<Ended>, ServeError> {
+        let pattern = self.publish.pattern(&self.broker);
+        let databases = self.databases.clone();
+        let with = |service: &str| Environment {
             shutdown: shutdown.clone(),
-            ..Environment::new(database.clone(), self.broker.clone())
+            publishing: pattern.clone(),
+            ..Environment::new(databases.of(service).clone(), self.broker.clone())
         };
-        let databases = &self.databases;
-        let desk = Arc::new(OrderDesk::new(with(&databases.order)));
         let cards = Arc::new(HttpCardProcessor::new(&self.third_parties.cards));
         let mail = Arc::new(HttpMailer::new(&self.third_parties.mail));
-        let operators = operators(databases);
-        let relay = Relay {
-            shutdown: shutdown.clone(),
-            ..Relay::new(&self.relay, outboxes(databases), self.broker.clone())
-        };
+        let Running {
+            desk,
+            services: running,
+        } = publish::start(&self, with, cards, mail).await?;
 
         let mut services = JoinSet::new();
-        let consumers: [(&'static str, Service); 5] = [
-            ("order", Box::pin(order::consumer(with(&databases.order)))),
-            (
-                "inventory",
-                Box::pin(inventory::consumer(with(&databases.inventory))),
-            ),
-            (
-                "payment",
-                Box::pin(payment::consumer(with(&databases.payment), cards)),
-            ),
-            (
-                "shipping",
-                Box::pin(shipping::consumer(with(&databases.shipping))),
-            ),
-            (
-                "notification",
-                Box::pin(notification::consumer(with(&databases.notification), mail)),
-            ),
-        ];
-        for (name, consumer) in consumers {
-            services.spawn(ended(name, consumer));
+        for (name, service) in running {
+            services.spawn(ended(name, service));
         }
-        services.spawn(ended("relay", Box::pin(relay.run())));
         let gateway = gateway::serve(self.gateway, desk, shutdown.clone());
         services.spawn(listener("gateway", gateway));
+        let operators = operators(&self.databases);
         let operations = operations::serve(self.operations, operators, shutdown.clone());
         services.spawn(listener("operations", operations));
-        services
+        Ok(services)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The catalogue: scenarios, each a promise of the reference system under some kinds of fault.
 //!
 //! A scenario names only the properties that its faults can put to the test. All of them deploy the
-//! same system; what differs is the broker that is modelled, and what goes wrong.
+//! same services; what differs is the broker that is modelled, how events are published, and what goes wrong.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
 
 use crate::answered_stays::AnsweredStays;
-use crate::deploy::{Deployment, ShopBroker, deploy};
+use crate::deploy::{Deployment, Pattern, ShopBroker, deploy};
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
 use crate::workload;
@@ -38,6 +38,8 @@ pub struct Scenario {
     pub beside: &'static [Beside],
     /// The broker that is modelled where the shop is not over NATS.
     pub broker: Model,
+    /// How events are published.
+    pub pattern: Pattern,
     /// The hosts that faults strike; all of them if empty.
     pub struck: &'static [&'static str],
     /// Who asks for things.
@@ -127,6 +129,7 @@ impl Scenario {
     pub fn system_on(&self, broker: ShopBroker) -> System {
         let deployment =
             Deployment::new(&self.system_name(broker)).settings(self.memory.settings());
+        let deployment = deployment.pattern(self.pattern);
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {
@@ -273,6 +276,7 @@ const PLAIN: Scenario = Scenario {
     certain: &[],
     beside: &[],
     broker: Model::Any,
+    pattern: Pattern::Outbox,
     struck: &[],
     clients: Clients::Customers,
     memory: Memory::Long,
@@ -362,6 +366,24 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::LoseAck],
         beside: &[Beside::EffectOnceOfRepublished],
+        struck: &["relay"],
+        ..PLAIN
+    },
+    Scenario {
+        name: "cdc",
+        promise: "a capture of the database's log of changes that dies at any step loses no event",
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::Pause,
+            FaultKind::LoseAck,
+            FaultKind::BrokerOutage,
+            FaultKind::CapacityLimit,
+            FaultKind::CommitLost,
+            FaultKind::CommitAnswerLost,
+        ],
+        certain: &[FaultKind::LoseAck],
+        beside: &[Beside::EffectOnceOfRepublished],
+        pattern: Pattern::Cdc,
         struck: &["relay"],
         ..PLAIN
     },

@@ -6,7 +6,9 @@
 //! and properties are not chosen here.
 
 mod broker;
+mod monolith;
 mod nats;
+mod patterns;
 mod processes;
 mod schema;
 mod third_parties;
@@ -39,6 +41,8 @@ use tokio::net::TcpListener;
 
 use broker::SimulatedBroker;
 pub use broker::{BROKER_VARIABLE, BrokerError, ShopBroker};
+pub use monolith::monolith;
+pub use patterns::Pattern;
 pub use processes::{AsWritten, Processes};
 pub use schema::{ARTICLES, view};
 pub use third_parties::{CARD_PROCESSOR, MAILER};
@@ -49,15 +53,14 @@ pub(crate) const HTTP_PORT: u16 = 80;
 const PARTITIONS: u32 = 4;
 /// Services whose effects are announced, by the name of host and database alike.
 const PUBLISHERS: [&str; 4] = ["order", "inventory", "payment", "shipping"];
-/// What runs once to three times, as a plan draws it.
-const SERVICES: [&str; 7] = [
+/// What runs more than once, as a plan draws it, beside the relay.
+const SERVICES: [&str; 6] = [
     "gateway",
     "order",
     "inventory",
     "payment",
     "shipping",
     "notification",
-    "relay",
 ];
 const TOPICS: [&str; 4] = [
     topic::ORDERS,
@@ -88,6 +91,7 @@ type MakePublishing = fn(Arc<dyn Broker>) -> Arc<dyn PublishPattern>;
 #[derive(Clone)]
 pub struct Deployment {
     name: String,
+    pattern: Pattern,
     publishing: MakePublishing,
     inbox: Arc<dyn Inbox>,
     give_up: Arc<dyn GiveUp>,
@@ -95,6 +99,7 @@ pub struct Deployment {
     processes: Arc<dyn Processes>,
     settings: Settings,
     nats: Option<NatsSettings>,
+    stock: Vec<(&'static str, i64)>,
 }
 
 /// What is chosen here is shared by all hosts of all runs, and must remember nothing: what a process remembers is made in
@@ -104,6 +109,8 @@ impl Deployment {
     pub fn new(name: &str) -> Self {
         Deployment {
             name: name.to_owned(),
+            pattern: Pattern::default(),
+            stock: ARTICLES.to_vec(),
             publishing: |_| Arc::new(Outbox::default()),
             inbox: Arc::new(ProcessedEvents),
             give_up: Arc::new(Park),
@@ -119,6 +126,13 @@ impl Deployment {
     pub fn over_nats(self, settings: NatsSettings) -> Self {
         let nats = Some(settings);
         Deployment { nats, ..self }
+    }
+
+    /// The same with other articles in stock, and how many pieces of each.
+    #[must_use]
+    pub fn stock(self, stock: &[(&'static str, i64)]) -> Self {
+        let stock = stock.to_vec();
+        Deployment { stock, ..self }
     }
 
     /// The same with another way of publishing, made from the broker client of each host.
@@ -199,7 +213,7 @@ pub fn deploy(deployment: Deployment) -> System {
     for group in groups() {
         system = system.group(group.remembers(memory));
     }
-    for database in schema::databases() {
+    for database in schema::databases(&deployment.stock) {
         system = system.database(database);
     }
     if deployment.nats.is_some() {
@@ -210,9 +224,11 @@ pub fn deploy(deployment: Deployment) -> System {
         .third_party(third_parties::mailer())
         .host("gateway", with(&deployment, serve_gateway))
         .host("relay", with(&deployment, run_relay));
-    SERVICES
-        .iter()
-        .fold(system, |system, service| system.instances(service, 1..=3))
+    let services = deployment.pattern.services_max();
+    let system = SERVICES.iter().fold(system, |system, service| {
+        system.instances(service, 1..=services)
+    });
+    system.instances("relay", 1..=deployment.pattern.publishers_max())
 }
 
 /// Every consumer on a host and a database of its own name.

@@ -2,13 +2,15 @@
 //!
 //! Reading order: [`deploy`](mod@deploy) puts the services on simulated hosts, [`workload`] is what
 //! clients ask of them, [`money_and_stock`], [`answered_stays`] and [`mail_and_charge`] are the promises
-//! that only this system makes, [`catalogue`] puts them together with faults as scenarios, and [`cli`] runs those.
+//! that only this system makes, [`catalogue`] puts them together with faults as scenarios, [`incidents`]
+//! measures designs against each other, and [`cli`] runs those.
 
 pub mod answered_stays;
 mod breach;
 pub mod catalogue;
 pub mod cli;
 pub mod deploy;
+pub mod incidents;
 pub mod mail_and_charge;
 pub mod money_and_stock;
 pub mod told;

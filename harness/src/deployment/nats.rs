@@ -20,7 +20,7 @@ use crate::message::{Message, POISON, Position};
 use crate::plan::{PublishFault, ReceiveFault, SettleFault};
 use crate::system::Nats;
 use crate::world::Injection;
-use crate::world::{Gate, World, lock};
+use crate::world::{Gate, World, lock, now};
 
 /// Where NATS listens.
 const PORT: u16 = 4222;
@@ -263,7 +263,7 @@ impl Witness for Observed {
         };
         let injection = gate.strike::<PublishFault>();
         let mut fate = Fate::default();
-        if let Some(fault) = self.world.conditions.capacity_limit() {
+        if let Some(fault) = self.world.conditions.refuses_publish(now()) {
             gate.bit(fault, "publish refused".to_owned());
             fate.request = Request::Refuse(nats::ApiError::insufficient_resources());
         }

@@ -236,9 +236,7 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
         FaultKind::BrokerOutage => {
             aiming.incident(long.prop_map(|for_ms| Incident::BrokerOutage { for_ms }))
         }
-        FaultKind::CapacityLimit => {
-            aiming.incident(long.prop_map(|for_ms| Incident::CapacityLimit { for_ms }))
-        }
+        FaultKind::CapacityLimit => aiming.incident(long.prop_map(Incident::capacity_used_up)),
         FaultKind::Rebalance => aiming
             .incident(one_of(&targets.groups)?.prop_map(|group| Incident::Rebalance { group })),
         FaultKind::ExternalOutage => aiming.incident(

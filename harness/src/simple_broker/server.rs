@@ -148,7 +148,7 @@ impl Server {
     }
 
     fn publish(&self, host: &Arc<str>, stamp: Option<Stamp>, message: Arc<Message>) -> Response {
-        let limited = self.gate.world().conditions.capacity_limit();
+        let limited = self.gate.world().conditions.refuses_publish(now());
         let written = self.with_core(|core, now, seen| {
             core.set_capacity(match limited {
                 Some(_) => Capacity::UsedUp,

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::correlation::Correlation;
+use crate::synchronous::ServiceError;
 
 /// An order to be placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +82,9 @@ pub enum OrdersError {
     /// The database failed; the change may stand if its commit's answer was lost.
     #[error("database unavailable: {0}")]
     Database(#[from] sqlx::Error),
+    /// A service that has to do its part at once has not; the change stands here, and wherever it was made before.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
 }
 
 /// What the gateway calls.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::publish::Publish;
+
 /// Where the shop keeps what it knows, whom it calls and where it listens.
 #[derive(Args)]
 #[command(after_help = BROKER)]
@@ -16,6 +18,10 @@ pub(crate) struct Arguments {
     /// A PostgreSQL database instead of files, such as postgres://user@127.0.0.1/shop; each service gets a schema in it
     #[arg(long, value_name = "URL", value_parser = postgres, conflicts_with = "data")]
     pub(super) database: Option<String>,
+
+    /// How events get from one service to the others
+    #[arg(long, value_name = "PATTERN", value_enum, default_value_t)]
+    pub(super) publish: Publish,
 
     /// A NATS server with JetStream as the broker, such as nats://127.0.0.1:4222, instead of one inside the process
     #[arg(long, value_name = "URL")]

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::ServeError;
 use super::arguments::{Arguments, Article};
+use super::publish::Publish;
 
 /// How long a PostgreSQL server may take to answer at the start.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,7 +26,10 @@ const PREPARING: &str = "SELECT 1 FROM pg_advisory_xact_lock(7467)";
 /// The file in the folder that its only user has locked.
 const LOCK: &str = "lock";
 
-/// The database of each service.
+/// What the one database of a monolith is called.
+const MONOLITH: &str = "shop";
+
+/// The database of each service; in a monolith they are one.
 #[derive(Clone)]
 pub(super) struct Databases {
     pub(super) order: Database,
@@ -41,13 +45,14 @@ impl Databases {
     /// Opens them, with their tables.
     pub(super) async fn open(arguments: &Arguments) -> Result<Self, ServeError> {
         match &arguments.database {
-            Some(url) => Self::schemas(url, &arguments.stock).await,
-            None => Self::files(&arguments.data, &arguments.stock).await,
+            Some(url) => Self::schemas(url, arguments).await,
+            None => Self::files(&arguments.data, arguments).await,
         }
     }
 
     /// Files in `folder`.
-    async fn files(folder: &Path, stock: &[Article]) -> Result<Self, ServeError> {
+    async fn files(folder: &Path, arguments: &Arguments) -> Result<Self, ServeError> {
+        let Arguments { publish, stock, .. } = arguments;
         let cannot = |problem: String| ServeError::Folder(folder.display().to_string(), problem);
         let io = |error: std::io::Error| cannot(error.to_string());
         std::fs::create_dir_all(folder).map_err(io)?;
@@ -60,13 +65,14 @@ impl Databases {
         let path = whole.to_str().map(escape);
         let path = path.ok_or_else(|| cannot("its name is not Unicode".to_owned()))?;
         let url = |service: &str| format!("sqlite://{path}/{service}.db?mode=rwc");
-        let databases = Self::connect(url, Some(Arc::new(lock))).await?;
+        let databases = Self::connect(url, publish, Some(Arc::new(lock))).await?;
         databases.prepare(stock).await?;
         Ok(databases)
     }
 
     /// Schemas in the database at `url`.
-    async fn schemas(url: &str, stock: &[Article]) -> Result<Self, ServeError> {
+    async fn schemas(url: &str, arguments: &Arguments) -> Result<Self, ServeError> {
+        let Arguments { publish, stock, .. } = arguments;
         sqlx::any::install_default_drivers();
         // A pool would keep trying where nobody answers.
         let connected = timeout(PATIENCE, AnyConnection::connect(url)).await;
@@ -77,7 +83,8 @@ impl Databases {
             .execute(&mut *tx)
             .await
             .map_err(unusable)?;
-        for service in ["order", "inventory", "payment", "shipping", "notification"] {
+        let services = ["order", "inventory", "payment", "shipping", "notification"];
+        for service in services.into_iter().chain([MONOLITH]) {
             let create = format!("CREATE SCHEMA IF NOT EXISTS {}", schema_of(service));
             sqlx::query(AssertSqlSafe(create))
                 .execute(&mut *tx)
@@ -90,7 +97,7 @@ impl Databases {
             let schema = schema_of(service);
             format!("{url}{separator}options=-csearch_path%3D{schema}")
         };
-        let databases = Self::connect(into, None).await?;
+        let databases = Self::connect(into, publish, None).await?;
         let mut tx = connection.begin().await.map_err(unusable)?;
         sqlx::query(PREPARING)
             .execute(&mut *tx)
@@ -104,12 +111,24 @@ impl Databases {
 
     async fn connect(
         url: impl Fn(&str) -> String,
+        publish: &Publish,
         folder: Option<Arc<File>>,
     ) -> Result<Self, ServeError> {
         let connect = async |service: &str| {
             let database = Database::connect(&url(service)).await;
             database.map_err(|error| ServeError::Database(format!(" of {service}"), error))
         };
+        if *publish == Publish::InProcess {
+            let shop = connect(MONOLITH).await?;
+            return Ok(Self {
+                order: shop.clone(),
+                inventory: shop.clone(),
+                payment: shop.clone(),
+                shipping: shop.clone(),
+                notification: shop,
+                _folder: folder,
+            });
+        }
         Ok(Self {
             order: connect("order").await?,
             inventory: connect("inventory").await?,
@@ -151,6 +170,13 @@ impl Databases {
             ("shipping", &self.shipping),
             ("notification", &self.notification),
         ]
+    }
+
+    /// That of a service; the order service's for any name that is none.
+    pub(super) fn of(&self, service: &str) -> &Database {
+        let mut all = self.by_name().into_iter();
+        let own = all.find(|(name, _)| *name == service);
+        own.map_or(&self.order, |(_, database)| database)
     }
 
     /// Closes them all.

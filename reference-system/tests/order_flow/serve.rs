@@ -126,6 +126,20 @@ async fn the_shop_serves_stops_when_asked_to_and_goes_on_where_it_was() {
     assert_eq!(shop.stop().await, Some(0));
 }
 
+#[tokio::test]
+async fn an_order_is_shipped_whatever_way_its_events_take() {
+    for pattern in ["sync", "direct", "outbox", "cdc", "in-process"] {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let shop = Shop::start(&["--data", data, "--publish", pattern]).await;
+        let declined = shop.place(&body("tea", "declined")).await;
+        shop.reaches(&declined, "cancelled").await;
+        let paid = shop.place(&body("tea", "visa")).await;
+        shop.reaches(&paid, "shipped").await;
+        assert_eq!(shop.stop().await, Some(0), "{pattern}");
+    }
+}
+
 #[test]
 fn what_a_user_can_cause_is_one_line_and_an_exit_code() {
     let folder = TempDir::new().unwrap();

@@ -45,20 +45,28 @@ const APPLIED: &str = "SELECT position, cause_id AS event_id, entity, effect, co
 const DISCARDED: &str = "SELECT event_id, entity, reason AS effect, correlation_id \
      FROM processed_events WHERE outcome = 'discarded' ORDER BY event_id";
 
+/// Every order.
+const ORDERS: &str = "SELECT id, customer, address, sku, quantity, dispatched, unit_price_cents, state \
+     FROM orders ORDER BY id";
+
+/// The one database of a monolith, whose effects are not told apart by service.
+pub(super) fn monolith(name: &str, articles: &[(&str, i64)]) -> Database {
+    let stock = stock(articles);
+    let script = |engine| reference_system::monolith::schemas(engine).concat() + &stock;
+    let schema = Schema::new(script(Engine::Sqlite)).postgres(script(Engine::Postgres));
+    Database::new(name, schema).view(view::ORDERS, ORDERS)
+}
+
 /// The database of every service.
-pub(super) fn databases() -> [Database; 5] {
+pub(super) fn databases(articles: &[(&str, i64)]) -> [Database; 5] {
     [
         database("order", order::schema, "")
-            .view(
-                view::ORDERS,
-                "SELECT id, customer, address, sku, quantity, dispatched, unit_price_cents, state \
-                 FROM orders ORDER BY id",
-            )
+            .view(view::ORDERS, ORDERS)
             .view(
                 view::REQUESTS,
                 "SELECT idempotency_key, order_id FROM requests ORDER BY idempotency_key",
             ),
-        database("inventory", inventory::schema, &stock())
+        database("inventory", inventory::schema, &stock(articles))
             .view(
                 view::STOCK,
                 "SELECT sku, free, reserved, shipped FROM stock ORDER BY sku",
@@ -97,8 +105,10 @@ fn database(name: &str, schema: fn(Engine) -> &'static str, rows: &str) -> Datab
 }
 
 /// The statement that fills the stock.
-fn stock() -> String {
-    let rows = ARTICLES.map(|(sku, free)| format!("('{sku}', {free}, 0, 0)"));
+fn stock(articles: &[(&str, i64)]) -> String {
+    let rows = articles.iter();
+    let rows = rows.map(|(sku, free)| format!("('{sku}', {free}, 0, 0)"));
+    let rows: Vec<String> = rows.collect();
     format!(
         "INSERT INTO stock (sku, free, reserved, shipped) VALUES {};",
         rows.join(", ")

@@ -58,7 +58,7 @@ fn a_lost_acknowledgement_leaves_the_message_and_the_producer_in_doubt() {
 #[test]
 fn a_broker_at_its_capacity_refuses_and_appends_nothing() {
     let seen = producing()
-        .at_ms(500, Incident::CapacityLimit { for_ms: 1_000 })
+        .at_ms(500, Incident::capacity_used_up(1_000))
         .run();
     check(
         &seen,
@@ -69,6 +69,19 @@ fn a_broker_at_its_capacity_refuses_and_appends_nothing() {
         matches!(what, What::PublishRejected { .. })
     });
     assert!(refused.at > Duration::from_secs(1));
+}
+
+#[test]
+fn a_broker_takes_as_many_as_its_limit_says() {
+    let limit = Incident::CapacityLimit {
+        for_ms: 10_000,
+        per_minute: 2,
+    };
+    check(
+        &producing().at_ms(0, limit).run(),
+        &["one", "two"],
+        &["one acknowledged", "two acknowledged", "three rejected"],
+    );
 }
 
 /// Nothing comes through in one direction for longer than a client waits.
