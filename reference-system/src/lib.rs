@@ -8,7 +8,7 @@
 //! - [`journal`]: what changed, and why.
 //!
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
-//! [`notification`]. What they need from the world: [`ports`], put together in [`environment`]; how they end: [`shutdown`].
+//! [`notification`]; those that came later, for which none of the others was changed: [`search`], [`sms`], [`webhook`]. What they need from the world: [`ports`], put together in [`environment`]; how they end: [`shutdown`].
 //!
 //! Nothing here listens on a socket or reads configuration, and only an adapter names a product: that is a deployment's
 //! part, such as the command beside this library, which runs the whole shop.
@@ -39,8 +39,11 @@ pub mod replay;
 pub mod retention;
 pub mod retry;
 pub mod schema;
+pub mod search;
 pub mod shipping;
 pub mod shutdown;
+pub mod sms;
+pub mod webhook;
 
 pub use database::Database;
 pub use environment::{Environment, Settings};

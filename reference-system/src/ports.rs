@@ -5,7 +5,9 @@
 pub mod broker;
 pub mod card_processor;
 pub mod mailer;
+pub mod sms_gateway;
 
 pub use broker::{Broker, Delivery, Message, Subscription};
 pub use card_processor::CardProcessor;
 pub use mailer::Mailer;
+pub use sms_gateway::SmsGateway;

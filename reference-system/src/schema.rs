@@ -14,17 +14,25 @@ pub enum Engine {
     Postgres,
 }
 
+/// The text of a file of migrations, whose name may be given in parts.
+macro_rules! migration {
+    ($($part:expr),*) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $($part),*))
+    };
+}
+pub(crate) use migration;
+
 /// Picks a service's script, preceded by the tables that every service has.
 macro_rules! script {
     ($engine:expr, $service:literal) => {
         match $engine {
             $crate::schema::Engine::Sqlite => concat!(
-                include_str!("../migrations/sqlite/messaging.sql"),
-                include_str!(concat!("../migrations/sqlite/", $service, ".sql"))
+                $crate::schema::migration!("sqlite/messaging.sql"),
+                $crate::schema::migration!("sqlite/", $service, ".sql")
             ),
             $crate::schema::Engine::Postgres => concat!(
-                include_str!("../migrations/postgres/messaging.sql"),
-                include_str!(concat!("../migrations/postgres/", $service, ".sql"))
+                $crate::schema::migration!("postgres/messaging.sql"),
+                $crate::schema::migration!("postgres/", $service, ".sql")
             ),
         }
     };

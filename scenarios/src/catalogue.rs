@@ -18,9 +18,11 @@ use stormglass::plan::{Budget, FaultKind, Load};
 use stormglass::simulation::Settings;
 
 use crate::answered_stays::AnsweredStays;
-use crate::deploy::{Deployment, ShopBroker, deploy};
+use crate::deploy::{Deployment, Extent, ShopBroker, deploy};
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
+use crate::partner_told::PartnerTold;
+use crate::search_agrees::SearchAgrees;
 use crate::workload;
 
 /// A promise under some kinds of fault.
@@ -44,6 +46,8 @@ pub struct Scenario {
     pub clients: Clients,
     /// How long is remembered what.
     pub memory: Memory,
+    /// Which services are deployed.
+    pub extent: Extent,
 }
 
 /// Who asks for things.
@@ -75,6 +79,8 @@ pub enum Beside {
     DlqRouting,
     /// [`OnlyPoisonParked`], which is a part of it: a consumer has to fail while it has an event in hand.
     OnlyPoisonParked,
+    /// [`PartnerTold`] and [`SearchAgrees`]: the services that came later have to be there.
+    Neighbours,
 }
 
 /// A broker that is modelled.
@@ -125,8 +131,9 @@ impl Scenario {
 
     /// The same on this broker.
     pub fn system_on(&self, broker: ShopBroker) -> System {
-        let deployment =
-            Deployment::new(&self.system_name(broker)).settings(self.memory.settings());
+        let deployment = Deployment::new(&self.system_name(broker))
+            .settings(self.memory.settings())
+            .extent(self.extent);
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {
@@ -163,6 +170,7 @@ impl Scenario {
                 Beside::EffectOnce | Beside::EffectOnceOfRepublished => system.property(EffectOnce),
                 Beside::DlqRouting => system.property(DlqRouting::default()),
                 Beside::OnlyPoisonParked => system.property(OnlyPoisonParked),
+                Beside::Neighbours => system.property(PartnerTold).property(SearchAgrees),
             })
     }
 }
@@ -276,6 +284,7 @@ const PLAIN: Scenario = Scenario {
     struck: &[],
     clients: Clients::Customers,
     memory: Memory::Long,
+    extent: Extent::Core,
 };
 
 /// Every scenario, the gentlest first.
@@ -484,6 +493,28 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::ClockSkew, FaultKind::LoseAck],
         beside: &[Beside::EffectOnce],
+        ..PLAIN
+    },
+    Scenario {
+        name: "neighbours",
+        promise: "services that came later learn of every order, and so does a partner who is away for a while",
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::Pause,
+            FaultKind::Duplicate,
+            FaultKind::Partition,
+            FaultKind::CommitAnswerLost,
+            FaultKind::ExternalOutage,
+            FaultKind::ExternalAnswerLost,
+        ],
+        certain: &[FaultKind::Duplicate],
+        beside: &[
+            Beside::EffectOnce,
+            Beside::OnlyPoisonParked,
+            Beside::Neighbours,
+        ],
+        struck: &["search", "sms", "webhook", "partner", "relay"],
+        extent: Extent::WithNeighbours,
         ..PLAIN
     },
     Scenario {

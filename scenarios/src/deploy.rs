@@ -7,6 +7,7 @@
 
 mod broker;
 mod nats;
+mod neighbours;
 mod processes;
 mod schema;
 mod third_parties;
@@ -40,6 +41,7 @@ use tokio::net::TcpListener;
 use broker::SimulatedBroker;
 pub use broker::{BROKER_VARIABLE, BrokerError, ShopBroker};
 pub use processes::{AsWritten, Processes};
+pub(crate) use schema::PARTNER;
 pub use schema::{ARTICLES, view};
 pub use third_parties::{CARD_PROCESSOR, MAILER};
 
@@ -95,6 +97,17 @@ pub struct Deployment {
     processes: Arc<dyn Processes>,
     settings: Settings,
     nats: Option<NatsSettings>,
+    extent: Extent,
+}
+
+/// Which services are deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Those that an order cannot do without.
+    #[default]
+    Core,
+    /// Those and the ones that came later: search, text messages, and webhooks for a partner.
+    WithNeighbours,
 }
 
 /// What is chosen here is shared by all hosts of all runs, and must remember nothing: what a process remembers is made in
@@ -111,7 +124,14 @@ impl Deployment {
             processes: Arc::new(AsWritten),
             settings: Settings::default(),
             nats: None,
+            extent: Extent::Core,
         }
+    }
+
+    /// The same with these services.
+    #[must_use]
+    pub fn extent(self, extent: Extent) -> Self {
+        Deployment { extent, ..self }
     }
 
     /// The same with the shop's own client of a NATS server, which is asked for this, instead of the simulated broker.
@@ -210,9 +230,13 @@ pub fn deploy(deployment: Deployment) -> System {
         .third_party(third_parties::mailer())
         .host("gateway", with(&deployment, serve_gateway))
         .host("relay", with(&deployment, run_relay));
-    SERVICES
+    let system = SERVICES
         .iter()
-        .fold(system, |system, service| system.instances(service, 1..=3))
+        .fold(system, |system, service| system.instances(service, 1..=3));
+    match deployment.extent {
+        Extent::Core => system,
+        Extent::WithNeighbours => neighbours::beside(system, &deployment),
+    }
 }
 
 /// Every consumer on a host and a database of its own name.

@@ -207,6 +207,20 @@ impl Shop {
         })
     }
 
+    /// A group parks an event under the order's own key.
+    pub(crate) fn parks_as(&mut self, group: &str, order: &str) -> u64 {
+        let topic = format!("{group}.dlq");
+        let position = Position {
+            topic: topic.as_str().into(),
+            partition: 0,
+            offset: 0,
+        };
+        self.happens(What::Published {
+            position,
+            message: Arc::new(Message::new(&topic, order, "")),
+        })
+    }
+
     pub(crate) fn ends(&mut self, order: &'static str, state: &'static str) {
         self.orders.insert(order, state);
     }

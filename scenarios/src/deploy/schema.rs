@@ -3,7 +3,10 @@
 //!
 //! A probe reads what a service committed, never what it says about itself.
 
-use reference_system::{Engine, inventory, notification, order, payment, shipping};
+use reference_system::webhook::receiver;
+use reference_system::{
+    Engine, inventory, notification, order, payment, search, shipping, sms, webhook,
+};
 use stormglass::database::{Database, Probe, Schema};
 
 /// What is in stock when a run begins: articles, and how many of each. Little of the last ones, so
@@ -29,6 +32,8 @@ pub mod view {
     pub const PARCELS: &str = "parcels";
     /// `notifications`: `order_id`, `stage`, `subject`.
     pub const NOTIFICATIONS: &str = "notifications";
+    /// `found_orders` of the search service: `order_id`, `state`, `address`.
+    pub const FOUND_ORDERS: &str = "found_orders";
 }
 
 /// Announcements: rows of the journal that an event announces. Customers begin flows, with orders; an
@@ -44,6 +49,13 @@ const APPLIED: &str = "SELECT position, cause_id AS event_id, entity, effect, co
 /// Audit entries of events that came too late.
 const DISCARDED: &str = "SELECT event_id, entity, reason AS effect, correlation_id \
      FROM processed_events WHERE outcome = 'discarded' ORDER BY event_id";
+
+/// Webhooks that the partner has taken.
+const RECEIVED: &str = "SELECT position, message_id AS event_id, entity, event_type AS effect, correlation_id \
+     FROM received WHERE position > $1 ORDER BY position";
+
+/// Who takes the shop's webhooks, as the history names it.
+pub(crate) const PARTNER: &str = "partner";
 
 /// The database of every service.
 pub(super) fn databases() -> [Database; 5] {
@@ -86,6 +98,25 @@ pub(super) fn databases() -> [Database; 5] {
         ),
     ]
 }
+
+/// The databases of the services that came later, and of the partner.
+pub(super) fn of_neighbours() -> [Database; 4] {
+    let partner = |engine| receiver::schema(engine).to_owned();
+    let partner = Schema::new(partner(Engine::Sqlite)).postgres(partner(Engine::Postgres));
+    [
+        database("search", search::schema, "").view(
+            view::FOUND_ORDERS,
+            "SELECT order_id, state, address FROM found_orders ORDER BY order_id",
+        ),
+        database("sms", sms::schema, PHONES),
+        database("webhook", webhook::schema, ""),
+        Database::new("partner", partner).probe(Probe::applied(RECEIVED).by(PARTNER)),
+    ]
+}
+
+/// Customers of the workload who have left a number; the others have none.
+const PHONES: &str = "INSERT INTO phones (customer, phone) VALUES \
+     ('ada@example.org', '+49 30 1'), ('cyd@example.org', '+49 30 2');";
 
 fn database(name: &str, schema: fn(Engine) -> &'static str, rows: &str) -> Database {
     let script = |engine| format!("{}{rows}", schema(engine));
