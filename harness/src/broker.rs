@@ -13,6 +13,7 @@ mod model;
 mod profile;
 mod rules;
 
+pub use interface::Standing;
 pub use profile::{Capabilities, Deduplication, JetStreamSettings, KafkaSettings, Profile};
 
 pub(crate) use self::core::Core;

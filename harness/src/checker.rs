@@ -3,12 +3,19 @@
 //! A checker is a pure function of the history. It never asks a service, and it says
 //! [`Verdict::Vacuous`] where nothing happened that could have broken its property.
 
+mod alarm_state;
+mod alarms;
 mod breach;
+mod breaker;
 mod causality;
 mod convergence;
+mod dlq_alert_truth;
+mod dlq_replay;
 mod dlq_routing;
 mod effect_once;
 mod entity_order;
+mod fencing;
+mod lag_truth;
 mod lane;
 mod log;
 mod log_correlation;
@@ -21,21 +28,29 @@ mod operation_once;
 mod operations;
 mod origins;
 mod placements;
+mod progress;
+mod schema;
 mod story;
 #[cfg(test)]
 mod test_history;
 mod trail;
 mod trouble;
+mod withheld;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use breaker::{Breaker, BreakerNumbers};
 pub use causality::Causality;
 pub use convergence::Convergence;
+pub use dlq_alert_truth::{DepthThreshold, DlqAlertTruth};
+pub use dlq_replay::DlqReplay;
 pub use dlq_routing::DlqRouting;
 pub use effect_once::EffectOnce;
 pub use entity_order::EntityOrder;
+pub use fencing::Fencing;
+pub use lag_truth::LagTruth;
 pub use log::Log;
 pub use log_correlation::LogCorrelation;
 pub use no_ghost_event::NoGhostEvent;
@@ -45,6 +60,8 @@ pub use only_poison_parked::OnlyPoisonParked;
 pub use operation_once::OperationOnce;
 pub(crate) use operations::OPERATIONS;
 pub use operations::Operations;
+pub use progress::Progress;
+pub use schema::Schema;
 
 use crate::history::History;
 

@@ -30,6 +30,7 @@ pub struct Database {
     pub(crate) probes: Vec<Probe>,
     pub(crate) views: Vec<View>,
     pub(crate) background: Vec<String>,
+    pub(crate) owed: Vec<View>,
 }
 
 impl Database {
@@ -41,6 +42,7 @@ impl Database {
             probes: Vec::new(),
             views: Vec::new(),
             background: Vec::new(),
+            owed: Vec::new(),
         }
     }
 
@@ -66,6 +68,18 @@ impl Database {
     #[must_use]
     pub fn background(mut self, table: &str) -> Self {
         self.background.push(table.to_owned());
+        self
+    }
+
+    /// Adds a query whose rows are work that somebody has still to do, such as jobs that wait for their time. A healed run is not quiet
+    /// while there are any, and [`Convergence`](crate::checker::Convergence) is broken where some are left at the liveness
+    /// bound. `what` names such rows for a person, in the plural. It is asked when all else is quiet.
+    #[must_use]
+    pub fn owes(mut self, what: &str, query: impl Into<String>) -> Self {
+        self.owed.push(View {
+            name: what.to_owned(),
+            query: query.into(),
+        });
         self
     }
 

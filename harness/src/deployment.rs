@@ -248,7 +248,10 @@ impl<'a, 'run> Deployment<'a, 'run> {
 
     /// What keeps the system from being quiet, by whom it is known.
     fn backlog(&self) -> Option<String> {
-        self.servers.iter().find_map(|server| server.backlog())
+        let mut servers = self.servers.iter();
+        servers
+            .find_map(|server| server.backlog())
+            .or_else(|| self.prepared.databases.owed(&self.world.recorder))
     }
 
     fn read_final_state(&self) -> Result<(), RunError> {

@@ -37,6 +37,19 @@ pub enum Fact {
     Applied(Application),
     /// A consumer decided not to apply an event and left an audit entry that says so.
     Discarded(Application),
+    /// Who has to publish an event has put it aside, because no broker takes it as it is.
+    Withheld(Withholding),
+}
+
+/// An event that is committed and not published until somebody has seen to it. Later events of its entity wait for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withholding {
+    /// The event.
+    pub event_id: String,
+    /// The entity that it is about; empty if the system does not say.
+    pub entity: String,
+    /// Why it cannot be published, for a person.
+    pub reason: String,
 }
 
 /// State whose event has to reach every subscribed group.
@@ -359,6 +372,14 @@ pub enum What {
         message: String,
         /// The correlation id of the innermost span or of the line itself, if it has one.
         correlation_id: Option<String>,
+    },
+
+    /// The broker refuses an event of the host as too large, from here on until the fault is over.
+    MadeTooLarge {
+        /// The fault, by its index in the plan.
+        fault: usize,
+        /// The event.
+        event_id: String,
     },
 }
 

@@ -20,7 +20,7 @@ use crate::attempts::Attempts;
 use crate::broker::{self, Profile};
 pub use crate::event::{
     Announcement, Answer, Application, Event, ExternalOutcome, Fact, SettleOutcome, Settlement,
-    What,
+    What, Withholding,
 };
 use crate::message::{Message, Position};
 pub use crate::plan::CLIENT;

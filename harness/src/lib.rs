@@ -117,9 +117,11 @@ pub mod third_party;
 mod world;
 
 pub use attempts::Attempts;
-pub use broker::Profile;
+pub use broker::{Profile, Standing};
 pub use machine::Machine;
-pub use message::{CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Message, POISON, Position};
+pub use message::{
+    CAUSATION_ID, CORRELATION_ID, EVENT_ID, EVENT_TYPE, Message, POISON, Position, SCHEMA_VERSION,
+};
 pub use run::Misuse;
 pub use seed::{Seed, SeedParseError};
 pub use simple_broker::{Broker, BrokerError, Delivery, PublishError, Subscription};

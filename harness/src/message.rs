@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const EVENT_ID: &str = "event-id";
 /// Header that carries the type of the event, such as `order.placed`.
 pub const EVENT_TYPE: &str = "event-type";
+/// Header that carries the version of the schema that the payload is written to, as a whole number.
+pub const SCHEMA_VERSION: &str = "schema-version";
 /// Header that carries the id which every event of one flow shares.
 pub const CORRELATION_ID: &str = "correlation-id";
 /// Header that carries the id of the event (or request) which caused this one.
@@ -56,6 +58,11 @@ impl Message {
     /// The event's type, if the producer gave it one.
     pub fn event_type(&self) -> Option<&str> {
         self.headers.get(EVENT_TYPE).map(String::as_str)
+    }
+
+    /// The version of the payload's schema, if the producer gave it a number.
+    pub fn schema_version(&self) -> Option<u32> {
+        self.headers.get(SCHEMA_VERSION)?.parse().ok()
     }
 }
 

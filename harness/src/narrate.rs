@@ -157,6 +157,7 @@ fn kind(what: &What) -> RowKind {
         | What::FaultLifted { .. }
         | What::HostCrashed
         | What::MadePoison { .. }
+        | What::MadeTooLarge { .. }
         | What::HostStopping { .. }
         | What::HostStopped { .. }
         | What::HostPaused { .. } => RowKind::Fault,

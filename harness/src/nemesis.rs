@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::history::What;
 use crate::plan::{Action, Fault, Incident, Plan, Restarted};
-use crate::world::{State, StruckLink, World, lock, now};
+use crate::world::{CapacityLimit, State, StruckLink, World, lock, now};
 
 /// Something to be done to the simulated machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -419,7 +419,10 @@ impl Nemesis {
                         latency: Some(Duration::from_millis(*latency_ms)),
                     });
                 }
-                Incident::CapacityLimit { .. } => capacity_limit = Some(fault),
+                Incident::CapacityLimit { per_minute, .. } => {
+                    let per_minute = *per_minute;
+                    capacity_limit = Some(CapacityLimit { fault, per_minute });
+                }
                 Incident::DiskFull { database, .. } => {
                     full.insert(database.clone(), fault);
                 }

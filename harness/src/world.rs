@@ -21,9 +21,9 @@ mod recorder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(crate) use armed::{Armed, Injection};
+pub(crate) use armed::{Armed, Injection, Refused};
 pub(crate) use commands::{Command, Commands};
-pub(crate) use conditions::{Conditions, State, StruckLink};
+pub(crate) use conditions::{CapacityLimit, Conditions, State, StruckLink};
 pub(crate) use gate::Gate;
 pub(crate) use hosts::{GRACE, Hosts};
 pub(crate) use recorder::Recorder;

@@ -4,6 +4,8 @@
 //! already, or given up. What is wrong with the infrastructure is retried without limit and never held against a message.
 
 mod attempts;
+mod effect;
+mod fetching;
 mod handler;
 mod received;
 
@@ -13,17 +15,16 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::Instrument;
 
-use crate::correlation::Correlation;
 use crate::dead_letter::{self, Refused};
-use crate::discarded;
 use crate::environment::Environment;
 use crate::event::Event;
-use crate::journal;
 use crate::ports::Message;
 use crate::ports::broker::{BrokerError, Delivery};
 use crate::retention;
 
 use attempts::Progress;
+pub use effect::{book, once};
+pub use fetching::Fetching;
 pub use handler::{Effect, Failure, Handler, Prepared};
 use received::Received;
 
@@ -144,15 +145,19 @@ impl Consumer {
                 self.give_up(received, attempts, &last_error).await
             }
             Progress::Replayed => match self.attempt(received).await {
-                Err(Failure::Permanent(error)) => {
+                Err(Failure::Permanent(error) | Failure::UnknownVersion(error)) => {
                     tracing::error!(error, "replayed in vain, stays parked");
                     Ok(Settle::Ack)
                 }
                 attempted => attempted.map(|()| Settle::Ack),
             },
-            Progress::Attempted { .. } => match self.attempt(received).await {
+            Progress::Attempted { attempts, .. } => match self.attempt(received).await {
                 Ok(()) => Ok(Settle::Ack),
                 Err(Failure::Permanent(error)) => self.refuse(received, &error).await,
+                Err(Failure::UnknownVersion(error)) => {
+                    tracing::error!(error, "cannot be read by this version of the service");
+                    self.give_up(received, attempts + 1, &error).await
+                }
                 Err(transient) => Err(transient),
             },
         }
@@ -215,28 +220,8 @@ impl Consumer {
             tx.rollback().await?;
             return Err(Failure::Transient(PARKED_MEANWHILE.to_owned()));
         }
-        let announced = match prepared.apply(&mut tx, event).await? {
-            Effect::Discarded { reason } => {
-                discarded::record(&mut tx, self.name(), event, &reason).await?;
-                None
-            }
-            Effect::Applied { effect, announces } => {
-                let chain = Correlation::caused_by(event);
-                let announced = announces.map(|new| chain.event(new));
-                let entry = journal::Entry {
-                    effect,
-                    entity: &event.entity,
-                    correlation_id: &event.correlation_id,
-                    cause_id: Some(event.id),
-                    announced_by: announced.as_ref(),
-                };
-                journal::append(&mut tx, entry).await?;
-                let publishing = &self.environment.publishing;
-                publishing.record(&mut tx, announced.as_slice()).await?;
-                tracing::info!(effect, "applied");
-                announced
-            }
-        };
+        let publishing = self.environment.publishing.as_ref();
+        let announced = book(&mut tx, publishing, self.name(), prepared, event).await?;
         tx.commit().await?;
         Ok(announced)
     }

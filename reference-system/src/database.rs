@@ -3,7 +3,9 @@
 //!
 //! Every change belongs to a transaction; only what reads may do without.
 
+use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Connection};
@@ -19,12 +21,22 @@ pub type Transaction = sqlx::Transaction<'static, Any>;
 const IDLE_IN_TRANSACTION: &str = "SET idle_in_transaction_session_timeout = '5s'";
 
 /// A service's own database, behind a connection pool.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Database {
     /// The connections.
     pool: AnyPool,
     /// Which engine answers.
     engine: Engine,
+    /// Where it is.
+    url: Arc<str>,
+}
+
+/// Without the address, which may hold a password.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_struct("Database");
+        told.field("engine", &self.engine).finish_non_exhaustive()
+    }
 }
 
 impl Database {
@@ -69,7 +81,13 @@ impl Database {
                 .execute(&pool)
                 .await?;
         }
-        Ok(Self { pool, engine })
+        let url = url.into();
+        Ok(Self { pool, engine, url })
+    }
+
+    /// The address, for a connection beside the pool.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// The engine behind the pool, which chooses the migration script.

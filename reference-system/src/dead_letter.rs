@@ -2,8 +2,15 @@
 //!
 //! An event is claimed for the queue in the table in which its effect would be claimed, so that it is either applied or
 //! parked, even where a consumer that stood still wakes up with a copy that another one has parked meanwhile.
-//! Later events of a parked entity are parked behind it, so that none overtakes. A parked event stays there until it
-//! is replayed ([`crate::replay`]) and taken up again.
+//! Later events of a parked entity are parked behind it, so that none overtakes. A parked event stays there until an
+//! operator settles it: it is replayed ([`crate::replay`]) and taken up again, or discarded with a reason.
+//!
+//! Reading order: `parked` what there is, as operators see it; `discard` how it goes without effect; `audit` who did what,
+//! and why.
+
+pub mod audit;
+pub mod discard;
+pub mod parked;
 
 use async_trait::async_trait;
 use sqlx::AnyConnection;
@@ -114,7 +121,8 @@ fn dead_letter(refused: &Refused<'_>) -> Message {
 
 /// Records the event as parked, unless it was applied; tells whether it is parked.
 async fn claim(database: &Database, refused: &Refused<'_>) -> sqlx::Result<bool> {
-    let header = |name| refused.message.headers.get(name).map_or("", String::as_str);
+    let message = refused.message;
+    let header = |name| message.headers.get(name).map_or("", String::as_str);
     let mut tx = database.begin().await?;
     sqlx::query(
         "INSERT INTO processed_events \
@@ -141,15 +149,22 @@ async fn claim(database: &Database, refused: &Refused<'_>) -> sqlx::Result<bool>
         return Ok(false);
     }
     sqlx::query(
-        "INSERT INTO parked (consumer, entity, event_id, topic, attempts, error) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        "INSERT INTO parked (consumer, entity, event_id, event_type, correlation_id, topic, \
+         partition_key, headers, payload, attempts, error, parked_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
     )
     .bind(refused.consumer)
     .bind(refused.entity)
     .bind(refused.event_id)
-    .bind(&refused.message.topic)
+    .bind(header(broker::header::EVENT_TYPE))
+    .bind(header(broker::header::CORRELATION_ID))
+    .bind(&message.topic)
+    .bind(&message.key)
+    .bind(serde_json::json!(message.headers).to_string())
+    .bind(&message.payload)
     .bind(i64::from(refused.attempts))
     .bind(refused.error)
+    .bind(now_ms())
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::database::Database;
 use crate::dead_letter::{GiveUp, Park};
 use crate::inbox::{Inbox, ProcessedEvents};
+use crate::order::OrderPlacedVersion;
 use crate::ports::Broker;
 use crate::publishing::{Outbox, PublishPattern};
 use crate::retention::Retention;
@@ -53,12 +54,16 @@ pub struct Settings {
     pub attempts_max: u32,
     /// The wait between attempts.
     pub backoff: Backoff,
-    /// How often the relay looks for unsent rows when there were none.
+    /// How often the relay looks for unsent rows when there were none and nobody tells it of new ones.
     pub relay_poll: Duration,
+    /// How often it looks all the same where the database tells it of new ones.
+    pub relay_poll_listening: Duration,
     /// How many outbox rows the relay reads at once.
     pub relay_page: u32,
     /// How long a relay that is gone keeps an outbox from the others.
     pub relay_lease: Duration,
+    /// Which version of its contract a placed order is announced in.
+    pub order_placed: OrderPlacedVersion,
     /// What a service forgets, and when.
     pub retention: Retention,
 }
@@ -69,8 +74,10 @@ impl Default for Settings {
             attempts_max: 5,
             backoff: Backoff::default(),
             relay_poll: Duration::from_millis(100),
+            relay_poll_listening: Duration::from_secs(1),
             relay_page: 100,
             relay_lease: Duration::from_secs(2),
+            order_placed: OrderPlacedVersion::One,
             retention: Retention::default(),
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! Reading is strict: a missing header or field, or a header that contradicts the body, is an error, never a default.
 
+pub mod catalogue;
 pub mod contract;
+pub mod registration;
+mod upcast;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +18,7 @@ use crate::ports::broker::{Message, header};
 pub use contract::Contract;
 
 /// Something that happened to an entity, with the chain it belongs to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// The event's own id; the same on every copy of it.
     pub id: Uuid,
@@ -194,21 +197,21 @@ impl Event {
         Ok(())
     }
 
-    /// The event's data, as its contract says.
+    /// The event's data, as its contract says; data of an earlier version is brought up to it.
     ///
     /// # Errors
     /// When the schema version is not supported or a field is missing or of another type.
     pub fn data<C: Contract + DeserializeOwned>(&self) -> Result<C, DecodeError> {
-        if self.schema_version != C::SCHEMA_VERSION {
-            return Err(DecodeError::SchemaVersion {
-                event_type: self.event_type.clone(),
-                found: self.schema_version,
-            });
-        }
-        C::deserialize(&self.payload).map_err(|error| DecodeError::Data {
+        let wrong = |error| DecodeError::Data {
             event_type: self.event_type.clone(),
             error,
-        })
+        };
+        let payload = upcast::upcast(self, C::SCHEMA_VERSION).map_err(wrong)?;
+        let payload = payload.ok_or_else(|| DecodeError::SchemaVersion {
+            event_type: self.event_type.clone(),
+            found: self.schema_version,
+        })?;
+        C::deserialize(payload.as_ref()).map_err(wrong)
     }
 }
 

@@ -70,6 +70,9 @@ struct OrderRequest {
     sku: String,
     quantity: i64,
     unit_price_cents: i64,
+    /// What a voucher takes off; most orders have none.
+    #[serde(default)]
+    discount_cents: i64,
 }
 
 /// The body of `POST /orders/{id}/address`.
@@ -102,10 +105,13 @@ impl From<OrdersError> for Problem {
             OrdersError::Invalid(_) => StatusCode::BAD_REQUEST,
             OrdersError::Unknown(_) => StatusCode::NOT_FOUND,
             OrdersError::KeyReused | OrdersError::TooLate { .. } => StatusCode::CONFLICT,
-            OrdersError::Database(_) => {
+            OrdersError::Database(_) | OrdersError::Service(_) => {
                 tracing::error!(%error, "request failed");
                 // The cause is for the log: what a database says is not for a caller's eyes.
-                let problem = "database unavailable, try again".to_owned();
+                let problem = match error {
+                    OrdersError::Service(error) => format!("{} unavailable", error.service),
+                    _ => "database unavailable, try again".to_owned(),
+                };
                 return Self(StatusCode::SERVICE_UNAVAILABLE, problem);
             }
         };
@@ -213,6 +219,7 @@ fn order(
         sku: request.sku,
         quantity: request.quantity,
         unit_price_cents: request.unit_price_cents,
+        discount_cents: request.discount_cents,
         idempotency_key: idempotency_key(headers)?,
     })
 }

@@ -132,7 +132,8 @@ async fn reserve(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failur
         return Err(Failure::Permanent(problem));
     }
     let total_cents = order.quantity.checked_mul(order.unit_price_cents);
-    let amount_cents = total_cents.ok_or(Failure::Permanent("total is too large".to_owned()))?;
+    let amount_cents = total_cents.and_then(|total| total.checked_sub(order.discount_cents));
+    let amount_cents = amount_cents.ok_or(Failure::Permanent("total is too large".to_owned()))?;
     let taken = sqlx::query(
         "UPDATE stock SET free = free - $1, reserved = reserved + $1 WHERE sku = $2 AND free >= $1",
     )

@@ -2,20 +2,29 @@
 //!
 //! Read it in this order. The patterns:
 //! - [`event`], [`correlation`], [`partition_key`]: what is published, in which chain, in which order;
-//! - [`publishing`] and [`relay`]: how an event gets from a transaction to the broker;
-//! - [`replay`] and [`operations`]: how it gets there again, when somebody asks; [`retention`]: when it is forgotten;
+//! - [`registry`]: which versions of that there are, and which may be added;
+//! - [`publishing`], and [`relay`] or [`cdc`]: how an event gets from a transaction to the broker, and what becomes of one that cannot;
+//! - [`replay`] and [`operations`]: how it gets there again, or goes without effect, when an operator asks;
+//!   [`retention`]: when it is forgotten;
 //! - [`consumer`], [`inbox`], [`discarded`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
+//! - [`monitor`] and [`alert`]: when people are told that something is wrong;
 //! - [`journal`]: what changed, and why.
 //!
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
-//! [`notification`]. What they need from the world: [`ports`], put together in [`environment`]; how they end: [`shutdown`].
+//! [`notification`]; those that came later, for which none of the others was changed: [`search`], [`sms`], [`webhook`]. They are coupled by events, or as the [`monolith`] or the [`synchronous`] shop that they are compared
+//! with. Where no event is needed: [`customers`] and
+//! [`authorisation`]. What they need from the world: [`ports`], put together in [`environment`]; how they end: [`shutdown`].
 //!
 //! Nothing here listens on a socket or reads configuration, and only an adapter names a product: that is a deployment's
 //! part, such as the command beside this library, which runs the whole shop.
 
+pub mod alert;
+pub mod authorisation;
+pub mod cdc;
 pub mod clock;
 pub mod consumer;
 pub mod correlation;
+pub mod customers;
 pub mod database;
 pub mod dead_letter;
 pub mod discarded;
@@ -27,6 +36,8 @@ pub mod identifiers;
 pub mod inbox;
 pub mod inventory;
 pub mod journal;
+pub mod monitor;
+pub mod monolith;
 pub mod notification;
 pub mod operations;
 pub mod order;
@@ -34,13 +45,18 @@ pub mod partition_key;
 pub mod payment;
 pub mod ports;
 pub mod publishing;
+pub mod registry;
 pub mod relay;
 pub mod replay;
 pub mod retention;
 pub mod retry;
 pub mod schema;
+pub mod search;
 pub mod shipping;
 pub mod shutdown;
+pub mod sms;
+pub mod synchronous;
+pub mod webhook;
 
 pub use database::Database;
 pub use environment::{Environment, Settings};

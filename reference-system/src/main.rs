@@ -2,12 +2,17 @@
 //!
 //! Every error is one line on stderr; nothing here panics for what a user can cause.
 
+mod dlq;
 mod serve;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use reference_system::event::catalogue::catalogue;
+
+/// The environment variable with the operators' token.
+const TOKEN: &str = "OPERATIONS_TOKEN";
 
 /// Orders, payments, inventory, shipping and notifications, coupled by events.
 #[derive(Parser)]
@@ -24,12 +29,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the whole shop: gateway, services, relay and operations
-    Serve(serve::Arguments),
+    /// Run the whole shop: gateway, services, relay, operations and schema registry
+    Serve(Box<serve::Arguments>),
+    /// Look at what a running shop has parked, and settle it
+    #[command(subcommand)]
+    Dlq(Box<dlq::Command>),
+    /// Print every type of event with its versions, schemas, topic and producer, as JSON
+    Contracts,
 }
 
 fn main() -> ExitCode {
-    let Command::Serve(arguments) = match Cli::try_parse() {
+    let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) if error.use_stderr() => return complain(&one_line(&error), 2),
         Err(help) => {
@@ -38,10 +48,21 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    match serve::serve(arguments) {
+    let done = match command {
+        Command::Serve(arguments) => serve::serve(*arguments).map_err(|error| error.to_string()),
+        Command::Dlq(command) => dlq::dlq(*command).map_err(|error| error.to_string()),
+        Command::Contracts => print_contracts().map_err(|error| error.to_string()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&error.to_string(), 1),
+        Err(error) => complain(&error, 1),
     }
+}
+
+/// Prints the catalogue of events.
+fn print_contracts() -> std::io::Result<()> {
+    let catalogue = serde_json::to_string_pretty(&catalogue())?;
+    writeln!(std::io::stdout(), "{catalogue}")
 }
 
 /// Says what is wrong, on one line.

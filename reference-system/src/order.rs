@@ -5,6 +5,7 @@
 mod desk;
 mod lifecycle;
 mod orders;
+mod placing;
 mod requests;
 
 use crate::consumer;
@@ -14,6 +15,7 @@ use crate::schema::{Engine, script};
 pub use desk::OrderDesk;
 pub use lifecycle::OrderLifecycle;
 pub use orders::{OrderView, Orders, OrdersError, PlaceOrder, Readdress};
+pub use placing::OrderPlacedVersion;
 
 /// The script that creates the service's tables.
 #[must_use]

@@ -4,10 +4,14 @@
 //! again under the same event id. It selects unsent rows instead of reading behind a cursor, because a transaction may
 //! commit after another with a higher position. Rows of one entity are in their true order: a transaction changes the
 //! entity's row, or holds its inbox entry, before it writes to the outbox, so two of one entity cannot overlap.
-//! Several relays may run: each outbox is served by the one that holds its lease.
+//! Several relays may run: each outbox is served by the one that holds its lease, and what another does in its stead it
+//! does under a lower fence, in vain. A row that no broker takes as it is is withheld, with the later ones of its key.
 
+mod backlog;
 mod hand_off;
 mod lease;
+mod mark;
+mod wake_up;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,8 +27,11 @@ use crate::ports::Broker;
 use crate::shutdown::Shutdown;
 
 use lease::Lease;
+use wake_up::WakeUp;
 
-pub use hand_off::{HandOff, HandOffError, MarkAfterAck, OutboxRow, mark_sent};
+pub use backlog::{Backlog, Withheld, release, withheld};
+pub use hand_off::{Columns, HandOff, HandOffError, MarkAfterAck, OutboxRow, UNFENCED};
+pub use mark::{mark_sent, withhold};
 
 /// Different keys in a row that may fail before a pass ends: then the broker is in trouble, not a row.
 const FAILURES_IN_A_ROW_MAX: u32 = 3;
@@ -72,6 +79,7 @@ impl Relay {
                 hand_off: self.hand_off.clone(),
                 lease: Lease::new(self.name.clone(), self.settings.relay_lease),
                 held: BTreeMap::new(),
+                wake_up: WakeUp::new(),
                 shutdown: self.shutdown.clone(),
             };
             outboxes.spawn(outbox.run());
@@ -96,7 +104,21 @@ struct Outbox {
     lease: Lease,
     /// Keys whose first unsent row failed, and when they may be tried again.
     held: BTreeMap<String, Held>,
+    wake_up: WakeUp,
     shutdown: Shutdown,
+}
+
+/// What became of a row.
+#[derive(PartialEq, Eq)]
+enum Handed {
+    /// It is sent and marked.
+    Over,
+    /// It waits for another try, and the later ones of its key behind it.
+    Held,
+    /// It waits for an operator, and the later ones of its key behind it.
+    Aside,
+    /// Another relay has the outbox.
+    ToAnother,
 }
 
 /// A key that is held back.
@@ -109,19 +131,29 @@ impl Outbox {
     async fn run(mut self) {
         let (shutdown, mut failures) = (self.shutdown.clone(), 0);
         while !shutdown.has_come() {
-            let wait = match self.pass().await {
+            match self.pass().await {
                 Ok(()) => {
                     failures = 0;
-                    self.settings.relay_poll
+                    shutdown.unless_it_comes(self.wait()).await;
                 }
                 Err(error) => {
                     failures += 1;
                     tracing::warn!(%error, failures, "outbox cannot be read");
-                    self.settings.backoff.delay(failures)
+                    let wait = sleep(self.settings.backoff.delay(failures));
+                    shutdown.unless_it_comes(wait).await;
                 }
-            };
-            shutdown.unless_it_comes(sleep(wait)).await;
+            }
         }
+    }
+
+    /// Waits for rows to be written, or to be due again.
+    async fn wait(&mut self) {
+        let due = self.held.values().map(|held| held.until).min();
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let (polling, listening) = (self.settings.relay_poll, self.settings.relay_poll_listening);
+        let listening = due.map_or(listening, |due| due.clamp(polling, listening));
+        let database = &self.database;
+        self.wake_up.comes(database, listening, polling).await;
     }
 
     /// Goes once through all unsent rows, page by page.
@@ -135,6 +167,7 @@ impl Outbox {
         loop {
             let rows = self.unsent(after).await?;
             let Some(last) = rows.last() else {
+                self.held.retain(|key, _| skipped.contains(key));
                 return Ok(());
             };
             if !self.lease.is_held() {
@@ -153,6 +186,10 @@ impl Outbox {
                 if !self.lease.is_held() && !self.lease.take(&self.database).await? {
                     return Ok(());
                 }
+                if row.fence != self.lease.fence() {
+                    // Another relay had the outbox since the row was read.
+                    return Ok(());
+                }
                 if skipped.contains(&row.partition_key) {
                     continue;
                 }
@@ -160,17 +197,22 @@ impl Outbox {
                     skipped.insert(row.partition_key);
                     continue;
                 }
-                if self.send(&row).await {
-                    failures_in_a_row = 0;
-                    continue;
+                match self.send(&row).await {
+                    Handed::Over => {
+                        failures_in_a_row = 0;
+                        continue;
+                    }
+                    Handed::ToAnother => return Ok(()),
+                    Handed::Aside => {}
+                    Handed::Held => failures_in_a_row += 1,
                 }
                 skipped.insert(row.partition_key);
-                failures_in_a_row += 1;
                 if failures_in_a_row == FAILURES_IN_A_ROW_MAX {
                     return Ok(());
                 }
             }
             if is_last_page {
+                self.held.retain(|key, _| skipped.contains(key));
                 return Ok(());
             }
         }
@@ -180,14 +222,19 @@ impl Outbox {
         // SQLite plans a statement again whenever a limit that it has bound may be another one.
         let page = format!(
             "SELECT position, event_id, topic, partition_key, headers, payload, replays FROM outbox \
-             WHERE sent = 0 AND position > $1 ORDER BY position LIMIT {}",
+             WHERE sent = 0 AND withheld IS NULL AND position > $1 AND NOT EXISTS \
+             (SELECT 1 FROM outbox AS earlier WHERE earlier.partition_key = outbox.partition_key \
+             AND earlier.withheld IS NOT NULL AND earlier.position < outbox.position) \
+             ORDER BY position LIMIT {}",
             self.settings.relay_page
         );
-        let rows: Vec<hand_off::Columns> = sqlx::query_as(AssertSqlSafe(page))
+        let rows: Vec<Columns> = sqlx::query_as(AssertSqlSafe(page))
             .bind(after)
             .fetch_all(self.database.reads())
             .await?;
-        Ok(rows.into_iter().map(OutboxRow::from).collect())
+        let fence = self.lease.fence();
+        let rows = rows.into_iter().map(|row| OutboxRow::read(row, fence));
+        Ok(rows.collect())
     }
 
     fn is_held(&self, key: &str) -> bool {
@@ -195,8 +242,8 @@ impl Outbox {
         held.is_some_and(|held| held.until > Instant::now())
     }
 
-    /// Hands one row over, and tells whether that succeeded.
-    async fn send(&mut self, row: &OutboxRow) -> bool {
+    /// Hands one row over, and tells what became of it.
+    async fn send(&mut self, row: &OutboxRow) -> Handed {
         let span = tracing::info_span!(
             "relay",
             correlation_id = row.correlation_id(),
@@ -204,16 +251,43 @@ impl Outbox {
         );
         let broker = self.broker.as_ref();
         let handed = self.hand_off.hand_off(&self.database, broker, row);
-        let Err(error) = handed.instrument(span.clone()).await else {
-            self.held.remove(&row.partition_key);
-            return true;
-        };
-        let _entered = span.enter();
-        let failures = self.held.get(&row.partition_key).map_or(0, |h| h.failures) + 1;
+        match handed.instrument(span.clone()).await {
+            Ok(()) => {
+                self.held.remove(&row.partition_key);
+                Handed::Over
+            }
+            Err(HandOffError::Fenced) => self.fenced(),
+            Err(error) => self.keep(row, &error).instrument(span).await,
+        }
+    }
+
+    /// Withholds a row that can never be published, and holds any other back for a while.
+    async fn keep(&mut self, row: &OutboxRow, error: &HandOffError) -> Handed {
+        if error.is_permanent() {
+            match mark::withhold(&self.database, row, &error.to_string()).await {
+                Ok(()) => {
+                    tracing::error!(%error, "row is withheld");
+                    self.held.remove(&row.partition_key);
+                    return Handed::Aside;
+                }
+                Err(HandOffError::Fenced) => return self.fenced(),
+                Err(error) => tracing::warn!(%error, "row cannot be withheld"),
+            }
+        }
+        self.hold(&row.partition_key, error);
+        Handed::Held
+    }
+
+    fn hold(&mut self, key: &str, error: &HandOffError) {
+        let failures = self.held.get(key).map_or(0, |held| held.failures) + 1;
         tracing::warn!(%error, failures, "row stays unsent");
         let until = Instant::now() + self.settings.backoff.delay(failures);
-        let held = Held { failures, until };
-        self.held.insert(row.partition_key.clone(), held);
-        false
+        self.held.insert(key.to_owned(), Held { failures, until });
+    }
+
+    fn fenced(&mut self) -> Handed {
+        tracing::warn!("another relay has taken the outbox over");
+        self.lease.is_lost();
+        Handed::ToAnother
     }
 }

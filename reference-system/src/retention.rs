@@ -2,7 +2,8 @@
 //!
 //! An outbox row goes once it was sent long ago. What is known of a handled event goes when the deduplication window
 //! has passed; from then on a copy of it could not be told from an event that was never handled, so that a consumer
-//! parks what is older than the window instead of guessing ([`is_too_old`]). Parked events are kept until they are replayed.
+//! parks what is older than the window instead of guessing ([`is_too_old`]). Parked events are kept, whole, until an operator
+//! has settled them: a replayed one goes with its effect, and a discarded one some time after the discard.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Retention {
     pub sent: Duration,
     /// How long a consumer knows the events that it has handled: longer than the broker may take to deliver one again.
     pub handled: Duration,
+    /// How long the message of an event is kept that an operator has discarded, in case that was a mistake.
+    pub discarded: Duration,
     /// How often a service looks for what can go.
     pub every: Duration,
 }
@@ -31,6 +34,7 @@ impl Default for Retention {
         Self {
             sent: 7 * day,
             handled: 7 * day,
+            discarded: 30 * day,
             every: Duration::from_secs(60),
         }
     }
@@ -88,12 +92,16 @@ pub async fn purge(database: &Database, retention: &Retention) -> sqlx::Result<(
         .bind(now - millis(retention.handled))
         .execute(&mut *tx)
         .await?;
-    if sent.rows_affected() + handled.rows_affected() == 0 {
+    let discarded = sqlx::query("DELETE FROM discarded_messages WHERE discarded_at_ms < $1")
+        .bind(now - millis(retention.discarded))
+        .execute(&mut *tx)
+        .await?;
+    let [sent, handled, discarded] = [sent, handled, discarded].map(|rows| rows.rows_affected());
+    if sent + handled + discarded == 0 {
         return tx.rollback().await;
     }
     tx.commit().await?;
-    let (sent, handled) = (sent.rows_affected(), handled.rows_affected());
-    tracing::info!(sent, handled, "purged");
+    tracing::info!(sent, handled, discarded, "purged");
     Ok(())
 }
 

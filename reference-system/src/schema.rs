@@ -14,37 +14,37 @@ pub enum Engine {
     Postgres,
 }
 
+/// The text of a file of migrations, whose name may be given in parts.
+macro_rules! migration {
+    ($($part:expr),*) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $($part),*))
+    };
+}
+pub(crate) use migration;
+
 /// Picks a service's script, preceded by the tables that every service has.
 macro_rules! script {
     ($engine:expr, $service:literal) => {
         match $engine {
             $crate::schema::Engine::Sqlite => concat!(
-                include_str!("../migrations/sqlite/messaging.sql"),
-                include_str!(concat!("../migrations/sqlite/", $service, ".sql"))
+                $crate::schema::migration!("sqlite/messaging.sql"),
+                $crate::schema::migration!("sqlite/", $service, ".sql")
             ),
             $crate::schema::Engine::Postgres => concat!(
-                include_str!("../migrations/postgres/messaging.sql"),
-                include_str!(concat!("../migrations/postgres/", $service, ".sql"))
+                $crate::schema::migration!("postgres/messaging.sql"),
+                $crate::schema::migration!("postgres/", $service, ".sql")
             ),
         }
     };
 }
 pub(crate) use script;
 
-/// Executes a schema script, statement by statement, in one transaction.
+/// Executes a schema script in one transaction.
 ///
 /// # Errors
 /// When a statement fails; nothing has changed then.
 pub async fn migrate(database: &Database, script: &'static str) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
-    for statement in statements(script) {
-        sqlx::query(statement).execute(&mut *tx).await?;
-    }
+    sqlx::raw_sql(script).execute(&mut *tx).await?;
     tx.commit().await
-}
-
-/// The statements of a script; none of them contains a semicolon.
-fn statements(script: &'static str) -> impl Iterator<Item = &'static str> {
-    let statements = script.split(';').map(str::trim);
-    statements.filter(|statement| !statement.is_empty())
 }

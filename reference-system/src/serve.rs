@@ -1,11 +1,12 @@
 //! The whole shop in one process: every service on its own database, the relay, the gateway and the operators' listener.
 //!
 //! Reading order: `arguments` what is asked for, `databases` where the services keep what they know, `third_parties`
-//! whom they call. What runs is put together here, and here it ends: when a signal asks for it everything stops taking
+//! whom they call, `publish` how they are coupled. What runs is put together here, and here it ends: when a signal asks for it everything stops taking
 //! what is new and finishes what it has in hand; a second signal does not wait for that.
 
 mod arguments;
 mod databases;
+mod publish;
 mod third_parties;
 
 use std::io::Write;
@@ -14,26 +15,37 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reference_system::consumer::Handler;
+use reference_system::event::catalogue::catalogue;
 use reference_system::event::contract::topic;
+use reference_system::event::registration::{RegistrationError, published, register};
 use reference_system::identifiers::new_id;
-use reference_system::operations::{self, Services};
-use reference_system::order::OrderDesk;
-use reference_system::ports::Broker;
-use reference_system::ports::broker::{BrokerError, InProcessBroker, NatsBroker, NatsSettings};
+use reference_system::inventory::Stockkeeping;
+use reference_system::monitor::{BATCH, DepthThreshold, LagThreshold, Monitor, REAL_TIME};
+use reference_system::notification::Notifying;
+use reference_system::operations::{self, Services, Token};
+use reference_system::order::{OrderLifecycle, OrderPlacedVersion};
+use reference_system::payment::Charging;
+use reference_system::ports::broker::{
+    BrokerError, InProcessBroker, NatsBroker, NatsSettings, Standings,
+};
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
-use reference_system::relay::Relay;
+use reference_system::ports::pager::{HttpPager, LoggingPager};
+use reference_system::ports::{Broker, Pager};
+use reference_system::registry::{Registry, RegistryClient};
 use reference_system::replay::Origin;
-use reference_system::{
-    Database, Environment, Shutdown, gateway, inventory, notification, order, payment, shipping,
-};
+use reference_system::shipping::Dispatching;
+use reference_system::{Database, Environment, Settings, Shutdown, gateway};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub(super) use arguments::Arguments;
+use super::TOKEN;
+pub(super) use arguments::{Arguments, http};
 use databases::Databases;
+use publish::{Means, Publish, Running};
 use third_parties::ThirdParties;
 
 /// How long a broker that does not answer any more may keep the process from its end.
@@ -54,6 +66,8 @@ pub(super) enum ServeError {
     NoAnswer,
     #[error("cannot use the NATS server: {0}")]
     Broker(#[from] BrokerError),
+    #[error("must not publish: {0}")]
+    Contracts(#[from] RegistrationError),
     #[error("a listener has failed: {0}")]
     Serving(std::io::Error),
     #[error("{0} has ended without being asked to")]
@@ -85,11 +99,22 @@ pub(super) fn serve(arguments: Arguments) -> Result<(), ServeError> {
 struct Shop {
     gateway: TcpListener,
     operations: TcpListener,
+    /// What operators have to show.
+    token: Option<Token>,
+    registry: TcpListener,
     databases: Databases,
     third_parties: ThirdParties,
+    /// How events are published.
+    publish: Publish,
+    /// Who is told that too much is parked.
+    pager: Arc<dyn Pager>,
+    /// How much that is.
+    depth: DepthThreshold,
     /// The relay's own among those that share the databases.
     relay: String,
     broker: Arc<dyn Broker>,
+    /// The same broker, as it tells how far groups have come.
+    standings: Arc<dyn Standings>,
 }
 
 impl Shop {
@@ -97,9 +122,16 @@ impl Shop {
     async fn open(arguments: Arguments) -> Result<Self, ServeError> {
         let gateway = listen(arguments.listen).await?;
         let operations = listen(arguments.operations).await?;
-        let broker: Arc<dyn Broker> = match &arguments.nats {
-            Some(url) => Arc::new(NatsBroker::connect(url, NatsSettings::default()).await?),
-            None => Arc::new(InProcessBroker::new()),
+        let registry = listen(arguments.registry).await?;
+        let (broker, standings): (Arc<dyn Broker>, Arc<dyn Standings>) = match &arguments.nats {
+            Some(url) => {
+                let broker = NatsBroker::connect(url, NatsSettings::default()).await?;
+                (Arc::new(broker.clone()), Arc::new(broker))
+            }
+            None => {
+                let broker = InProcessBroker::new();
+                (Arc::new(broker.clone()), Arc::new(broker))
+            }
         };
         let databases = Databases::open(&arguments).await?;
         let relay = match arguments.database {
@@ -107,22 +139,44 @@ impl Shop {
             None => "relay".to_owned(),
             Some(_) => format!("relay-{}", new_id()),
         };
+        let token = arguments.token.or_else(|| std::env::var(TOKEN).ok());
+        let token = token.and_then(|text| Token::new(&text));
+        if token.is_none() {
+            tracing::warn!("operations are closed: neither --token nor {TOKEN} is given");
+        }
+        let pager: Arc<dyn Pager> = match &arguments.pager {
+            Some(url) => Arc::new(HttpPager::new(url)),
+            None => Arc::new(LoggingPager),
+        };
+        let depth = DepthThreshold {
+            parked: arguments.parked_max,
+            lately: arguments.parked_hourly_max,
+            ..DepthThreshold::default()
+        };
         Ok(Self {
             gateway,
             operations,
+            token,
+            pager,
+            depth,
+            registry,
             databases,
             third_parties: ThirdParties::find(arguments.cards, arguments.mail).await?,
+            publish: arguments.publish,
             relay,
             broker,
+            standings,
         })
     }
 
     /// Runs everything until a signal asks to stop, and until it has stopped.
     async fn run(self) -> Result<(), ServeError> {
-        let addresses = [&self.gateway, &self.operations].map(TcpListener::local_addr);
-        let [gateway, operations] = addresses.map(|address| address.map_err(ServeError::Start));
+        let listeners = [&self.gateway, &self.operations, &self.registry];
+        let addresses = listeners.map(|own| own.local_addr().map_err(ServeError::Start));
+        let [gateway, operations, registry] = addresses;
+        let registry = format!("http://{}", registry?);
         let ready = format!(
-            "shop listens on http://{}, operations on http://{}",
+            "shop listens on http://{}, operations on http://{}, registry on {registry}",
             gateway?, operations?
         );
         let mut signals = Signals::new().map_err(ServeError::Start)?;
@@ -132,7 +186,7 @@ impl Shop {
             let _ = stopping.await;
         });
         let databases = self.databases.clone();
-        let mut services = self.start(&shutdown);
+        let mut services = self.start(&registry, &shutdown).await?;
         if let Err(error) = writeln!(std::io::stdout(), "{ready}") {
             tracing::warn!(%error, "nobody hears that the shop listens");
         }
@@ -157,52 +211,82 @@ impl Shop {
         ended.and(stopped)
     }
 
-    /// Starts every service.
-    fn start(self, shutdown: &Shutdown) -> JoinSet<Ended> {
-        let with = |database: &Database| Environment {
-            shutdown: shutdown.clone(),
-            ..Environment::new(database.clone(), self.broker.clone())
+    /// Starts every service, the registry first: nobody publishes before it has let the contracts in.
+    async fn start(
+        self,
+        registry: &str,
+        shutdown: &Shutdown,
+    ) -> Result<JoinSet<Ended>, ServeError> {
+        let mut services = JoinSet::new();
+        let own = Registry::new(self.databases.registry.clone());
+        let own = own.serve(self.registry, shutdown.clone());
+        services.spawn(listener("registry", own));
+        let settings = Settings {
+            order_placed: OrderPlacedVersion::Two,
+            ..Settings::default()
         };
-        let databases = &self.databases;
-        let desk = Arc::new(OrderDesk::new(with(&databases.order)));
+        register_all(registry, &settings, shutdown).await?;
+        let pattern = self.publish.pattern(&self.broker);
+        let databases = self.databases.clone();
+        let with = |service: &str| Environment {
+            shutdown: shutdown.clone(),
+            publishing: pattern.clone(),
+            settings,
+            ..Environment::new(databases.of(service).clone(), self.broker.clone())
+        };
         let cards = Arc::new(HttpCardProcessor::new(&self.third_parties.cards));
         let mail = Arc::new(HttpMailer::new(&self.third_parties.mail));
-        let operators = operators(databases);
-        let relay = Relay {
-            shutdown: shutdown.clone(),
-            ..Relay::new(&self.relay, outboxes(databases), self.broker.clone())
+        let groups = groups(&Charging::new(cards.clone()), &Notifying::new(mail.clone()));
+        let operators = Services {
+            consumers: consumers(&databases).into(),
+            origins: origins(&databases).into(),
+            groups: groups.clone(),
+            standings: self.standings.clone(),
         };
+        let monitor = Monitor {
+            depth: self.depth,
+            lag: groups,
+            shutdown: shutdown.clone(),
+            ..Monitor::new(
+                consumers(&databases).into(),
+                self.pager.clone(),
+                self.standings.clone(),
+            )
+        };
+        let means = Means {
+            publish: self.publish,
+            relay: &self.relay,
+            databases: &self.databases,
+            broker: &self.broker,
+        };
+        let Running {
+            desk,
+            services: running,
+        } = publish::start(means, with, cards, mail).await?;
 
-        let mut services = JoinSet::new();
-        let consumers: [(&'static str, Service); 5] = [
-            ("order", Box::pin(order::consumer(with(&databases.order)))),
-            (
-                "inventory",
-                Box::pin(inventory::consumer(with(&databases.inventory))),
-            ),
-            (
-                "payment",
-                Box::pin(payment::consumer(with(&databases.payment), cards)),
-            ),
-            (
-                "shipping",
-                Box::pin(shipping::consumer(with(&databases.shipping))),
-            ),
-            (
-                "notification",
-                Box::pin(notification::consumer(with(&databases.notification), mail)),
-            ),
-        ];
-        for (name, consumer) in consumers {
-            services.spawn(ended(name, consumer));
+        for (name, service) in running {
+            services.spawn(ended(name, service));
         }
-        services.spawn(ended("relay", Box::pin(relay.run())));
+        services.spawn(ended("monitor", Box::pin(monitor.run())));
         let gateway = gateway::serve(self.gateway, desk, shutdown.clone());
         services.spawn(listener("gateway", gateway));
-        let operations = operations::serve(self.operations, operators, shutdown.clone());
+        let operations =
+            operations::serve(self.operations, operators, self.token, shutdown.clone());
         services.spawn(listener("operations", operations));
-        services
+        Ok(services)
     }
+}
+
+/// Has the contracts of all services registered at `url`.
+async fn register_all(
+    url: &str,
+    settings: &Settings,
+    shutdown: &Shutdown,
+) -> Result<(), ServeError> {
+    let entries = catalogue();
+    let proposed = published(&entries, settings.order_placed);
+    let registry = RegistryClient::new(url);
+    Ok(register(&registry, proposed, settings.backoff, shutdown).await?)
 }
 
 /// A service that ends when it is asked to.
@@ -248,15 +332,26 @@ fn origins(databases: &Databases) -> [Origin; 4] {
     })
 }
 
-/// The services as operators see them.
-fn operators(databases: &Databases) -> Services {
+/// The consumers, each with its database.
+fn consumers(databases: &Databases) -> [(&'static str, Database); 5] {
     let consumers = databases.by_name();
-    Services {
-        consumers: consumers
-            .map(|(name, database)| (name, database.clone()))
-            .into(),
-        origins: origins(databases).into(),
-    }
+    consumers.map(|(name, database)| (name, database.clone()))
+}
+
+/// How long messages may wait for each group. Customers wait for all of them but the mails.
+fn groups(charging: &Charging, notifying: &Notifying) -> Vec<LagThreshold> {
+    let of = |handler: &dyn Handler, waiting| LagThreshold {
+        group: handler.consumer(),
+        topics: handler.topics().to_vec(),
+        waiting,
+    };
+    vec![
+        of(&OrderLifecycle, REAL_TIME),
+        of(&Stockkeeping, REAL_TIME),
+        of(charging, REAL_TIME),
+        of(&Dispatching, REAL_TIME),
+        of(notifying, BATCH),
+    ]
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -114,5 +114,6 @@ pub(crate) fn entity(fact: &Fact) -> &str {
     match fact {
         Fact::Announced(announcement) => &announcement.entity,
         Fact::Applied(applied) | Fact::Discarded(applied) => &applied.entity,
+        Fact::Withheld(withheld) => &withheld.entity,
     }
 }

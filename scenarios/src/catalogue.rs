@@ -1,27 +1,38 @@
 //! The catalogue: scenarios, each a promise of the reference system under some kinds of fault.
 //!
 //! A scenario names only the properties that its faults can put to the test. All of them deploy the
-//! same system; what differs is the broker that is modelled, and what goes wrong.
+//! same services; what differs is the broker that is modelled, how events are published, what goes wrong, and which releases
+//! come up.
+
+mod contracts;
+mod incident;
+mod model;
+mod publishing;
 
 use std::time::Duration;
 
 use reference_system::ports::broker::NatsSettings;
-use reference_system::ports::broker::header::MESSAGE_ID;
-use reference_system::retention::Retention;
 use stormglass::System;
-use stormglass::broker::{JetStreamSettings, Profile};
+use stormglass::broker::Profile;
 use stormglass::checker::{
-    Causality, Convergence, DlqRouting, EffectOnce, EntityOrder, Log, LogCorrelation, NoGhostEvent,
-    NoLostEvent, OneEventPerId, OnlyPoisonParked,
+    Causality, Convergence, DlqReplay, DlqRouting, EffectOnce, EntityOrder, Fencing, Log,
+    LogCorrelation, NoGhostEvent, NoLostEvent, OneEventPerId, OnlyPoisonParked, Progress,
 };
-use stormglass::plan::{Budget, FaultKind, Load};
+use stormglass::plan::FaultKind;
 use stormglass::simulation::Settings;
 
 use crate::answered_stays::AnsweredStays;
-use crate::deploy::{Deployment, ShopBroker, deploy};
+use crate::deploy::{
+    Deployment, Events, Extent, GuardedRelay, Pattern, Rollout, ShopBroker, breaker, deploy,
+};
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
+use crate::partner_told::PartnerTold;
+use crate::search_agrees::SearchAgrees;
 use crate::workload;
+
+pub use incident::{ABSENT_CONSUMER, BROKEN_RELEASE, Incident};
+pub use model::{Memory, Model};
 
 /// A promise under some kinds of fault.
 #[derive(Clone, Debug)]
@@ -38,12 +49,33 @@ pub struct Scenario {
     pub beside: &'static [Beside],
     /// The broker that is modelled where the shop is not over NATS.
     pub broker: Model,
+    /// How events are published.
+    pub pattern: Pattern,
     /// The hosts that faults strike; all of them if empty.
     pub struck: &'static [&'static str],
     /// Who asks for things.
     pub clients: Clients,
     /// How long is remembered what.
     pub memory: Memory,
+    /// What is between the relay and the broker.
+    pub relay: Relaying,
+    /// Which services are deployed.
+    pub extent: Extent,
+    /// What happens beside the faults.
+    pub incident: Option<Incident>,
+    /// How much events say.
+    pub events: Events,
+    /// The releases that come up at restarts, where there are several.
+    pub rollout: Option<&'static Rollout>,
+}
+
+/// What is between the relay and the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relaying {
+    /// Nothing.
+    Plain,
+    /// A circuit breaker.
+    Guarded,
 }
 
 /// Who asks for things.
@@ -53,15 +85,8 @@ pub enum Clients {
     Customers,
     /// Customers, and operators who replay what is parked.
     CustomersAndOperators,
-}
-
-/// How long broker and services remember what they had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// For days, longer than any run.
-    Long,
-    /// For seconds; and at some time customers ask for nothing for longer than that.
-    Short,
+    /// Customers, and operators who release what could not be published.
+    CustomersAndReleases,
 }
 
 /// A property that only some faults put to the test.
@@ -75,18 +100,20 @@ pub enum Beside {
     DlqRouting,
     /// [`OnlyPoisonParked`], which is a part of it: a consumer has to fail while it has an event in hand.
     OnlyPoisonParked,
+    /// [`Progress`]: something has to be refused by the broker for its own sake.
+    Progress,
+    /// [`Fencing`]: a consumer has to lose what it has in hand.
+    Fencing,
+    /// [`Breaker`](stormglass::checker::Breaker): the broker has to fail for a while, and a breaker to notice.
+    Breaker,
+    /// [`PartnerTold`] and [`SearchAgrees`]: the services that came later have to be there.
+    Neighbours,
+    /// [`DlqReplay`]: operators have to replay what is parked.
+    DlqReplay,
 }
 
-/// A broker that is modelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {
-    /// Apache Kafka, though the promise is one of any broker.
-    Any,
-    /// Apache Kafka, whose ways the scenario is about; another one is about JetStream's.
-    Kafka,
-    /// NATS JetStream.
-    JetStream,
-}
+/// How long events may take to the broker while one of another entity cannot be published.
+pub const PROGRESS: Duration = Duration::from_secs(2);
 
 /// How the name of a scenario's system ends where the shop is over NATS.
 const OVER_NATS: &str = " over nats";
@@ -125,8 +152,19 @@ impl Scenario {
 
     /// The same on this broker.
     pub fn system_on(&self, broker: ShopBroker) -> System {
-        let deployment =
-            Deployment::new(&self.system_name(broker)).settings(self.memory.settings());
+        let deployment = Deployment::new(&self.system_name(broker))
+            .settings(self.memory.settings())
+            .extent(self.extent)
+            .pattern(self.pattern)
+            .events(self.events);
+        let deployment = match self.relay {
+            Relaying::Plain => deployment,
+            Relaying::Guarded => deployment.processes(GuardedRelay),
+        };
+        let deployment = match self.rollout {
+            None => deployment,
+            Some(rollout) => deployment.rollout(*rollout),
+        };
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {
@@ -139,6 +177,10 @@ impl Scenario {
                 (deployment, Profile::JetStream(profile))
             }
         };
+        let deployment = match self.incident {
+            Some(incident) => incident.deployed(deployment),
+            None => deployment,
+        };
         let system = under_test(deploy(deployment))
             .broker(profile)
             .load(self.memory.load())
@@ -150,6 +192,17 @@ impl Scenario {
             Clients::CustomersAndOperators => {
                 system.operations(workload::operation_with_operators, workload::carry_out)
             }
+            Clients::CustomersAndReleases => {
+                system.operations(workload::operation_with_releases, workload::carry_out)
+            }
+        };
+        let system = match self.incident {
+            Some(incident) => incident.judged(system),
+            None => system,
+        };
+        let system = match self.rollout {
+            None => system,
+            Some(rollout) => under_rollout(system, rollout, self.clients),
         };
         let system = if self.struck.is_empty() {
             system
@@ -163,79 +216,12 @@ impl Scenario {
                 Beside::EffectOnce | Beside::EffectOnceOfRepublished => system.property(EffectOnce),
                 Beside::DlqRouting => system.property(DlqRouting::default()),
                 Beside::OnlyPoisonParked => system.property(OnlyPoisonParked),
+                Beside::Progress => system.property(Progress::within(PROGRESS)),
+                Beside::Fencing => system.property(Fencing),
+                Beside::Breaker => system.property(breaker()),
+                Beside::Neighbours => system.property(PartnerTold).property(SearchAgrees),
+                Beside::DlqReplay => system.property(DlqReplay::default()),
             })
-    }
-}
-
-impl Model {
-    /// `kafka` or `jetstream`.
-    pub fn name(self) -> &'static str {
-        self.profile(Memory::Long).name()
-    }
-
-    fn profile(self, memory: Memory) -> Profile {
-        match self {
-            Model::Any | Model::Kafka => Profile::kafka(),
-            Model::JetStream => Profile::JetStream(memory.jetstream()),
-        }
-    }
-}
-
-impl Memory {
-    fn jetstream(self) -> JetStreamSettings {
-        JetStreamSettings {
-            // The relay's adapter sends this header's value as the message's id.
-            message_id_header: MESSAGE_ID.to_owned(),
-            duplicate_window: match self {
-                Memory::Long => JetStreamSettings::default().duplicate_window,
-                Memory::Short => Duration::from_secs(2),
-            },
-            ..JetStreamSettings::default()
-        }
-    }
-
-    fn settings(self) -> reference_system::Settings {
-        let retention = match self {
-            Memory::Long => Retention::default(),
-            Memory::Short => Retention {
-                sent: Duration::from_secs(4),
-                handled: Duration::from_secs(8),
-                every: Duration::from_secs(1),
-            },
-        };
-        reference_system::Settings {
-            retention,
-            ..reference_system::Settings::default()
-        }
-    }
-
-    fn budget(self) -> Budget {
-        Budget {
-            faults_max: 12,
-            over_ms: 4_000,
-            duration_ms_max: match self {
-                Memory::Long => 3_000,
-                // What stands still for so long has forgotten, or is forgotten.
-                Memory::Short => 4_500,
-            },
-        }
-    }
-
-    fn load(self) -> Load {
-        let load = Load {
-            operations_min: 12,
-            operations_max: 20,
-            over_ms: 3_000,
-            ..Load::default()
-        };
-        match self {
-            Memory::Long => load,
-            Memory::Short => Load {
-                pause_ms_min: 7_000,
-                pause_ms_max: 12_000,
-                ..load
-            },
-        }
     }
 }
 
@@ -265,6 +251,22 @@ pub fn under_test(system: System) -> System {
         .property(Log)
 }
 
+/// The same where releases differ: customers have vouchers, which not every release takes.
+pub fn under_rollout(system: System, rollout: &'static Rollout, clients: Clients) -> System {
+    let system = system
+        .property(contracts::schema(rollout))
+        .load(contracts::load())
+        .budget(contracts::budget());
+    match clients {
+        Clients::Customers => {
+            system.operations(workload::operation_with_vouchers, workload::carry_out)
+        }
+        Clients::CustomersAndOperators | Clients::CustomersAndReleases => {
+            system.operations(workload::operation_with_all, workload::carry_out)
+        }
+    }
+}
+
 /// What most scenarios have.
 const PLAIN: Scenario = Scenario {
     name: "",
@@ -273,9 +275,15 @@ const PLAIN: Scenario = Scenario {
     certain: &[],
     beside: &[],
     broker: Model::Any,
+    pattern: Pattern::Outbox,
     struck: &[],
     clients: Clients::Customers,
     memory: Memory::Long,
+    relay: Relaying::Plain,
+    extent: Extent::Core,
+    incident: None,
+    events: Events::Hybrid,
+    rollout: None,
 };
 
 /// Every scenario, the gentlest first.
@@ -365,6 +373,9 @@ pub const CATALOGUE: &[Scenario] = &[
         struck: &["relay"],
         ..PLAIN
     },
+    publishing::TOO_LARGE,
+    publishing::CIRCUIT,
+    publishing::CDC,
     Scenario {
         name: "partitions",
         promise: "orders survive a network that parts, one way or both, or slows down",
@@ -438,8 +449,37 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::GroupPoison,
             FaultKind::LoseAck,
         ],
-        beside: &[Beside::EffectOnce, Beside::DlqRouting],
+        beside: &[Beside::EffectOnce, Beside::DlqRouting, Beside::DlqReplay],
         clients: Clients::CustomersAndOperators,
+        ..PLAIN
+    },
+    Scenario {
+        name: "dlq-flood",
+        promise: "a release that parks everything pages people once, and a replay after its rollback makes up for it",
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::Restart,
+            FaultKind::Pause,
+            FaultKind::StatementError,
+            FaultKind::ExternalOutage,
+            FaultKind::ExternalAnswerLost,
+        ],
+        beside: &[Beside::DlqReplay],
+        struck: &["monitor", "notification"],
+        incident: Some(Incident::DlqFlood),
+        ..PLAIN
+    },
+    Scenario {
+        name: "lagging-consumer",
+        promise: "a group that is half an hour behind pages people after five minutes, and again when it has caught up",
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::Restart,
+            FaultKind::ExternalOutage,
+            FaultKind::ExternalAnswerLost,
+        ],
+        struck: &["monitor"],
+        incident: Some(Incident::LaggingConsumer),
         ..PLAIN
     },
     Scenario {
@@ -452,7 +492,11 @@ pub const CATALOGUE: &[Scenario] = &[
             FaultKind::DelaySettle,
         ],
         certain: &[FaultKind::Crash, FaultKind::Pause],
-        beside: &[Beside::EffectOnce, Beside::OnlyPoisonParked],
+        beside: &[
+            Beside::EffectOnce,
+            Beside::OnlyPoisonParked,
+            Beside::Fencing,
+        ],
         broker: Model::JetStream,
         ..PLAIN
     },
@@ -484,6 +528,33 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         certain: &[FaultKind::ClockSkew, FaultKind::LoseAck],
         beside: &[Beside::EffectOnce],
+        ..PLAIN
+    },
+    contracts::ROLLING_DEPLOYMENT,
+    contracts::ROLLBACK,
+    contracts::SCHEMA_CHANGE,
+    contracts::DISTRIBUTED_MONOLITH,
+    contracts::THIN_EVENTS,
+    Scenario {
+        name: "neighbours",
+        promise: "services that came later learn of every order, and so does a partner who is away for a while",
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::Pause,
+            FaultKind::Duplicate,
+            FaultKind::Partition,
+            FaultKind::CommitAnswerLost,
+            FaultKind::ExternalOutage,
+            FaultKind::ExternalAnswerLost,
+        ],
+        certain: &[FaultKind::Duplicate],
+        beside: &[
+            Beside::EffectOnce,
+            Beside::OnlyPoisonParked,
+            Beside::Neighbours,
+        ],
+        struck: &["search", "sms", "webhook", "partner", "relay"],
+        extent: Extent::WithNeighbours,
         ..PLAIN
     },
     Scenario {

@@ -1,12 +1,13 @@
 //! The command line: what the user asks for, and what the exit code says.
 //!
 //! Reading order: `selection` which scenarios and seeds, `sweep` the main job, `run`,
-//! `replay`, `shrink`, `audit` with `digests` as its other process, `list`; `patience` bounds a shrink; `output` is
+//! `replay`, `shrink`, `audit` with `digests` as its other process, `list`, `incidents`; `patience` bounds a shrink; `output` is
 //! how anything is printed. Every error is one line on stderr; nothing here panics for what a user
 //! can cause.
 
 mod audit;
 mod digests;
+mod incidents;
 mod list;
 mod output;
 mod patience;
@@ -55,6 +56,8 @@ enum Command {
     Shrink(shrink::Arguments),
     /// Run each seed in two separate processes and compare digests
     Audit(audit::Arguments),
+    /// Measure the article's incidents, with the design that failed and the one that holds
+    Incidents(incidents::Arguments),
     /// Print digests, for `audit`
     #[command(hide = true)]
     Digests(digests::Arguments),
@@ -113,6 +116,7 @@ fn carry_out(command: Command) -> Result<Outcome, CliError> {
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Audit(arguments) => audit::audit(&arguments),
+        Command::Incidents(arguments) => incidents::incidents(&arguments),
         Command::Digests(arguments) => digests::digests(&arguments),
     }
 }

@@ -5,11 +5,22 @@
 //! be replaced, so that a mistake can be deployed without touching the services. Faults, workload
 //! and properties are not chosen here.
 
+mod absent_consumer;
+mod broken_release;
 mod broker;
+mod circuit;
+mod events;
+mod monitor;
+mod monolith;
 mod nats;
+mod neighbours;
+mod old_reader;
+mod patterns;
 mod processes;
+mod rollout;
 mod schema;
 mod third_parties;
+mod time_of_run;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,17 +30,20 @@ use std::sync::Arc;
 use reference_system::consumer::Handler;
 use reference_system::dead_letter::{self, GiveUp, Park};
 use reference_system::event::contract::topic;
+use reference_system::event::registration::{Proposal, RegistrationError, register};
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use reference_system::inventory::Stockkeeping;
 use reference_system::notification::Notifying;
-use reference_system::operations::{self, Services};
-use reference_system::order::OrderLifecycle;
+use reference_system::operations::{self, Services, Token};
+use reference_system::order::{OrderLifecycle, OrderPlacedVersion};
 use reference_system::payment::Charging;
 use reference_system::ports::Broker;
-use reference_system::ports::broker::{NatsBroker, NatsSettings};
+use reference_system::ports::broker::{NatsBroker, NatsSettings, Standings};
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::{Outbox, PublishPattern};
+use reference_system::registry::compatibility::{AsModeSays, Scope};
+use reference_system::registry::{Registry, RegistryClient};
 use reference_system::relay::{HandOff, MarkAfterAck, Relay};
 use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
@@ -37,29 +51,42 @@ use reference_system::{Database, Environment, Settings, Shutdown, gateway};
 use stormglass::{Attempts, Group, Machine, System};
 use tokio::net::TcpListener;
 
+pub use absent_consumer::AbsentConsumer;
+pub use broken_release::BrokenRelease;
 use broker::SimulatedBroker;
 pub use broker::{BROKER_VARIABLE, BrokerError, ShopBroker};
+pub use circuit::{CIRCUIT, GuardedRelay, breaker};
+pub use events::Events;
+pub use monitor::Watch;
+pub use monolith::monolith;
+use old_reader::OldReader;
+pub use patterns::Pattern;
 pub use processes::{AsWritten, Processes};
+pub use rollout::{Release, Rollout};
+pub(crate) use schema::PARTNER;
 pub use schema::{ARTICLES, view};
-pub use third_parties::{CARD_PROCESSOR, MAILER};
+pub use third_parties::{CARD_PROCESSOR, MAILER, PAGER};
 
 /// The port that the gateway listens on.
 pub(crate) const HTTP_PORT: u16 = 80;
+/// What operators show.
+pub(crate) const OPERATORS_TOKEN: &str = "open sesame";
+/// The host and the database of the schema registry.
+const REGISTRY: &str = "registry";
 /// Partitions of each topic.
 const PARTITIONS: u32 = 4;
 /// Services whose effects are announced, by the name of host and database alike.
 const PUBLISHERS: [&str; 4] = ["order", "inventory", "payment", "shipping"];
-/// What runs once to three times, as a plan draws it.
-const SERVICES: [&str; 7] = [
+/// What runs more than once, as a plan draws it, beside the relay.
+const SERVICES: [&str; 6] = [
     "gateway",
     "order",
     "inventory",
     "payment",
     "shipping",
     "notification",
-    "relay",
 ];
-const TOPICS: [&str; 4] = [
+pub(crate) const TOPICS: [&str; 4] = [
     topic::ORDERS,
     topic::INVENTORY,
     topic::PAYMENTS,
@@ -88,6 +115,7 @@ type MakePublishing = fn(Arc<dyn Broker>) -> Arc<dyn PublishPattern>;
 #[derive(Clone)]
 pub struct Deployment {
     name: String,
+    pattern: Pattern,
     publishing: MakePublishing,
     inbox: Arc<dyn Inbox>,
     give_up: Arc<dyn GiveUp>,
@@ -95,6 +123,22 @@ pub struct Deployment {
     processes: Arc<dyn Processes>,
     settings: Settings,
     nats: Option<NatsSettings>,
+    extent: Extent,
+    stock: Vec<(&'static str, i64)>,
+    watch: Option<Watch>,
+    events: Events,
+    rollout: Option<Rollout>,
+    scope: Arc<dyn Scope>,
+}
+
+/// Which services are deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Those that an order cannot do without.
+    #[default]
+    Core,
+    /// Those and the ones that came later: search, text messages, and webhooks for a partner.
+    WithNeighbours,
 }
 
 /// What is chosen here is shared by all hosts of all runs, and must remember nothing: what a process remembers is made in
@@ -104,6 +148,8 @@ impl Deployment {
     pub fn new(name: &str) -> Self {
         Deployment {
             name: name.to_owned(),
+            pattern: Pattern::default(),
+            stock: ARTICLES.to_vec(),
             publishing: |_| Arc::new(Outbox::default()),
             inbox: Arc::new(ProcessedEvents),
             give_up: Arc::new(Park),
@@ -111,7 +157,45 @@ impl Deployment {
             processes: Arc::new(AsWritten),
             settings: Settings::default(),
             nats: None,
+            extent: Extent::Core,
+            watch: None,
+            events: Events::Hybrid,
+            rollout: None,
+            scope: Arc::new(AsModeSays),
         }
+    }
+
+    /// The same with these services.
+    #[must_use]
+    pub fn extent(self, extent: Extent) -> Self {
+        Deployment { extent, ..self }
+    }
+
+    /// The same with a monitor that watches the consumers, and a pager.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        let watch = Some(watch);
+        Deployment { watch, ..self }
+    }
+
+    /// The same with events that say more or less.
+    #[must_use]
+    pub fn events(self, events: Events) -> Self {
+        Deployment { events, ..self }
+    }
+
+    /// The same with a schema registry, and with releases that differ by the start of their host.
+    #[must_use]
+    pub fn rollout(self, rollout: Rollout) -> Self {
+        let rollout = Some(rollout);
+        Deployment { rollout, ..self }
+    }
+
+    /// The same with a schema registry that compares a new version with others.
+    #[must_use]
+    pub fn registry_scope(self, scope: impl Scope + 'static) -> Self {
+        let scope = Arc::new(scope);
+        Deployment { scope, ..self }
     }
 
     /// The same with the shop's own client of a NATS server, which is asked for this, instead of the simulated broker.
@@ -119,6 +203,13 @@ impl Deployment {
     pub fn over_nats(self, settings: NatsSettings) -> Self {
         let nats = Some(settings);
         Deployment { nats, ..self }
+    }
+
+    /// The same with other articles in stock, and how many pieces of each.
+    #[must_use]
+    pub fn stock(self, stock: &[(&'static str, i64)]) -> Self {
+        let stock = stock.to_vec();
+        Deployment { stock, ..self }
     }
 
     /// The same with another way of publishing, made from the broker client of each host.
@@ -167,10 +258,10 @@ impl Deployment {
         machine: &Machine,
         database: &str,
     ) -> Result<Environment, StartError> {
-        let broker = self.connect().await?;
+        let (broker, _) = self.connect().await?;
         Ok(Environment {
             database: Database::connect(machine.url(database)).await?,
-            publishing: (self.publishing)(broker.clone()),
+            publishing: self.events.published((self.publishing)(broker.clone())),
             broker,
             inbox: self.inbox.clone(),
             give_up: self.give_up.clone(),
@@ -179,11 +270,46 @@ impl Deployment {
         })
     }
 
-    /// The broker as the current host reaches it.
-    async fn connect(&self) -> Result<Arc<dyn Broker>, StartError> {
+    /// The handler as the release has it that comes up on `machine`.
+    fn of_release(&self, handler: Box<dyn Handler>, machine: &Machine) -> Box<dyn Handler> {
+        let newest = OrderPlacedVersion::Two.number();
+        let read = self.rollout.map(|own| own.read_at(machine.incarnation()));
+        match read {
+            Some(read) if read < newest => Box::new(OldReader {
+                handler,
+                newest: read,
+            }),
+            _ => handler,
+        }
+    }
+
+    /// Has contracts registered, where there is a registry.
+    async fn register(
+        &self,
+        proposals: Vec<Proposal>,
+        environment: &Environment,
+    ) -> Result<(), StartError> {
+        if self.rollout.is_none() {
+            return Ok(());
+        }
+        let registry = RegistryClient::new(&format!("http://{REGISTRY}"));
+        let Environment {
+            settings, shutdown, ..
+        } = environment;
+        Ok(register(&registry, proposals, settings.backoff, shutdown).await?)
+    }
+
+    /// The broker as the current host reaches it, and as it tells how far groups have come.
+    async fn connect(&self) -> Result<(Arc<dyn Broker>, Arc<dyn Standings>), StartError> {
         Ok(match self.nats {
-            None => Arc::new(SimulatedBroker::connect()),
-            Some(settings) => Arc::new(NatsBroker::connect_later(nats::URL, settings).await?),
+            None => {
+                let broker = SimulatedBroker::connect();
+                (Arc::new(broker.clone()), Arc::new(broker))
+            }
+            Some(settings) => {
+                let broker = NatsBroker::connect_later(nats::URL, settings).await?;
+                (Arc::new(broker.clone()), Arc::new(broker))
+            }
         })
     }
 }
@@ -199,20 +325,39 @@ pub fn deploy(deployment: Deployment) -> System {
     for group in groups() {
         system = system.group(group.remembers(memory));
     }
-    for database in schema::databases() {
+    let databases = match &deployment.rollout {
+        None => schema::databases(&deployment.stock).to_vec(),
+        Some(rollout) => schema::databases_of_rollout(rollout, &deployment.stock),
+    };
+    for database in databases {
         system = system.database(database);
+    }
+    if deployment.rollout.is_some() {
+        system = system.host(REGISTRY, with(&deployment, run_registry));
     }
     if deployment.nats.is_some() {
         system = system.nats(nats::server());
+    }
+    if deployment.watch.is_some() {
+        system = system
+            .third_party(third_parties::pager())
+            .host("monitor", with(&deployment, monitor::run))
+            .instances("monitor", 1..=2);
     }
     let system = consumers(system, &deployment)
         .third_party(third_parties::card_processor())
         .third_party(third_parties::mailer())
         .host("gateway", with(&deployment, serve_gateway))
         .host("relay", with(&deployment, run_relay));
-    SERVICES
-        .iter()
-        .fold(system, |system, service| system.instances(service, 1..=3))
+    let services = deployment.pattern.services_max();
+    let system = SERVICES.iter().fold(system, |system, service| {
+        system.instances(service, 1..=services)
+    });
+    let system = system.instances("relay", 1..=deployment.pattern.publishers_max());
+    match deployment.extent {
+        Extent::Core => system,
+        Extent::WithNeighbours => neighbours::beside(system, &deployment),
+    }
 }
 
 /// Every consumer on a host and a database of its own name.
@@ -230,8 +375,11 @@ fn consumers(system: System, deployment: &Deployment) -> System {
         .into_iter()
         .fold(system, |system, (name, handler)| {
             let consume = move |machine: Machine, own: Deployment| async move {
-                let handler = handler(own.processes.as_ref());
+                let handler = own.of_release(handler(own.processes.as_ref()), &machine);
+                let handler = own.events.handled(handler);
                 let environment = own.environment(&machine, name).await?;
+                let proposals = rollout::proposals_of(name, OrderPlacedVersion::One);
+                own.register(proposals, &environment).await?;
                 let broker = environment.broker.clone();
                 own.processes.consume(environment, handler).await;
                 broker.close().await;
@@ -254,10 +402,26 @@ where
 }
 
 async fn serve_gateway(machine: Machine, deployment: Deployment) -> Result<(), StartError> {
-    let environment = deployment.environment(&machine, "order").await?;
+    let mut environment = deployment.environment(&machine, "order").await?;
+    if let Some(rollout) = &deployment.rollout {
+        let release = rollout.gateway_at(machine.incarnation());
+        environment.settings.order_placed = release.announces();
+        deployment
+            .register(release.proposals(), &environment)
+            .await?;
+    }
     let shutdown = environment.shutdown.clone();
     let desk = deployment.processes.desk(environment);
     Ok(gateway::serve(listen().await?, desk, shutdown).await?)
+}
+
+async fn run_registry(machine: Machine, deployment: Deployment) -> Result<(), StartError> {
+    let registry = Registry {
+        database: Database::connect(machine.url(REGISTRY)).await?,
+        scope: deployment.scope.clone(),
+    };
+    let shutdown = Shutdown::when(machine.terminated());
+    Ok(registry.serve(listen().await?, shutdown).await?)
 }
 
 /// A relay process serves every outbox that is ever written to, and the operators, as one does where
@@ -272,11 +436,13 @@ async fn run_relay(machine: Machine, deployment: Deployment) -> Result<(), Start
         topic,
         database: databases[name].clone(),
     });
+    let (broker, standings) = deployment.connect().await?;
     let services = Services {
         origins: origins.collect(),
         consumers: databases.into_iter().collect(),
+        groups: Vec::new(),
+        standings,
     };
-    let broker = deployment.connect().await?;
     let shutdown = Shutdown::when(machine.terminated());
     let relay = Relay {
         hand_off: deployment.hand_off.clone(),
@@ -284,7 +450,8 @@ async fn run_relay(machine: Machine, deployment: Deployment) -> Result<(), Start
         settings: deployment.settings,
         ..Relay::new(machine.name(), outboxes, broker)
     };
-    let operations = operations::serve(listen().await?, services, shutdown);
+    let token = Token::new(OPERATORS_TOKEN);
+    let operations = operations::serve(listen().await?, services, token, shutdown);
     let relay = async {
         deployment.processes.relay(relay).await;
         Ok(())
@@ -306,17 +473,13 @@ enum StartError {
     Broker(#[from] reference_system::ports::broker::BrokerError),
     #[error("failed to listen: {0}")]
     Listen(#[from] io::Error),
+    #[error("contracts: {0}")]
+    Contracts(#[from] RegistrationError),
 }
 
 /// Every consumer group, as its handler describes itself.
 fn groups() -> [Group; 5] {
-    [
-        group(&OrderLifecycle),
-        group(&Stockkeeping),
-        group(&Charging::new(Arc::new(SandboxCardProcessor::default()))),
-        group(&Dispatching),
-        group(&Notifying::new(Arc::new(LoggingMailer::default()))),
-    ]
+    handlers().map(|handler| group(handler.as_ref()))
 }
 
 fn group(handler: &dyn Handler) -> Group {
@@ -324,4 +487,15 @@ fn group(handler: &dyn Handler) -> Group {
     Group::new(name, handler.topics())
         .event_types(handler.handles())
         .dead_letters(&dead_letter::topic(name))
+}
+
+/// The handler of every consumer, to be asked what it consumes.
+fn handlers() -> [Box<dyn Handler>; 5] {
+    [
+        Box::new(OrderLifecycle),
+        Box::new(Stockkeeping),
+        Box::new(Charging::new(Arc::new(SandboxCardProcessor::default()))),
+        Box::new(Dispatching),
+        Box::new(Notifying::new(Arc::new(LoggingMailer::default()))),
+    ]
 }

@@ -1,16 +1,20 @@
 //! The reference system under the harness, and the `stormglass` command.
 //!
 //! Reading order: [`deploy`](mod@deploy) puts the services on simulated hosts, [`workload`] is what
-//! clients ask of them, [`money_and_stock`], [`answered_stays`] and [`mail_and_charge`] are the promises
-//! that only this system makes, [`catalogue`] puts them together with faults as scenarios, and [`cli`] runs those.
+//! clients ask of them, [`money_and_stock`], [`answered_stays`], [`mail_and_charge`], [`partner_told`] and [`search_agrees`] are the
+//! promises that only this system makes, [`catalogue`] puts them together with faults as scenarios, [`incidents`]
+//! measures designs against each other, and [`cli`] runs those.
 
 pub mod answered_stays;
 mod breach;
 pub mod catalogue;
 pub mod cli;
 pub mod deploy;
+pub mod incidents;
 pub mod mail_and_charge;
 pub mod money_and_stock;
+pub mod partner_told;
+pub mod search_agrees;
 pub mod told;
 pub mod workload;
 
@@ -22,3 +26,5 @@ pub use catalogue::Scenario;
 pub use deploy::{Deployment, deploy};
 pub use mail_and_charge::MailAndCharge;
 pub use money_and_stock::MoneyAndStock;
+pub use partner_told::PartnerTold;
+pub use search_agrees::SearchAgrees;

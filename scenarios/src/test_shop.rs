@@ -28,6 +28,8 @@ pub(crate) struct Shop {
     pub(crate) orders: BTreeMap<&'static str, &'static str>,
     /// Where orders go that are not left to go anywhere.
     pub(crate) addresses: BTreeMap<&'static str, &'static str>,
+    /// What vouchers take off, by order; the view is there if there are any.
+    pub(crate) discounts: BTreeMap<&'static str, i64>,
     pub(crate) requests: BTreeMap<&'static str, &'static str>,
     pub(crate) reservations: BTreeMap<&'static str, (i64, &'static str)>,
     pub(crate) shipments: BTreeMap<&'static str, i64>,
@@ -53,6 +55,7 @@ impl Shop {
             history: History::new(description),
             orders: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            discounts: BTreeMap::new(),
             requests: BTreeMap::new(),
             reservations: BTreeMap::new(),
             shipments: BTreeMap::new(),
@@ -207,6 +210,20 @@ impl Shop {
         })
     }
 
+    /// A group parks an event under the order's own key.
+    pub(crate) fn parks_as(&mut self, group: &str, order: &str) -> u64 {
+        let topic = format!("{group}.dlq");
+        let position = Position {
+            topic: topic.as_str().into(),
+            partition: 0,
+            offset: 0,
+        };
+        self.happens(What::Published {
+            position,
+            message: Arc::new(Message::new(&topic, order, "")),
+        })
+    }
+
     pub(crate) fn ends(&mut self, order: &'static str, state: &'static str) {
         self.orders.insert(order, state);
     }
@@ -267,8 +284,12 @@ impl Shop {
             (view::RESERVATIONS, rows(reservations.collect())),
             (view::SHIPMENTS, rows(shipments.collect())),
         ];
+        let discounts = self.discounts.iter();
+        let discounts = discounts.map(|(id, cents)| json!({ "id": id, "discount_cents": cents }));
+        let discounts =
+            (!self.discounts.is_empty()).then(|| (view::DISCOUNTS, rows(discounts.collect())));
         let mut indexes = BTreeMap::new();
-        for (view, rows) in tables {
+        for (view, rows) in discounts.into_iter().chain(tables) {
             let what = What::FinalState {
                 database: "shop".into(),
                 view: view.to_owned(),

@@ -53,4 +53,11 @@ pub enum Told {
         /// How many events.
         events: u64,
     },
+    /// What could not be published to a topic is tried again.
+    Released {
+        /// The topic.
+        topic: String,
+        /// How many events.
+        events: u64,
+    },
 }

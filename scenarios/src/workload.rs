@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde::{Deserialize, Serialize};
 
-use crate::deploy::ARTICLES;
+use crate::deploy::{ARTICLES, TOPICS};
 
 pub use client::{OperationError, carry_out};
 
@@ -32,6 +32,9 @@ pub enum Operation {
         quantity: i64,
         /// The price of one, in cents.
         unit_price_cents: i64,
+        /// What a voucher takes off the whole, in cents.
+        #[serde(default, skip_serializing_if = "is_none")]
+        discount_cents: i64,
         /// What makes a repeated request harmless.
         idempotency_key: String,
         /// How often it is asked for.
@@ -70,6 +73,15 @@ pub enum Operation {
         /// The instance of the relay that is asked first.
         relay: u32,
     },
+    /// Try again what could not be published; an operator asks for it who has found the reason.
+    Release {
+        /// The topic.
+        topic: String,
+        /// How long the operator waits before asking, in milliseconds.
+        after_ms: u64,
+        /// The instance of the relay that is asked first.
+        relay: u32,
+    },
 }
 
 /// How often a customer asks for one thing, always under the same key.
@@ -95,6 +107,55 @@ pub fn operation() -> impl Strategy<Value = Operation> {
 /// The same with operators among the customers.
 pub fn operation_with_operators() -> impl Strategy<Value = Operation> {
     prop_oneof![4 => operation(), 1 => replay()]
+}
+
+/// What customers ask for, with operators among them who see to what cannot be published.
+pub fn operation_with_releases() -> impl Strategy<Value = Operation> {
+    prop_oneof![4 => operation(), 1 => release()]
+}
+
+fn release() -> impl Strategy<Value = Operation> {
+    (select(TOPICS.to_vec()), 500..=9_000_u64, gateway()).prop_map(|(topic, after_ms, relay)| {
+        Operation::Release {
+            topic: topic.to_owned(),
+            after_ms,
+            relay,
+        }
+    })
+}
+
+/// The same while `consumer` parks everything; operators come back to it once the cause is gone, after `from_ms`.
+pub fn operation_in_a_flood(
+    consumer: &'static str,
+    from_ms: u64,
+) -> impl Strategy<Value = Operation> {
+    let replay = (from_ms..=from_ms + 3_000, gateway()).prop_map(move |(after_ms, relay)| {
+        Operation::Replay {
+            consumer: consumer.to_owned(),
+            after_ms,
+            relay,
+        }
+    });
+    prop_oneof![8 => operation(), 1 => replay]
+}
+
+/// The same as customers ask alone, half of them with a voucher.
+pub fn operation_with_vouchers() -> impl Strategy<Value = Operation> {
+    (operation(), prop_oneof![Just(0), 1..=90_i64]).prop_map(|(mut operation, cents)| {
+        if let Operation::Place { discount_cents, .. } = &mut operation {
+            *discount_cents = cents;
+        }
+        operation
+    })
+}
+
+/// The same with operators among them.
+pub fn operation_with_all() -> impl Strategy<Value = Operation> {
+    prop_oneof![4 => operation_with_vouchers(), 1 => replay()]
+}
+
+fn is_none(discount_cents: &i64) -> bool {
+    *discount_cents == 0
 }
 
 fn replay() -> impl Strategy<Value = Operation> {
@@ -127,6 +188,7 @@ fn place() -> impl Strategy<Value = Operation> {
                 sku: sku.to_owned(),
                 quantity,
                 unit_price_cents,
+                discount_cents: 0,
                 idempotency_key,
                 manner,
                 gateway,

@@ -4,7 +4,9 @@
 //! one of its processes, so that the correct code holds no switch. What a defect does to a run is for the tests to show.
 
 mod ack_before_commit;
+mod alert_in_memory;
 mod answer_before_commit;
+mod breaker_never_half_opens;
 mod by_hand;
 mod cause_of_the_retry;
 mod check_then_act;
@@ -16,10 +18,13 @@ mod crashed_claim_never_freed;
 mod decode_error_at_debug;
 mod dedup_before_effect;
 mod dedup_in_memory;
+mod default_for_missing_field;
 mod drop_after_retries;
 mod external_call_before_dedup;
 mod flush_ignores_failure;
 mod key_apart;
+mod lag_from_commits_only;
+mod latest_only;
 mod mail_before_commit;
 mod mark_before_ack;
 mod new_mail_key;
@@ -28,10 +33,13 @@ mod no_dedup;
 mod outbox;
 mod oversell;
 mod parallel_publish;
+mod poison_row_blocks_relay;
 mod poison_row_skipped;
 mod prefetch_blame;
 mod publish_before_commit;
 mod random_partition_key;
+mod replay_new_id;
+mod replay_same_broker_id;
 mod retry_burn;
 mod swallow_parking_error;
 mod swallow_publish_error;
@@ -39,20 +47,26 @@ mod third_parties;
 mod timeout_taken_for_decline;
 mod timeout_taken_for_payment;
 mod two_relays_skip_locked;
+mod unknown_version_at_debug;
 mod zombie_consumer;
 
 use std::sync::Arc;
 
 use reference_system::Settings;
+use reference_system::ports::broker::header::MESSAGE_ID;
 use reference_system::publishing::{Direct, Outbox};
-use scenarios::catalogue::under_test;
-use scenarios::{Deployment, deploy};
+use scenarios::catalogue::{Clients, Incident, PROGRESS, under_rollout, under_test};
+use scenarios::deploy::{Release, Rollout, breaker};
+use scenarios::{Deployment, deploy, workload};
 use stormglass::System;
-use stormglass::checker::{DlqRouting, EffectOnce};
+use stormglass::broker::{JetStreamSettings, Profile};
+use stormglass::checker::{DlqReplay, DlqRouting, EffectOnce, Progress};
 use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
+use alert_in_memory::AlertInMemory;
 use answer_before_commit::AnswerBeforeCommit;
+use breaker_never_half_opens::BreakerNeverHalfOpens;
 use by_hand::ByHand;
 use cause_of_the_retry::CauseOfTheRetry;
 use check_then_act::CheckThenAct;
@@ -64,10 +78,13 @@ use crashed_claim_never_freed::ClaimFirst;
 use decode_error_at_debug::DecodeErrorAtDebug;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
+use default_for_missing_field::DefaultForMissingField;
 use drop_after_retries::DropAfterRetries;
 use external_call_before_dedup::ExternalCallBeforeDedup;
 use flush_ignores_failure::FlushIgnoresFailure;
 use key_apart::KeyApart;
+use lag_from_commits_only::LagFromCommitsOnly;
+use latest_only::LatestOnly;
 use mail_before_commit::MailBeforeCommit;
 use mark_before_ack::MarkBeforeAck;
 use new_mail_key::NewMailKey;
@@ -75,16 +92,20 @@ use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
 use oversell::Oversell;
 use parallel_publish::ParallelPublish;
+use poison_row_blocks_relay::PoisonRowBlocksRelay;
 use poison_row_skipped::PoisonRowSkipped;
 use prefetch_blame::PrefetchBlame;
 use publish_before_commit::PublishBeforeCommit;
 use random_partition_key::ByEventId;
+use replay_new_id::ReplayNewId;
+use replay_same_broker_id::ReplaySameBrokerId;
 use retry_burn::RetryBurn;
 use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
 use timeout_taken_for_decline::TimeoutTakenForDecline;
 use timeout_taken_for_payment::TimeoutTakenForPayment;
 use two_relays_skip_locked::TwoRelaysSkipLocked;
+use unknown_version_at_debug::UnknownVersionAtDebug;
 use zombie_consumer::ZombieConsumer;
 
 /// A mistake, the kinds of fault that expose it, and the property that it breaks.
@@ -116,6 +137,38 @@ fn judged(deployment: Deployment) -> System {
         .property(EffectOnce)
         .property(DlqRouting::default())
 }
+
+/// The same on a broker that knows what is published again, with operators who replay what is parked.
+fn replayed(deployment: Deployment) -> System {
+    let profile = JetStreamSettings {
+        message_id_header: MESSAGE_ID.to_owned(),
+        ..JetStreamSettings::default()
+    };
+    judged(deployment)
+        .broker(Profile::JetStream(profile))
+        .operations(workload::operation_with_operators, workload::carry_out)
+        .property(DlqReplay::default())
+}
+
+/// The system where releases differ by the start of their host, judged by what they promise each other too.
+fn rolled_out(deployment: Deployment, rollout: &'static Rollout) -> System {
+    let system = under_test(deploy(deployment.rollout(*rollout)));
+    under_rollout(system, rollout, Clients::Customers).strike(&["gateway"])
+}
+
+/// A producer that is deployed before its consumers, which nobody compares.
+const PRODUCER_FIRST: Rollout = Rollout {
+    gateway: &[Release::First, Release::Second],
+    readers: &[1],
+    compatibility: "NONE",
+};
+
+/// A third version that goes with the second and not with the first.
+const THIRD_VERSION: Rollout = Rollout {
+    gateway: &[Release::First, Release::NoDefault, Release::Second],
+    readers: &[2],
+    compatibility: "BACKWARD_TRANSITIVE",
+};
 
 /// Every defect.
 pub const DEFECTS: &[Defect] = &[
@@ -386,6 +439,25 @@ pub const DEFECTS: &[Defect] = &[
         plant: |name| judged(Deployment::new(name).processes(ParallelPublish)),
     },
     Defect {
+        id: "poison-row-blocks-relay",
+        exposed_by: &[FaultKind::TooLarge],
+        breaks: "progress",
+        plant: |name| {
+            judged(Deployment::new(name).processes(PoisonRowBlocksRelay))
+                .property(Progress::within(PROGRESS))
+                .instances("relay", 1..=1)
+                .strike(&["relay"])
+        },
+    },
+    Defect {
+        id: "breaker-never-half-opens",
+        exposed_by: &[FaultKind::BrokerOutage, FaultKind::CapacityLimit],
+        breaks: "breaker",
+        plant: |name| {
+            judged(Deployment::new(name).processes(BreakerNeverHalfOpens)).property(breaker())
+        },
+    },
+    Defect {
         id: "timeout-taken-for-decline",
         exposed_by: &[FaultKind::ExternalAnswerLate, FaultKind::ExternalAnswerLost],
         breaks: "money-and-stock",
@@ -396,5 +468,73 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::ExternalRefusal],
         breaks: "mail-and-charge",
         plant: |name| judged(Deployment::new(name).processes(TimeoutTakenForPayment)),
+    },
+    Defect {
+        id: "replay-same-broker-id",
+        exposed_by: &[FaultKind::Poison, FaultKind::GroupPoison],
+        breaks: "dlq-replay",
+        plant: |name| replayed(Deployment::new(name).hand_off(ReplaySameBrokerId)),
+    },
+    Defect {
+        id: "replay-new-id",
+        exposed_by: &[FaultKind::Poison, FaultKind::GroupPoison],
+        // What takes effect again is another event by its id, and one that nobody has committed.
+        breaks: "no-ghost-event",
+        plant: |name| replayed(Deployment::new(name).hand_off(ReplayNewId)),
+    },
+    Defect {
+        id: "alert-in-memory",
+        exposed_by: &[FaultKind::Crash, FaultKind::Restart],
+        breaks: "dlq-alert-truth",
+        plant: |name| {
+            let flood = Incident::DlqFlood;
+            let deployment = flood
+                .deployed(Deployment::new(name))
+                .processes(AlertInMemory);
+            flood
+                .judged(under_test(deploy(deployment)))
+                .instances("monitor", 1..=1)
+                .strike(&["monitor"])
+        },
+    },
+    Defect {
+        id: "lag-from-commits-only",
+        // A group that nobody has started is enough.
+        exposed_by: &[],
+        breaks: "lag-truth",
+        plant: |name| {
+            let lagging = Incident::LaggingConsumer;
+            let deployment = lagging
+                .deployed(Deployment::new(name))
+                .processes(LagFromCommitsOnly);
+            lagging.judged(under_test(deploy(deployment)))
+        },
+    },
+    Defect {
+        id: "unknown-version-at-debug",
+        exposed_by: &[FaultKind::Restart, FaultKind::Crash],
+        breaks: "schema",
+        plant: |name| {
+            let deployment = Deployment::new(name).processes(ByHand(UnknownVersionAtDebug));
+            rolled_out(deployment, &PRODUCER_FIRST)
+        },
+    },
+    Defect {
+        id: "default-for-missing-field",
+        exposed_by: &[FaultKind::Restart, FaultKind::Crash],
+        breaks: "schema",
+        plant: |name| {
+            let deployment = Deployment::new(name).processes(DefaultForMissingField);
+            rolled_out(deployment, &PRODUCER_FIRST)
+        },
+    },
+    Defect {
+        id: "transitive-checks-latest-only",
+        exposed_by: &[FaultKind::Restart, FaultKind::Crash],
+        breaks: "schema",
+        plant: |name| {
+            let deployment = Deployment::new(name).registry_scope(LatestOnly);
+            rolled_out(deployment, &THIRD_VERSION)
+        },
     },
 ];

@@ -33,9 +33,11 @@ const PORT: u16 = 5432;
 const SETTINGS: &[&str] = &[
     "listen_addresses=",
     "fsync=off",
-    "synchronous_commit=off",
+    // Without `fsync` a flush costs next to nothing, and logical decoding sees no further than it.
+    "synchronous_commit=on",
     "full_page_writes=off",
-    "wal_level=minimal",
+    "wal_level=logical",
+    "max_replication_slots=64",
     "max_wal_senders=0",
     "max_wal_size=64MB",
     "min_wal_size=2MB",

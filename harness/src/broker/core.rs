@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::consumers::{Consumers, Joining};
 use super::interface::{
     Capacity, Claim, Fetch, Handout, Join, MemberId, Refusal, Rejection, Seen, Settled, Stamp,
-    Wish, Written,
+    Standing, Wish, Written,
 };
 use super::log::{Examined, Log, PartitionIndex};
 use super::profile::{Capabilities, Profile};
@@ -96,6 +96,7 @@ impl Core {
         let event_id = message.event_id().map(str::to_owned);
         let examined = match self.log.examine(stamp, &message, now) {
             Ok(Examined::New(_)) if self.capacity == Capacity::UsedUp => Err(Rejection::Capacity),
+            Ok(Examined::New(_)) if self.capacity == Capacity::TooSmall => Err(Rejection::TooLarge),
             examined => examined,
         };
         let (written, what) = match examined {
@@ -303,6 +304,36 @@ impl Core {
             }
         }
         Some(waiting.join("; "))
+    }
+
+    /// How far a group has come in some topics; one that nobody has declared or joined has read nothing.
+    pub(crate) fn standing(
+        &self,
+        group: &str,
+        topics: &[Arc<str>],
+        now: Duration,
+    ) -> Vec<Standing> {
+        let group = self.groups.get(group);
+        let partitions = topics
+            .iter()
+            .flat_map(|topic| self.log.partitions_of(topic));
+        let standing = partitions.flatten().map(|index| {
+            let (partition, end) = (self.log.partition(index), self.log.end(index));
+            let unread: Vec<u64> = match group {
+                Some(group) => self.unsettled(group, index).collect(),
+                None => (0..end).collect(),
+            };
+            let oldest = unread.first().copied();
+            let appended = oldest.and_then(|offset| self.log.appended(index, offset));
+            Standing {
+                topic: partition.topic.clone(),
+                partition: partition.number,
+                settled: oldest.unwrap_or(end),
+                unread: unread.len() as u64,
+                waiting: appended.map(|at| now.saturating_sub(at)),
+            }
+        });
+        standing.collect()
     }
 
     fn unsettled<'a>(

@@ -46,6 +46,21 @@ impl Written {
     }
 }
 
+/// How far a group has come in one partition, as the broker knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition's number within the topic.
+    pub partition: u32,
+    /// The offset up to which the group has settled everything.
+    pub settled: u64,
+    /// How many messages it has not settled.
+    pub unread: u64,
+    /// How long the first of them has stood in the log.
+    pub waiting: Option<Duration>,
+}
+
 /// A message as it is handed to a member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Handout {
@@ -142,6 +157,9 @@ pub(crate) enum Rejection {
     /// The capacity is used up.
     #[error("capacity limit reached")]
     Capacity,
+    /// The message is larger than the broker takes.
+    #[error("message too large")]
+    TooLarge,
     /// There is no such topic.
     #[error("unknown topic {0}")]
     UnknownTopic(String),
@@ -157,4 +175,6 @@ pub(crate) enum Capacity {
     Unlimited,
     /// None: every publish of a new message is refused.
     UsedUp,
+    /// None as large as the next one.
+    TooSmall,
 }

@@ -41,6 +41,8 @@ pub(super) struct Partition {
     pub(super) number: u32,
     /// The messages, by offset.
     pub(super) messages: Vec<Arc<Message>>,
+    /// When each of them was appended.
+    appended: Vec<Duration>,
     /// By producer, the sequence numbers that were appended and their offsets, both ascending.
     sequences: BTreeMap<u64, Vec<(u64, u64)>>,
 }
@@ -86,6 +88,7 @@ impl Log {
             topic: name.clone(),
             number,
             messages: Vec::new(),
+            appended: Vec::new(),
             sequences: BTreeMap::new(),
         }));
         let recent = Recent::default();
@@ -127,6 +130,12 @@ impl Log {
     /// The offset that the partition's next message will get.
     pub(super) fn end(&self, index: PartitionIndex) -> u64 {
         self.partition(index).messages.len() as u64
+    }
+
+    /// When the message at an offset was appended.
+    pub(super) fn appended(&self, index: PartitionIndex, offset: u64) -> Option<Duration> {
+        let appended = &self.partition(index).appended;
+        appended.get(usize::try_from(offset).ok()?).copied()
     }
 
     /// Finds the partition of a position.
@@ -207,6 +216,7 @@ impl Log {
             }
         }
         partition.messages.push(message);
+        partition.appended.push(now);
         Written::Appended(self.position(index, offset))
     }
 }

@@ -10,13 +10,13 @@
 
 mod attempts;
 mod blocks;
-mod case;
+pub(super) mod case;
 mod dropped;
 pub(super) mod healthy;
 mod parked_again;
 #[cfg(test)]
 mod tests;
-mod whole;
+pub(super) mod whole;
 
 use std::collections::BTreeSet;
 

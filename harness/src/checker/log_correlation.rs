@@ -191,6 +191,7 @@ impl<'h> Flows<'h> {
                 let flow = match fact {
                     Fact::Announced(announcement) => &announcement.correlation_id,
                     Fact::Applied(effect) | Fact::Discarded(effect) => &effect.correlation_id,
+                    Fact::Withheld(_) => return,
                 };
                 self.of_databases.entry(database).or_default().insert(flow);
             }

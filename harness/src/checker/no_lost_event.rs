@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::breach::{Breach, judge};
 use super::trail::{Announced, Published, Trail, Trails};
+use super::withheld::Withheld;
 use super::{Property, Verdict};
 use crate::history::{CLIENT, History};
 
@@ -21,6 +22,9 @@ use crate::history::{CLIENT, History};
 /// applied, or the group [may have forgotten](crate::Group::remembers) the effect by then. So do
 /// discarded and applied, in this order; an audit entry for a redelivery that came after the effect
 /// is no contradiction, and neither is one with which a parked event was given up.
+///
+/// An event that the broker has refused and a probe shows as [withheld](crate::history::Fact::Withheld) is not lost, and
+/// neither are those of its entity that wait behind it.
 ///
 /// A group of [snapshots](crate::Group::superseding) owes no end to one that another snapshot of the same
 /// entity has superseded.
@@ -50,10 +54,12 @@ impl Property for NoLostEvent {
                           an event of which some group's probe shows the effect";
             return Verdict::Vacuous(reason.to_owned());
         }
+        let withheld = Withheld::of(history);
         let announced = trails.announced.iter().flat_map(|(trail, announced)| {
             let trail = &trails.trails[*trail];
             if let Some(breach) = unpublished(&trails, trail, announced) {
-                return vec![breach];
+                let is_excused = withheld.excuses(trail.event_id);
+                return if is_excused { Vec::new() } else { vec![breach] };
             }
             let topic = trail.topic_of(announced);
             let groups = wanting(&trails, trail, topic);

@@ -142,6 +142,9 @@ impl<'b> Story<'b, '_> {
             {
                 self.told.insert(index);
             }
+            What::MadeTooLarge { event_id, .. } if self.is_about(Some(event_id)) => {
+                self.told.insert(index);
+            }
             What::Committed { database } => self.commits(host, database, index),
             What::HostCrashed | What::HostStopped { .. } | What::HostExited { .. } => {
                 self.lets_go(host, index);
@@ -316,6 +319,7 @@ impl<'b> Story<'b, '_> {
             Fact::Applied(application) | Fact::Discarded(application) => {
                 self.is_about(Some(&application.event_id))
             }
+            Fact::Withheld(withheld) => self.is_about(Some(&withheld.event_id)),
         }
     }
 }

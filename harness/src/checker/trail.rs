@@ -508,6 +508,7 @@ impl<'h> Trails<'h> {
                 let (trail, effect) = self.effect(event, database, commit, application);
                 self.trails[trail].discarded.push(effect);
             }
+            Fact::Withheld(_) => {}
         }
     }
 

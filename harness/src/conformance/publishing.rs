@@ -16,12 +16,13 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 /// While its capacity is used up the broker refuses what is new; before and after that it takes it.
 pub(super) fn capacity(profile: &Profile, _: &Capabilities) -> Result<(), String> {
     let trial = Trial::new(profile, 1, SECOND * 5)
-        .fault(SECOND, Incident::CapacityLimit { for_ms: 1_000 })
+        .fault(SECOND, Incident::capacity_used_up(1_000))
         .host("producer", |hand| async move {
             for id in ["before", "meanwhile", "after"] {
                 hand.note(match hand.publish("a", id).await {
                     Ok(()) => "acknowledged",
                     Err(PublishError::Rejected(_)) => "rejected",
+                    Err(PublishError::Unpublishable(_)) => "unpublishable",
                     Err(PublishError::Unknown(_)) => "unknown",
                 });
                 tokio::time::sleep(Duration::from_millis(1_250)).await;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::observer::{Observer, ReadError};
 use super::row::{self, Row};
-use crate::history::{Announcement, Application, Fact};
+use crate::history::{Announcement, Application, Fact, Withholding};
 use crate::spelling::nearest;
 
 /// A query on one database whose new rows are facts of the run.
@@ -38,6 +38,7 @@ enum Kind {
     Announced,
     Applied(Option<String>),
     Discarded(Option<String>),
+    Withheld,
 }
 
 impl Probe {
@@ -77,11 +78,20 @@ impl Probe {
         }
     }
 
+    /// Rows are events that were committed and that who has to publish them has put aside, because the broker takes none
+    /// of them as it is: `event_id`, and, where the system has them, `entity`, `reason`. A row that is gone was released.
+    pub fn withheld(query: impl Into<String>) -> Self {
+        Probe {
+            query: query.into(),
+            kind: Kind::Withheld,
+        }
+    }
+
     /// The consumer group whose effects it shows, if it says so.
     pub(crate) fn shows(&self) -> Option<&str> {
         match &self.kind {
             Kind::Applied(own) | Kind::Discarded(own) => own.as_deref(),
-            Kind::Announced => None,
+            Kind::Announced | Kind::Withheld => None,
         }
     }
 
@@ -121,10 +131,17 @@ impl Probe {
     /// The columns that a probe of this kind reads, if the query has them.
     fn columns(&self) -> impl Iterator<Item = &'static str> {
         let own: &[&str] = match &self.kind {
-            Kind::Announced => &["topic", "event_type", "cause_id", "is_root"],
-            Kind::Applied(_) | Kind::Discarded(_) => &["consumer", "effect"],
+            Kind::Announced => &[
+                "correlation_id",
+                "topic",
+                "event_type",
+                "cause_id",
+                "is_root",
+            ],
+            Kind::Applied(_) | Kind::Discarded(_) => &["correlation_id", "consumer", "effect"],
+            Kind::Withheld => &["reason"],
         };
-        let all = &["event_id", "position", "entity", "correlation_id"];
+        let all = &["event_id", "position", "entity"];
         all.iter().chain(own).copied()
     }
 
@@ -133,7 +150,7 @@ impl Probe {
     pub fn by(mut self, consumer: &str) -> Self {
         match &mut self.kind {
             Kind::Applied(own) | Kind::Discarded(own) => *own = Some(consumer.to_owned()),
-            Kind::Announced => {}
+            Kind::Announced | Kind::Withheld => {}
         }
         self
     }
@@ -225,6 +242,11 @@ impl Watch {
         Ok(match &self.probe.kind {
             Kind::Applied(own) => Fact::Applied(application(own)?),
             Kind::Discarded(own) => Fact::Discarded(application(own)?),
+            Kind::Withheld => Fact::Withheld(Withholding {
+                entity: row.text("entity")?,
+                reason: row.text("reason")?,
+                event_id,
+            }),
             Kind::Announced => Fact::Announced(Announcement {
                 entity: row.text("entity")?,
                 topic: row.text("topic")?,

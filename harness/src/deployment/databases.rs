@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use serde_json::json;
+
 use crate::database::{
     Database, Effect, Observer, ReadError, Store, View, Watch, has_changed, rows, writes_only,
 };
@@ -31,6 +33,7 @@ struct Observed {
     watches: Vec<Watch>,
     views: Vec<View>,
     background: Vec<String>,
+    owed: Vec<View>,
 }
 
 impl Databases {
@@ -52,11 +55,16 @@ impl Databases {
                 let prepared = observer.columns(&query);
                 prepared.map_err(|source| unreadable(&database.name, &query, source))?;
             }
+            for View { query, .. } in &database.owed {
+                let prepared = observer.columns(query);
+                prepared.map_err(|source| unreadable(&database.name, query, source))?;
+            }
             let observed = Observed {
                 observer,
                 watches: database.probes.iter().cloned().map(Watch::new).collect(),
                 views: database.views.clone(),
                 background: database.background.clone(),
+                owed: database.owed.clone(),
             };
             all.insert(database.name.clone(), observed);
         }
@@ -137,6 +145,29 @@ impl Databases {
             }
             Err(error) => recorder.fail(error),
         }
+    }
+
+    /// Work that is noted in some database and not done, for a person; `None` if there is none. A query that cannot be read
+    /// ends the run.
+    pub(super) fn owed(&self, recorder: &Recorder) -> Option<String> {
+        let mut observed = lock(&self.observed);
+        observed.iter_mut().find_map(|(database, own)| {
+            own.owed.iter().find_map(|owed| {
+                let View { name, query } = owed;
+                let rows = match rows(owed, &mut own.observer) {
+                    Ok(rows) => rows,
+                    Err(source) => {
+                        recorder.fail(unreadable(database, query, source));
+                        return None;
+                    }
+                };
+                let first = rows.first().map(|row| json!(row))?;
+                Some(format!(
+                    "{} {name} in `{database}`, the first is {first}",
+                    rows.len()
+                ))
+            })
+        })
     }
 
     /// Reads every view into the history, when the run is over.

@@ -20,7 +20,7 @@ use crate::message::{Message, POISON, Position};
 use crate::plan::{PublishFault, ReceiveFault, SettleFault};
 use crate::system::Nats;
 use crate::world::Injection;
-use crate::world::{Gate, World, lock};
+use crate::world::{Gate, World, lock, now};
 
 /// Where NATS listens.
 const PORT: u16 = 4222;
@@ -257,21 +257,43 @@ impl Observed {
 }
 
 impl Witness for Observed {
-    fn before_publish(&self, client: &Client, _: &Publication<'_>) -> Fate {
+    fn before_publish(&self, client: &Client, publication: &Publication<'_>) -> Fate {
         let Some(gate) = self.gate(client) else {
             return Fate::default();
         };
         let injection = gate.strike::<PublishFault>();
         let mut fate = Fate::default();
-        if let Some(fault) = self.world.conditions.capacity_limit() {
+        if let Some(fault) = self.world.conditions.refuses_publish(now()) {
             gate.bit(fault, "publish refused".to_owned());
             fate.request = Request::Refuse(nats::ApiError::insufficient_resources());
         }
+        let (message, _) = self.message(publication);
         for (fault, strike) in injection.strikes() {
-            gate.bit(fault, strike.to_string());
             match strike {
-                PublishFault::AckLost => fate.answer = Answer::Never,
-                PublishFault::Poison => fate.request = Request::Corrupt(Bytes::from_static(POISON)),
+                PublishFault::AckLost => {
+                    gate.bit(fault, strike.to_string());
+                    fate.answer = Answer::Never;
+                }
+                PublishFault::Poison => {
+                    gate.bit(fault, strike.to_string());
+                    fate.request = Request::Corrupt(Bytes::from_static(POISON));
+                }
+                PublishFault::TooLarge { for_ms } => {
+                    if let Some(event_id) = message.event_id() {
+                        let until = now() + Duration::from_millis(*for_ms);
+                        lock(&self.world.armed).make_too_large(event_id, fault, until);
+                    }
+                }
+            }
+        }
+        let refused = lock(&self.world.armed).refused(message.event_id(), now());
+        if let Some(refused) = refused {
+            fate.request = Request::Refuse(nats::ApiError::message_too_large());
+            if refused.is_new && !gate.is_dead() {
+                let (fault, event_id) = (refused.fault, message.event_id().unwrap_or_default());
+                gate.bit(fault, "publish refused as too large".to_owned());
+                let event_id = event_id.to_owned();
+                gate.record(What::MadeTooLarge { fault, event_id });
             }
         }
         if gate.is_dead() {

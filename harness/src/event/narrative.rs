@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Announcement, Answer, Application, ExternalOutcome, Fact};
-use super::{SettleOutcome, Settlement, What};
+use super::{SettleOutcome, Settlement, What, Withholding};
 
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,6 +183,9 @@ impl fmt::Display for What {
                 )
             }
             What::Logged { level, message, .. } => write!(f, "{level} {message}"),
+            What::MadeTooLarge { event_id, .. } => {
+                write!(f, "{event_id} is too large for the broker from here on")
+            }
         }
     }
 }
@@ -233,6 +236,11 @@ impl fmt::Display for Fact {
                     Detail(effect)
                 )
             }
+            Fact::Withheld(Withholding {
+                event_id,
+                entity,
+                reason,
+            }) => write!(f, "{entity} withholds {event_id}{}", Detail(reason)),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stormglass_reports::NameLine;
 
-use crate::history::{Announcement, Application, Fact, History, What};
+use crate::history::{Announcement, Application, Fact, History, What, Withholding};
 use crate::message::{CAUSATION_ID, CORRELATION_ID, Message};
 
 /// The longest id that is told as it is.
@@ -171,6 +171,12 @@ impl<'h> Ids<'h> {
                     ..
                 } = application;
                 self.note(correlation_id, "flow");
+                self.note(entity, "entity");
+                self.note(event_id, "event");
+            }
+            Fact::Withheld(Withholding {
+                event_id, entity, ..
+            }) => {
                 self.note(entity, "entity");
                 self.note(event_id, "event");
             }

@@ -118,10 +118,13 @@ pub enum Incident {
         /// How long it lasts.
         for_ms: u64,
     },
-    /// The broker refuses every publish.
+    /// The broker refuses every publish, or those that are too many.
     CapacityLimit {
         /// How long it lasts.
         for_ms: u64,
+        /// How many publishes it takes in each minute of the run; none unless given.
+        #[serde(default, skip_serializing_if = "is_none")]
+        per_minute: u32,
     },
     /// A consumer group gets a new generation. Kafka only: JetStream has no generations.
     Rebalance {
@@ -183,7 +186,17 @@ pub(crate) enum Befallen {
     IsToldToStop,
 }
 
+fn is_none(per_minute: &u32) -> bool {
+    *per_minute == 0
+}
+
 impl Incident {
+    /// The broker refuses every publish for so long.
+    pub fn capacity_used_up(for_ms: u64) -> Self {
+        let per_minute = 0;
+        Incident::CapacityLimit { for_ms, per_minute }
+    }
+
     pub(super) fn told(&self) -> Told {
         match self {
             Incident::Crash { host, down_ms: ms } => {
@@ -258,10 +271,21 @@ impl Incident {
                 *ms,
                 format!("broker outage for {ms} ms"),
             ),
-            Incident::CapacityLimit { for_ms: ms } => (
+            Incident::CapacityLimit {
+                for_ms: ms,
+                per_minute: 0,
+            } => (
                 FaultKind::CapacityLimit,
                 *ms,
                 format!("capacity limit for {ms} ms"),
+            ),
+            Incident::CapacityLimit {
+                for_ms: ms,
+                per_minute,
+            } => (
+                FaultKind::CapacityLimit,
+                *ms,
+                format!("capacity limit of {per_minute} a minute for {ms} ms"),
             ),
             Incident::Rebalance { group } => {
                 (FaultKind::Rebalance, 0, format!("rebalance {group}"))

@@ -75,6 +75,7 @@ kinds! {
     ExternalAnswerLost "external answer lost" 1;
     ExternalAnswerLate "external answer late" 1;
     ExternalRefusal "external refusal unheard" 1;
+    TooLarge "too large a message" 1;
 }
 
 /// The budget of a schedule.
@@ -236,9 +237,7 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
         FaultKind::BrokerOutage => {
             aiming.incident(long.prop_map(|for_ms| Incident::BrokerOutage { for_ms }))
         }
-        FaultKind::CapacityLimit => {
-            aiming.incident(long.prop_map(|for_ms| Incident::CapacityLimit { for_ms }))
-        }
+        FaultKind::CapacityLimit => aiming.incident(long.prop_map(Incident::capacity_used_up)),
         FaultKind::Rebalance => aiming
             .incident(one_of(&targets.groups)?.prop_map(|group| Incident::Rebalance { group })),
         FaultKind::ExternalOutage => aiming.incident(
@@ -247,6 +246,9 @@ fn one(kind: FaultKind, aiming: &Aiming<'_>, budget: &Budget) -> Option<BoxedStr
         ),
         FaultKind::LoseAck => aiming.strike(Just(PublishFault::AckLost)),
         FaultKind::Poison => aiming.strike(Just(PublishFault::Poison)),
+        FaultKind::TooLarge => {
+            aiming.strike((1_000..=8_000_u64).prop_map(|for_ms| PublishFault::TooLarge { for_ms }))
+        }
         FaultKind::GroupPoison => {
             let events = prop_oneof![Just(1), 2..=3_u32];
             aiming.strike(events.prop_map(|events| ReceiveFault::Poison { events }))

@@ -18,6 +18,13 @@ pub enum PublishFault {
     AckLost,
     /// The payload becomes bytes that nobody can decode.
     Poison,
+    /// The broker takes no message as large as this one until somebody has raised its limit: it refuses the message, and every
+    /// other publish of the same event, for so long. Kafka does so by `message.max.bytes` (`MESSAGE_TOO_LARGE`), JetStream by
+    /// a stream's `max_msg_size` (error 10054). What carries no event id is never struck: nobody would know it again.
+    TooLarge {
+        /// How long it lasts.
+        for_ms: u64,
+    },
 }
 
 /// What becomes of one delivery on its way to the application.
@@ -184,6 +191,10 @@ impl PublishFault {
         match self {
             PublishFault::AckLost => (FaultKind::LoseAck, 0, "lost ack".to_owned()),
             PublishFault::Poison => (FaultKind::Poison, 0, "poison".to_owned()),
+            PublishFault::TooLarge { for_ms: ms } => {
+                let text = format!("too large for the broker for {ms} ms");
+                (FaultKind::TooLarge, *ms, text)
+            }
         }
     }
 }

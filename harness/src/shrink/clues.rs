@@ -60,6 +60,10 @@ fn about<'h>(history: &'h History, witness: &Witness) -> BTreeSet<&'h str> {
                 fact: Fact::Applied(own) | Fact::Discarded(own),
                 ..
             } => words.extend([&*own.entity, &*own.event_id]),
+            What::Observed {
+                fact: Fact::Withheld(own),
+                ..
+            } => words.extend([&*own.entity, &*own.event_id]),
             What::Published { message, .. } => words.extend([&*message.key]),
             _ => {}
         }

@@ -237,7 +237,7 @@ pub(super) fn with_stronger_faults(plan: &Plan) -> Option<Plan> {
                     (ms, LONGEST_PAUSE_MS)
                 }
                 Incident::BrokerOutage { for_ms: ms }
-                | Incident::CapacityLimit { for_ms: ms }
+                | Incident::CapacityLimit { for_ms: ms, .. }
                 | Incident::DatabaseRestart { down_ms: ms, .. }
                 | Incident::DiskFull { for_ms: ms, .. }
                 | Incident::ConnectionsUsedUp { for_ms: ms, .. } => (ms, STRONGEST_MS),

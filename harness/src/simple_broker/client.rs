@@ -23,11 +23,11 @@ pub use delivery::Delivery;
 pub use subscription::Subscription;
 
 use super::protocol::{Request, Response};
-use crate::broker::{Capabilities, Deduplication, HOST, MemberId, Stamp, Written};
+use crate::broker::{Capabilities, Deduplication, HOST, MemberId, Stamp, Standing, Written};
 use crate::event::What;
 use crate::message::{Message, POISON, Position};
 use crate::plan::PublishFault;
-use crate::world::{Gate, Injection, World, lock};
+use crate::world::{Gate, Injection, World, lock, now};
 
 /// How long a request may take before its connection is given up, in virtual time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,9 +35,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Why a publish was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// The message was certainly not written: the broker refused it or could not be reached.
+    /// The message was certainly not written: the broker refused it for now or could not be reached.
     #[error("publish: rejected: {0}")]
     Rejected(String),
+    /// The message was certainly not written, and will not be however often it is sent, unless somebody changes the broker:
+    /// its topic does not exist, or it is larger than the broker takes.
+    #[error("publish: unpublishable: {0}")]
+    Unpublishable(String),
     /// The message may or may not have been written: it was sent, and no answer came.
     #[error("publish: outcome unknown: {0}")]
     Unknown(String),
@@ -122,8 +126,8 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// [`PublishError::Rejected`] if it was certainly not written, [`PublishError::Unknown`] if it
-    /// may have been. Publishing it again after that may write it twice, unless the broker's
+    /// [`PublishError::Rejected`] or [`PublishError::Unpublishable`] if it was certainly not written,
+    /// [`PublishError::Unknown`] if it may have been. Publishing it again after that may write it twice, unless the broker's
     /// profile recognises it.
     pub async fn publish(&self, mut message: Message) -> Result<Position, PublishError> {
         let gate = &self.inner.gate;
@@ -132,6 +136,9 @@ impl Broker {
         let faults = PublishFaults::of(&injection);
         if faults.poison.is_some() {
             message.payload = POISON.to_vec();
+        }
+        if let (Some((fault, until)), Some(event_id)) = (faults.too_large, message.event_id()) {
+            lock(&gate.world().armed).make_too_large(event_id, fault, until);
         }
         let message = Arc::new(message);
         let mut outcome = self.write(message.clone()).await;
@@ -162,6 +169,9 @@ impl Broker {
         match self.answer(&connection, sent).await? {
             Response::Published(written) => Ok(written),
             Response::Refused { reason } => Err((PublishError::Rejected(reason), Origin::Broker)),
+            Response::Unpublishable { reason } => {
+                Err((PublishError::Unpublishable(reason), Origin::Broker))
+            }
             other => Err(unexpected(&other).into()),
         }
     }
@@ -218,6 +228,8 @@ impl Broker {
             },
             // The broker has recorded its refusal itself.
             Err((PublishError::Rejected(_), Origin::Broker)) => return,
+            // Only the broker says so.
+            Err((PublishError::Unpublishable(_), _)) => return,
         };
         self.inner.gate.record(what);
     }
@@ -258,6 +270,27 @@ impl Broker {
             self.give_up(&group, member);
         }
         Err(BrokerError::Unavailable(why))
+    }
+
+    /// How far a group has come in `topics`, which everybody may ask: each partition, by topic and number.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError::Unavailable`] if the broker does not answer.
+    pub async fn standing(
+        &self,
+        group: &str,
+        topics: &[&str],
+    ) -> Result<Vec<Standing>, BrokerError> {
+        self.inner.gate.open().await;
+        let request = Request::Stand {
+            group: group.into(),
+            topics: topics.iter().map(|topic| Arc::from(*topic)).collect(),
+        };
+        match self.request(request).await? {
+            Response::Standing(standing) => Ok(standing),
+            other => Err(BrokerError::Unavailable(format!("{other:?}"))),
+        }
     }
 
     /// Notes a membership that is to end with the next subscription to the group.
@@ -350,6 +383,8 @@ fn unexpected(response: &Response) -> Failure {
 struct PublishFaults {
     poison: Option<usize>,
     lose_ack: Option<usize>,
+    /// And until when.
+    too_large: Option<(usize, Duration)>,
 }
 
 impl PublishFaults {
@@ -359,6 +394,10 @@ impl PublishFaults {
             match strike {
                 PublishFault::Poison => faults.poison = Some(fault),
                 PublishFault::AckLost => faults.lose_ack = Some(fault),
+                PublishFault::TooLarge { for_ms } => {
+                    let until = now() + Duration::from_millis(*for_ms);
+                    faults.too_large = Some((fault, until));
+                }
             }
         }
         faults

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::LengthDelimitedCodec;
 
-use crate::broker::{Claim, Handout, MemberId, Settled, Stamp, Wish, Written};
+use crate::broker::{Claim, Handout, MemberId, Settled, Stamp, Standing, Wish, Written};
 use crate::message::Message;
 
 /// The number of a request that asks for no answer.
@@ -62,6 +62,11 @@ pub(super) enum Request {
         /// The fault of the plan, by its index, because of which it has no effect.
         foiled_by: Option<usize>,
     },
+    /// How far a group has come.
+    Stand {
+        group: Arc<str>,
+        topics: Vec<Arc<str>>,
+    },
 }
 
 /// What the broker answers.
@@ -84,8 +89,13 @@ pub(super) enum Response {
         generation: u64,
     },
     Settled(Settled),
+    Standing(Vec<Standing>),
     /// The request came from nobody who is a member.
     NotAMember,
+    /// The broker will never take the message; it was not written.
+    Unpublishable {
+        reason: String,
+    },
     /// The broker refuses the request; it had no effect.
     Refused {
         reason: String,

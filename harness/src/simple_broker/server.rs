@@ -25,7 +25,7 @@ use crate::broker::{
 };
 use crate::event::What;
 use crate::message::Message;
-use crate::world::{Gate, World, lock, now};
+use crate::world::{Gate, Refused, World, lock, now};
 
 /// The broker of one run, across all incarnations of its host.
 pub(crate) struct SimpleBroker {
@@ -148,23 +148,51 @@ impl Server {
     }
 
     fn publish(&self, host: &Arc<str>, stamp: Option<Stamp>, message: Arc<Message>) -> Response {
-        let limited = self.gate.world().conditions.capacity_limit();
+        let limited = self.gate.world().conditions.refuses_publish(now());
+        let event_id = message.event_id().map(str::to_owned);
+        let refused = lock(&self.gate.world().armed).refused(event_id.as_deref(), now());
         let written = self.with_core(|core, now, seen| {
-            core.set_capacity(match limited {
-                Some(_) => Capacity::UsedUp,
-                None => Capacity::Unlimited,
+            core.set_capacity(match (limited, &refused) {
+                (Some(_), _) => Capacity::UsedUp,
+                (None, Some(_)) => Capacity::TooSmall,
+                (None, None) => Capacity::Unlimited,
             });
             core.publish(host, stamp, message, now, seen)
         });
-        if let (Some(fault), Err(Rejection::Capacity)) = (limited, &written) {
-            self.gate.bit(fault, "publish refused".to_owned());
+        match (&written, limited, refused) {
+            (Err(Rejection::Capacity), Some(fault), _) => {
+                self.gate.bit(fault, "publish refused".to_owned());
+            }
+            (
+                Err(Rejection::TooLarge),
+                _,
+                Some(Refused {
+                    fault,
+                    is_new: true,
+                }),
+            ) => {
+                self.refuses(host, fault, event_id.unwrap_or_default());
+            }
+            _ => {}
         }
         match written {
             Ok(written) => Response::Published(written),
-            Err(rejection) => Response::Refused {
+            Err(rejection @ (Rejection::TooLarge | Rejection::UnknownTopic(_))) => {
+                Response::Unpublishable {
+                    reason: rejection.to_string(),
+                }
+            }
+            Err(rejection @ (Rejection::Capacity | Rejection::OutOfOrder)) => Response::Refused {
                 reason: rejection.to_string(),
             },
         }
+    }
+
+    /// Notes that the broker has begun to refuse an event as too large.
+    fn refuses(&self, producer: &Arc<str>, fault: usize, event_id: String) {
+        let recorder = &self.gate.world().recorder;
+        recorder.bit(fault, producer, "publish refused as too large".to_owned());
+        recorder.record(producer, What::MadeTooLarge { fault, event_id });
     }
 
     /// Settles a delivery. `None` if a fault keeps the settlement from the core.
@@ -383,6 +411,10 @@ impl Connection {
                     return Ok(());
                 };
                 (Response::Settled(settled), News::Yes)
+            }
+            Request::Stand { group, topics } => {
+                let standing = server.with_core(|core, now, _| core.standing(&group, &topics, now));
+                (Response::Standing(standing), News::No)
             }
         };
         if news == News::Yes {

@@ -22,6 +22,24 @@ pub(crate) struct Armed {
     poisonous: BTreeMap<(Arc<str>, String), (usize, u32)>,
     /// What a group cannot decode, and the fault that makes it so.
     poisoned: BTreeMap<(Arc<str>, Position), usize>,
+    /// Events that are too large for the broker.
+    too_large: BTreeMap<String, TooLarge>,
+}
+
+/// An event that is too large for the broker.
+struct TooLarge {
+    fault: usize,
+    until: Duration,
+    /// Whether the broker has refused it.
+    is_refused: bool,
+}
+
+/// Why the broker refuses an event that is too large.
+pub(crate) struct Refused {
+    /// The fault, by its index in the plan.
+    pub(crate) fault: usize,
+    /// Whether it has never done so before.
+    pub(crate) is_new: bool,
 }
 
 /// Why a group cannot decode what it is handed.
@@ -124,9 +142,30 @@ impl Armed {
         Some(Poisoned { fault, is_new })
     }
 
-    /// Forgets every fault that still waits.
+    /// Makes an event too large for the broker for a time.
+    pub(crate) fn make_too_large(&mut self, event_id: &str, fault: usize, until: Duration) {
+        let too_large = TooLarge {
+            fault,
+            until,
+            is_refused: false,
+        };
+        self.too_large
+            .entry(event_id.to_owned())
+            .or_insert(too_large);
+    }
+
+    /// Whether an event that is published now is too large.
+    pub(crate) fn refused(&mut self, event_id: Option<&str>, now: Duration) -> Option<Refused> {
+        let too_large = self.too_large.get_mut(event_id?)?;
+        let fault = too_large.fault;
+        let is_new = !std::mem::replace(&mut too_large.is_refused, true);
+        (now < too_large.until).then_some(Refused { fault, is_new })
+    }
+
+    /// Forgets every fault that still waits, and lifts those that would last.
     pub(crate) fn disarm(&mut self) {
         self.waiting.clear();
+        self.too_large.clear();
     }
 }
 

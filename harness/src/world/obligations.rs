@@ -5,13 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Announcement, Fact, What};
+use crate::history::{Announcement, Fact, What, Withholding};
 
 /// The announcements of a run that no publication has met yet.
 #[derive(Default)]
 pub(crate) struct Obligations {
+    /// What is owed, with its entity.
     owed: BTreeMap<String, String>,
     published: BTreeSet<String>,
+    /// What its publisher has put aside, with its entity: until that is published nothing of the entity can be.
+    withheld: BTreeMap<String, String>,
 }
 
 impl Obligations {
@@ -28,10 +31,21 @@ impl Obligations {
                 self.owed.insert(event_id.clone(), entity.clone());
                 false
             }
+            What::Observed {
+                fact:
+                    Fact::Withheld(Withholding {
+                        event_id, entity, ..
+                    }),
+                ..
+            } => {
+                self.withheld.insert(event_id.clone(), entity.clone());
+                false
+            }
             What::Published { message, .. } => {
                 let Some(id) = message.event_id() else {
                     return false;
                 };
+                self.withheld.remove(id);
                 self.published.insert(id.to_owned());
                 self.owed.remove(id).is_some()
             }
@@ -41,15 +55,26 @@ impl Obligations {
 
     /// Whether nothing is owed.
     pub(crate) fn are_met(&self) -> bool {
-        self.owed.is_empty()
+        self.due().next().is_none()
+    }
+
+    /// What is owed and does not wait for anything that is withheld.
+    fn due(&self) -> impl Iterator<Item = (&String, &String)> {
+        let waits = |id: &String, entity: &String| {
+            let mut withheld = self.withheld.iter();
+            withheld.any(|(own, of)| own == id || of == entity)
+        };
+        self.owed
+            .iter()
+            .filter(move |(id, entity)| !waits(id, entity))
     }
 
     /// Describes what is owed, or `None` if nothing is.
     pub(crate) fn outstanding(&self) -> Option<String> {
-        let (id, entity) = self.owed.first_key_value()?;
+        let (id, entity) = self.due().next()?;
         Some(format!(
             "{} committed but not published, the first is {} of {}",
-            self.owed.len(),
+            self.due().count(),
             id,
             entity
         ))

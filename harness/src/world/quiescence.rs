@@ -202,6 +202,7 @@ impl Quiescence {
         Some(match what {
             What::Logged { .. }
             | What::MadePoison { .. }
+            | What::MadeTooLarge { .. }
             | What::Committed { .. }
             | What::FinalLog { .. }
             | What::FinalGroup { .. }
@@ -252,7 +253,7 @@ impl Quiescence {
             What::Observed { database, fact, .. } => {
                 let is_owed = match fact {
                     Fact::Announced(own) => own.topic.is_empty() || self.is_consumed(&own.topic),
-                    Fact::Applied(_) | Fact::Discarded(_) => true,
+                    Fact::Applied(_) | Fact::Discarded(_) | Fact::Withheld(_) => true,
                 };
                 let weight = if is_owed {
                     Weight::Owed
@@ -262,6 +263,7 @@ impl Quiescence {
                 let verb = match fact {
                     Fact::Announced(_) => ANNOUNCED,
                     Fact::Applied(_) | Fact::Discarded(_) => "applied events in",
+                    Fact::Withheld(_) => "withheld events in",
                 };
                 (of_host(weight), verb, Some(database))
             }

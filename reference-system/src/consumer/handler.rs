@@ -71,6 +71,9 @@ pub enum Failure {
     /// The message cannot be handled, however often it is tried.
     #[error("{0}")]
     Permanent(String),
+    /// The message is whole, but in a version that is not known here: no further attempt is needed to tell.
+    #[error("{0}")]
+    UnknownVersion(String),
 }
 
 impl From<sqlx::Error> for Failure {
@@ -88,6 +91,9 @@ impl From<sqlx::Error> for Failure {
 
 impl From<DecodeError> for Failure {
     fn from(error: DecodeError) -> Self {
-        Self::Permanent(error.to_string())
+        match error {
+            DecodeError::SchemaVersion { .. } => Self::UnknownVersion(error.to_string()),
+            _ => Self::Permanent(error.to_string()),
+        }
     }
 }

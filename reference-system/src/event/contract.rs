@@ -1,6 +1,9 @@
-//! The contracts: every type of event, its topic, its schema version and its data.
+//! The contracts: every type of event, its topic, its schema version, its data and the JSON Schema of that.
 //!
-//! Events are hybrid: they carry the entity's id and what their consumers need next, never the whole entity.
+//! Events are hybrid: they carry the entity's id and what their consumers need next, never the whole entity. One of them can be
+//! thin, and then carries less than that. Schemas are
+//! closed, so that a field can be added for old readers to miss, but never unseen. What is published of them is for the
+//! [`catalogue`](super::catalogue) to say.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,31 +59,93 @@ pub trait Contract: Serialize {
 
     /// The data as JSON.
     fn into_json(self) -> Value;
+
+    /// The JSON Schema of the data (draft 7): closed, and with every field required. A field with a default is one that
+    /// older data lacks.
+    fn schema() -> Value;
 }
 
-/// Declares the data of one type of event.
+/// A type of field, as JSON Schema names it.
+trait FieldType {
+    const NAME: &'static str;
+}
+
+impl FieldType for String {
+    const NAME: &'static str = "string";
+}
+
+impl FieldType for i64 {
+    const NAME: &'static str = "integer";
+}
+
+/// The schema of one field.
+fn field(name: &'static str, description: &str, default: Option<Value>) -> Value {
+    let mut schema = serde_json::json!({ "type": name, "description": description.trim() });
+    if let Some(default) = default {
+        schema["default"] = default;
+    }
+    schema
+}
+
+/// Declares the data of one type of event. A field with a value is one that an earlier version lacks, which means that value
+/// there.
 macro_rules! contract {
-    ($event_type:ident on $topic:ident, $(#[$doc:meta])* $name:ident {
-        $($(#[$field_doc:meta])* $field:ident: $kind:ty,)*
+    ($event_type:ident on $topic:ident $(version $version:literal)?, $(#[doc = $doc:literal])* $name:ident {
+        $($(#[doc = $field_doc:literal])* $field:ident: $kind:ty $(= $default:literal)?,)*
     }) => {
-        $(#[$doc])*
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub struct $name {
-            $($(#[$field_doc])* pub $field: $kind,)*
+            $($(#[doc = $field_doc])* pub $field: $kind,)*
         }
 
         impl Contract for $name {
             const EVENT_TYPE: &'static str = event_type::$event_type;
             const TOPIC: &'static str = topic::$topic;
+            $(const SCHEMA_VERSION: u32 = $version;)?
 
             fn into_json(self) -> Value {
                 serde_json::json!({ $(stringify!($field): self.$field),* })
+            }
+
+            fn schema() -> Value {
+                serde_json::json!({
+                    "$schema": "http://json-schema.org/draft-07/schema#",
+                    "title": Self::EVENT_TYPE,
+                    "description": concat!($($doc),*).trim(),
+                    "type": "object",
+                    "properties": { $(stringify!($field): field(
+                        <$kind as FieldType>::NAME,
+                        concat!($($field_doc),*),
+                        [$(Value::from($default))?].into_iter().next(),
+                    )),* },
+                    "required": [$(stringify!($field)),*],
+                    "additionalProperties": false,
+                })
             }
         }
     };
 }
 
 contract!(ORDER_PLACED on ORDERS,
+    /// What was ordered, by whom, and how it is to be paid; from before there were vouchers.
+    OrderPlacedV1 {
+        /// The customer's mail address.
+        customer: String,
+        /// The card's token.
+        card: String,
+        /// Where it is to be sent.
+        address: String,
+        /// The article.
+        sku: String,
+        /// How many.
+        quantity: i64,
+        /// The price of one, in cents.
+        unit_price_cents: i64,
+    }
+);
+
+contract!(ORDER_PLACED on ORDERS version 2,
     /// What was ordered, by whom, and how it is to be paid.
     OrderPlaced {
         /// The customer's mail address.
@@ -95,6 +160,8 @@ contract!(ORDER_PLACED on ORDERS,
         quantity: i64,
         /// The price of one, in cents.
         unit_price_cents: i64,
+        /// What a voucher takes off the whole, in cents.
+        discount_cents: i64 = 0,
     }
 );
 
@@ -113,6 +180,14 @@ contract!(ORDER_CONFIRMED on ORDERS,
         quantity: i64,
         /// What was paid, in cents.
         total_cents: i64,
+    }
+);
+
+contract!(ORDER_CONFIRMED on ORDERS version 2,
+    /// That an order will be shipped; what and where to has to be fetched.
+    OrderConfirmedThin {
+        /// The version of the order that is confirmed.
+        version: i64,
     }
 );
 

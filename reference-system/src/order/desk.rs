@@ -8,16 +8,28 @@ use sqlx::AnyConnection;
 use crate::correlation::Correlation;
 use crate::database::Transaction;
 use crate::environment::Environment;
-use crate::event::contract::{OrderCancelled, OrderPlaced, OrderReaddressed};
+use crate::event::contract::{OrderCancelled, OrderReaddressed};
 use crate::event::{Event, NewEvent};
 use crate::identifiers::new_id;
 use crate::journal;
 
 use super::orders::{OrderView, Orders, OrdersError, PlaceOrder, Readdress};
+use super::placing::{placed, validate};
 use super::requests::{Request, claim};
 
 /// The columns of an [`OrderView`], in the order of its fields.
-type Columns = (String, String, String, String, String, i64, i64, i64, i64);
+type Columns = (
+    String,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+);
 
 /// [`Orders`] on the service's own database.
 pub struct OrderDesk {
@@ -67,7 +79,8 @@ impl Orders for OrderDesk {
         order: PlaceOrder,
         correlation: Correlation,
     ) -> Result<String, OrdersError> {
-        validate(&order)?;
+        let version = self.environment.settings.order_placed;
+        validate(&order, version)?;
         let order_id = new_id().to_string();
         let mut tx = self.environment.database.begin().await?;
         let request = Request::placing(&order);
@@ -76,7 +89,7 @@ impl Orders for OrderDesk {
             return Ok(placed);
         }
         insert(&mut tx, &order_id, &order).await?;
-        let event = correlation.event(placed(&order_id, order));
+        let event = correlation.event(placed(&order_id, order, version));
         self.announce(&mut tx, "order placed", &event).await?;
         self.commit(tx, &event).await?;
         Ok(order_id)
@@ -154,7 +167,7 @@ impl Orders for OrderDesk {
     async fn of_customer(&self, customer: &str) -> Result<Vec<OrderView>, OrdersError> {
         // Ids of orders are ordered by time.
         let orders: Vec<Columns> = sqlx::query_as(
-            "SELECT id, state, customer, address, sku, quantity, dispatched, unit_price_cents, version \
+            "SELECT id, state, customer, address, sku, quantity, dispatched, unit_price_cents, discount_cents, version \
              FROM orders WHERE customer = $1 ORDER BY id DESC",
         )
         .bind(customer)
@@ -166,8 +179,18 @@ impl Orders for OrderDesk {
 
 impl From<Columns> for OrderView {
     fn from(columns: Columns) -> Self {
-        let (order_id, state, customer, address, sku, quantity, dispatched, price, version) =
-            columns;
+        let (
+            order_id,
+            state,
+            customer,
+            address,
+            sku,
+            quantity,
+            dispatched,
+            price,
+            discount,
+            version,
+        ) = columns;
         Self {
             order_id,
             state,
@@ -177,43 +200,17 @@ impl From<Columns> for OrderView {
             quantity,
             dispatched,
             unit_price_cents: price,
+            discount_cents: discount,
             version,
         }
     }
 }
 
-fn validate(order: &PlaceOrder) -> Result<(), OrdersError> {
-    let texts = [&order.customer, &order.card, &order.address, &order.sku];
-    let problem = if texts.iter().any(|text| text.trim().is_empty()) {
-        "customer, card, address and sku must not be empty"
-    } else if order.quantity < 1 {
-        "quantity must be at least 1"
-    } else if order.unit_price_cents < 1 {
-        "unit_price_cents must be at least 1"
-    } else if order.quantity.checked_mul(order.unit_price_cents).is_none() {
-        "the order's total is too large"
-    } else {
-        return Ok(());
-    };
-    Err(OrdersError::Invalid(problem))
-}
-
-fn placed(order_id: &str, order: PlaceOrder) -> NewEvent {
-    let data = OrderPlaced {
-        customer: order.customer,
-        card: order.card,
-        address: order.address,
-        sku: order.sku,
-        quantity: order.quantity,
-        unit_price_cents: order.unit_price_cents,
-    };
-    NewEvent::new(order_id, data)
-}
-
 async fn insert(tx: &mut AnyConnection, order_id: &str, order: &PlaceOrder) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO orders (id, customer, address, sku, quantity, unit_price_cents, state) \
-         VALUES ($1, $2, $3, $4, $5, $6, 'placed')",
+        "INSERT INTO orders \
+         (id, customer, address, sku, quantity, unit_price_cents, discount_cents, state) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'placed')",
     )
     .bind(order_id)
     .bind(&order.customer)
@@ -221,6 +218,7 @@ async fn insert(tx: &mut AnyConnection, order_id: &str, order: &PlaceOrder) -> s
     .bind(&order.sku)
     .bind(order.quantity)
     .bind(order.unit_price_cents)
+    .bind(order.discount_cents)
     .execute(&mut *tx)
     .await?;
     Ok(())
@@ -228,7 +226,7 @@ async fn insert(tx: &mut AnyConnection, order_id: &str, order: &PlaceOrder) -> s
 
 async fn find(tx: &mut AnyConnection, order_id: &str) -> sqlx::Result<Option<OrderView>> {
     let order: Option<Columns> = sqlx::query_as(
-        "SELECT id, state, customer, address, sku, quantity, dispatched, unit_price_cents, version \
+        "SELECT id, state, customer, address, sku, quantity, dispatched, unit_price_cents, discount_cents, version \
          FROM orders WHERE id = $1",
     )
     .bind(order_id)

@@ -21,12 +21,14 @@ use crate::event::{Event, NewEvent};
 pub struct OrderLifecycle;
 
 /// An order's row, as the steps look at it.
+#[derive(sqlx::FromRow)]
 struct Row {
     customer: String,
     address: String,
     sku: String,
     quantity: i64,
     unit_price_cents: i64,
+    discount_cents: i64,
     state: String,
     version: i64,
 }
@@ -82,7 +84,7 @@ async fn confirm(tx: &mut AnyConnection, event: &Event) -> Result<Effect, Failur
     let PaymentCaptured { amount_cents } = event.data()?;
     let confirmed = leave_placed(tx, event, "confirmed").await?;
     let order = find(tx, event).await?;
-    let total_cents = order.quantity * order.unit_price_cents;
+    let total_cents = order.quantity * order.unit_price_cents - order.discount_cents;
     if amount_cents != total_cents {
         let problem = format!("{amount_cents} cents were paid, the order costs {total_cents}");
         return Err(Failure::Permanent(problem));
@@ -171,25 +173,14 @@ async fn leave_placed(
 }
 
 async fn find(tx: &mut AnyConnection, event: &Event) -> Result<Row, Failure> {
-    let columns: Option<(String, String, String, i64, i64, String, i64)> = sqlx::query_as(
-        "SELECT customer, address, sku, quantity, unit_price_cents, state, version \
+    let row = sqlx::query_as(
+        "SELECT customer, address, sku, quantity, unit_price_cents, discount_cents, state, version \
          FROM orders WHERE id = $1",
     )
     .bind(&event.entity)
     .fetch_optional(&mut *tx)
     .await?;
-    let unknown = || Failure::Permanent(format!("there is no order {}", event.entity));
-    let (customer, address, sku, quantity, unit_price_cents, state, version) =
-        columns.ok_or_else(unknown)?;
-    Ok(Row {
-        customer,
-        address,
-        sku,
-        quantity,
-        unit_price_cents,
-        state,
-        version,
-    })
+    row.ok_or_else(|| Failure::Permanent(format!("there is no order {}", event.entity)))
 }
 
 fn too_late(order: &Row) -> Effect {

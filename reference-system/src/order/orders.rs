@@ -1,9 +1,10 @@
 //! What customers ask of the order service, as the gateway hands it on: words only, no storage.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::correlation::Correlation;
+use crate::synchronous::ServiceError;
 
 /// An order to be placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct PlaceOrder {
     pub quantity: i64,
     /// The price of one, in cents; at least 1.
     pub unit_price_cents: i64,
+    /// What a voucher takes off the whole, in cents; something is left to pay.
+    pub discount_cents: i64,
     /// Requests with one key place one order.
     pub idempotency_key: Option<String>,
 }
@@ -36,7 +39,7 @@ pub struct Readdress {
 }
 
 /// An order as its customer may see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderView {
     /// The order's id.
     pub order_id: String,
@@ -54,6 +57,8 @@ pub struct OrderView {
     pub dispatched: i64,
     /// The price of one, in cents.
     pub unit_price_cents: i64,
+    /// What a voucher takes off the whole, in cents.
+    pub discount_cents: i64,
     /// Raised by every change.
     pub version: i64,
 }
@@ -81,6 +86,9 @@ pub enum OrdersError {
     /// The database failed; the change may stand if its commit's answer was lost.
     #[error("database unavailable: {0}")]
     Database(#[from] sqlx::Error),
+    /// A service that has to do its part at once has not; the change stands here, and wherever it was made before.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
 }
 
 /// What the gateway calls.

@@ -18,8 +18,9 @@ pub(super) struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub(super) fn placing(order: &'a PlaceOrder) -> Self {
-        let numbers = [order.quantity, order.unit_price_cents].map(i64::to_le_bytes);
-        let parts = [
+        let numbers =
+            [order.quantity, order.unit_price_cents, order.discount_cents].map(i64::to_le_bytes);
+        let mut parts = vec![
             b"place",
             order.customer.as_bytes(),
             order.card.as_bytes(),
@@ -28,6 +29,10 @@ impl<'a> Request<'a> {
             &numbers[0],
             &numbers[1],
         ];
+        // A request is the same at an instance that does not know vouchers yet, where it has none.
+        if order.discount_cents != 0 {
+            parts.push(&numbers[2]);
+        }
         Self::new(order.idempotency_key.as_deref(), parts)
     }
 

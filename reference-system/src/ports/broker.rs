@@ -5,6 +5,7 @@
 
 mod in_process;
 pub mod nats;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 
 pub use in_process::InProcessBroker;
 pub use nats::{NatsBroker, NatsSettings};
+pub use standing::{Standing, Standings};
 
 /// Partitions of every topic, where a broker leaves that to its adapter.
 const PARTITIONS: u8 = 8;
@@ -52,9 +54,16 @@ pub struct Message {
 /// Why a publish was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The message was definitely not written.
+    /// The message was definitely not written, and may be when it is published again.
     #[error("publish rejected: {0}")]
     Rejected(String),
+    /// The message was definitely not written, and will not be as it is until somebody has changed the broker or the
+    /// message: it is too large, say, or its headers cannot be sent.
+    #[error("message cannot be published: {0}")]
+    Unpublishable(String),
+    /// The message was not sent, because too many have failed lately: a circuit breaker is open.
+    #[error("circuit open")]
+    CircuitOpen,
     /// The message may have been written: the answer is missing.
     #[error("outcome of the publish is unknown: {0}")]
     Unknown(String),
@@ -77,7 +86,7 @@ pub trait Broker: Send + Sync {
     /// Publishes one message and returns once the broker has acknowledged it.
     ///
     /// # Errors
-    /// See [`PublishError`]: refused for certain, or of unknown outcome.
+    /// See [`PublishError`]: refused for now or for good, or of unknown outcome.
     async fn publish(&self, message: Message) -> Result<(), PublishError>;
 
     /// Joins the consumer group `group` for `topics`.

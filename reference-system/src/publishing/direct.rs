@@ -1,7 +1,9 @@
 //! Fire and forget: events are published after the commit, without a record in the database.
 //!
 //! Simple, and fit for events that nobody will miss: an event is lost for good when the process stops between commit
-//! and publish, or when the broker does not take it. The pattern deliberately does not try again.
+//! and publish, or when the broker does not take it. By itself the pattern deliberately does not try again; asked to, it tries
+//! a few times, and stops trying while a circuit is open: nobody waits for a broker that is away, and what is announced
+//! meanwhile is lost.
 
 use std::sync::Arc;
 
@@ -11,7 +13,9 @@ use sqlx::AnyConnection;
 use crate::event::Event;
 use crate::partition_key::{ByEntity, PartitionKey};
 use crate::ports::Broker;
-use crate::publishing::PublishPattern;
+use crate::publishing::breaker::BreakerSettings;
+use crate::publishing::{Guarded, PublishPattern, Retrying};
+use crate::retry::Backoff;
 
 /// Publishes to the broker after the commit.
 pub struct Direct {
@@ -27,6 +31,22 @@ impl Direct {
     pub fn new(broker: Arc<dyn Broker>) -> Self {
         let key = Box::new(ByEntity);
         Self { broker, key }
+    }
+
+    /// Publishes to `broker` in up to `attempts_max` tries, each through one circuit breaker.
+    #[must_use]
+    pub fn guarded(
+        broker: Arc<dyn Broker>,
+        breaker: BreakerSettings,
+        attempts_max: u32,
+        backoff: Backoff,
+    ) -> Self {
+        let guarded = Guarded::new(broker, breaker);
+        Self::new(Arc::new(Retrying::new(
+            Arc::new(guarded),
+            attempts_max,
+            backoff,
+        )))
     }
 
     /// The same with keys chosen by `key`.

@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 use sqlx::AnyConnection;
 
+use crate::clock::now_ms;
 use crate::event::Event;
 use crate::partition_key::{ByEntity, PartitionKey};
 use crate::publishing::PublishPattern;
@@ -34,14 +35,15 @@ impl PublishPattern for Outbox {
         for event in events {
             let headers = serde_json::json!(event.headers()).to_string();
             sqlx::query(
-                "INSERT INTO outbox (event_id, topic, partition_key, headers, payload, sent) \
-                 VALUES ($1, $2, $3, $4, $5, 0)",
+                "INSERT INTO outbox (event_id, topic, partition_key, headers, payload, sent, due_at_ms) \
+                 VALUES ($1, $2, $3, $4, $5, 0, $6)",
             )
             .bind(event.id.to_string())
             .bind(&event.topic)
             .bind(self.key.key(event))
             .bind(headers)
             .bind(event.body())
+            .bind(now_ms())
             .execute(&mut *tx)
             .await?;
         }

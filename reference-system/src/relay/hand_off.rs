@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::clock::now_ms;
 use crate::database::Database;
 use crate::ports::broker::{Broker, Message, PublishError, header};
 use async_trait::async_trait;
+
+use super::mark::mark_sent;
 
 /// An unsent row of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +25,20 @@ pub struct OutboxRow {
     pub payload: String,
     /// How often it was sent again because an operator asked for it.
     pub replays: i64,
+    /// The fence under which it was read; whatever a relay writes about the row, it writes under it.
+    pub fence: i64,
 }
 
-/// The columns of an [`OutboxRow`], in the order of its fields.
-pub(super) type Columns = (i64, String, String, String, String, String, i64);
+/// The fence of a row that is read beside any lease, as a capture does: nothing is written under it.
+pub const UNFENCED: i64 = 0;
 
-impl From<Columns> for OutboxRow {
-    fn from(columns: Columns) -> Self {
+/// The columns of an [`OutboxRow`], in the order of its fields.
+pub type Columns = (i64, String, String, String, String, String, i64);
+
+impl OutboxRow {
+    /// A row that was read under a fence.
+    #[must_use]
+    pub fn read(columns: Columns, fence: i64) -> Self {
         let (position, event_id, topic, partition_key, headers, payload, replays) = columns;
         Self {
             position,
@@ -40,11 +48,10 @@ impl From<Columns> for OutboxRow {
             headers,
             payload,
             replays,
+            fence,
         }
     }
-}
 
-impl OutboxRow {
     /// The id of the flow that the row belongs to; empty if its headers cannot be read.
     #[must_use]
     pub fn correlation_id(&self) -> String {
@@ -86,6 +93,20 @@ pub enum HandOffError {
     /// The row could not be marked.
     #[error("row cannot be marked as sent: {0}")]
     Mark(#[from] sqlx::Error),
+    /// The row is not this relay's any more.
+    #[error("another relay has taken the outbox over")]
+    Fenced,
+}
+
+impl HandOffError {
+    /// Whether the row cannot be published as it is, however often it is tried.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Row(_) | Self::Publish(PublishError::Unpublishable(_)) => true,
+            Self::Publish(_) | Self::Mark(_) | Self::Fenced => false,
+        }
+    }
 }
 
 /// Hands one row over to the broker.
@@ -119,19 +140,4 @@ impl HandOff for MarkAfterAck {
         mark_sent(database, row).await?;
         Ok(())
     }
-}
-
-/// Marks a row as sent; marking it twice changes nothing.
-///
-/// # Errors
-/// When the database fails; the row may be marked or not.
-pub async fn mark_sent(database: &Database, row: &OutboxRow) -> sqlx::Result<()> {
-    let mut tx = database.begin().await?;
-    sqlx::query("UPDATE outbox SET sent = 1, sent_at_ms = $1 WHERE event_id = $2 AND replays = $3")
-        .bind(now_ms())
-        .bind(&row.event_id)
-        .bind(row.replays)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::publish::Publish;
+
 /// Where the shop keeps what it knows, whom it calls and where it listens.
 #[derive(Args)]
 #[command(after_help = BROKER)]
@@ -17,6 +19,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", value_parser = postgres, conflicts_with = "data")]
     pub(super) database: Option<String>,
 
+    /// How events get from one service to the others
+    #[arg(long, value_name = "PATTERN", value_enum, default_value_t)]
+    pub(super) publish: Publish,
+
     /// A NATS server with JetStream as the broker, such as nats://127.0.0.1:4222, instead of one inside the process
     #[arg(long, value_name = "URL")]
     pub(super) nats: Option<String>,
@@ -25,9 +31,17 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(super) listen: SocketAddr,
 
-    /// Where operators have parked events replayed; whoever reaches it is trusted
+    /// Where operators look at what is parked and settle it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub(super) operations: SocketAddr,
+
+    /// What operators have to show; others can read it among the processes of the machine, so rather set
+    /// the environment variable OPERATIONS_TOKEN. Without either, operations are closed
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) token: Option<String>,
+    /// Where the schema registry answers; the shop's contracts are registered there before anything is published
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
+    pub(super) registry: SocketAddr,
 
     /// The card processor [default: one in this process that declines cards that begin with `declined`]
     #[arg(long, value_name = "URL", value_parser = http)]
@@ -36,6 +50,18 @@ pub(crate) struct Arguments {
     /// The mail service [default: one in this process that writes mails to the log]
     #[arg(long, value_name = "URL", value_parser = http)]
     pub(super) mail: Option<String>,
+
+    /// Who is told that too much is parked: a webhook that takes what Alertmanager sends [default: the log]
+    #[arg(long, value_name = "URL", value_parser = http)]
+    pub(super) pager: Option<String>,
+
+    /// How many events a consumer may have parked before somebody is told
+    #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(i64).range(1..))]
+    pub(super) parked_max: i64,
+
+    /// The same for those parked within the last hour
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
+    pub(super) parked_hourly_max: i64,
 
     /// An article and how many pieces of it are put into stock where it is new; can be repeated
     #[arg(
@@ -71,7 +97,7 @@ fn article(text: &str) -> Result<Article, String> {
     })
 }
 
-fn http(text: &str) -> Result<String, String> {
+pub(crate) fn http(text: &str) -> Result<String, String> {
     let url: reqwest::Url = text.parse().map_err(|error| format!("{error}"))?;
     match url.scheme() {
         "http" => Ok(text.to_owned()),

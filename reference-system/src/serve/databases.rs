@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reference_system::{
-    Database, Engine, inventory, migrate, notification, order, payment, shipping,
+    Database, Engine, inventory, migrate, notification, order, payment, registry, shipping,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tokio::time::timeout;
 
 use super::ServeError;
 use super::arguments::{Arguments, Article};
+use super::publish::Publish;
 
 /// How long a PostgreSQL server may take to answer at the start.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,10 +23,23 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Taken by whoever prepares a PostgreSQL database, because two at once would get in each other's way.
 const PREPARING: &str = "SELECT 1 FROM pg_advisory_xact_lock(7467)";
 
+/// Who has a database.
+const SERVICES: [&str; 6] = [
+    "order",
+    "inventory",
+    "payment",
+    "shipping",
+    "notification",
+    "registry",
+];
+
 /// The file in the folder that its only user has locked.
 const LOCK: &str = "lock";
 
-/// The database of each service.
+/// What the one database of a monolith is called.
+const MONOLITH: &str = "shop";
+
+/// The database of each service; in a monolith they are one.
 #[derive(Clone)]
 pub(super) struct Databases {
     pub(super) order: Database,
@@ -33,6 +47,8 @@ pub(super) struct Databases {
     pub(super) payment: Database,
     pub(super) shipping: Database,
     pub(super) notification: Database,
+    /// The schema registry's.
+    pub(super) registry: Database,
     /// Keeps other processes out of the folder.
     _folder: Option<Arc<File>>,
 }
@@ -41,13 +57,14 @@ impl Databases {
     /// Opens them, with their tables.
     pub(super) async fn open(arguments: &Arguments) -> Result<Self, ServeError> {
         match &arguments.database {
-            Some(url) => Self::schemas(url, &arguments.stock).await,
-            None => Self::files(&arguments.data, &arguments.stock).await,
+            Some(url) => Self::schemas(url, arguments).await,
+            None => Self::files(&arguments.data, arguments).await,
         }
     }
 
     /// Files in `folder`.
-    async fn files(folder: &Path, stock: &[Article]) -> Result<Self, ServeError> {
+    async fn files(folder: &Path, arguments: &Arguments) -> Result<Self, ServeError> {
+        let Arguments { publish, stock, .. } = arguments;
         let cannot = |problem: String| ServeError::Folder(folder.display().to_string(), problem);
         let io = |error: std::io::Error| cannot(error.to_string());
         std::fs::create_dir_all(folder).map_err(io)?;
@@ -60,13 +77,14 @@ impl Databases {
         let path = whole.to_str().map(escape);
         let path = path.ok_or_else(|| cannot("its name is not Unicode".to_owned()))?;
         let url = |service: &str| format!("sqlite://{path}/{service}.db?mode=rwc");
-        let databases = Self::connect(url, Some(Arc::new(lock))).await?;
+        let databases = Self::connect(url, publish, Some(Arc::new(lock))).await?;
         databases.prepare(stock).await?;
         Ok(databases)
     }
 
     /// Schemas in the database at `url`.
-    async fn schemas(url: &str, stock: &[Article]) -> Result<Self, ServeError> {
+    async fn schemas(url: &str, arguments: &Arguments) -> Result<Self, ServeError> {
+        let Arguments { publish, stock, .. } = arguments;
         sqlx::any::install_default_drivers();
         // A pool would keep trying where nobody answers.
         let connected = timeout(PATIENCE, AnyConnection::connect(url)).await;
@@ -77,7 +95,7 @@ impl Databases {
             .execute(&mut *tx)
             .await
             .map_err(unusable)?;
-        for service in ["order", "inventory", "payment", "shipping", "notification"] {
+        for service in SERVICES.into_iter().chain([MONOLITH]) {
             let create = format!("CREATE SCHEMA IF NOT EXISTS {}", schema_of(service));
             sqlx::query(AssertSqlSafe(create))
                 .execute(&mut *tx)
@@ -90,7 +108,7 @@ impl Databases {
             let schema = schema_of(service);
             format!("{url}{separator}options=-csearch_path%3D{schema}")
         };
-        let databases = Self::connect(into, None).await?;
+        let databases = Self::connect(into, publish, None).await?;
         let mut tx = connection.begin().await.map_err(unusable)?;
         sqlx::query(PREPARING)
             .execute(&mut *tx)
@@ -104,18 +122,32 @@ impl Databases {
 
     async fn connect(
         url: impl Fn(&str) -> String,
+        publish: &Publish,
         folder: Option<Arc<File>>,
     ) -> Result<Self, ServeError> {
         let connect = async |service: &str| {
             let database = Database::connect(&url(service)).await;
             database.map_err(|error| ServeError::Database(format!(" of {service}"), error))
         };
+        if *publish == Publish::InProcess {
+            let shop = connect(MONOLITH).await?;
+            return Ok(Self {
+                order: shop.clone(),
+                inventory: shop.clone(),
+                payment: shop.clone(),
+                shipping: shop.clone(),
+                notification: shop,
+                registry: connect("registry").await?,
+                _folder: folder,
+            });
+        }
         Ok(Self {
             order: connect("order").await?,
             inventory: connect("inventory").await?,
             payment: connect("payment").await?,
             shipping: connect("shipping").await?,
             notification: connect("notification").await?,
+            registry: connect("registry").await?,
             _folder: folder,
         })
     }
@@ -133,6 +165,8 @@ impl Databases {
             let migrated = migrate(database, schema(database.engine())).await;
             migrated.map_err(|error| ServeError::Database(format!(" of {service}"), error))?;
         }
+        let registered = migrate(&self.registry, registry::schema(self.registry.engine())).await;
+        registered.map_err(|error| ServeError::Database(" of registry".to_owned(), error))?;
         for Article { sku, quantity } in stock {
             let introduced = inventory::introduce(&self.inventory, sku, *quantity).await;
             if introduced.map_err(unusable)? {
@@ -153,11 +187,19 @@ impl Databases {
         ]
     }
 
+    /// That of a service; the order service's for any name that is none.
+    pub(super) fn of(&self, service: &str) -> &Database {
+        let mut all = self.by_name().into_iter();
+        let own = all.find(|(name, _)| *name == service);
+        own.map_or(&self.order, |(_, database)| database)
+    }
+
     /// Closes them all.
     pub(super) async fn close(&self) {
         for (_, database) in self.by_name() {
             database.close().await;
         }
+        self.registry.close().await;
     }
 }
 

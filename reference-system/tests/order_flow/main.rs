@@ -3,8 +3,12 @@
 //! The same as a process of its own is in [`serve`].
 //! It injects faults only where a port is simple to replace; it does not search for interleavings.
 
+mod alerts;
 mod changes;
+mod dead_letters;
 mod operations;
+mod registry;
+mod relaying;
 mod serve;
 mod system;
 
@@ -42,6 +46,7 @@ fn placed() -> OrderPlaced {
         sku: "tea".to_owned(),
         quantity: 2,
         unit_price_cents: 450,
+        discount_cents: 0,
     }
 }
 
@@ -53,6 +58,7 @@ fn order_for_one() -> PlaceOrder {
         sku: "tea".to_owned(),
         quantity: 1,
         unit_price_cents: 100,
+        discount_cents: 0,
         idempotency_key: None,
     }
 }

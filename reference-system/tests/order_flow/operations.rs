@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use reference_system::consumer::{self, Effect, Failure, Handler, Prepared};
 use reference_system::correlation::Correlation;
 use reference_system::database::Database;
+use reference_system::dead_letter::audit::Mandate;
+use reference_system::dead_letter::parked::Filter;
 use reference_system::dead_letter::{GiveUp, Park, Refused};
 use reference_system::event::Event;
 
@@ -54,15 +56,23 @@ async fn what_is_replayed_takes_effect_once_and_in_its_order() {
         topic: "orders",
         database: orders.clone(),
     }];
-    let replayed = replay("inventory", &stocks, &origins).await.unwrap();
-    assert_eq!(replayed, Replayed { events: 2, left: 0 });
+    let all = Filter::default();
+    let mandate = Mandate {
+        who: "ada".to_owned(),
+        why: "the cause is gone".to_owned(),
+    };
+    let replayed = async || replay("inventory", &stocks, &origins, &all, &mandate).await;
+    let both = Replayed {
+        events: 2,
+        ..Replayed::default()
+    };
+    assert_eq!(replayed().await.unwrap(), both);
     Patience::until("nothing is parked", async || parked().await == 0).await;
     let journal = "SELECT effect FROM journal WHERE cause_id IS NOT NULL ORDER BY position";
     let effects = [["stock reserved"], ["stock released"]];
     assert_eq!(rows(&stocks, journal).await, effects);
     assert_eq!(stock(&stocks, "tea").await, (10, 0, 0));
-    let again = replay("inventory", &stocks, &origins).await.unwrap();
-    assert_eq!(again, Replayed::default());
+    assert_eq!(replayed().await.unwrap(), Replayed::default());
     assert_eq!(rows(&stocks, journal).await, effects);
 }
 

@@ -5,24 +5,31 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use reference_system::Database;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::body;
-use super::system::{Http, Patience};
+use super::system::{Http, Patience, execute};
+
+/// What operators show.
+const TOKEN: &str = "open sesame";
 
 /// The shop, running until it is dropped.
 pub(crate) struct Shop {
     process: Child,
     http: Http,
     operations: Http,
+    registry: Http,
 }
 
 impl Shop {
     /// Starts it on free ports, and waits until it listens.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
-        let ports = ["--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"];
+        let ports = ["--listen", "--operations", "--registry"];
+        let ports = ports.into_iter().flat_map(|port| [port, "127.0.0.1:0"]);
         let mut process = command()
+            .env("OPERATIONS_TOKEN", TOKEN)
             .args(ports)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -33,12 +40,14 @@ impl Shop {
         let first_line = tokio::task::spawn_blocking(move || stdout.lines().next());
         let line = first_line.await.unwrap().unwrap().unwrap();
         let listens = line.strip_prefix("shop listens on http://").unwrap();
-        let (http, operations) = listens.split_once(", operations on http://").unwrap();
+        let (http, others) = listens.split_once(", operations on http://").unwrap();
+        let (operations, registry) = others.split_once(", registry on http://").unwrap();
         let client = |address: &str| Http(address.parse::<SocketAddr>().unwrap());
         Self {
             process,
             http: client(http),
             operations: client(operations),
+            registry: client(registry),
         }
     }
 
@@ -53,6 +62,25 @@ impl Shop {
     pub(crate) async fn reaches(&self, order: &str, state: &str) {
         let reached = async || self.http.get(order).await.json["state"] == state;
         Patience::until(state, reached).await;
+    }
+
+    /// Runs a command for operators against it.
+    async fn dlq(&self, arguments: &[&str]) -> Output {
+        let Http(address) = self.operations;
+        let url = format!("http://{address}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reference-system"));
+        command.arg("dlq").args(arguments).args(["--url", &url]);
+        command.env("OPERATIONS_TOKEN", TOKEN);
+        let output = tokio::task::spawn_blocking(move || command.output());
+        output.await.unwrap().unwrap()
+    }
+
+    /// The same where it succeeds.
+    async fn answers(&self, arguments: &[&str]) -> Value {
+        let output = self.dlq(arguments).await;
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{problem}");
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// Asks it to stop as an orchestrator does, and gives its exit code.
@@ -110,20 +138,82 @@ async fn the_shop_serves_stops_when_asked_to_and_goes_on_where_it_was() {
     shop.reaches(&declined, "cancelled").await;
     let paid = shop.place(&paid).await;
     shop.reaches(&paid, "shipped").await;
-    let path = "/parked/payment/replay";
-    let replayed = shop.operations.post(path, &[], &json!({})).await;
-    assert_eq!(replayed.status, 202, "{}", replayed.json);
     expect(&fails(&data), 1, "another process uses it");
+    let contracts = shop.registry.get("/subjects/order.placed/versions").await;
+    assert_eq!(contracts.json, json!([1, 2]));
     assert_eq!(shop.stop().await, Some(0));
 
     let shop = Shop::start(&data).await;
     shop.reaches(&paid, "shipped").await;
-    // There are three packets left at most, because nothing is put into stock again.
+    // A voucher needs the second version of the contract.
+    let mut with_voucher = body("tea", "visa");
+    with_voucher["quantity"] = json!(1);
+    with_voucher["discount_cents"] = json!(50);
+    let with_voucher = shop.place(&with_voucher).await;
+    shop.reaches(&with_voucher, "shipped").await;
+    // There are two packets left at most, because nothing is put into stock again.
     let mut too_much = body("tea", "visa");
     too_much["quantity"] = json!(4);
     let too_much = shop.place(&too_much).await;
     shop.reaches(&too_much, "cancelled").await;
     assert_eq!(shop.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn an_order_is_shipped_whatever_way_its_events_take() {
+    for pattern in ["sync", "direct", "outbox", "cdc", "in-process"] {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let shop = Shop::start(&["--data", data, "--publish", pattern]).await;
+        let declined = shop.place(&body("tea", "declined")).await;
+        shop.reaches(&declined, "cancelled").await;
+        let paid = shop.place(&body("tea", "visa")).await;
+        shop.reaches(&paid, "shipped").await;
+        assert_eq!(shop.stop().await, Some(0), "{pattern}");
+    }
+}
+
+/// Somebody has rolled out a migration ahead of the service, and takes it back.
+#[tokio::test]
+async fn an_order_that_fails_is_parked_looked_at_replayed_and_shipped() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let shop = Shop::start(&["--data", data]).await;
+    let url = format!("sqlite://{data}/inventory.db");
+    let inventory = Database::connect(&url).await.unwrap();
+    let ahead = "ALTER TABLE reservations ADD COLUMN shelf TEXT CHECK (shelf IS NOT NULL)";
+    execute(&inventory, ahead).await;
+    let order = shop.place(&body("tea", "visa")).await;
+    let parked = async || shop.answers(&["list"]).await["total"] == 1;
+    Patience::until("the order is parked", parked).await;
+
+    let groups = shop.answers(&["groups", "--consumer", "inventory"]).await;
+    let group = &groups["groups"][0];
+    assert_eq!(group["event_type"], "order.placed");
+    assert!(group["error"].as_str().unwrap().contains("CHECK"));
+    let list = shop.answers(&["list", "--type", "order.placed"]).await;
+    let event = list["parked"][0]["event_id"].as_str().unwrap();
+    let whole = shop.answers(&["show", "inventory", event]).await;
+    assert!(whole["payload"].as_str().unwrap().contains("Mill Lane 1"));
+    assert_eq!(whole["headers"]["event-id"], event);
+
+    execute(&inventory, "ALTER TABLE reservations DROP COLUMN shelf").await;
+    let who = ["--who", "ada", "--why", "the migration is taken back"];
+    let replay = [&["replay", "inventory", "--error", "check"][..], &who].concat();
+    let replayed = shop.answers(&replay).await;
+    assert_eq!(replayed, json!({ "events": 1, "left": 0, "behind": 0 }));
+    shop.reaches(&order, "shipped").await;
+    assert_eq!(shop.answers(&["list"]).await["total"], 0);
+    let actions = shop.answers(&["actions"]).await;
+    assert_eq!(actions["actions"][0]["who"], "ada");
+    assert_eq!(actions["actions"][0]["why"], "the migration is taken back");
+    assert_eq!(actions["actions"][0]["action"], "replay");
+    assert_eq!(actions["actions"][0]["event_id"], event);
+
+    let output = shop.dlq(&["show", "inventory", event]).await;
+    expect(&output, 1, "inventory has not parked");
+    let output = shop.dlq(&["list", "--token", "wrong"]).await;
+    expect(&output, 1, "show the operators' token");
 }
 
 #[test]
@@ -135,7 +225,11 @@ fn what_a_user_can_cause_is_one_line_and_an_exit_code() {
     let taken = listener.local_addr().unwrap().to_string();
     let run = |arguments: &[&str]| fails(&[&data, arguments].concat());
     expect(&run(&["--listen", &taken]), 1, "cannot listen on");
-    let free = ["--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"];
+    let free = ["--listen", "--operations", "--registry"];
+    let free: Vec<&str> = free
+        .into_iter()
+        .flat_map(|own| [own, "127.0.0.1:0"])
+        .collect();
     let nowhere = ["--nats", "nats://127.0.0.1:1"];
     expect(&run(&[&free[..], &nowhere].concat()), 1, "NATS server");
     let nowhere = ["--database", "postgres://shop@127.0.0.1:1/shop"];

@@ -232,8 +232,8 @@ pub(crate) async fn execute(database: &Database, sql: &'static str) {
 pub(crate) async fn copy_outbox_row_with_new_id(database: &Database) {
     execute(
         database,
-        "INSERT INTO outbox (event_id, topic, partition_key, headers, payload, sent) \
-         SELECT 'copy', topic, partition_key, '{}', payload, 0 FROM outbox",
+        "INSERT INTO outbox (event_id, topic, partition_key, headers, payload, sent, due_at_ms) \
+         SELECT 'copy', topic, partition_key, '{}', payload, 0, due_at_ms FROM outbox",
     )
     .await;
 }

@@ -52,6 +52,7 @@ pub(crate) fn orders(plan: &Plan) -> Vec<(Duration, PlaceOrder)> {
                     sku,
                     quantity,
                     unit_price_cents,
+                    discount_cents: 0,
                     idempotency_key: Some(idempotency_key),
                 };
                 Some((at, order))

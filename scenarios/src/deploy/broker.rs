@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reference_system::ports::broker::{
-    self, Broker, Delivery, Message, PublishError, Subscription,
+    self, Broker, Delivery, Message, PublishError, Standing, Standings, Subscription,
 };
 
 /// The environment variable that says which broker the scenarios run on.
@@ -71,6 +71,9 @@ impl Broker for SimulatedBroker {
         match self.0.publish(message).await {
             Ok(_position) => Ok(()),
             Err(stormglass::PublishError::Rejected(why)) => Err(PublishError::Rejected(why)),
+            Err(stormglass::PublishError::Unpublishable(why)) => {
+                Err(PublishError::Unpublishable(why))
+            }
             Err(stormglass::PublishError::Unknown(why)) => Err(PublishError::Unknown(why)),
         }
     }
@@ -84,6 +87,27 @@ impl Broker for SimulatedBroker {
         Ok(Box::new(SimulatedSubscription(
             subscribed.map_err(translated)?,
         )))
+    }
+}
+
+#[async_trait]
+impl Standings for SimulatedBroker {
+    async fn standing(
+        &self,
+        group: &str,
+        topics: &[&str],
+    ) -> Result<Vec<Standing>, broker::BrokerError> {
+        let standing = self.0.standing(group, topics).await.map_err(translated)?;
+        let standing = standing.into_iter().map(|own| Standing {
+            topic: own.topic.to_string(),
+            partition: own.partition,
+            settled: own.settled,
+            unread: own.unread,
+            waiting: own.waiting,
+            // It does not say.
+            is_in_hand: false,
+        });
+        Ok(standing.collect())
     }
 }
 

@@ -1,4 +1,5 @@
-//! What runs on the hosts: the loop of every consumer, the relay, the desk behind the gateway, and the third parties.
+//! What runs on the hosts: the loop of every consumer, the relay, the monitor, the desk behind the gateway, and the third
+//! parties.
 //!
 //! Each is the reference system's own unless it is overridden. A mistake that is no single step of a
 //! loop but its order or its shape is deployed here, and so is one that a process remembers.
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reference_system::Environment;
 use reference_system::consumer::{self, Handler};
+use reference_system::monitor::Monitor;
 use reference_system::order::{OrderDesk, Orders};
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
@@ -27,6 +29,11 @@ pub trait Processes: Send + Sync {
     /// Relays until the relay has to stop.
     async fn relay(&self, relay: Relay) {
         relay.run().await
+    }
+
+    /// Watches the consumers until the monitor has to stop.
+    async fn monitor(&self, monitor: Monitor) {
+        monitor.run().await
     }
 
     /// The card processor as the payment service calls it.

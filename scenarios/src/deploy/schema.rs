@@ -3,8 +3,13 @@
 //!
 //! A probe reads what a service committed, never what it says about itself.
 
-use reference_system::{Engine, inventory, notification, order, payment, shipping};
+use reference_system::webhook::receiver;
+use reference_system::{
+    Engine, inventory, notification, order, payment, registry, search, shipping, sms, webhook,
+};
 use stormglass::database::{Database, Probe, Schema};
+
+use super::Rollout;
 
 /// What is in stock when a run begins: articles, and how many of each. Little of the last ones, so
 /// that some orders are turned away.
@@ -15,6 +20,10 @@ pub mod view {
     /// `orders`: `id`, `customer`, `address`, `sku`, `quantity`, `dispatched`, `unit_price_cents`,
     /// `state`.
     pub const ORDERS: &str = "orders";
+    /// `discounts`: `id` of an order and `discount_cents`, where a voucher takes something off. Only where releases differ.
+    pub const DISCOUNTS: &str = "discounts";
+    /// `registrations`: `subject`, `version` and `outcome` of what the schema registry was asked for.
+    pub const REGISTRATIONS: &str = "registrations";
     /// `requests`: `idempotency_key`, `order_id`.
     pub const REQUESTS: &str = "requests";
     /// `stock`: `sku`, `free`, `reserved`, `shipped`.
@@ -29,6 +38,8 @@ pub mod view {
     pub const PARCELS: &str = "parcels";
     /// `notifications`: `order_id`, `stage`, `subject`.
     pub const NOTIFICATIONS: &str = "notifications";
+    /// `found_orders` of the search service: `order_id`, `state`, `address`.
+    pub const FOUND_ORDERS: &str = "found_orders";
 }
 
 /// Announcements: rows of the journal that an event announces. Customers begin flows, with orders; an
@@ -45,20 +56,39 @@ const APPLIED: &str = "SELECT position, cause_id AS event_id, entity, effect, co
 const DISCARDED: &str = "SELECT event_id, entity, reason AS effect, correlation_id \
      FROM processed_events WHERE outcome = 'discarded' ORDER BY event_id";
 
+/// Events that the relay has put aside. The key of an event is its entity.
+const WITHHELD: &str = "SELECT event_id, partition_key AS entity, withheld AS reason \
+     FROM outbox WHERE withheld IS NOT NULL ORDER BY position";
+
+/// Webhooks that the partner has taken.
+const RECEIVED: &str = "SELECT position, message_id AS event_id, entity, event_type AS effect, correlation_id \
+     FROM received WHERE position > $1 ORDER BY position";
+
+/// Who takes the shop's webhooks, as the history names it.
+pub(crate) const PARTNER: &str = "partner";
+
+/// Every order.
+const ORDERS: &str = "SELECT id, customer, address, sku, quantity, dispatched, unit_price_cents, state \
+     FROM orders ORDER BY id";
+
+/// The one database of a monolith, whose effects are not told apart by service.
+pub(super) fn monolith(name: &str, articles: &[(&str, i64)]) -> Database {
+    let stock = stock(articles);
+    let script = |engine| reference_system::monolith::schemas(engine).concat() + &stock;
+    let schema = Schema::new(script(Engine::Sqlite)).postgres(script(Engine::Postgres));
+    Database::new(name, schema).view(view::ORDERS, ORDERS)
+}
+
 /// The database of every service.
-pub(super) fn databases() -> [Database; 5] {
+pub(super) fn databases(articles: &[(&str, i64)]) -> [Database; 5] {
     [
         database("order", order::schema, "")
-            .view(
-                view::ORDERS,
-                "SELECT id, customer, address, sku, quantity, dispatched, unit_price_cents, state \
-                 FROM orders ORDER BY id",
-            )
+            .view(view::ORDERS, ORDERS)
             .view(
                 view::REQUESTS,
                 "SELECT idempotency_key, order_id FROM requests ORDER BY idempotency_key",
             ),
-        database("inventory", inventory::schema, &stock())
+        database("inventory", inventory::schema, &stock(articles))
             .view(
                 view::STOCK,
                 "SELECT sku, free, reserved, shipped FROM stock ORDER BY sku",
@@ -87,6 +117,52 @@ pub(super) fn databases() -> [Database; 5] {
     ]
 }
 
+/// The databases of the services that came later, and of the partner.
+pub(super) fn of_neighbours() -> [Database; 4] {
+    let partner = |engine| receiver::schema(engine).to_owned();
+    let partner = Schema::new(partner(Engine::Sqlite)).postgres(partner(Engine::Postgres));
+    [
+        database("search", search::schema, "").view(
+            view::FOUND_ORDERS,
+            "SELECT order_id, state, address FROM found_orders ORDER BY order_id",
+        ),
+        database("sms", sms::schema, PHONES),
+        database("webhook", webhook::schema, "").owes(
+            "webhooks",
+            "SELECT event_id, attempts FROM deliveries WHERE state = 'due' ORDER BY position",
+        ),
+        Database::new("partner", partner).probe(Probe::applied(RECEIVED).by(PARTNER)),
+    ]
+}
+
+/// Customers of the workload who have left a number; the others have none.
+const PHONES: &str = "INSERT INTO phones (customer, phone) VALUES \
+     ('ada@example.org', '+49 30 1'), ('cyd@example.org', '+49 30 2');";
+/// The same where releases differ, with the schema registry's among them.
+pub(super) fn databases_of_rollout(rollout: &Rollout, articles: &[(&str, i64)]) -> Vec<Database> {
+    let mut databases = databases(articles).to_vec();
+    if let [order, ..] = &mut databases[..] {
+        *order = order.clone().view(
+            view::DISCOUNTS,
+            "SELECT id, discount_cents FROM orders WHERE discount_cents > 0 ORDER BY id",
+        );
+    }
+    let mode = format!(
+        "UPDATE settings SET compatibility = '{}';",
+        rollout.compatibility
+    );
+    let script = |engine| format!("{}{mode}", registry::schema(engine));
+    let schema = Schema::new(script(Engine::Sqlite)).postgres(script(Engine::Postgres));
+    let registry = Database::new("registry", schema).view(view::REGISTRATIONS, REGISTRATIONS);
+    databases.push(registry);
+    databases
+}
+
+/// What the registry was asked for, and what it said.
+const REGISTRATIONS: &str = "SELECT subject, CAST(version AS TEXT) AS version, 'registered' AS outcome FROM versions \
+     UNION ALL SELECT subject, '' AS version, 'refused' AS outcome FROM refusals \
+     ORDER BY 1, 2, 3";
+
 fn database(name: &str, schema: fn(Engine) -> &'static str, rows: &str) -> Database {
     let script = |engine| format!("{}{rows}", schema(engine));
     let schema = Schema::new(script(Engine::Sqlite)).postgres(script(Engine::Postgres));
@@ -94,11 +170,14 @@ fn database(name: &str, schema: fn(Engine) -> &'static str, rows: &str) -> Datab
         .probe(Probe::announced(ANNOUNCED))
         .probe(Probe::applied(APPLIED).by(name))
         .probe(Probe::discarded(DISCARDED).by(name))
+        .probe(Probe::withheld(WITHHELD))
 }
 
 /// The statement that fills the stock.
-fn stock() -> String {
-    let rows = ARTICLES.map(|(sku, free)| format!("('{sku}', {free}, 0, 0)"));
+fn stock(articles: &[(&str, i64)]) -> String {
+    let rows = articles.iter();
+    let rows = rows.map(|(sku, free)| format!("('{sku}', {free}, 0, 0)"));
+    let rows: Vec<String> = rows.collect();
     format!(
         "INSERT INTO stock (sku, free, reserved, shipped) VALUES {};",
         rows.join(", ")

@@ -1,4 +1,4 @@
-//! The third parties of the shop: a card processor and a mail service, as the services call them over HTTP.
+//! The third parties of the shop: a card processor, a mail service and, where it is watched, a pager, as the services call them over HTTP.
 
 use reference_system::ports::card_processor::{Declined, Transaction};
 use serde_json::{Value, json};
@@ -8,6 +8,8 @@ use stormglass::third_party::{Request, Response, ThirdParty};
 pub const CARD_PROCESSOR: &str = "card-processor";
 /// The host of the mail service.
 pub const MAILER: &str = "mailer";
+/// The host of the pager.
+pub const PAGER: &str = "pager";
 
 /// A card processor that declines cards whose token begins with `declined`, and others where a fault says so. A refund is
 /// never declined.
@@ -29,6 +31,11 @@ pub(super) fn card_processor() -> ThirdParty {
 /// A mail service that accepts every mail.
 pub(super) fn mailer() -> ThirdParty {
     ThirdParty::new(MAILER, |_| Response::new(200, Value::Null))
+}
+
+/// A pager that is always heard.
+pub(super) fn pager() -> ThirdParty {
+    ThirdParty::new(PAGER, |_| Response::new(200, Value::Null))
 }
 
 fn declined(reason: &str) -> Response {

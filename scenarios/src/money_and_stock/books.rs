@@ -94,6 +94,11 @@ impl<'h> Books<'h> {
         for event in &history.events {
             books.enter(event, &waiting);
         }
+        for order in withheld(history) {
+            if let Some(order) = books.orders.get_mut(order) {
+                order.is_parked = true;
+            }
+        }
         books
     }
 
@@ -189,6 +194,28 @@ fn waiting(history: &History) -> BTreeSet<u64> {
     waiting
 }
 
+/// The orders of which some event is withheld by its publisher until the end.
+fn withheld(history: &History) -> impl Iterator<Item = &str> {
+    let mut withheld = BTreeMap::new();
+    for event in &history.events {
+        match &event.what {
+            What::Observed {
+                fact: Fact::Withheld(own),
+                ..
+            } => {
+                withheld.insert(&*own.event_id, &*own.entity);
+            }
+            What::Published { message, .. } => {
+                if let Some(id) = message.event_id() {
+                    withheld.remove(id);
+                }
+            }
+            _ => {}
+        }
+    }
+    withheld.into_values()
+}
+
 /// The orders whose placing was committed.
 fn placed(history: &History) -> BTreeMap<&str, Order<'_>> {
     let announced = history.events.iter().filter_map(|event| match &event.what {
@@ -221,13 +248,25 @@ impl<'h> Last<'h> {
         let (stock_index, stock) = history.final_state(view::STOCK)?;
         let (reservations_index, reservations) = history.final_state(view::RESERVATIONS)?;
         let (_, shipments) = history.final_state(view::SHIPMENTS)?;
+        let discounts = history.final_state(view::DISCOUNTS);
+        let discounts: BTreeMap<&str, i64> = discounts
+            .into_iter()
+            .flat_map(|(_, rows)| rows)
+            .map(|row| (text(row, "id"), number(row, "discount_cents")))
+            .collect();
         Some(Last {
             orders_index,
             stock_index,
             reservations_index,
             orders: orders
                 .iter()
-                .map(|row| (text(row, "id"), OrderRow::of(row)))
+                .map(|row| {
+                    let id = text(row, "id");
+                    (
+                        id,
+                        OrderRow::of(row, discounts.get(id).copied().unwrap_or_default()),
+                    )
+                })
                 .collect(),
             stock: stock
                 .iter()
@@ -256,12 +295,12 @@ impl<'h> Last<'h> {
 }
 
 impl<'h> OrderRow<'h> {
-    fn of(row: &'h Row) -> Self {
+    fn of(row: &'h Row, discount_cents: i64) -> Self {
         let quantity = number(row, "quantity");
         OrderRow {
             sku: text(row, "sku"),
             quantity,
-            price_cents: quantity * number(row, "unit_price_cents"),
+            price_cents: quantity * number(row, "unit_price_cents") - discount_cents,
             state: text(row, "state"),
         }
     }

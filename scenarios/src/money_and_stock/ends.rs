@@ -1,6 +1,6 @@
 //! Ends: after healing every order is shipped and paid for, or cancelled with everything undone.
 //!
-//! An order with a parked event is left out: it waits for an operator.
+//! An order with an event that is parked or withheld is left out: it waits for an operator.
 
 use super::books::{Books, Last, Order};
 use crate::breach::Breach;

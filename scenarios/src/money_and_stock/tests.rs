@@ -312,3 +312,24 @@ fn refuses_a_reservation_that_outlives_its_order() {
         );
     }
 }
+
+#[test]
+fn a_voucher_lowers_the_price() {
+    let with_voucher = || {
+        let mut shop = Shop::open();
+        shop.discounts.insert("a", 50);
+        shop.places("a");
+        shop.reserves("a");
+        shop
+    };
+    let mut shop = with_voucher();
+    shop.charges("a", PRICE - 50);
+    shop.ships("a");
+    shop.writes_off("a");
+    shop.ends("a", "shipped");
+    assert_eq!(shop.judged_by(&MoneyAndStock), Verdict::Holds);
+
+    let mut shop = with_voucher();
+    let whole = shop.charges("a", PRICE);
+    shop.must_break_at(&MoneyAndStock, whole, "costs 550 cents");
+}

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::lookup_host;
 
 use super::{Manner, Operation};
-use crate::deploy::HTTP_PORT;
+use crate::deploy::{HTTP_PORT, OPERATORS_TOKEN};
 use crate::told::Told;
 
 /// How often a client asks before it gives up.
@@ -57,11 +57,12 @@ pub async fn carry_out(operation: Operation) -> Result<Vec<Told>, OperationError
             sku,
             quantity,
             unit_price_cents,
+            discount_cents,
             idempotency_key,
             manner,
             gateway,
         } => {
-            let body = json!({
+            let mut body = json!({
                 "customer": customer,
                 "card": card,
                 "address": address,
@@ -69,6 +70,9 @@ pub async fn carry_out(operation: Operation) -> Result<Vec<Told>, OperationError
                 "quantity": quantity,
                 "unit_price_cents": unit_price_cents,
             });
+            if discount_cents > 0 {
+                body["discount_cents"] = discount_cents.into();
+            }
             let client = Client::of("gateway", gateway);
             client.place(&body, idempotency_key, manner).await
         }
@@ -115,10 +119,25 @@ pub async fn carry_out(operation: Operation) -> Result<Vec<Told>, OperationError
             relay,
         } => {
             tokio::time::sleep(Duration::from_millis(after_ms)).await;
-            let request = Request::post(format!("/parked/{consumer}/replay"), json!({}));
+            let order = json!({ "who": "operator", "why": "the cause is gone" });
+            let request = Request::post(format!("/parked/{consumer}/replay"), order);
+            let request = request.by_operator();
             let response = Client::of("relay", relay).ask(&request, 0).await?;
             let events = response.body["events"].as_u64().unwrap_or_default();
             Ok(vec![Told::Replayed { consumer, events }])
+        }
+        Operation::Release {
+            topic,
+            after_ms,
+            relay,
+        } => {
+            tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            let order = json!({ "who": "operator", "why": "the limit is raised" });
+            let request = Request::post(format!("/outbox/{topic}/release"), order);
+            let request = request.by_operator();
+            let response = Client::of("relay", relay).ask(&request, 0).await?;
+            let events = response.body["events"].as_u64().unwrap_or_default();
+            Ok(vec![Told::Released { topic, events }])
         }
     }
 }
@@ -129,6 +148,7 @@ struct Request {
     path: String,
     idempotency_key: Option<String>,
     body: Option<Value>,
+    is_operators: bool,
 }
 
 impl Request {
@@ -138,6 +158,7 @@ impl Request {
             path,
             idempotency_key: None,
             body: None,
+            is_operators: false,
         }
     }
 
@@ -147,12 +168,21 @@ impl Request {
             path,
             idempotency_key: None,
             body: Some(body),
+            is_operators: false,
         }
     }
 
     fn under(self, idempotency_key: &str) -> Self {
         Request {
             idempotency_key: Some(idempotency_key.to_owned()),
+            ..self
+        }
+    }
+
+    /// The same with the operators' token.
+    fn by_operator(self) -> Self {
+        Request {
+            is_operators: true,
             ..self
         }
     }
@@ -303,6 +333,9 @@ impl Client {
             .timeout(PATIENCE);
         if let Some(key) = &request.idempotency_key {
             asked = asked.header("idempotency-key", key);
+        }
+        if request.is_operators {
+            asked = asked.bearer_auth(OPERATORS_TOKEN);
         }
         if let Some(body) = &request.body {
             asked = asked.json(body);

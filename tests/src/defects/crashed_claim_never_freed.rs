@@ -5,6 +5,8 @@ use reference_system::Database;
 use reference_system::ports::Broker;
 use reference_system::relay::{HandOff, HandOffError, OutboxRow, mark_sent};
 
+use super::outbox::mark;
+
 /// What `sent` says of a row that a relay is about to publish.
 pub(super) const CLAIMED: i64 = 2;
 pub(super) const UNSENT: i64 = 0;
@@ -29,14 +31,4 @@ impl HandOff for ClaimFirst {
         mark_sent(database, row).await?;
         Ok(())
     }
-}
-
-pub(super) async fn mark(database: &Database, row: &OutboxRow, sent: i64) -> sqlx::Result<()> {
-    let mut tx = database.begin().await?;
-    sqlx::query("UPDATE outbox SET sent = $1 WHERE position = $2")
-        .bind(sent)
-        .bind(row.position)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await
 }

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use reference_system::database::Database;
 use reference_system::ports::Broker;
-use reference_system::relay::{HandOffError, Relay, mark_sent};
+use reference_system::relay::{HandOffError, Relay};
 use scenarios::deploy::Processes;
 
-use super::outbox::{for_each_outbox, unsent};
+use super::outbox::{for_each_outbox, mark_sent, unsent};
 
 /// A relay that publishes a page of rows and asks how it went as a whole.
 #[derive(Clone, Copy, Debug)]

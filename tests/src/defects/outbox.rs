@@ -2,8 +2,11 @@
 
 use futures::future::join_all;
 use reference_system::Database;
-use reference_system::relay::{HandOffError, OutboxRow, Relay};
+use reference_system::relay::{Columns, HandOffError, OutboxRow, Relay};
 use tokio::time::sleep;
+
+/// The fence of a relay that is the only one, and so needs none.
+pub(super) const NO_FENCE: i64 = 0;
 
 /// Passes over each outbox again and again, for ever.
 pub(super) async fn for_each_outbox(
@@ -23,11 +26,31 @@ pub(super) async fn for_each_outbox(
 
 /// All rows that are not marked as sent, in order.
 pub(super) async fn unsent(database: &Database) -> sqlx::Result<Vec<OutboxRow>> {
-    let rows: Vec<(i64, String, String, String, String, String, i64)> = sqlx::query_as(
+    let rows: Vec<Columns> = sqlx::query_as(
         "SELECT position, event_id, topic, partition_key, headers, payload, replays FROM outbox \
          WHERE sent = 0 ORDER BY position",
     )
     .fetch_all(database.reads())
     .await?;
-    Ok(rows.into_iter().map(OutboxRow::from).collect())
+    let rows = rows.into_iter().map(|row| OutboxRow::read(row, NO_FENCE));
+    Ok(rows.collect())
+}
+
+/// What `sent` says of a row that is sent.
+const SENT: i64 = 1;
+
+/// Marks a row as sent, without asking whose outbox it is.
+pub(super) async fn mark_sent(database: &Database, row: &OutboxRow) -> sqlx::Result<()> {
+    mark(database, row, SENT).await
+}
+
+/// Sets what `sent` says of a row.
+pub(super) async fn mark(database: &Database, row: &OutboxRow, sent: i64) -> sqlx::Result<()> {
+    let mut tx = database.begin().await?;
+    sqlx::query("UPDATE outbox SET sent = $1 WHERE position = $2")
+        .bind(sent)
+        .bind(row.position)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
 }

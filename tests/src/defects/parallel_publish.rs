@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use reference_system::database::Database;
 use reference_system::ports::Broker;
-use reference_system::relay::{HandOffError, OutboxRow, Relay, mark_sent};
+use reference_system::relay::{HandOffError, OutboxRow, Relay};
 use scenarios::deploy::Processes;
 
-use super::outbox::{for_each_outbox, unsent};
+use super::outbox::{for_each_outbox, mark_sent, unsent};
 
 /// A relay that waits for no row before the next one.
 #[derive(Clone, Copy, Debug)]

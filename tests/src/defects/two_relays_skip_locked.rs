@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use reference_system::Database;
-use reference_system::relay::{HandOffError, OutboxRow, Relay, mark_sent};
+use reference_system::relay::{Columns, HandOffError, OutboxRow, Relay};
 use scenarios::deploy::Processes;
 
-use super::crashed_claim_never_freed::{CLAIMED, UNSENT, mark};
-use super::outbox::for_each_outbox;
+use super::crashed_claim_never_freed::{CLAIMED, UNSENT};
+use super::outbox::{NO_FENCE, for_each_outbox, mark, mark_sent};
 
 /// Relays of which each takes the next row that no other has taken.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ impl Processes for TwoRelaysSkipLocked {
 /// Claims the first row that is neither sent nor claimed.
 async fn next(database: &Database) -> Result<Option<OutboxRow>, HandOffError> {
     let mut tx = database.begin().await?;
-    let row: Option<(i64, String, String, String, String, String, i64)> = sqlx::query_as(
+    let row: Option<Columns> = sqlx::query_as(
         "UPDATE outbox SET sent = $1 \
          WHERE position = (SELECT MIN(position) FROM outbox WHERE sent = $2) AND sent = $2 \
          RETURNING position, event_id, topic, partition_key, headers, payload, replays",
@@ -42,5 +42,5 @@ async fn next(database: &Database) -> Result<Option<OutboxRow>, HandOffError> {
     .fetch_optional(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(row.map(OutboxRow::from))
+    Ok(row.map(|row| OutboxRow::read(row, NO_FENCE)))
 }

@@ -7,9 +7,10 @@
 //! is told, [`outcomes`] how a check ends, [`stories`] what a person reads, [`structure`] who may name
 //! whom, [`shop_over_nats`] that the shop's own broker keeps its word,
 //! [`defects_over_nats`] that mistakes show over it. [`web`] is what a service needs to serve HTTP,
-//! [`clock`] to know the time of day. All of it runs on SQLite and needs no environment.
+//! [`clock`] to know the time of day; [`contracts`] has releases side by side. All of it runs on SQLite and needs no environment.
 
 mod clock;
+mod contracts;
 mod defects;
 mod defects_over_nats;
 mod determinism;

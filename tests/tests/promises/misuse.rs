@@ -106,6 +106,14 @@ fn a_view_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn work_that_is_owed_by_a_query_that_cannot_be_read_is_named() {
+    let database = notes().owes("jobs", "SELECT nonsense FROM notes");
+    let error = first_seed(&system(database, write, nothing)).unwrap_err();
+    assert!(matches!(error, RunError::Probe { .. }), "{error}");
+    assert!(error.to_string().contains("nonsense"), "{error}");
+}
+
+#[test]
 fn an_assertion_that_fails_in_an_operation_fails_the_test() {
     let panicking = |_: u8| async { panic!("three is not four") };
     let system = system(notes(), idle, panicking).property(Convergence);

@@ -274,3 +274,49 @@ fn a_host_that_fails_all_the_time_is_what_is_told() {
         "{told}"
     );
 }
+
+/// A gate where somebody has noted a ticket that is due after `wait`, when it becomes a visit.
+fn with_job(wait: Duration) -> System {
+    const NOTE: &str = "INSERT INTO outbox (event, place) VALUES ('ticket-1', 'a')";
+    const DO: &str = "INSERT INTO visits (visit, place) SELECT event, place FROM outbox";
+    const DONE: &str = "DELETE FROM outbox";
+    const JOBS: &str = "SELECT event, place FROM outbox ORDER BY id";
+    let work = move |machine: Machine| async move {
+        let database = pool::connect(machine.url("gate")).await?;
+        sqlx::query(NOTE).execute(&database).await?;
+        sleep(wait).await;
+        for statement in [DO, DONE] {
+            sqlx::query(statement).execute(&database).await?;
+        }
+        sleep(Duration::MAX).await;
+        Outcome::Ok(())
+    };
+    let database = Database::new("gate", SCHEMA).probe(Probe::applied(VISITS).by("office"));
+    System::new("jobs")
+        .topic("visits", 1)
+        .database(database.owes("tickets", JOBS).view("jobs", JOBS))
+        .host("office", work)
+        .operations(|| Just(0_u8), |_: u8| async { Ok::<(), String>(()) })
+        .property(Convergence)
+}
+
+#[test]
+fn work_that_waits_for_its_time_is_waited_for() {
+    let history = calm(&with_job(Duration::from_secs(20)));
+    let (after, told) = end(&history);
+    assert!(matches!(told, What::Quiet { .. }), "{told}");
+    assert!(after >= Duration::from_secs(15), "{after:?}");
+    let left = history.events.iter().find_map(|event| match &event.what {
+        What::FinalState { rows, .. } => Some(rows.len()),
+        _ => None,
+    });
+    assert_eq!(left, Some(0));
+}
+
+#[test]
+fn work_that_is_never_done_is_what_is_told() {
+    let told = complaint(with_job(Duration::MAX));
+    let left = "not quiet at the liveness bound: 1 tickets in `gate`, the first is \
+                {\"event\":\"ticket-1\",\"place\":\"a\"}";
+    assert_eq!(told, left);
+}

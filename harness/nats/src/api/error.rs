@@ -35,6 +35,11 @@ impl ApiError {
         Self::new(503, 10077, reason)
     }
 
+    /// What a server answers to a message that its stream's `max_msg_size` does not admit: 400, 10054.
+    pub fn message_too_large() -> Self {
+        Self::new(400, 10054, "message size exceeds maximum allowed")
+    }
+
     /// A configuration of a stream that cannot be.
     pub(crate) fn stream_config(reason: impl Into<String>) -> Self {
         Self::new(500, 10052, reason)

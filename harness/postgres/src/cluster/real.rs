@@ -140,6 +140,7 @@ impl Real {
         mut store: Store,
     ) -> Result<(), Error> {
         self.forget_prepared(name)?;
+        self.forget_slots(name)?;
         let pristine = self.templates.get(template).cloned();
         if let Some(pristine) = pristine.filter(|own| self.is_private() && own.is_reusable())
             && pristine
@@ -171,6 +172,20 @@ impl Real {
         for own in prepared.into_iter().flatten().flatten() {
             let own = own.replace('\'', "''");
             client.execute(&format!("ROLLBACK PREPARED '{own}'"))?;
+        }
+        Ok(())
+    }
+
+    /// Drops replication slots, which keep a database from being dropped, and the server's log from being forgotten.
+    fn forget_slots(&mut self, name: &str) -> Result<(), Error> {
+        let sql = "SELECT slot_name FROM pg_replication_slots WHERE database = $1";
+        let slots = self.control.query(sql, &[name])?;
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let mut client = Client::open(&self.place, name)?;
+        for own in slots.into_iter().flatten().flatten() {
+            client.execute(&format!("SELECT pg_drop_replication_slot('{own}')"))?;
         }
         Ok(())
     }

@@ -35,6 +35,7 @@ const QUESTIONS: &[&str] = &[
     "SELECT pg_try_advisory_xact_lock(7)::text",
     "SELECT count(*)::text FROM pg_listening_channels()",
     "SELECT count(*)::text FROM pg_prepared_statements WHERE statement LIKE '%tickets%'",
+    "SELECT count(*)::text FROM pg_replication_slots",
     "SELECT pg_relation_size('goods')::text",
     "SELECT string_agg(concat(name, tableoid::regclass), ' ') FROM (SELECT name, tableoid FROM goods ORDER BY random() LIMIT 5) AS own",
     "EXPLAIN SELECT * FROM goods WHERE id < 10",
@@ -48,6 +49,7 @@ const MESS: &[&str] = &[
     "SET search_path = pg_catalog",
     "SELECT pg_advisory_lock(7)",
     "LISTEN everything",
+    "SELECT pg_create_logical_replication_slot('own', 'pgoutput')",
     "SELECT setseed(0.5)",
     "DELETE FROM public.notes",
     "DELETE FROM public.sales",
@@ -77,7 +79,7 @@ async fn look(said: Said) {
 
 async fn mess() {
     let mut connections = Vec::new();
-    for from in [1, 3, 11] {
+    for from in [1, 3, 12] {
         let mut connection = PgConnection::connect("postgres://shop@shop/shop")
             .await
             .unwrap();

@@ -84,7 +84,11 @@ impl<'t, 'h> Case<'t, 'h> {
 /// From where on nothing can lose an event any more that a group parks: its first parked copy, or
 /// the commit of its way through a table. That is the announcement to the dead letter topic where a
 /// probe shows it, and otherwise what the consumer committed, if a parked copy came after.
-pub(super) fn parked_at<'h>(trails: &Trails<'h>, trail: &Trail<'h>, group: &str) -> Option<u64> {
+pub(in crate::checker) fn parked_at<'h>(
+    trails: &Trails<'h>,
+    trail: &Trail<'h>,
+    group: &str,
+) -> Option<u64> {
     let description = trails.history.description.groups.get(group)?;
     let dead_letters = description.dead_letters.as_deref()?;
     let parked = trail.parked_by(group).next().map(|own| &own.published);

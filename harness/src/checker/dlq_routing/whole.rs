@@ -11,6 +11,12 @@ use crate::message::{Message, POISON};
 /// exceptions, RabbitMQ of a reason, Kafka Connect of errors, and others of a failure.
 const ERROR_WORDS: [&str; 4] = ["error", "exception", "reason", "failure"];
 
+/// Whether a header of this name tells why a message was parked.
+pub(in crate::checker) fn tells_why(header: &str) -> bool {
+    let plain = header.to_ascii_lowercase();
+    ERROR_WORDS.iter().any(|word| plain.contains(word))
+}
+
 /// Parked messages that lack something.
 pub(super) fn breaches<'h>(scene: &Scene<'_, 'h>) -> Vec<Breach<'h>> {
     let trails = scene.trails.trails.iter().enumerate();
@@ -76,11 +82,7 @@ fn difference(copy: &Published<'_>, parked: &Message, poison: bool) -> Option<St
     {
         return Some(format!("without its original header {name}"));
     }
-    let names_error = |name: &String| {
-        let plain = name.to_ascii_lowercase();
-        let says_so = ERROR_WORDS.iter().any(|word| plain.contains(word));
-        says_so && !original.headers.contains_key(name)
-    };
+    let names_error = |name: &String| tells_why(name) && !original.headers.contains_key(name);
     if poison && !parked.headers.keys().any(names_error) {
         return Some("without a header that tells the error".to_owned());
     }

@@ -19,7 +19,7 @@ use crate::broker::{HOST, JetStreamSettings, Profile};
 use crate::event::What;
 use crate::message::{EVENT_ID, Message, POISON};
 use crate::plan::{PublishFault, ReceiveFault, SettleFault};
-use crate::world::{State, lock};
+use crate::world::{CapacityLimit, State, lock};
 
 /// What consumers and producers of a test noted, in order.
 type Notes = Arc<Mutex<Vec<String>>>;
@@ -452,7 +452,9 @@ fn silent_partition_is_noticed_and_survived() {
 }
 
 /// The broker refuses every publish because of a fault, or takes them again.
-fn limited(capacity_limit: Option<usize>) -> impl Fn(&Machine<'_>, &Stage) + Send {
+fn limited(fault: Option<usize>) -> impl Fn(&Machine<'_>, &Stage) + Send {
+    let per_minute = 0;
+    let capacity_limit = fault.map(|fault| CapacityLimit { fault, per_minute });
     move |_, stage| {
         stage.world.conditions.set(State {
             capacity_limit,

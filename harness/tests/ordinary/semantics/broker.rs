@@ -26,6 +26,7 @@ async fn producer(machine: Machine) -> Outcome {
         match published.await {
             Ok(_) => tracing::info!("{payload} acknowledged"),
             Err(PublishError::Rejected(_)) => tracing::info!("{payload} rejected"),
+            Err(PublishError::Unpublishable(_)) => tracing::info!("{payload} unpublishable"),
             Err(PublishError::Unknown(_)) => tracing::info!("{payload} unknown"),
         }
         sleep(Duration::from_secs(1)).await;
@@ -58,7 +59,7 @@ fn a_lost_acknowledgement_leaves_the_message_and_the_producer_in_doubt() {
 #[test]
 fn a_broker_at_its_capacity_refuses_and_appends_nothing() {
     let seen = producing()
-        .at_ms(500, Incident::CapacityLimit { for_ms: 1_000 })
+        .at_ms(500, Incident::capacity_used_up(1_000))
         .run();
     check(
         &seen,
@@ -69,6 +70,59 @@ fn a_broker_at_its_capacity_refuses_and_appends_nothing() {
         matches!(what, What::PublishRejected { .. })
     });
     assert!(refused.at > Duration::from_secs(1));
+}
+
+/// Publishes one event every second until the broker takes it, and says how each try went.
+async fn stubborn(_: Machine) -> Outcome {
+    let broker = Broker::connect();
+    let message = Message::new("notes", "", "note").header(EVENT_ID, "n1");
+    loop {
+        match broker.publish(message.clone()).await {
+            Ok(_) => break tracing::info!("acknowledged"),
+            Err(error) => tracing::info!("{error}"),
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    idle().await
+}
+
+#[test]
+fn an_event_that_is_too_large_is_refused_until_the_limit_is_raised() {
+    let system = System::new("notes").topic("notes", 1);
+    let seen = Stage::of(system.host("producer", stubborn))
+        .strike("producer", 1, PublishFault::TooLarge { for_ms: 1_500 })
+        .run();
+    let refused = "publish: unpublishable: message too large";
+    check(&seen, &["note"], &[refused, refused, "acknowledged"]);
+    let bites = seen.count(|event| matches!(event.what, What::FaultBit { .. }));
+    assert_eq!(bites, 1, "{}", seen.text());
+}
+
+#[test]
+fn what_carries_no_event_id_is_never_too_large() {
+    let seen = producing()
+        .strike("producer", 2, PublishFault::TooLarge { for_ms: 1_500 })
+        .run_biting(&[]);
+    check(
+        &seen,
+        &["one", "two", "three"],
+        &["one acknowledged", "two acknowledged", "three acknowledged"],
+    );
+    let bites = seen.count(|event| matches!(event.what, What::FaultBit { .. }));
+    assert_eq!(bites, 0, "{}", seen.text());
+}
+
+#[test]
+fn a_broker_takes_as_many_as_its_limit_says() {
+    let limit = Incident::CapacityLimit {
+        for_ms: 10_000,
+        per_minute: 2,
+    };
+    check(
+        &producing().at_ms(0, limit).run(),
+        &["one", "two"],
+        &["one acknowledged", "two acknowledged", "three rejected"],
+    );
 }
 
 /// Nothing comes through in one direction for longer than a client waits.

@@ -154,9 +154,21 @@ fn a_broker_that_is_down_for_a_while_has_kept_what_it_had() {
 
 #[test]
 fn a_broker_at_its_limit_refuses() {
-    let limit = Incident::CapacityLimit { for_ms: 4_000 };
+    let limit = Incident::capacity_used_up(4_000);
     let seen = run(|stage| stage.at_ms(500, limit));
     assert_eq!(published(&seen), 0);
     let refused = seen.count(|event| matches!(event.what, What::PublishRejected { .. }));
     assert_eq!(refused, 3);
+}
+
+#[test]
+fn a_broker_takes_as_many_as_its_limit_says() {
+    let limit = Incident::CapacityLimit {
+        for_ms: 4_000,
+        per_minute: 2,
+    };
+    let seen = run(|stage| stage.at_ms(0, limit));
+    assert_eq!(published(&seen), 2);
+    let refused = seen.count(|event| matches!(event.what, What::PublishRejected { .. }));
+    assert_eq!(refused, 1);
 }

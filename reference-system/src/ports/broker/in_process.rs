@@ -12,7 +12,10 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Broker, BrokerError, Delivery, Message, PublishError, Subscription, partition_of};
+use super::{
+    Broker, BrokerError, Delivery, Message, PublishError, Standing, Standings, Subscription,
+    partition_of,
+};
 
 /// Where a message lives: topic and partition.
 type Place = (String, u8);
@@ -36,6 +39,8 @@ struct Shared {
 struct State {
     /// The messages of each partition, in order.
     log: BTreeMap<Place, Vec<Message>>,
+    /// When each of them was published.
+    published: BTreeMap<Place, Vec<Instant>>,
     /// Each group's progress in each partition.
     progress: BTreeMap<(String, Place), Progress>,
 }
@@ -91,6 +96,22 @@ impl Shared {
 }
 
 impl State {
+    fn standing(&self, group: &str, place: &Place) -> Standing {
+        let progress = self.progress.get(&(group.to_owned(), place.clone()));
+        let Progress {
+            offset, in_flight, ..
+        } = progress.copied().unwrap_or_default();
+        let published = self.published.get(place).map_or(&[][..], Vec::as_slice);
+        Standing {
+            topic: place.0.clone(),
+            partition: place.1.into(),
+            settled: offset as u64,
+            unread: published.len().saturating_sub(offset) as u64,
+            waiting: published.get(offset).map(Instant::elapsed),
+            is_in_hand: in_flight,
+        }
+    }
+
     fn step(&mut self, group: &str, topics: &[String], now: Instant) -> Step {
         let mut wake: Option<Instant> = None;
         for (place, log) in &self.log {
@@ -121,12 +142,11 @@ impl Broker for InProcessBroker {
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let partition = partition_of(&message.key);
         let place = (message.topic.clone(), partition);
-        self.shared
-            .lock()
-            .log
-            .entry(place)
-            .or_default()
-            .push(message);
+        let mut state = self.shared.lock();
+        let published = state.published.entry(place.clone()).or_default();
+        published.push(Instant::now());
+        state.log.entry(place).or_default().push(message);
+        drop(state);
         self.shared.changed.notify_waiters();
         Ok(())
     }
@@ -141,6 +161,18 @@ impl Broker for InProcessBroker {
             group: group.to_owned(),
             topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
         }))
+    }
+}
+
+#[async_trait]
+impl Standings for InProcessBroker {
+    async fn standing(&self, group: &str, topics: &[&str]) -> Result<Vec<Standing>, BrokerError> {
+        let state = self.shared.lock();
+        let places = state
+            .log
+            .keys()
+            .filter(|(topic, _)| topics.contains(&topic.as_str()));
+        Ok(places.map(|place| state.standing(group, place)).collect())
     }
 }
 
@@ -264,6 +296,44 @@ mod tests {
         assert!(while_in_flight.is_err());
         drop(delivery);
         assert_eq!(second.next().await.unwrap().message().payload, b"1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tells_how_far_a_group_has_come() {
+        let broker = InProcessBroker::new();
+        for body in ["1", "2"] {
+            broker.publish(message("a", body)).await.unwrap();
+            tokio::time::advance(Duration::from_secs(5)).await;
+        }
+        let standing = async || {
+            let standing = broker
+                .standing("group", &["orders"])
+                .await
+                .unwrap()
+                .remove(0);
+            let waiting = standing.waiting.map(|waiting| waiting.as_secs());
+            (
+                standing.settled,
+                standing.unread,
+                waiting,
+                standing.is_in_hand,
+            )
+        };
+        assert_eq!(standing().await, (0, 2, Some(10), false));
+        let mut member = broker.subscribe("group", &["orders"]).await.unwrap();
+        let delivery = member.next().await.unwrap();
+        assert_eq!(standing().await, (0, 2, Some(10), true));
+        delivery.ack().await.unwrap();
+        assert_eq!(standing().await, (1, 1, Some(5), false));
+        member.next().await.unwrap().ack().await.unwrap();
+        assert_eq!(standing().await, (2, 0, None, false));
+        assert!(
+            broker
+                .standing("group", &["other"])
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,13 +5,14 @@
 //! The stream is kept whole: whoever wants it trimmed sets limits on the server, which are left as they are.
 
 mod envelope;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::{PublishError as Refusal, PublishErrorKind};
-use async_nats::jetstream::{self, AckKind, Context, stream};
+use async_nats::jetstream::{self, AckKind, Context, ErrorCode, stream};
 use async_nats::{Client, ConnectOptions, Subject};
 use async_trait::async_trait;
 use futures_util::future::{select_all, try_join_all};
@@ -25,6 +26,8 @@ use super::{Broker, BrokerError, Delivery, Message, PARTITIONS, PublishError, Su
 
 /// How often the server says that it still has a request for a message; after two that are missing the member leaves.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// What the server says of a message that its stream's `max_msg_size` does not admit (`JSStreamMessageExceedsMaximumErr`).
+const TOO_LARGE: ErrorCode = ErrorCode(10054);
 /// How long a request for a message waits at the server.
 const REQUEST: Duration = Duration::from_secs(30);
 
@@ -137,7 +140,7 @@ impl NatsBroker {
 #[async_trait]
 impl Broker for NatsBroker {
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
-        let (subject, message) = envelope::seal(message).map_err(PublishError::Rejected)?;
+        let (subject, message) = envelope::seal(message).map_err(PublishError::Unpublishable)?;
         let ready = self.stream().await;
         ready.map_err(|error| PublishError::Rejected(error.to_string()))?;
         let sent = self.context.send_publish(subject, message).await;
@@ -272,14 +275,17 @@ fn unavailable(error: impl std::fmt::Display) -> BrokerError {
 /// What a missing acknowledgement says: the message was not written where nobody took it or the server refused it.
 fn unpublished(error: Refusal) -> PublishError {
     let source = std::error::Error::source(&error);
-    let is_refused = source.is_some_and(|source| source.is::<jetstream::Error>());
+    let refusal = source.and_then(|source| source.downcast_ref::<jetstream::Error>());
+    let is_refused = refusal.is_some();
+    let is_too_large = refusal.is_some_and(|refusal| refusal.error_code() == TOO_LARGE);
     let text = error.to_string();
     match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => PublishError::Unpublishable(text),
+        PublishErrorKind::Other if is_too_large => PublishError::Unpublishable(text),
         PublishErrorKind::StreamNotFound
         | PublishErrorKind::WrongLastMessageId
         | PublishErrorKind::WrongLastSequence
-        | PublishErrorKind::MaxAckPending
-        | PublishErrorKind::MaxPayloadExceeded => PublishError::Rejected(text),
+        | PublishErrorKind::MaxAckPending => PublishError::Rejected(text),
         PublishErrorKind::Other if is_refused => PublishError::Rejected(text),
         PublishErrorKind::Other | PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => {
             PublishError::Unknown(text)

@@ -26,7 +26,26 @@ impl Answer {
 
 impl Http {
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.request(format!("GET {path} HTTP/1.1\r\n"), "").await
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let (status, head, body) = self.fetch(path, headers).await;
+        let json = serde_json::from_str(&body).unwrap();
+        Answer { status, head, json }
+    }
+
+    /// The body of an answer that is no JSON.
+    pub(crate) async fn text(&self, path: &str, headers: &[(&str, &str)]) -> String {
+        self.fetch(path, headers).await.2
+    }
+
+    async fn fetch(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+        let mut head = format!("GET {path} HTTP/1.1\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        self.request(head, "").await
     }
 
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
@@ -34,10 +53,21 @@ impl Http {
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
-        self.request(head, &body.to_string()).await
+        let (status, head, body) = self.request(head, &body.to_string()).await;
+        let json = serde_json::from_str(&body).unwrap();
+        Answer { status, head, json }
     }
 
-    async fn request(&self, head: String, body: &str) -> Answer {
+    /// Asks with any method.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let head = format!("{method} {path} HTTP/1.1\r\ncontent-type: application/json\r\n");
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let (status, head, body) = self.request(head, &body).await;
+        let json = serde_json::from_str(&body).unwrap();
+        Answer { status, head, json }
+    }
+
+    async fn request(&self, head: String, body: &str) -> (u16, String, String) {
         let length = body.len();
         let request = format!(
             "{head}host: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
@@ -47,10 +77,7 @@ impl Http {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head: head.to_owned(),
-            json: serde_json::from_str(body).unwrap(),
-        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_owned(), body.to_owned())
     }
 }

@@ -77,8 +77,11 @@ where
 /// What a crate brings for the database, and expects its user to run: the files of this name, read where cargo keeps
 /// the crate, or all those of the folder.
 pub(crate) fn sql_of(package: &str, name: &str) -> String {
+    // Without a platform cargo asks for what is only needed on others, and may not have it.
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--offline", "--format-version=1"])
+        .args(["--filter-platform", &platform])
         .output()
         .expect("cargo");
     let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).expect("JSON");

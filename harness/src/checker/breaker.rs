@@ -1,0 +1,145 @@
+//! `breaker`: a circuit breaker on the publish path opens, lets the broker alone, and closes again.
+//!
+//! Judged is what the history shows of a host's publishes. The breaker itself is not asked: what it has to do follows from
+//! how the publishes ended, and where that leaves doubt (a publish that was under way when the circuit opened ends later,
+//! one that a pause held up says little) the host is not accused. That it opens at all is its own affair.
+
+mod circuit;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::breach::{Breach, judge};
+use super::withheld::Withheld;
+use super::{Property, Verdict};
+use crate::history::{Event, Fact, History, What};
+use circuit::Circuit;
+
+/// How a service's breaker is set. All times are virtual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerNumbers {
+    /// How long how a publish ended counts.
+    pub window: Duration,
+    /// Of how few publishes in the window nothing is concluded.
+    pub minimum_volume: usize,
+    /// Of a hundred publishes in the window, how many have to fail for it to open.
+    pub trip_percent: usize,
+    /// How long it stays open: more than twice `publish_max`, or nothing can be told.
+    pub open_for: Duration,
+    /// How many publishes it admits before it closes again.
+    pub probes: u32,
+    /// How long one publish takes at most, its client's timeout included.
+    pub publish_max: Duration,
+}
+
+/// While the breaker of a service's host is open, no publish is attempted; half open, no more than so many; and it
+/// closes once the broker works again.
+#[derive(Clone, Debug)]
+pub struct Breaker {
+    service: String,
+    numbers: BreakerNumbers,
+}
+
+impl Breaker {
+    /// Each instance of `service` publishes through a breaker that is set so.
+    #[must_use]
+    pub fn of(service: &str, numbers: BreakerNumbers) -> Self {
+        Breaker {
+            service: service.to_owned(),
+            numbers,
+        }
+    }
+
+    fn is_instance(&self, host: &str) -> bool {
+        let rest = host.strip_prefix(&*self.service);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+}
+
+impl Property for Breaker {
+    fn id(&self) -> &str {
+        "breaker"
+    }
+
+    fn promise(&self) -> &str {
+        "while a circuit is open no publish is attempted, then a few, and it closes when the broker works again"
+    }
+
+    fn check(&self, history: &History) -> Verdict {
+        let mut circuits: BTreeMap<&str, Circuit<'_>> = BTreeMap::new();
+        let mut reading = Reading::default();
+        let mut breaches = Vec::new();
+        for event in &history.events {
+            reading.read(event);
+            if self.is_instance(&event.host) {
+                let circuit = circuits.entry(&event.host);
+                let circuit = circuit.or_insert_with(|| Circuit::new(&event.host, self.numbers));
+                breaches.extend(circuit.read(event, &reading.too_large));
+            }
+        }
+        if let Some(last) = history.events.last() {
+            let owed = reading.owed(&Withheld::of(history));
+            let stuck = circuits
+                .values()
+                .filter_map(|circuit| circuit.stuck(last, owed));
+            breaches.extend(stuck);
+        }
+        if let Some(broken) = judge(history, breaches) {
+            return broken;
+        }
+        if !circuits.values().any(|circuit| circuit.has_tripped) {
+            return Verdict::Vacuous("no circuit had to open".to_owned());
+        }
+        Verdict::Holds
+    }
+}
+
+/// What is known of all events while the history is read.
+#[derive(Default)]
+struct Reading<'h> {
+    /// Events whose refusal says that the broker works.
+    too_large: Vec<&'h str>,
+    /// Announced events that are not published, and where they were announced.
+    unpublished: BTreeMap<&'h str, u64>,
+}
+
+impl<'h> Reading<'h> {
+    fn read(&mut self, event: &'h Event) {
+        match &event.what {
+            What::MadeTooLarge { event_id, .. } => self.too_large.push(event_id),
+            What::Observed {
+                fact: Fact::Announced(own),
+                ..
+            } => {
+                self.unpublished.insert(&own.event_id, event.index);
+            }
+            What::Published { message, .. } => {
+                if let Some(id) = message.event_id() {
+                    self.unpublished.remove(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The first event that somebody still has to publish.
+    fn owed(&self, withheld: &Withheld<'_>) -> Option<&'h str> {
+        let owed = self
+            .unpublished
+            .iter()
+            .filter(|(id, _)| !withheld.excuses(id));
+        owed.min_by_key(|(_, index)| **index).map(|(id, _)| *id)
+    }
+}
+
+/// A breach at one host.
+fn breach<'h>(
+    rule: &'static str,
+    index: u64,
+    about: Option<&'h str>,
+    summary: String,
+) -> Breach<'h> {
+    Breach::at(index, summary).by_rule(rule).and_about(about)
+}

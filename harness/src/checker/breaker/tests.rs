@@ -1,0 +1,184 @@
+//! What `breaker` accepts and what it rejects, and where nothing had to open.
+
+use std::time::Duration;
+
+use super::{Breaker, BreakerNumbers};
+use crate::checker::test_history::{Tale, assert_holds, assert_vacuous, at, broken_at};
+use crate::checker::{Property, Verdict};
+use crate::history::What;
+
+/// Every step of a tale takes a millisecond: it opens after three failures, for forty steps, and admits two probes.
+fn breaker() -> Breaker {
+    let numbers = BreakerNumbers {
+        window: Duration::from_millis(1_000),
+        minimum_volume: 3,
+        trip_percent: 50,
+        open_for: Duration::from_millis(40),
+        probes: 2,
+        publish_max: Duration::from_millis(5),
+    };
+    Breaker::of("relay", numbers)
+}
+
+fn fails(tale: &mut Tale) -> u64 {
+    let rejected = What::PublishRejected {
+        topic: "orders".to_owned(),
+        event_id: Some("e1".to_owned()),
+        reason: "broker not reachable".to_owned(),
+    };
+    tale.happens("relay", rejected)
+}
+
+fn succeeds(tale: &mut Tale) -> u64 {
+    let acknowledged = What::PublishAcknowledged {
+        position: at("orders", 0),
+        event_id: Some("e1".to_owned()),
+    };
+    tale.happens("relay", acknowledged)
+}
+
+fn time_passes(tale: &mut Tale, steps: u32) {
+    for _ in 0..steps {
+        tale.commit("orders", "orders");
+    }
+}
+
+/// The relay's circuit has opened.
+fn opened() -> Tale {
+    let mut tale = Tale::on_kafka();
+    tale.commits("e1", "order-1");
+    time_passes(&mut tale, 10);
+    for _ in 0..3 {
+        fails(&mut tale);
+    }
+    tale
+}
+
+fn rule(tale: &Tale) -> String {
+    match breaker().check(&tale.history) {
+        Verdict::Broken(witness) => witness.rule,
+        other => panic!("expected a breach, got {other:?}"),
+    }
+}
+
+#[test]
+fn accepts_a_circuit_that_is_tried_and_closes() {
+    let mut tale = opened();
+    time_passes(&mut tale, 40);
+    succeeds(&mut tale);
+    succeeds(&mut tale);
+    tale.publishes("e1", "order-1");
+    for _ in 0..5 {
+        succeeds(&mut tale);
+    }
+    assert_holds(&breaker(), &tale);
+}
+
+#[test]
+fn accepts_what_was_under_way_when_it_opened() {
+    let mut tale = opened();
+    fails(&mut tale);
+    fails(&mut tale);
+    tale.publishes("e1", "order-1");
+    assert_holds(&breaker(), &tale);
+}
+
+#[test]
+fn accepts_a_circuit_whose_probe_fails() {
+    let mut tale = opened();
+    for _ in 0..3 {
+        time_passes(&mut tale, 40);
+        fails(&mut tale);
+    }
+    time_passes(&mut tale, 40);
+    succeeds(&mut tale);
+    succeeds(&mut tale);
+    tale.publishes("e1", "order-1");
+    assert_holds(&breaker(), &tale);
+}
+
+#[test]
+fn accepts_that_a_new_process_knows_nothing() {
+    let mut tale = opened();
+    tale.crashes("relay");
+    time_passes(&mut tale, 10);
+    fails(&mut tale);
+    tale.publishes("e1", "order-1");
+    assert_holds(&breaker(), &tale);
+}
+
+#[test]
+fn accepts_that_others_publish_what_it_cannot() {
+    let mut tale = opened();
+    tale.publishes("e1", "order-1");
+    time_passes(&mut tale, 200);
+    assert_holds(&breaker(), &tale);
+}
+
+#[test]
+fn takes_the_refusal_of_a_large_event_for_a_working_broker() {
+    let mut tale = Tale::on_kafka();
+    let event_id = "e1".to_owned();
+    tale.happens("relay", What::MadeTooLarge { fault: 0, event_id });
+    for _ in 0..9 {
+        fails(&mut tale);
+    }
+    assert_vacuous(&breaker(), &tale);
+}
+
+#[test]
+fn rejects_a_publish_while_it_is_open() {
+    let mut tale = opened();
+    time_passes(&mut tale, 20);
+    let attempted = fails(&mut tale);
+    assert_eq!(broken_at(&breaker(), &tale), Some(attempted));
+    assert_eq!(rule(&tale), "attempted-while-open");
+}
+
+#[test]
+fn rejects_more_probes_than_there_may_be() {
+    let mut tale = opened();
+    time_passes(&mut tale, 40);
+    fails(&mut tale);
+    fails(&mut tale);
+    let too_many = fails(&mut tale);
+    assert_eq!(broken_at(&breaker(), &tale), Some(too_many));
+    assert_eq!(rule(&tale), "stampede");
+}
+
+#[test]
+fn rejects_a_circuit_that_is_never_tried_again() {
+    let mut tale = opened();
+    time_passes(&mut tale, 100);
+    let end = tale.commit("orders", "orders");
+    assert_eq!(broken_at(&breaker(), &tale), Some(end));
+    assert_eq!(rule(&tale), "stuck-open");
+}
+
+#[test]
+fn rejects_a_service_that_never_tries_again_with_events_of_its_own() {
+    let own = || Breaker::of("orders", breaker().numbers);
+    let mut tale = Tale::on_kafka();
+    time_passes(&mut tale, 10);
+    for _ in 0..3 {
+        let (topic, event_id) = ("orders".to_owned(), None);
+        tale.happens("orders", What::PublishUnknown { topic, event_id });
+    }
+    time_passes(&mut tale, 50);
+    tale.commits("e1", "order-1");
+    time_passes(&mut tale, 100);
+    let end = tale.commit("orders", "orders");
+    assert_eq!(broken_at(&own(), &tale), Some(end));
+}
+
+#[test]
+fn is_vacuous_where_too_little_fails() {
+    let mut tale = Tale::on_kafka();
+    time_passes(&mut tale, 10);
+    for _ in 0..4 {
+        succeeds(&mut tale);
+        succeeds(&mut tale);
+        fails(&mut tale);
+    }
+    assert_vacuous(&breaker(), &tale);
+}

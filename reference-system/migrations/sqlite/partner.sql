@@ -1,0 +1,9 @@
+
+CREATE TABLE IF NOT EXISTS received (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    message_id TEXT NOT NULL UNIQUE,
+    event_type TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    body TEXT NOT NULL
+);

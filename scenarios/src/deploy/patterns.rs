@@ -1,0 +1,151 @@
+//! How the shop's events are published: one choice for all services, none of which knows of it.
+//!
+//! The monolith is put together by itself ([`super::monolith`]), because it is another number of processes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reference_system::cdc::{self, Capture};
+use reference_system::consumer::Handler;
+use reference_system::inventory::Stockkeeping;
+use reference_system::notification::Notifying;
+use reference_system::order::{OrderLifecycle, Orders};
+use reference_system::payment::Charging;
+use reference_system::ports::card_processor::SandboxCardProcessor;
+use reference_system::ports::mailer::LoggingMailer;
+use reference_system::publishing::Direct;
+use reference_system::relay::Relay;
+use reference_system::shipping::Dispatching;
+use reference_system::synchronous::{self, ByAnswer, Service, SynchronousDesk};
+use reference_system::{Environment, Settings};
+
+use super::processes::Processes;
+use super::{Deployment, listen};
+
+/// A way of publishing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pattern {
+    /// After the commit, and never again.
+    Direct,
+    /// By a relay, from rows of the transaction.
+    #[default]
+    Outbox,
+    /// By a capture of the database's log of changes.
+    Cdc,
+    /// Not at all: each service is called in turn.
+    Synchronous,
+}
+
+impl Pattern {
+    /// All of them.
+    pub const ALL: [Pattern; 4] = [
+        Pattern::Direct,
+        Pattern::Outbox,
+        Pattern::Cdc,
+        Pattern::Synchronous,
+    ];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pattern::Direct => "direct",
+            Pattern::Outbox => "outbox",
+            Pattern::Cdc => "cdc",
+            Pattern::Synchronous => "sync",
+        }
+    }
+
+    /// How many instances of the process that publishes may run: a log of changes has one reader, and where nobody is
+    /// needed nobody has to be doubled.
+    pub(super) fn publishers_max(self) -> u32 {
+        match self {
+            Pattern::Outbox => 3,
+            Pattern::Direct | Pattern::Cdc | Pattern::Synchronous => 1,
+        }
+    }
+
+    /// How many instances of the other services may run: callers know one of each.
+    pub(super) fn services_max(self) -> u32 {
+        match self {
+            Pattern::Direct | Pattern::Outbox | Pattern::Cdc => 3,
+            Pattern::Synchronous => 1,
+        }
+    }
+}
+
+impl Deployment {
+    /// The same with this way of publishing.
+    #[must_use]
+    pub fn pattern(self, pattern: Pattern) -> Self {
+        let own = Deployment { pattern, ..self };
+        match pattern {
+            Pattern::Direct => own.publishing(|broker| Arc::new(Direct::new(broker))),
+            Pattern::Outbox => own,
+            Pattern::Cdc => own.processes(Capturing),
+            Pattern::Synchronous => own.publishing(|_| Arc::new(ByAnswer)).processes(Calling),
+        }
+    }
+}
+
+/// A capture where the relay would be.
+struct Capturing;
+
+#[async_trait(?Send)]
+impl Processes for Capturing {
+    async fn relay(&self, relay: Relay) {
+        let Settings {
+            relay_poll,
+            relay_page,
+            backoff,
+            ..
+        } = relay.settings;
+        let capture = Capture {
+            shutdown: relay.shutdown,
+            settings: cdc::Settings {
+                poll: relay_poll,
+                page: relay_page,
+                backoff,
+                heartbeat: relay_poll.max(Duration::from_secs(2)),
+                ..cdc::Settings::default()
+            },
+            ..Capture::new(relay.databases, relay.broker)
+        };
+        capture.run().await
+    }
+}
+
+/// Services that call each other.
+struct Calling;
+
+#[async_trait(?Send)]
+impl Processes for Calling {
+    async fn consume(&self, environment: Environment, handler: Box<dyn Handler>) {
+        let served = match listen().await {
+            Ok(listener) => synchronous::serve(listener, environment, handler).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            tracing::error!(%error, "cannot be called any more");
+        }
+    }
+
+    async fn relay(&self, relay: Relay) {
+        relay.shutdown.comes().await
+    }
+
+    fn desk(&self, environment: Environment) -> Arc<dyn Orders> {
+        let service = |handler: &dyn Handler| {
+            let url = format!("http://{}", handler.consumer());
+            Service::new(handler, &url)
+        };
+        let services = vec![
+            service(&Stockkeeping),
+            service(&Charging::new(Arc::new(SandboxCardProcessor::default()))),
+            service(&OrderLifecycle),
+            service(&Dispatching),
+            service(&Notifying::new(Arc::new(LoggingMailer::default()))),
+        ];
+        Arc::new(SynchronousDesk::new(environment, services))
+    }
+}
