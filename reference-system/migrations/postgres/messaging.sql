@@ -39,6 +39,16 @@ $$;
 CREATE OR REPLACE TRIGGER outbox_told AFTER INSERT OR UPDATE OF replays, withheld ON outbox
     FOR EACH STATEMENT EXECUTE FUNCTION tell_relay();
 
+-- A capture has to see a row before its change too. To say so takes the table away from everybody for a moment, also from
+-- those who only read, so it is said while the table is new.
+DO $$
+BEGIN
+    IF (SELECT relreplident FROM pg_class WHERE oid = 'outbox'::regclass) <> 'f' THEN
+        ALTER TABLE outbox REPLICA IDENTITY FULL;
+    END IF;
+END
+$$;
+
 CREATE TABLE IF NOT EXISTS relay_leases (
     name TEXT PRIMARY KEY,
     owner TEXT NOT NULL,

@@ -25,9 +25,8 @@ const NAME: &str = "SELECT CAST('outbox_' || left(regexp_replace( \
 const UNFINISHED: &str = "_begins";
 
 /// Rows that become unsent, be it that they are new or that somebody wants them again, are published as inserts: the
-/// filter compares the row before and after the change, for which the log has to hold both.
+/// filter compares the row before and after the change, and the log holds both, because the table's migration says so.
 const UNSENT_ARE_INSERTS: &str = "FOR TABLE outbox WHERE (sent = 0)";
-const BOTH_ROWS_IN_THE_LOG: &str = "ALTER TABLE outbox REPLICA IDENTITY FULL";
 
 /// The log of one PostgreSQL database, or of one schema in it.
 pub struct ReplicationSlot {
@@ -68,7 +67,6 @@ impl ReplicationSlot {
         if published > 0 {
             return tx.rollback().await;
         }
-        sqlx::query(BOTH_ROWS_IN_THE_LOG).execute(&mut *tx).await?;
         // The name has no letter in it that would have to be quoted.
         let publish = format!("CREATE PUBLICATION {publication} {UNSENT_ARE_INSERTS}");
         sqlx::query(AssertSqlSafe(publish))
