@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use super::alarms::Alarm;
+use super::alarms::{Alarm, Pager};
 use super::breach::Breach;
+use crate::history::{Event, History, What};
 
 /// What an alarm has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,50 @@ pub(super) struct Moment {
     pub(super) at: Duration,
     pub(super) index: u64,
     pub(super) healed_at: Option<Duration>,
+}
+
+/// What an alarm about one group stands for.
+pub(super) trait Condition<'h> {
+    /// The alarm.
+    fn alarm(&mut self) -> &mut AlarmState<'h>;
+
+    /// Time has passed up to a moment; gives what was due by then and is missing.
+    fn wait(&mut self, moment: Moment) -> Option<Breach<'h>>;
+
+    /// Takes one more event into account.
+    fn read(&mut self, event: &'h Event);
+}
+
+/// The first thing that is wrong with what the pager was told of a condition.
+pub(super) fn follow<'h>(
+    history: &'h History,
+    pager: &Pager,
+    condition: &mut impl Condition<'h>,
+) -> Option<Breach<'h>> {
+    let mut healed_at = None;
+    for event in &history.events {
+        let moment = Moment {
+            at: event.at,
+            index: event.index,
+            healed_at,
+        };
+        if let Some(breach) = condition.wait(moment) {
+            return Some(breach);
+        }
+        if event.what == What::HealBegan {
+            healed_at = Some(event.at);
+        }
+        condition.read(event);
+        let alarm = condition.alarm();
+        for (group, told) in pager.heard(event) {
+            if group == alarm.group
+                && let Some(breach) = alarm.hear(told, moment)
+            {
+                return Some(breach);
+            }
+        }
+    }
+    None
 }
 
 impl<'h> AlarmState<'h> {

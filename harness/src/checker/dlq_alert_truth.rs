@@ -12,11 +12,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::alarm_state::Moment;
+use super::alarm_state::follow;
 use super::alarms::Pager;
-use super::breach::{Breach, judge};
+use super::breach::judge;
 use super::{Property, Verdict};
-use crate::history::{History, What};
+use crate::history::History;
 
 use depth::Depth;
 
@@ -78,33 +78,6 @@ impl DlqAlertTruth {
     pub fn within(self, within: Duration) -> Self {
         DlqAlertTruth { within, ..self }
     }
-
-    /// Everything wrong with the alarms about one group.
-    fn breaches<'h>(&self, history: &'h History, depth: &mut Depth<'h>) -> Option<Breach<'h>> {
-        let mut healed_at = None;
-        for event in &history.events {
-            let moment = Moment {
-                at: event.at,
-                index: event.index,
-                healed_at,
-            };
-            if let Some(breach) = depth.wait(moment) {
-                return Some(breach);
-            }
-            if event.what == What::HealBegan {
-                healed_at = Some(event.at);
-            }
-            depth.read(event);
-            for (group, alarm) in self.pager.heard(event) {
-                if group == depth.group
-                    && let Some(breach) = depth.state.hear(alarm, moment)
-                {
-                    return Some(breach);
-                }
-            }
-        }
-        None
-    }
 }
 
 impl Property for DlqAlertTruth {
@@ -126,7 +99,7 @@ impl Property for DlqAlertTruth {
         let mut depths: Vec<Depth<'_>> = declared.collect();
         let breaches = depths.iter_mut();
         let breaches: Vec<_> = breaches
-            .filter_map(|depth| self.breaches(history, depth))
+            .filter_map(|depth| follow(history, &self.pager, depth))
             .collect();
         if let Some(broken) = judge(history, breaches) {
             return broken;

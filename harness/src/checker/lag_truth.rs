@@ -12,11 +12,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::alarm_state::Moment;
+use super::alarm_state::follow;
 use super::alarms::Pager;
-use super::breach::{Breach, judge};
+use super::breach::judge;
 use super::{Property, Verdict};
-use crate::history::{History, What};
+use crate::history::History;
 
 use backlog::Backlog;
 
@@ -67,33 +67,6 @@ impl LagTruth {
     pub fn within(self, within: Duration) -> Self {
         LagTruth { within, ..self }
     }
-
-    /// The first thing that is wrong with the alarms about one group.
-    fn breach<'h>(&self, history: &'h History, backlog: &mut Backlog<'h>) -> Option<Breach<'h>> {
-        let mut healed_at = None;
-        for event in &history.events {
-            let moment = Moment {
-                at: event.at,
-                index: event.index,
-                healed_at,
-            };
-            if let Some(breach) = backlog.wait(moment) {
-                return Some(breach);
-            }
-            if event.what == What::HealBegan {
-                healed_at = Some(event.at);
-            }
-            backlog.read(event);
-            for (group, alarm) in self.pager.heard(event) {
-                if group == backlog.group
-                    && let Some(breach) = backlog.state.hear(alarm, moment)
-                {
-                    return Some(breach);
-                }
-            }
-        }
-        None
-    }
 }
 
 impl Property for LagTruth {
@@ -114,7 +87,7 @@ impl Property for LagTruth {
         let mut backlogs: Vec<Backlog<'_>> = declared.collect();
         let breaches: Vec<_> = backlogs
             .iter_mut()
-            .filter_map(|backlog| self.breach(history, backlog))
+            .filter_map(|backlog| follow(history, &self.pager, backlog))
             .collect();
         if let Some(broken) = judge(history, breaches) {
             return broken;

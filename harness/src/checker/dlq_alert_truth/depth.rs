@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::DepthThreshold;
-use crate::checker::alarm_state::{AlarmState, Level, Moment};
+use crate::checker::alarm_state::{AlarmState, Condition, Level, Moment};
 use crate::checker::breach::Breach;
 use crate::checker::trail::consumer_of;
 use crate::history::{Event, Fact, What};
@@ -12,12 +12,12 @@ use crate::message::Position;
 
 /// One group, its dead letter topic and its alarm.
 pub(super) struct Depth<'h> {
-    pub(super) group: &'h str,
+    group: &'h str,
     dead_letters: &'h str,
     threshold: DepthThreshold,
     /// When each event was first parked that is.
     parked: BTreeMap<Name<'h>, Duration>,
-    pub(super) state: AlarmState<'h>,
+    state: AlarmState<'h>,
     /// Whether anything was ever parked.
     pub(super) is_tried: bool,
 }
@@ -46,10 +46,37 @@ impl<'h> Depth<'h> {
         }
     }
 
-    /// Time has passed up to a moment; gives what was due by then and is missing.
-    ///
-    /// What was parked long ago counts for less, so that too much may become little by time alone.
-    pub(super) fn wait(&mut self, moment: Moment) -> Option<Breach<'h>> {
+    fn level(&self, now: Duration) -> Level {
+        if self.parked.is_empty() {
+            Level::Right
+        } else if now < self.too_much_until() {
+            Level::Wrong
+        } else {
+            Level::Between
+        }
+    }
+
+    /// Until when too much is parked if nothing happens; the beginning of time if it is not now.
+    fn too_much_until(&self) -> Duration {
+        if self.parked.len() >= self.threshold.parked {
+            return Duration::MAX;
+        }
+        let mut times: Vec<Duration> = self.parked.values().copied().collect();
+        times.sort_unstable();
+        let oldest = times.len().checked_sub(self.threshold.lately.max(1));
+        oldest.map_or(Duration::ZERO, |oldest| {
+            times[oldest] + self.threshold.window
+        })
+    }
+}
+
+impl<'h> Condition<'h> for Depth<'h> {
+    fn alarm(&mut self) -> &mut AlarmState<'h> {
+        &mut self.state
+    }
+
+    // What was parked long ago counts for less, so that too much may become little by time alone.
+    fn wait(&mut self, moment: Moment) -> Option<Breach<'h>> {
         let too_much_until = self.too_much_until();
         let until = Moment {
             at: moment.at.min(too_much_until),
@@ -62,8 +89,7 @@ impl<'h> Depth<'h> {
         missing.or_else(|| self.state.wait(moment))
     }
 
-    /// Takes one more event into account.
-    pub(super) fn read(&mut self, event: &'h Event) {
+    fn read(&mut self, event: &'h Event) {
         match &event.what {
             What::Published { position, message } if *position.topic == *self.dead_letters => {
                 let name = message
@@ -87,28 +113,5 @@ impl<'h> Depth<'h> {
             healed_at: None,
         };
         self.state.set(self.level(event.at), moment);
-    }
-
-    fn level(&self, now: Duration) -> Level {
-        if self.parked.is_empty() {
-            Level::Right
-        } else if now < self.too_much_until() {
-            Level::Wrong
-        } else {
-            Level::Between
-        }
-    }
-
-    /// Until when too much is parked if nothing happens; the beginning of time if it is not now.
-    fn too_much_until(&self) -> Duration {
-        if self.parked.len() >= self.threshold.parked {
-            return Duration::MAX;
-        }
-        let mut times: Vec<Duration> = self.parked.values().copied().collect();
-        times.sort_unstable();
-        let oldest = times.len().checked_sub(self.threshold.lately.max(1));
-        oldest.map_or(Duration::ZERO, |oldest| {
-            times[oldest] + self.threshold.window
-        })
     }
 }

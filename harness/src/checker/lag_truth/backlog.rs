@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::checker::alarm_state::{AlarmState, Level, Moment};
+use crate::checker::alarm_state::{AlarmState, Condition, Level, Moment};
 use crate::checker::breach::Breach;
 use crate::history::{Event, GroupDescription, History, SettleOutcome, Settlement, What, covers};
 use crate::message::Position;
 
 /// One group, its topics and its alarm.
 pub(super) struct Backlog<'h> {
-    pub(super) group: &'h str,
+    group: &'h str,
     topics: &'h [String],
     /// From how long a wait on the group is behind.
     waiting: Duration,
@@ -18,7 +18,7 @@ pub(super) struct Backlog<'h> {
     is_cumulative: bool,
     /// What is not settled, by the time at which it was written.
     unread: BTreeSet<(Duration, &'h Position)>,
-    pub(super) state: AlarmState<'h>,
+    state: AlarmState<'h>,
     /// Whether the group was ever behind.
     pub(super) was_behind: bool,
 }
@@ -42,8 +42,32 @@ impl<'h> Backlog<'h> {
         }
     }
 
-    /// Time has passed up to a moment; gives what was due by then and is missing. A group falls behind by time alone.
-    pub(super) fn wait(&mut self, moment: Moment) -> Option<Breach<'h>> {
+    fn reads(&self, topic: &str) -> bool {
+        self.topics.iter().any(|own| covers(own, topic))
+    }
+
+    fn level(&self, now: Duration) -> Level {
+        match self.behind_at() {
+            None => Level::Right,
+            Some(at) if at <= now => Level::Wrong,
+            Some(_) => Level::Between,
+        }
+    }
+
+    /// From when on the group is behind if it settles nothing; `None` if it has settled everything.
+    fn behind_at(&self) -> Option<Duration> {
+        let (written, _) = self.unread.first()?;
+        Some(*written + self.waiting)
+    }
+}
+
+impl<'h> Condition<'h> for Backlog<'h> {
+    fn alarm(&mut self) -> &mut AlarmState<'h> {
+        &mut self.state
+    }
+
+    // A group falls behind by time alone.
+    fn wait(&mut self, moment: Moment) -> Option<Breach<'h>> {
         if let Some(behind_at) = self.behind_at().filter(|at| *at <= moment.at) {
             let at = Moment {
                 at: behind_at,
@@ -55,8 +79,7 @@ impl<'h> Backlog<'h> {
         self.state.wait(moment)
     }
 
-    /// Takes one more event into account.
-    pub(super) fn read(&mut self, event: &'h Event) {
+    fn read(&mut self, event: &'h Event) {
         match &event.what {
             What::Published { position, .. } if self.reads(&position.topic) => {
                 self.unread.insert((event.at, position));
@@ -80,24 +103,6 @@ impl<'h> Backlog<'h> {
             healed_at: None,
         };
         self.state.set(self.level(event.at), moment);
-    }
-
-    fn reads(&self, topic: &str) -> bool {
-        self.topics.iter().any(|own| covers(own, topic))
-    }
-
-    fn level(&self, now: Duration) -> Level {
-        match self.behind_at() {
-            None => Level::Right,
-            Some(at) if at <= now => Level::Wrong,
-            Some(_) => Level::Between,
-        }
-    }
-
-    /// From when on the group is behind if it settles nothing; `None` if it has settled everything.
-    fn behind_at(&self) -> Option<Duration> {
-        let (written, _) = self.unread.first()?;
-        Some(*written + self.waiting)
     }
 }
 
