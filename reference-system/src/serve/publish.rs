@@ -28,6 +28,8 @@ pub(crate) enum Publish {
     Sync,
     /// To the broker after the commit; what it does not take is lost
     Direct,
+    /// The same with a few tries, through a circuit breaker
+    DirectGuarded,
     /// By a relay, from rows written with the change
     #[default]
     Outbox,
@@ -62,6 +64,7 @@ impl Publish {
     pub(super) fn pattern(self, broker: &Arc<dyn Broker>) -> Arc<dyn PublishPattern> {
         match self {
             Publish::Direct => Arc::new(Direct::new(broker.clone())),
+            Publish::DirectGuarded => Arc::new(Direct::guarded(broker.clone())),
             Publish::Outbox | Publish::Cdc => Arc::new(Outbox::default()),
             // A monolith brings its own.
             Publish::Sync | Publish::InProcess => Arc::new(ByAnswer),
@@ -120,7 +123,7 @@ pub(super) async fn start(
                 ),
             ));
         }
-        Publish::Sync | Publish::Direct | Publish::InProcess => {}
+        Publish::Sync | Publish::Direct | Publish::DirectGuarded | Publish::InProcess => {}
     }
     let desk = Arc::new(OrderDesk::new(with("order")));
     Ok(Running { desk, services })

@@ -28,6 +28,8 @@ use super::{Deployment, listen};
 pub enum Pattern {
     /// After the commit, and never again.
     Direct,
+    /// After the commit, in a few tries, through a circuit breaker.
+    DirectGuarded,
     /// By a relay, from rows of the transaction.
     #[default]
     Outbox,
@@ -39,8 +41,9 @@ pub enum Pattern {
 
 impl Pattern {
     /// All of them.
-    pub const ALL: [Pattern; 4] = [
+    pub const ALL: [Pattern; 5] = [
         Pattern::Direct,
+        Pattern::DirectGuarded,
         Pattern::Outbox,
         Pattern::Cdc,
         Pattern::Synchronous,
@@ -50,6 +53,7 @@ impl Pattern {
     pub fn name(self) -> &'static str {
         match self {
             Pattern::Direct => "direct",
+            Pattern::DirectGuarded => "direct-guarded",
             Pattern::Outbox => "outbox",
             Pattern::Cdc => "cdc",
             Pattern::Synchronous => "sync",
@@ -61,14 +65,14 @@ impl Pattern {
     pub(super) fn publishers_max(self) -> u32 {
         match self {
             Pattern::Outbox => 3,
-            Pattern::Direct | Pattern::Cdc | Pattern::Synchronous => 1,
+            Pattern::Direct | Pattern::DirectGuarded | Pattern::Cdc | Pattern::Synchronous => 1,
         }
     }
 
     /// How many instances of the other services may run: callers know one of each.
     pub(super) fn services_max(self) -> u32 {
         match self {
-            Pattern::Direct | Pattern::Outbox | Pattern::Cdc => 3,
+            Pattern::Direct | Pattern::DirectGuarded | Pattern::Outbox | Pattern::Cdc => 3,
             Pattern::Synchronous => 1,
         }
     }
@@ -81,6 +85,7 @@ impl Deployment {
         let own = Deployment { pattern, ..self };
         match pattern {
             Pattern::Direct => own.publishing(|broker| Arc::new(Direct::new(broker))),
+            Pattern::DirectGuarded => own.publishing(|broker| Arc::new(Direct::guarded(broker))),
             Pattern::Outbox => own,
             Pattern::Cdc => own.processes(Capturing),
             Pattern::Synchronous => own.publishing(|_| Arc::new(ByAnswer)).processes(Calling),
