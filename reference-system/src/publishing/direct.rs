@@ -10,12 +10,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::AnyConnection;
 
-use crate::environment::Settings;
 use crate::event::Event;
 use crate::partition_key::{ByEntity, PartitionKey};
 use crate::ports::Broker;
 use crate::publishing::breaker::BreakerSettings;
 use crate::publishing::{Guarded, PublishPattern, Retrying};
+use crate::retry::Backoff;
 
 /// Publishes to the broker after the commit.
 pub struct Direct {
@@ -33,15 +33,15 @@ impl Direct {
         Self { broker, key }
     }
 
-    /// Publishes to `broker` in as many tries as usual, each through one circuit breaker.
+    /// Publishes to `broker` in up to `attempts_max` tries, each through one circuit breaker.
     #[must_use]
-    pub fn guarded(broker: Arc<dyn Broker>) -> Self {
-        let Settings {
-            attempts_max,
-            backoff,
-            ..
-        } = Settings::default();
-        let guarded = Guarded::new(broker, BreakerSettings::default());
+    pub fn guarded(
+        broker: Arc<dyn Broker>,
+        breaker: BreakerSettings,
+        attempts_max: u32,
+        backoff: Backoff,
+    ) -> Self {
+        let guarded = Guarded::new(broker, breaker);
         Self::new(Arc::new(Retrying::new(
             Arc::new(guarded),
             attempts_max,

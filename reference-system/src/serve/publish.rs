@@ -9,12 +9,13 @@ use reference_system::cdc::Capture;
 use reference_system::consumer::Handler;
 use reference_system::order::{OrderDesk, Orders};
 use reference_system::ports::{Broker, CardProcessor, Mailer};
+use reference_system::publishing::breaker::BreakerSettings;
 use reference_system::publishing::{Direct, Outbox, PublishPattern};
 use reference_system::relay::Relay;
 use reference_system::synchronous::{self, ByAnswer, Service as Called, SynchronousDesk};
 use reference_system::{
-    Environment, consumer, inventory::Stockkeeping, monolith::Monolith, notification::Notifying,
-    order::OrderLifecycle, payment::Charging, shipping::Dispatching,
+    Environment, Settings, consumer, inventory::Stockkeeping, monolith::Monolith,
+    notification::Notifying, order::OrderLifecycle, payment::Charging, shipping::Dispatching,
 };
 use tokio::net::TcpListener;
 
@@ -64,7 +65,20 @@ impl Publish {
     pub(super) fn pattern(self, broker: &Arc<dyn Broker>) -> Arc<dyn PublishPattern> {
         match self {
             Publish::Direct => Arc::new(Direct::new(broker.clone())),
-            Publish::DirectGuarded => Arc::new(Direct::guarded(broker.clone())),
+            Publish::DirectGuarded => {
+                let Settings {
+                    attempts_max,
+                    backoff,
+                    ..
+                } = Settings::default();
+                let breaker = BreakerSettings::default();
+                Arc::new(Direct::guarded(
+                    broker.clone(),
+                    breaker,
+                    attempts_max,
+                    backoff,
+                ))
+            }
             Publish::Outbox | Publish::Cdc => Arc::new(Outbox::default()),
             // A monolith brings its own.
             Publish::Sync | Publish::InProcess => Arc::new(ByAnswer),

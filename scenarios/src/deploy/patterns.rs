@@ -12,9 +12,11 @@ use reference_system::inventory::Stockkeeping;
 use reference_system::notification::Notifying;
 use reference_system::order::{OrderLifecycle, Orders};
 use reference_system::payment::Charging;
+use reference_system::ports::Broker;
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
-use reference_system::publishing::Direct;
+use reference_system::publishing::breaker::BreakerSettings;
+use reference_system::publishing::{Direct, PublishPattern};
 use reference_system::relay::Relay;
 use reference_system::shipping::Dispatching;
 use reference_system::synchronous::{self, ByAnswer, Service, SynchronousDesk};
@@ -85,12 +87,23 @@ impl Deployment {
         let own = Deployment { pattern, ..self };
         match pattern {
             Pattern::Direct => own.publishing(|broker| Arc::new(Direct::new(broker))),
-            Pattern::DirectGuarded => own.publishing(|broker| Arc::new(Direct::guarded(broker))),
+            Pattern::DirectGuarded => own.publishing(guarded),
             Pattern::Outbox => own,
             Pattern::Cdc => own.processes(Capturing),
             Pattern::Synchronous => own.publishing(|_| Arc::new(ByAnswer)).processes(Calling),
         }
     }
+}
+
+/// Publishing in as many tries as a consumer makes, through a breaker as it is usually set.
+fn guarded(broker: Arc<dyn Broker>) -> Arc<dyn PublishPattern> {
+    let Settings {
+        attempts_max,
+        backoff,
+        ..
+    } = Settings::default();
+    let breaker = BreakerSettings::default();
+    Arc::new(Direct::guarded(broker, breaker, attempts_max, backoff))
 }
 
 /// A capture where the relay would be.
