@@ -114,6 +114,9 @@ pub enum Beside {
 
 /// How long events may take to the broker while one of another entity cannot be published.
 pub const PROGRESS: Duration = Duration::from_secs(2);
+/// How long a publisher may take to be itself again: a client of NATS waits five seconds for an acknowledgement before it
+/// takes it for lost.
+const RECOVERY: Duration = Duration::from_secs(6);
 
 /// How the name of a scenario's system ends where the shop is over NATS.
 const OVER_NATS: &str = " over nats";
@@ -216,7 +219,9 @@ impl Scenario {
                 Beside::EffectOnce | Beside::EffectOnceOfRepublished => system.property(EffectOnce),
                 Beside::DlqRouting => system.property(DlqRouting::default()),
                 Beside::OnlyPoisonParked => system.property(OnlyPoisonParked),
-                Beside::Progress => system.property(Progress::within(PROGRESS)),
+                Beside::Progress => {
+                    system.property(Progress::within(PROGRESS).recovering(RECOVERY))
+                }
                 Beside::Fencing => system.property(Fencing),
                 Beside::Breaker => system.property(breaker()),
                 Beside::Neighbours => system.property(PartnerTold).property(SearchAgrees),

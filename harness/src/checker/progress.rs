@@ -13,17 +13,29 @@ use crate::history::{Event, Fact, History, What};
 /// While the broker refuses an event as too large, events of other entities that the same database announces are
 /// published within a bound.
 ///
-/// Time in which another fault had an effect does not count, and neither does the bound's length after it.
+/// Time in which another fault had an effect does not count, and neither does a while after it: as long as the bound, or as
+/// [`Progress::recovering`] says.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     within: Duration,
+    recovery: Duration,
 }
 
 impl Progress {
     /// Others may take so long from their commit to the broker, in virtual time.
     #[must_use]
     pub fn within(within: Duration) -> Self {
-        Progress { within }
+        Progress {
+            within,
+            recovery: within,
+        }
+    }
+
+    /// The same where it takes so long, in virtual time, until a publisher is itself again after another fault: as long as it
+    /// waits for an answer that is lost.
+    #[must_use]
+    pub fn recovering(self, recovery: Duration) -> Self {
+        Progress { recovery, ..self }
     }
 }
 
@@ -37,7 +49,7 @@ impl Property for Progress {
     }
 
     fn check(&self, history: &History) -> Verdict {
-        let scene = Scene::of(history, self.within);
+        let scene = Scene::of(history, self.recovery);
         let waits = scene.waits();
         let starved = waits.iter().filter(|wait| wait.counted > self.within);
         let breaches = starved.map(|wait| {
@@ -268,6 +280,21 @@ mod tests {
         tale.publishes("e3", "order-2");
         time_passes(&mut tale);
         assert_holds(&progress(), &tale);
+    }
+
+    #[test]
+    fn a_publisher_that_waits_for_a_lost_answer_is_given_the_time_that_it_is_said_to_take() {
+        let mut tale = refused();
+        tale.commits("e2", "order-2");
+        let text = "acknowledgement lost".to_owned();
+        tale.happens("orders", What::FaultBit { fault: 1, text });
+        for _ in 0..2 {
+            time_passes(&mut tale);
+        }
+        let published = tale.publishes("e2", "order-2");
+        let patient = progress().recovering(3 * WITHIN);
+        assert_holds(&patient, &tale);
+        assert_eq!(broken_at(&progress(), &tale), Some(published));
     }
 
     #[test]

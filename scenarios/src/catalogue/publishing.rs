@@ -9,7 +9,7 @@ use crate::deploy::Pattern;
 pub(super) const TOO_LARGE: Scenario = Scenario {
     name: "too-large",
     promise: "an event that the broker takes from nobody waits for an operator, and keeps only its own order waiting",
-    faults: &[FaultKind::TooLarge, FaultKind::Crash],
+    faults: &[FaultKind::TooLarge, FaultKind::Crash, FaultKind::LoseAck],
     certain: &[FaultKind::TooLarge],
     beside: &[Beside::Progress],
     struck: &["relay"],
