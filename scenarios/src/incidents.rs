@@ -16,6 +16,7 @@ mod sale;
 mod scaling_apart;
 mod shipped_before_paid;
 mod small_team;
+mod traced_back;
 
 use std::panic::resume_unwind;
 
@@ -50,6 +51,7 @@ pub const INCIDENTS: &[&dyn Incident] = &[
     &checkout::Checkout,
     &charged_twice::ChargedTwice,
     &shipped_before_paid::ShippedBeforePaid,
+    &traced_back::TracedBack,
     &scaling_apart::ScalingApart,
     &small_team::SmallTeam,
 ];
