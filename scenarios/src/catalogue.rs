@@ -27,6 +27,7 @@ use crate::deploy::{
 };
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
+use crate::one_trace::OneTrace;
 use crate::partner_told::PartnerTold;
 use crate::search_agrees::SearchAgrees;
 use crate::workload;
@@ -67,6 +68,17 @@ pub struct Scenario {
     pub events: Events,
     /// The releases that come up at restarts, where there are several.
     pub rollout: Option<&'static Rollout>,
+    /// Whether services export spans.
+    pub spans: Spans,
+}
+
+/// Whether services export spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spans {
+    /// They do not.
+    Off,
+    /// They do, to a collector.
+    Collected,
 }
 
 /// What is between the relay and the broker.
@@ -108,6 +120,8 @@ pub enum Beside {
     Breaker,
     /// [`PartnerTold`] and [`SearchAgrees`]: the services that came later have to be there.
     Neighbours,
+    /// [`OneTrace`]: services have to export spans.
+    OneTrace,
     /// [`DlqReplay`]: operators have to replay what is parked.
     DlqReplay,
 }
@@ -165,6 +179,10 @@ impl Scenario {
             None => deployment,
             Some(rollout) => deployment.rollout(*rollout),
         };
+        let deployment = match self.spans {
+            Spans::Off => deployment,
+            Spans::Collected => deployment.traced(),
+        };
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {
@@ -220,6 +238,7 @@ impl Scenario {
                 Beside::Fencing => system.property(Fencing),
                 Beside::Breaker => system.property(breaker()),
                 Beside::Neighbours => system.property(PartnerTold).property(SearchAgrees),
+                Beside::OneTrace => system.property(OneTrace),
                 Beside::DlqReplay => system.property(DlqReplay::default()),
             })
     }
@@ -284,6 +303,7 @@ const PLAIN: Scenario = Scenario {
     incident: None,
     events: Events::Hybrid,
     rollout: None,
+    spans: Spans::Off,
 };
 
 /// Every scenario, the gentlest first.
@@ -555,6 +575,22 @@ pub const CATALOGUE: &[Scenario] = &[
         ],
         struck: &["search", "sms", "webhook", "partner", "relay"],
         extent: Extent::WithNeighbours,
+        ..PLAIN
+    },
+    Scenario {
+        name: "traced",
+        promise: "the spans of one order are one tree across all services, whatever becomes of services and collector",
+        faults: &[
+            FaultKind::Crash,
+            FaultKind::Restart,
+            FaultKind::Duplicate,
+            FaultKind::LoseAck,
+            FaultKind::ExternalOutage,
+            FaultKind::ExternalAnswerLost,
+        ],
+        certain: &[FaultKind::Duplicate],
+        beside: &[Beside::EffectOnce, Beside::OneTrace],
+        spans: Spans::Collected,
         ..PLAIN
     },
     Scenario {
