@@ -8,6 +8,7 @@ mod contracts;
 mod incident;
 mod model;
 mod publishing;
+mod traced;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::workload;
 
 pub use incident::{ABSENT_CONSUMER, BROKEN_RELEASE, Incident};
 pub use model::{Memory, Model};
+pub use traced::Spans;
 
 /// A promise under some kinds of fault.
 #[derive(Clone, Debug)]
@@ -70,15 +72,6 @@ pub struct Scenario {
     pub rollout: Option<&'static Rollout>,
     /// Whether services export spans.
     pub spans: Spans,
-}
-
-/// Whether services export spans.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spans {
-    /// They do not.
-    Off,
-    /// They do, to a collector.
-    Collected,
 }
 
 /// What is between the relay and the broker.
@@ -577,22 +570,7 @@ pub const CATALOGUE: &[Scenario] = &[
         extent: Extent::WithNeighbours,
         ..PLAIN
     },
-    Scenario {
-        name: "traced",
-        promise: "the spans of one order are one tree across all services, whatever becomes of services and collector",
-        faults: &[
-            FaultKind::Crash,
-            FaultKind::Restart,
-            FaultKind::Duplicate,
-            FaultKind::LoseAck,
-            FaultKind::ExternalOutage,
-            FaultKind::ExternalAnswerLost,
-        ],
-        certain: &[FaultKind::Duplicate],
-        beside: &[Beside::EffectOnce, Beside::OneTrace],
-        spans: Spans::Collected,
-        ..PLAIN
-    },
+    traced::TRACED,
     Scenario {
         name: "everything",
         promise: "all of it at once",

@@ -62,6 +62,7 @@ use collector::Spans;
 pub use events::Events;
 pub use monitor::Watch;
 pub use monolith::monolith;
+pub(crate) use neighbours::SMS_GATEWAY;
 use old_reader::OldReader;
 pub use patterns::Pattern;
 pub use processes::{AsWritten, Processes};

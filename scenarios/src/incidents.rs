@@ -6,17 +6,23 @@
 //! [`Incident`], and a line in [`INCIDENTS`]. Everything that is measured is virtual time or a count out of a history, so
 //! that the same seeds give the same report.
 
+mod added_consumer;
+mod at_debug;
 mod charged_twice;
 mod checkout;
 mod claims;
+mod dlq_flood;
 mod figures;
 mod finding;
+mod lagging_consumer;
 mod report;
 mod sale;
 mod scaling_apart;
+mod schema_change;
 mod shipped_before_paid;
 mod small_team;
 mod traced_back;
+mod trusted_broker;
 
 use std::panic::resume_unwind;
 
@@ -52,7 +58,12 @@ pub const INCIDENTS: &[&dyn Incident] = &[
     &charged_twice::ChargedTwice,
     &shipped_before_paid::ShippedBeforePaid,
     &traced_back::TracedBack,
+    &schema_change::SchemaChange,
+    &lagging_consumer::LaggingConsumer,
+    &dlq_flood::DlqFlood,
+    &trusted_broker::TrustedBroker,
     &scaling_apart::ScalingApart,
+    &added_consumer::AddedConsumer,
     &small_team::SmallTeam,
 ];
 

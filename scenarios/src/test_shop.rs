@@ -9,7 +9,7 @@ use stormglass::broker::Profile;
 use stormglass::checker::{Property, Verdict};
 use stormglass::history::{
     Announcement, Answer, Application, Description, ExternalOutcome, Fact, GroupDescription,
-    History, What,
+    History, What, Withholding,
 };
 use stormglass::{CORRELATION_ID, EVENT_ID, Message, Position};
 
@@ -187,6 +187,16 @@ impl Shop {
     pub(crate) fn ships(&mut self, order: &'static str) -> u64 {
         *self.shipments.entry(order).or_default() += PIECES;
         self.applies("shipping", order, "parcel dispatched")
+    }
+
+    /// A service withholds the event of an order that has a name.
+    pub(crate) fn withholds(&mut self, database: &str, order: &str, event: &str) -> u64 {
+        let withholding = Withholding {
+            event_id: format!("{order}: {event}"),
+            entity: order.to_owned(),
+            reason: "message too large".to_owned(),
+        };
+        self.observed(database, Fact::Withheld(withholding))
     }
 
     pub(crate) fn parks_an_event_of(&mut self, order: &str) -> u64 {

@@ -15,6 +15,7 @@ mod commit_max_offset;
 mod compensation_twice;
 mod correlation_regenerated;
 mod crashed_claim_never_freed;
+mod cursor_over_sequence;
 mod decode_error_at_debug;
 mod dedup_before_effect;
 mod dedup_in_memory;
@@ -22,6 +23,7 @@ mod default_for_missing_field;
 mod drop_after_retries;
 mod external_call_before_dedup;
 mod flush_ignores_failure;
+mod gap_timeout;
 mod key_apart;
 mod lag_from_commits_only;
 mod latest_only;
@@ -62,6 +64,7 @@ use scenarios::{Deployment, OneTrace, deploy, workload};
 use stormglass::System;
 use stormglass::broker::{JetStreamSettings, Profile};
 use stormglass::checker::{DlqReplay, DlqRouting, EffectOnce, Progress};
+use stormglass::database::Engine;
 use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
@@ -76,6 +79,7 @@ use commit_max_offset::CommitMaxOffset;
 use compensation_twice::CompensationTwice;
 use correlation_regenerated::CorrelationRegenerated;
 use crashed_claim_never_freed::ClaimFirst;
+use cursor_over_sequence::CursorOverSequence;
 use decode_error_at_debug::DecodeErrorAtDebug;
 use dedup_before_effect::DedupBeforeEffect;
 use dedup_in_memory::DedupInMemory;
@@ -83,6 +87,7 @@ use default_for_missing_field::DefaultForMissingField;
 use drop_after_retries::DropAfterRetries;
 use external_call_before_dedup::ExternalCallBeforeDedup;
 use flush_ignores_failure::FlushIgnoresFailure;
+use gap_timeout::GapTimeout;
 use key_apart::KeyApart;
 use lag_from_commits_only::LagFromCommitsOnly;
 use latest_only::LatestOnly;
@@ -138,6 +143,16 @@ fn judged(deployment: Deployment) -> System {
     under_test(deploy(deployment))
         .property(EffectOnce)
         .property(DlqRouting::default())
+}
+
+/// The same on PostgreSQL with two gateways, whose transactions overlap where one of them has a slow link.
+pub fn overlapping(deployment: Deployment) -> System {
+    judged(deployment)
+        .on(Engine::Postgres)
+        .instances("gateway", 2..=2)
+        .instances("order", 2..=2)
+        .strike(&["gateway", "order"])
+        .provoke(&[FaultKind::Latency])
 }
 
 /// The same on a broker that knows what is published again, with operators who replay what is parked.
@@ -222,6 +237,18 @@ pub const DEFECTS: &[Defect] = &[
         ],
         breaks: "no-lost-event",
         plant: |name| judged(Deployment::new(name).hand_off(MarkBeforeAck)),
+    },
+    Defect {
+        id: "cursor-over-sequence",
+        exposed_by: &[FaultKind::Latency],
+        breaks: "no-lost-event",
+        plant: |name| overlapping(Deployment::new(name).processes(CursorOverSequence)),
+    },
+    Defect {
+        id: "gap-timeout",
+        exposed_by: &[FaultKind::Latency],
+        breaks: "no-lost-event",
+        plant: |name| overlapping(Deployment::new(name).processes(GapTimeout)),
     },
     Defect {
         id: "swallow-publish-error",

@@ -39,7 +39,8 @@ use crate::message::{Message, POISON};
 /// host meanwhile, or when its last publication had failed and none had been acknowledged since; and
 /// one that it gave back right after another message, without having done anything in between, as with
 /// the rest of a batch, or when its lease had run out and its host had done nothing since it came. An event may be parked at once while another event of its entity is parked and
-/// neither applied nor discarded, because otherwise it would overtake that one.
+/// neither applied nor discarded, because otherwise it would overtake that one; what counts is the last time that the group had
+/// it in hand, or the first time that the broker did not take it for the dead letters.
 ///
 /// Parking may go through a table that a relay publishes: the event counts as parked from a commit
 /// on that its consumer made before it acknowledged, if a parked copy follows, or, whether one follows

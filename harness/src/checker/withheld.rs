@@ -15,11 +15,19 @@ pub(super) struct Withheld<'h> {
     announced: BTreeMap<(&'h str, &'h str), Vec<&'h str>>,
     /// What waits, or is withheld itself.
     excused: BTreeSet<&'h str>,
+    /// Topics where a copy says nothing of the original: it was parked.
+    dead_letters: BTreeSet<&'h str>,
 }
 
 impl<'h> Withheld<'h> {
     pub(super) fn of(history: &'h History) -> Self {
-        let mut withheld = Withheld::default();
+        let groups = history.description.groups.values();
+        let mut withheld = Withheld {
+            dead_letters: groups
+                .filter_map(|group| group.dead_letters.as_deref())
+                .collect(),
+            ..Withheld::default()
+        };
         for event in &history.events {
             withheld.read(event);
         }
@@ -40,7 +48,9 @@ impl<'h> Withheld<'h> {
             } => {
                 self.refused.insert(id);
             }
-            What::Published { message, .. } => {
+            What::Published { position, message }
+                if !self.dead_letters.contains(&*position.topic) =>
+            {
                 if let Some(id) = message.event_id() {
                     self.withheld.remove(id);
                 }
@@ -79,13 +89,23 @@ mod tests {
         let mut tale = Tale::on_kafka();
         tale.commits("e1", "order-1");
         if is_refused {
-            let rejected = What::PublishRejected {
-                topic: "orders".to_owned(),
-                event_id: Some("e1".to_owned()),
-                reason: "message too large".to_owned(),
-            };
-            tale.happens("relay", rejected);
+            refuses(&mut tale, "orders");
         }
+        withholds(&mut tale);
+        tale
+    }
+
+    /// The broker refuses to take `e1` on a topic.
+    fn refuses(tale: &mut Tale, topic: &str) {
+        let rejected = What::PublishRejected {
+            topic: topic.to_owned(),
+            event_id: Some("e1".to_owned()),
+            reason: "message too large".to_owned(),
+        };
+        tale.happens("relay", rejected);
+    }
+
+    fn withholds(tale: &mut Tale) {
         tale.commit("relay", "orders");
         let withheld = Withholding {
             event_id: "e1".to_owned(),
@@ -93,7 +113,6 @@ mod tests {
             reason: "message too large".to_owned(),
         };
         tale.observes("relay", "orders", Fact::Withheld(withheld));
-        tale
     }
 
     #[test]
@@ -107,6 +126,20 @@ mod tests {
     fn rejects_what_is_withheld_although_nobody_refused_it() {
         let tale = withholding(false);
         assert_eq!(broken_at(&NoLostEvent, &tale), Some(1));
+    }
+
+    #[test]
+    fn accepts_what_waits_behind_one_that_a_group_has_parked_meanwhile() {
+        let mut tale = Tale::on_kafka();
+        tale.brings("e1", "order-1");
+        // The acknowledgement is lost, and meanwhile the broker takes no message of that size.
+        refuses(&mut tale, "orders");
+        refuses(&mut tale, "billing.dead");
+        withholds(&mut tale);
+        tale.parks("e1");
+        tale.acks("e1");
+        tale.commits("e2", "order-1");
+        assert_holds(&NoLostEvent, &tale);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Announcement, Fact, What, Withholding};
+use crate::history::{Announcement, Description, Fact, What, Withholding};
 
 /// The announcements of a run that no publication has met yet.
 #[derive(Default)]
@@ -15,9 +15,22 @@ pub(crate) struct Obligations {
     published: BTreeSet<String>,
     /// What its publisher has put aside, with its entity: until that is published nothing of the entity can be.
     withheld: BTreeMap<String, String>,
+    /// Topics where a copy says nothing of the original: a consumer has parked it.
+    dead_letters: BTreeSet<String>,
 }
 
 impl Obligations {
+    /// Nothing is owed yet.
+    pub(crate) fn new(description: &Description) -> Self {
+        let groups = description.groups.values();
+        Obligations {
+            dead_letters: groups
+                .filter_map(|group| group.dead_letters.clone())
+                .collect(),
+            ..Obligations::default()
+        }
+    }
+
     /// Takes one more event into account, and says whether it is a publication that was owed.
     pub(crate) fn observe(&mut self, what: &What) -> bool {
         match what {
@@ -41,11 +54,13 @@ impl Obligations {
                 self.withheld.insert(event_id.clone(), entity.clone());
                 false
             }
-            What::Published { message, .. } => {
+            What::Published { position, message } => {
                 let Some(id) = message.event_id() else {
                     return false;
                 };
-                self.withheld.remove(id);
+                if !self.dead_letters.contains(&*position.topic) {
+                    self.withheld.remove(id);
+                }
                 self.published.insert(id.to_owned());
                 self.owed.remove(id).is_some()
             }
@@ -78,5 +93,68 @@ impl Obligations {
             id,
             entity
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::history::GroupDescription;
+    use crate::message::{EVENT_ID, Message, Position};
+
+    fn announced(id: &str) -> What {
+        observed(Fact::Announced(Announcement {
+            event_id: id.to_owned(),
+            entity: "order-1".to_owned(),
+            topic: "orders".to_owned(),
+            event_type: String::new(),
+            correlation_id: String::new(),
+            cause_id: String::new(),
+            is_root: None,
+        }))
+    }
+
+    fn observed(fact: Fact) -> What {
+        What::Observed {
+            database: "orders".into(),
+            commit: 0,
+            fact,
+        }
+    }
+
+    fn published(topic: &str, id: &str) -> What {
+        What::Published {
+            position: Position {
+                topic: topic.into(),
+                partition: 0,
+                offset: 0,
+            },
+            message: Arc::new(Message::new(topic, "order-1", "").header(EVENT_ID, id)),
+        }
+    }
+
+    #[test]
+    fn only_the_original_lets_out_what_waits_behind_a_withheld_event() {
+        let billing = GroupDescription {
+            dead_letters: Some("billing.dead".to_owned()),
+            ..GroupDescription::default()
+        };
+        let mut obligations = Obligations::new(&Description {
+            groups: [("billing".to_owned(), billing)].into(),
+            ..Description::default()
+        });
+        obligations.observe(&announced("e1"));
+        obligations.observe(&observed(Fact::Withheld(Withholding {
+            event_id: "e1".to_owned(),
+            entity: "order-1".to_owned(),
+            reason: "too large".to_owned(),
+        })));
+        obligations.observe(&announced("e2"));
+        obligations.observe(&published("billing.dead", "e1"));
+        assert!(obligations.are_met());
+        obligations.observe(&published("orders", "e1"));
+        assert!(!obligations.are_met(), "e2 is due");
     }
 }

@@ -82,6 +82,7 @@ impl Quiescence {
         Quiescence {
             consumed: topics.cloned().collect(),
             groups: description.groups.keys().cloned().collect(),
+            obligations: Obligations::new(description),
             ..Quiescence::default()
         }
     }

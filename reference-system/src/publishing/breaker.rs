@@ -6,7 +6,7 @@
 //! failed. A call that began before the breaker last changed its state says nothing about the state that it is in now, so
 //! how it ends is not counted (Nygard, Release It!, 2nd ed., "Circuit Breaker").
 //!
-//! It is our own because the published ones (failsafe, recloser, tower-resilience-circuitbreaker) count such calls.
+//! It is our own for the sake of that last rule.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +27,9 @@ pub struct BreakerSettings {
     pub open_for: Duration,
     /// How many calls it admits before it closes again; at least one.
     pub probes: u32,
+    /// How long a call may take: one that takes longer has failed. It has to be shorter than the patience of whoever waits for
+    /// the call: a call that is given up says nothing.
+    pub answer_within: Duration,
 }
 
 impl Default for BreakerSettings {
@@ -37,6 +40,7 @@ impl Default for BreakerSettings {
             trip_percent: 50,
             open_for: Duration::from_secs(5),
             probes: 2,
+            answer_within: Duration::from_millis(500),
         }
     }
 }
@@ -239,6 +243,7 @@ mod tests {
             trip_percent: 50,
             open_for: 5 * SECOND,
             probes: 2,
+            ..BreakerSettings::default()
         })
     }
 

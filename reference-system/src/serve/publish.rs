@@ -9,11 +9,12 @@ use reference_system::cdc::Capture;
 use reference_system::consumer::Handler;
 use reference_system::order::{OrderDesk, Orders};
 use reference_system::ports::{Broker, CardProcessor, Mailer};
+use reference_system::publishing::breaker::BreakerSettings;
 use reference_system::publishing::{Direct, Outbox, PublishPattern};
 use reference_system::relay::Relay;
 use reference_system::synchronous::{self, ByAnswer, Service as Called, SynchronousDesk};
 use reference_system::{
-    Environment, Telemetry, consumer, inventory::Stockkeeping, monolith::Monolith,
+    Environment, Settings, Telemetry, consumer, inventory::Stockkeeping, monolith::Monolith,
     notification::Notifying, order::OrderLifecycle, payment::Charging, shipping::Dispatching,
 };
 use tokio::net::TcpListener;
@@ -28,6 +29,8 @@ pub(crate) enum Publish {
     Sync,
     /// To the broker after the commit; what it does not take is lost
     Direct,
+    /// The same with a few tries, through a circuit breaker
+    DirectGuarded,
     /// By a relay, from rows written with the change
     #[default]
     Outbox,
@@ -64,6 +67,20 @@ impl Publish {
     pub(super) fn pattern(self, broker: &Arc<dyn Broker>) -> Arc<dyn PublishPattern> {
         match self {
             Publish::Direct => Arc::new(Direct::new(broker.clone())),
+            Publish::DirectGuarded => {
+                let Settings {
+                    attempts_max,
+                    backoff,
+                    ..
+                } = Settings::default();
+                let breaker = BreakerSettings::default();
+                Arc::new(Direct::guarded(
+                    broker.clone(),
+                    breaker,
+                    attempts_max,
+                    backoff,
+                ))
+            }
             Publish::Outbox | Publish::Cdc => Arc::new(Outbox::default()),
             // A monolith brings its own.
             Publish::Sync | Publish::InProcess => Arc::new(ByAnswer),
@@ -128,7 +145,7 @@ pub(super) async fn start(
                 ),
             ));
         }
-        Publish::Sync | Publish::Direct | Publish::InProcess => {}
+        Publish::Sync | Publish::Direct | Publish::DirectGuarded | Publish::InProcess => {}
     }
     let desk = Arc::new(OrderDesk::new(with("order")));
     Ok(Running { desk, services })

@@ -5,7 +5,8 @@
 pub(crate) mod faulty;
 mod http;
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use reference_system::correlation::Correlation;
@@ -173,11 +174,26 @@ pub(crate) fn spawn(service: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(service);
 }
 
+/// The folder of the databases; what the last run has left there is gone. A database in memory would be gone with its
+/// connection, which the pool may close.
+fn databases() -> &'static Path {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("order_flow");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    });
+    &FOLDER
+}
+
 /// A new database with a service's tables.
 pub(crate) async fn database(schema: fn(Engine) -> &'static str) -> Database {
     let url = match std::env::var("DATABASE_URL") {
         Ok(server) => new_schema(&server).await,
-        Err(_) => "sqlite::memory:".to_owned(),
+        Err(_) => {
+            let file = databases().join(new_id().simple().to_string());
+            format!("sqlite:{}?mode=rwc", file.display())
+        }
     };
     let database = Database::connect(&url).await.unwrap();
     let script = schema(database.engine());

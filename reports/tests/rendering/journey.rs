@@ -32,7 +32,9 @@ fn a_journey_that_broke_off_says_where() {
     for line in ["the way of order-1", "  stock.reserved event-2", broke] {
         assert!(text.lines().any(|own| own == line), "{line}\n{text}");
     }
-    let deeper = text.lines().skip_while(|line| *line != "  stock.reserved event-2");
+    let deeper = text
+        .lines()
+        .skip_while(|line| *line != "  stock.reserved event-2");
     let rows = deeper.skip(1).take_while(|line| !line.is_empty());
     assert!(rows.clone().count() > 0, "{text}");
     assert!(rows.into_iter().all(|row| row.starts_with("  ")), "{text}");

@@ -18,6 +18,8 @@ pub const CIRCUIT: BreakerSettings = BreakerSettings {
     trip_percent: 50,
     open_for: Duration::from_secs(5),
     probes: 2,
+    // Longer than a publish takes at most.
+    answer_within: Duration::from_secs(3),
 };
 
 /// How long one publish takes at most where no network is disturbed: the client opens a connection and asks once, each

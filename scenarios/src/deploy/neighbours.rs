@@ -20,7 +20,7 @@ use stormglass::{Group, Machine, System};
 use super::{Deployment, HTTP_PORT, StartError, group, listen, schema, with};
 
 /// The host of the gateway for text messages.
-const SMS_GATEWAY: &str = "sms-gateway";
+pub(crate) const SMS_GATEWAY: &str = "sms-gateway";
 /// What the shop and its partner have agreed on.
 const SECRET: &str = "whsec_plJ3nmyCDGBKInavdOK15jslMfKgwO8a";
 

@@ -12,9 +12,11 @@ use reference_system::inventory::Stockkeeping;
 use reference_system::notification::Notifying;
 use reference_system::order::{OrderLifecycle, Orders};
 use reference_system::payment::Charging;
+use reference_system::ports::Broker;
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
-use reference_system::publishing::Direct;
+use reference_system::publishing::breaker::BreakerSettings;
+use reference_system::publishing::{Direct, PublishPattern};
 use reference_system::relay::Relay;
 use reference_system::shipping::Dispatching;
 use reference_system::synchronous::{self, ByAnswer, Service, SynchronousDesk};
@@ -28,6 +30,8 @@ use super::{Deployment, listen};
 pub enum Pattern {
     /// After the commit, and never again.
     Direct,
+    /// After the commit, in a few tries, through a circuit breaker.
+    DirectGuarded,
     /// By a relay, from rows of the transaction.
     #[default]
     Outbox,
@@ -39,8 +43,9 @@ pub enum Pattern {
 
 impl Pattern {
     /// All of them.
-    pub const ALL: [Pattern; 4] = [
+    pub const ALL: [Pattern; 5] = [
         Pattern::Direct,
+        Pattern::DirectGuarded,
         Pattern::Outbox,
         Pattern::Cdc,
         Pattern::Synchronous,
@@ -50,6 +55,7 @@ impl Pattern {
     pub fn name(self) -> &'static str {
         match self {
             Pattern::Direct => "direct",
+            Pattern::DirectGuarded => "direct-guarded",
             Pattern::Outbox => "outbox",
             Pattern::Cdc => "cdc",
             Pattern::Synchronous => "sync",
@@ -61,14 +67,14 @@ impl Pattern {
     pub(super) fn publishers_max(self) -> u32 {
         match self {
             Pattern::Outbox => 3,
-            Pattern::Direct | Pattern::Cdc | Pattern::Synchronous => 1,
+            Pattern::Direct | Pattern::DirectGuarded | Pattern::Cdc | Pattern::Synchronous => 1,
         }
     }
 
     /// How many instances of the other services may run: callers know one of each.
     pub(super) fn services_max(self) -> u32 {
         match self {
-            Pattern::Direct | Pattern::Outbox | Pattern::Cdc => 3,
+            Pattern::Direct | Pattern::DirectGuarded | Pattern::Outbox | Pattern::Cdc => 3,
             Pattern::Synchronous => 1,
         }
     }
@@ -81,11 +87,23 @@ impl Deployment {
         let own = Deployment { pattern, ..self };
         match pattern {
             Pattern::Direct => own.publishing(|broker| Arc::new(Direct::new(broker))),
+            Pattern::DirectGuarded => own.publishing(guarded),
             Pattern::Outbox => own,
             Pattern::Cdc => own.processes(Capturing),
             Pattern::Synchronous => own.publishing(|_| Arc::new(ByAnswer)).processes(Calling),
         }
     }
+}
+
+/// Publishing in as many tries as a consumer makes, through a breaker as it is usually set.
+fn guarded(broker: Arc<dyn Broker>) -> Arc<dyn PublishPattern> {
+    let Settings {
+        attempts_max,
+        backoff,
+        ..
+    } = Settings::default();
+    let breaker = BreakerSettings::default();
+    Arc::new(Direct::guarded(broker, breaker, attempts_max, backoff))
 }
 
 /// A capture where the relay would be.

@@ -39,7 +39,7 @@ pub const CLAIMS: &[Claim] = &[
         "any-failure-fails-all",
         "Where every service is called in turn, the request fails when one of them is down",
     ),
-    not_yet(
+    claim(
         "consumers-are-added",
         "A new consumer is a new service, and nothing else changes",
     ),
@@ -75,11 +75,11 @@ pub const CLAIMS: &[Claim] = &[
         "one-query-traces",
         "With correlation ids one query shows the whole chain and where it broke",
     ),
-    not_yet(
+    claim(
         "schema-mismatch-is-silent",
         "A schema mismatch that is caught and logged at DEBUG loses events without a sign",
     ),
-    not_yet(
+    claim(
         "registry-refuses",
         "A registry refuses the incompatible version before it is published",
     ),
@@ -99,15 +99,15 @@ pub const CLAIMS: &[Claim] = &[
         "cdc-loses-none",
         "Change data capture loses none, without a change in the services' code",
     ),
-    not_yet(
+    claim(
         "dlq-keeps",
         "What fails again and again is parked instead of dropped, and can be replayed",
     ),
-    not_yet(
+    claim(
         "dlq-alert",
         "A few parked events are normal, hundreds an hour give one alert and not hundreds",
     ),
-    not_yet(
+    claim(
         "lag-is-seen",
         "A lag monitor tells of a consumer that falls behind before its customers do",
     ),
@@ -115,11 +115,11 @@ pub const CLAIMS: &[Claim] = &[
         "fat-events-couple",
         "Events with the whole entity break every consumer when its schema changes",
     ),
-    not_yet(
+    claim(
         "versions-coexist",
         "Consumers that handle two versions survive a rolling deployment",
     ),
-    not_yet(
+    claim(
         "breaker-spares",
         "A circuit breaker on the publish path keeps an outage of the broker from taking the callers with it",
     ),

@@ -1,12 +1,14 @@
 //! Figures: what a history says about orders, their events and their customers. Nothing is taken from the services' word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use stormglass::checker::{Property, Verdict};
-use stormglass::history::{Answer, Fact, History, What};
+use stormglass::history::{Answer, Event, Fact, History, What};
 
-use crate::deploy::view;
+use reference_system::dead_letter;
+
+use crate::deploy::{MAILER, PAGER, view};
 
 /// What became of the orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,17 +168,70 @@ impl Backlog {
 
 /// How long customers waited for their answers, in the order of the operations; those that failed included.
 pub(super) fn answer_times(history: &History) -> Vec<Duration> {
-    let at = |index: u64| {
-        let event = usize::try_from(index)
-            .ok()
-            .and_then(|own| history.events.get(own));
-        event.map_or(Duration::ZERO, |event| event.at)
-    };
     let asked = history.operations();
     let answered = asked
         .iter()
         .filter_map(|own| Some((own.index, own.told?.index)));
-    answered.map(|(asked, told)| at(told) - at(asked)).collect()
+    answered
+        .map(|(asked, told)| time_of(history, told) - time_of(history, asked))
+        .collect()
+}
+
+/// The effects that a consumer had.
+pub(super) fn applied<'h>(history: &'h History, consumer: &str) -> impl Iterator<Item = &'h Event> {
+    history
+        .events
+        .iter()
+        .filter(move |event| match &event.what {
+            What::Observed {
+                fact: Fact::Applied(own),
+                ..
+            } => own.consumer == consumer,
+            _ => false,
+        })
+}
+
+/// How many events a consumer has parked, however often it published each.
+pub(super) fn parked(history: &History, consumer: &str) -> usize {
+    let topic = dead_letter::topic(consumer);
+    let published = history.events.iter().filter_map(|event| match &event.what {
+        What::Published { position, message } if *position.topic == *topic => message.event_id(),
+        _ => None,
+    });
+    published.collect::<BTreeSet<_>>().len()
+}
+
+/// How many mails were sent.
+pub(super) fn mails(history: &History) -> usize {
+    history.ledger(MAILER).count()
+}
+
+/// When the pager was told that something is wrong with a consumer, under an alert's name.
+pub(super) fn alarms(
+    history: &History,
+    alert: &str,
+    consumer: &str,
+) -> impl Iterator<Item = Duration> {
+    let calls = history.ledger(PAGER);
+    calls.flat_map(move |(index, _, request)| {
+        let at = time_of(history, index);
+        let alerts = request["alerts"].as_array();
+        let alerts = alerts.into_iter().flatten();
+        let firing = alerts.filter(move |told| {
+            let labels = &told["labels"];
+            told["status"] == "firing"
+                && labels["alertname"] == alert
+                && labels["group"] == consumer
+        });
+        firing.map(move |_| at)
+    })
+}
+
+fn time_of(history: &History, index: u64) -> Duration {
+    let event = usize::try_from(index)
+        .ok()
+        .and_then(|own| history.events.get(own));
+    event.map_or(Duration::ZERO, |event| event.at)
 }
 
 /// The value below which so many percent of all are.

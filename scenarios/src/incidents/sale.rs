@@ -22,6 +22,9 @@ const STOCK: [(&str, i64); 1] = [("tea", 1_000_000)];
 /// What an order may be worth, in cents: on average about as much as one of those that the article's shop lost.
 const WORTH_CENTS: std::ops::Range<u64> = 2_600..25_000;
 
+/// As many gateways may be asked; where there are fewer, some of them more often.
+const GATEWAYS: u64 = 2;
+
 /// Orders that come in over a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sale {
@@ -63,13 +66,19 @@ fn arrival(seed: Seed, sale: &Sale, name: &str) -> plan::Operation {
         unit_price_cents: i64::try_from(worth).unwrap_or(i64::MAX),
         idempotency_key: format!("order-{name}"),
         manner: Manner::Once,
-        gateway: 0,
+        gateway: draw("gateway", GATEWAYS) as u32,
         discount_cents: 0,
     };
+    let at = millis(sale.from) + draw("time", millis(sale.lasts));
+    asked(Duration::from_millis(at), order)
+}
+
+/// What is asked for at a moment.
+pub(super) fn asked(at: Duration, operation: Operation) -> plan::Operation {
     plan::Operation {
-        at_ms: millis(sale.from) + draw("time", millis(sale.lasts)),
+        at_ms: millis(at),
         // A workload of this crate's own type is always an object.
-        operation: serde_json::to_value(order).unwrap_or(Value::Null),
+        operation: serde_json::to_value(operation).unwrap_or(Value::Null),
     }
 }
 

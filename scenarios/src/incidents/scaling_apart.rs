@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use stormglass::Seed;
-use stormglass::history::{Fact, History, What};
+use stormglass::history::History;
 use stormglass::plan::{Fault, Incident as Befalls, Plan};
 use stormglass::simulation::RunError;
 
+use super::figures::applied;
 use super::sale::{Sale, millis, plan, run};
 use super::{Finding, Incident};
 use crate::deploy::{Deployment, MAILER};
@@ -97,14 +98,7 @@ fn paces(seeds: &[Seed], plan: fn(Seed) -> Plan) -> Result<[Pace; 2], RunError> 
 
 /// From a consumer's first effect to its last one.
 fn pace_of(history: &History, consumer: &str) -> Pace {
-    let is_own = |what: &What| match what {
-        What::Observed {
-            fact: Fact::Applied(own),
-            ..
-        } => own.consumer == consumer,
-        _ => false,
-    };
-    let effects = history.events.iter().filter(|event| is_own(&event.what));
+    let effects = applied(history, consumer);
     let times: Vec<Duration> = effects.map(|event| event.at).collect();
     let (first, last) = (times.first(), times.last());
     Pace {

@@ -196,6 +196,10 @@ fn waiting(history: &History) -> BTreeSet<u64> {
 
 /// The orders of which some event is withheld by its publisher until the end.
 fn withheld(history: &History) -> impl Iterator<Item = &str> {
+    let groups = history.description.groups.values();
+    let dead_letters: BTreeSet<&str> = groups
+        .filter_map(|group| group.dead_letters.as_deref())
+        .collect();
     let mut withheld = BTreeMap::new();
     for event in &history.events {
         match &event.what {
@@ -205,7 +209,8 @@ fn withheld(history: &History) -> impl Iterator<Item = &str> {
             } => {
                 withheld.insert(&*own.event_id, &*own.entity);
             }
-            What::Published { message, .. } => {
+            // A copy that a consumer has parked does not mean that the original is out.
+            What::Published { position, message } if !dead_letters.contains(&*position.topic) => {
                 if let Some(id) = message.event_id() {
                     withheld.remove(id);
                 }

@@ -49,6 +49,16 @@ fn excuses_an_order_with_a_parked_event_from_ending_only() {
 }
 
 #[test]
+fn excuses_an_order_with_a_withheld_event_although_a_consumer_parked_a_copy() {
+    let mut shop = Shop::open();
+    shop.fulfils("b");
+    shop.places("a");
+    shop.withholds("order", "a", "order.placed");
+    shop.parks("notification", "a", "order.placed");
+    assert_eq!(shop.judged_by(&MoneyAndStock), Verdict::Holds);
+}
+
+#[test]
 fn a_replayed_event_excuses_nothing() {
     let mut shop = Shop::open();
     shop.places("a");

@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
+use scenarios::Deployment;
 use stormglass::artefact::{Artefact, Replay};
 use stormglass::checker::Verdict;
 use stormglass::shrink::{Limits, breaks, shrink};
 use stormglass::simulation::{Recording, Run, run};
 use stormglass::{Seed, System};
-use stormglass_tests::defects::{DEFECTS, Defect};
+use stormglass_tests::defects::{DEFECTS, Defect, overlapping};
 
 /// Within how many seeds a defect has to be found.
 const SEEDS: u64 = 200;
@@ -145,6 +146,8 @@ detected! {
     publishing_after_the_commit_loses_events: "publish-after-commit",
     publishing_before_the_commit_makes_ghosts: "publish-before-commit",
     marking_before_the_acknowledgement_loses_events: "mark-before-ack",
+    reading_behind_a_cursor_loses_events: "cursor-over-sequence",
+    taking_a_gap_for_a_rollback_loses_events: "gap-timeout",
     swallowing_a_publish_error_loses_events: "swallow-publish-error",
     dropping_after_retries_breaks_dlq_routing: "drop-after-retries",
     swallowing_a_parking_error_breaks_dlq_routing: "dlq-publish-error-swallowed",
@@ -185,4 +188,14 @@ detected! {
     skipping_a_version_that_is_not_known_breaks_schema: "unknown-version-at-debug",
     filling_in_what_is_missing_breaks_schema: "default-for-missing-field",
     comparing_with_the_last_version_only_breaks_schema: "transitive-checks-latest-only",
+}
+
+#[test]
+fn the_right_relay_publishes_what_one_with_a_cursor_loses() {
+    let right = overlapping(Deployment::new("overlapping transactions"));
+    for defect in ["cursor-over-sequence", "gap-timeout"] {
+        let plan = Artefact::read(&kept(defect)).unwrap().plan;
+        let run = run(&right, &plan, Recording::On).unwrap();
+        assert_eq!(broken(&right, &run), [""; 0], "{defect}");
+    }
 }

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::parked_at;
 use crate::checker::trail::{Trail, Trails};
+use crate::history::What;
 
 /// The parked events of every entity and key at every group.
 pub(super) struct Blocks<'h> {
     by_name: BTreeMap<(&'h str, &'h str), Vec<Block>>,
+    /// When each group first tried to park an event, by its id, and the broker did not take it.
+    tried: BTreeMap<(&'h str, &'h str), u64>,
 }
 
 struct Block {
@@ -39,20 +42,49 @@ impl<'h> Blocks<'h> {
                 });
             }
         }
-        Blocks { by_name }
+        let tried = tried(trails);
+        Blocks { by_name, tried }
     }
 
     /// Whether another event of the same entity was parked before and had not ended since: then this
-    /// one has to follow. What counts is how things stood while the group had this one in hand.
+    /// one has to follow. What counts is how things stood while the group had this one in hand, or when it first
+    /// tried to park it: whoever does not know what became of that cannot go back and apply it.
     pub(super) fn hold_up(&self, number: usize, trail: &Trail<'h>, group: &str, at: u64) -> bool {
         let handed = trail.handled_by(group).map(|handling| handling.index);
         let since = handed.take_while(|&index| index < at).last().unwrap_or(at);
+        let tried = self.tried.get(&(group, trail.event_id));
+        let since = tried.map_or(since, |&tried| since.min(tried));
         names(trail).into_iter().any(|name| {
             let blocks = self.by_name.get(&(group, name)).into_iter().flatten();
             let mut others = blocks.filter(|block| block.trail != number);
             others.any(|block| block.parked < at && since < block.ended)
         })
     }
+}
+
+/// The first publication to a group's dead letters of each event that the broker refused, or of which nobody knows what
+/// became of it.
+fn tried<'h>(trails: &Trails<'h>) -> BTreeMap<(&'h str, &'h str), u64> {
+    let groups = trails.groups();
+    let parks = groups.filter_map(|(name, group)| Some((group.dead_letters.as_deref()?, name)));
+    let by_topic: BTreeMap<&str, &str> = parks.collect();
+    let mut tried = BTreeMap::new();
+    for event in &trails.history.events {
+        if let What::PublishRejected {
+            topic,
+            event_id: Some(id),
+            ..
+        }
+        | What::PublishUnknown {
+            topic,
+            event_id: Some(id),
+        } = &event.what
+            && let Some(group) = by_topic.get(topic.as_str())
+        {
+            tried.entry((*group, id.as_str())).or_insert(event.index);
+        }
+    }
+    tried
 }
 
 /// What an event's order hangs on: its entity and the keys of its copies.
