@@ -172,10 +172,7 @@ impl Scenario {
             None => deployment,
             Some(rollout) => deployment.rollout(*rollout),
         };
-        let deployment = match self.spans {
-            Spans::Off => deployment,
-            Spans::Collected => deployment.traced(),
-        };
+        let deployment = self.spans.deployed(deployment);
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {

@@ -3,6 +3,7 @@
 use stormglass::plan::FaultKind;
 
 use super::{Beside, PLAIN, Scenario};
+use crate::deploy::Deployment;
 
 /// Whether services export spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,16 @@ pub enum Spans {
     Off,
     /// They do, to a collector.
     Collected,
+}
+
+impl Spans {
+    /// The deployment in which they do or do not.
+    pub(super) fn deployed(self, deployment: Deployment) -> Deployment {
+        match self {
+            Spans::Off => deployment,
+            Spans::Collected => deployment.traced(),
+        }
+    }
 }
 
 /// Services with spans, and a collector.
