@@ -65,6 +65,12 @@ pub use schema::Schema;
 
 use crate::history::History;
 
+/// The events of a history that tell what became of one business event, by index and in order; the first of them shows it.
+pub(crate) fn story_of(history: &History, event_id: &str, index: u64) -> Vec<u64> {
+    let about = breach::Breach::of(event_id, None, index, String::new());
+    story::tell(&about, history)
+}
+
 /// Something that a system promises, and how to tell from a history whether it was kept.
 pub trait Property: Send + Sync {
     /// The property's name, such as `no-lost-event`.

@@ -1,9 +1,12 @@
 //! From runs to reports: failures and timelines as the data that `stormglass-reports` renders.
 //!
-//! Reading order: `chain` the lines of a story, `names` what ids are called in it.
+//! Reading order: `chain` the lines of a story, `journey` what became of one entity, `names` what ids are called in it.
 
 mod chain;
+mod journey;
 mod names;
+
+use std::collections::BTreeSet;
 
 use stormglass_reports::{
     CauseLine, FailureReport, RowKind, Timeline, TimelineRow, VerdictLine, VerdictWord,
@@ -15,6 +18,7 @@ use crate::plan::Plan;
 use crate::shrink::Shrunk;
 use crate::simulation::Run;
 use crate::system::System;
+pub use journey::{UnknownEntity, journey};
 use names::Names;
 
 /// A shrunk failure as a report, with what is known before it is saved.
@@ -101,11 +105,7 @@ fn causes(run: &Run) -> Vec<CauseLine> {
 
 /// A run as a timeline.
 pub fn timeline(system: &System, run: &Run, verdicts: &[(String, Verdict)]) -> Timeline {
-    let emphasised: Vec<u64> = verdicts
-        .iter()
-        .filter_map(|(_, verdict)| verdict.witness())
-        .flat_map(|witness| witness.chain.iter().copied().chain([witness.index]))
-        .collect();
+    let emphasised = emphasised(verdicts);
     let mut hosts: Vec<String> = Vec::new();
     for event in &run.history.events {
         if !hosts.iter().any(|host| **host == *event.host) {
@@ -113,15 +113,9 @@ pub fn timeline(system: &System, run: &Run, verdicts: &[(String, Verdict)]) -> T
         }
     }
     let mut names = Names::of(&run.history);
-    let row = |event: &Event| TimelineRow {
-        index: event.index,
-        at_ns: event.at.as_nanos() as u64,
-        host: event.host.to_string(),
-        kind: kind(&event.what),
-        text: names.tell(&event.what.to_string()),
-        emphasis: emphasised.contains(&event.index),
-    };
-    let rows = run.history.events.iter().map(row).collect();
+    let events = run.history.events.iter();
+    let rows = events.map(|event| row(event, &emphasised, &mut names));
+    let rows = rows.collect();
     Timeline {
         title: format!("one run of {}", system.name()),
         scenario: system.name().to_owned(),
@@ -134,6 +128,25 @@ pub fn timeline(system: &System, run: &Run, verdicts: &[(String, Verdict)]) -> T
             .map(|verdict| verdict_line(verdict, &mut names))
             .collect(),
         names: names.legend(),
+    }
+}
+
+/// The events that are part of a witness.
+fn emphasised(verdicts: &[(String, Verdict)]) -> BTreeSet<u64> {
+    let witnesses = verdicts.iter().filter_map(|(_, verdict)| verdict.witness());
+    let parts = witnesses.flat_map(|own| own.chain.iter().copied().chain([own.index]));
+    parts.collect()
+}
+
+/// An event as a line of a timeline.
+fn row(event: &Event, emphasised: &BTreeSet<u64>, names: &mut Names<'_>) -> TimelineRow {
+    TimelineRow {
+        index: event.index,
+        at_ns: event.at.as_nanos() as u64,
+        host: event.host.to_string(),
+        kind: kind(&event.what),
+        text: names.tell(&event.what.to_string()),
+        emphasis: emphasised.contains(&event.index),
     }
 }
 

@@ -27,6 +27,7 @@ mod triggers;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::trace::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
@@ -246,7 +247,8 @@ impl Capturing {
         );
         let message = row.message();
         let message = message.map_err(|error| CaptureError::Row(row.event_id.clone(), error))?;
-        let published = self.broker.publish(message).instrument(span).await;
+        let published = self.broker.publish(message).instrument(span);
+        let published = published.with_context(row.context()).await;
         published.map_err(|error| CaptureError::Publish(row.event_id.clone(), error))
     }
 

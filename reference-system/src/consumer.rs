@@ -12,6 +12,7 @@ mod received;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use opentelemetry::trace::FutureExt;
 use tokio::time::sleep;
 use tracing::Instrument;
 
@@ -21,6 +22,7 @@ use crate::event::Event;
 use crate::ports::Message;
 use crate::ports::broker::{BrokerError, Delivery};
 use crate::retention;
+use crate::telemetry::{self, Context, propagation};
 
 use attempts::Progress;
 pub use effect::{book, once};
@@ -104,6 +106,7 @@ impl Consumer {
     ) -> Result<(), BrokerError> {
         let received = Received::read(Message::clone(delivery.message()));
         let span = received.span(self.name());
+        let context = self.context(&received);
         async {
             let settle = match self.handle(&received).await {
                 Ok(settle) => {
@@ -113,6 +116,7 @@ impl Consumer {
                 Err(error) => {
                     let failures = passing.entry(received.event_id.clone()).or_default();
                     *failures += 1;
+                    telemetry::failed(&Context::current(), &error);
                     tracing::warn!(%error, failures, "will be tried again");
                     Settle::Retry(self.backoff(*failures))
                 }
@@ -123,7 +127,18 @@ impl Consumer {
             }
         }
         .instrument(span)
+        .with_context(context)
         .await
+    }
+
+    /// The span within which a message is handled, if it is for this consumer at all.
+    fn context(&self, received: &Received) -> Context {
+        let parent = propagation::read(&received.message.headers);
+        if received.is_ignored_by(self.handler.handles()) {
+            return parent;
+        }
+        let telemetry = &self.environment.telemetry;
+        telemetry.process(&parent, self.name(), &received.message)
     }
 
     /// # Errors
@@ -243,6 +258,7 @@ impl Consumer {
         attempts: u32,
         error: &str,
     ) -> Result<Settle, Failure> {
+        telemetry::failed(&Context::current(), &error);
         let refused = Refused {
             consumer: self.name(),
             message: &received.message,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::event::{Event, NewEvent};
 use crate::identifiers::new_id;
+use crate::telemetry::TraceContext;
 
 /// Longest correlation id that is taken from a caller, in bytes.
 const LENGTH_MAX: usize = 128;
@@ -52,6 +53,7 @@ impl Correlation {
             entity: new.entity,
             correlation_id: self.correlation_id.clone(),
             causation_id: self.causation_id,
+            trace: TraceContext::current(),
             payload: new.payload,
         }
     }

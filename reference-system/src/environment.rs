@@ -12,6 +12,7 @@ use crate::publishing::{Outbox, PublishPattern};
 use crate::retention::Retention;
 use crate::retry::Backoff;
 use crate::shutdown::Shutdown;
+use crate::telemetry::Telemetry;
 
 /// Everything a service needs. Clones share it.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct Environment {
     pub inbox: Arc<dyn Inbox>,
     /// What becomes of an event that cannot be handled.
     pub give_up: Arc<dyn GiveUp>,
+    /// Where its spans go.
+    pub telemetry: Telemetry,
     /// When the service has to stop.
     pub shutdown: Shutdown,
     /// Numbers and durations.
@@ -41,6 +44,7 @@ impl Environment {
             publishing: Arc::new(Outbox::default()),
             inbox: Arc::new(ProcessedEvents),
             give_up: Arc::new(Park),
+            telemetry: Telemetry::off(),
             shutdown: Shutdown::never(),
             settings: Settings::default(),
         }

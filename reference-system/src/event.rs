@@ -15,6 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::ports::broker::{Message, header};
+use crate::telemetry::TraceContext;
 pub use contract::Contract;
 
 /// Something that happened to an entity, with the chain it belongs to.
@@ -34,6 +35,9 @@ pub struct Event {
     pub correlation_id: String,
     /// The id of the event that caused it; `None` at the ingress.
     pub causation_id: Option<Uuid>,
+    /// The place in a trace at which it was announced, or last published.
+    #[serde(default, skip_serializing_if = "TraceContext::is_none")]
+    pub trace: TraceContext,
     /// The data of its contract.
     pub payload: Value,
 }
@@ -138,6 +142,7 @@ impl Event {
         if let Some(causation_id) = self.causation_id {
             headers.insert(header::CAUSATION_ID.to_owned(), causation_id.to_string());
         }
+        headers.extend(self.trace.headers().clone());
         headers
     }
 
@@ -170,6 +175,7 @@ impl Event {
             entity: body.entity,
             correlation_id: body.correlation_id,
             causation_id: body.causation_id,
+            trace: TraceContext::carried_by(&message.headers),
             payload: body.data,
         };
         event.check_headers(message)?;
@@ -234,6 +240,7 @@ mod tests {
             entity: new.entity,
             correlation_id: "flow".to_owned(),
             causation_id: Some(Uuid::from_u128(6)),
+            trace: TraceContext::default(),
             payload: new.payload,
         }
     }

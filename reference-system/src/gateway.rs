@@ -2,7 +2,7 @@
 //! `POST /orders`, `GET /orders/{id}`, `GET /orders?customer={address}`, `POST /orders/{id}/cancel`,
 //! `POST /orders/{id}/address`.
 //!
-//! It is the ingress: here every flow gets its correlation id. It knows no database and no broker.
+//! It is the ingress: here every flow gets its correlation id, and its trace. It knows no database and no broker.
 
 use std::io;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use opentelemetry::trace::FutureExt;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -21,6 +22,7 @@ use tracing::Instrument;
 use crate::correlation::Correlation;
 use crate::order::{Orders, OrdersError, PlaceOrder, Readdress};
 use crate::shutdown::Shutdown;
+use crate::telemetry::{Telemetry, http};
 
 /// The header with the caller's correlation id; also on every answer.
 const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -38,9 +40,11 @@ const KEY_LENGTH_MAX: usize = 255;
 pub async fn serve(
     listener: TcpListener,
     orders: Arc<dyn Orders>,
+    telemetry: Telemetry,
     shutdown: Shutdown,
 ) -> io::Result<()> {
-    axum::serve(listener, router(orders))
+    let routes = http::traced(router(orders), &telemetry);
+    axum::serve(listener, routes)
         .with_graceful_shutdown(async move { shutdown.comes().await })
         .await
 }
@@ -199,7 +203,10 @@ async fn answer<A: IntoResponse>(
     let correlation = Correlation::at_ingress(given);
     let correlation_id = correlation.correlation_id.clone();
     let span = tracing::info_span!("request", route, correlation_id);
-    let answer = carry_out(correlation).instrument(span).await;
+    let context = http::served(route, headers, &correlation_id);
+    let answer = carry_out(correlation).instrument(span);
+    let answer = answer.with_context(context.clone()).await.into_response();
+    http::answered(&context, answer.status());
     ([(CORRELATION_HEADER, correlation_id)], answer).into_response()
 }
 

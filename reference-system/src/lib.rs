@@ -8,7 +8,7 @@
 //!   [`retention`]: when it is forgotten;
 //! - [`consumer`], [`inbox`], [`discarded`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
 //! - [`monitor`] and [`alert`]: when people are told that something is wrong;
-//! - [`journal`]: what changed, and why.
+//! - [`journal`]: what changed, and why; [`telemetry`]: the same as a trace, for a collector.
 //!
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
 //! [`notification`]; those that came later, for which none of the others was changed: [`search`], [`sms`], [`webhook`]. They are coupled by events, or as the [`monolith`] or the [`synchronous`] shop that they are compared
@@ -56,9 +56,11 @@ pub mod shipping;
 pub mod shutdown;
 pub mod sms;
 pub mod synchronous;
+pub mod telemetry;
 pub mod webhook;
 
 pub use database::Database;
 pub use environment::{Environment, Settings};
 pub use schema::{Engine, migrate};
 pub use shutdown::Shutdown;
+pub use telemetry::Telemetry;

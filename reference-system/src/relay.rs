@@ -16,6 +16,7 @@ mod wake_up;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use opentelemetry::trace::FutureExt;
 use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -25,6 +26,7 @@ use crate::database::Database;
 use crate::environment::Settings;
 use crate::ports::Broker;
 use crate::shutdown::Shutdown;
+use crate::telemetry::Telemetry;
 
 use lease::Lease;
 use wake_up::WakeUp;
@@ -46,6 +48,8 @@ pub struct Relay {
     pub broker: Arc<dyn Broker>,
     /// How a row is handed over.
     pub hand_off: Arc<dyn HandOff>,
+    /// Where its spans go.
+    pub telemetry: Telemetry,
     /// When it has to stop.
     pub shutdown: Shutdown,
     /// Numbers and durations.
@@ -60,6 +64,7 @@ impl Relay {
             databases,
             broker,
             hand_off: Arc::new(MarkAfterAck),
+            telemetry: Telemetry::off(),
             shutdown: Shutdown::never(),
             settings: Settings::default(),
         }
@@ -80,6 +85,7 @@ impl Relay {
                 lease: Lease::new(self.name.clone(), self.settings.relay_lease),
                 held: BTreeMap::new(),
                 wake_up: WakeUp::new(),
+                telemetry: self.telemetry.clone(),
                 shutdown: self.shutdown.clone(),
             };
             outboxes.spawn(outbox.run());
@@ -105,6 +111,7 @@ struct Outbox {
     /// Keys whose first unsent row failed, and when they may be tried again.
     held: BTreeMap<String, Held>,
     wake_up: WakeUp,
+    telemetry: Telemetry,
     shutdown: Shutdown,
 }
 
@@ -178,6 +185,8 @@ impl Outbox {
                 continue;
             }
             after = last.position;
+            // Ends with the page.
+            let _batch = self.telemetry.pass(rows.iter().map(OutboxRow::context));
             let is_last_page = rows.len() < self.settings.relay_page as usize;
             for row in rows {
                 if self.shutdown.has_come() {
@@ -251,7 +260,8 @@ impl Outbox {
         );
         let broker = self.broker.as_ref();
         let handed = self.hand_off.hand_off(&self.database, broker, row);
-        match handed.instrument(span.clone()).await {
+        let handed = handed.instrument(span.clone());
+        match handed.with_context(row.context()).await {
             Ok(()) => {
                 self.held.remove(&row.partition_key);
                 Handed::Over

@@ -1,10 +1,11 @@
 //! The whole shop in one process: every service on its own database, the relay, the gateway and the operators' listener.
 //!
 //! Reading order: `arguments` what is asked for, `databases` where the services keep what they know, `third_parties`
-//! whom they call, `publish` how they are coupled. What runs is put together here, and here it ends: when a signal asks for it everything stops taking
+//! whom they call, `collector` who hears of it, `publish` how they are coupled. What runs is put together here, and here it ends: when a signal asks for it everything stops taking
 //! what is new and finishes what it has in hand; a second signal does not wait for that.
 
 mod arguments;
+mod collector;
 mod databases;
 mod publish;
 mod third_parties;
@@ -36,6 +37,7 @@ use reference_system::ports::{Broker, Pager};
 use reference_system::registry::{Registry, RegistryClient};
 use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
+use reference_system::telemetry::{ExportError, OtlpEndpoint};
 use reference_system::{Database, Environment, Settings, Shutdown, gateway};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -44,6 +46,7 @@ use tokio::time::timeout;
 
 use super::TOKEN;
 pub(super) use arguments::{Arguments, http};
+use collector::Collector;
 use databases::Databases;
 use publish::{Means, Publish, Running};
 use third_parties::ThirdParties;
@@ -68,6 +71,8 @@ pub(super) enum ServeError {
     Broker(#[from] BrokerError),
     #[error("must not publish: {0}")]
     Contracts(#[from] RegistrationError),
+    #[error(transparent)]
+    Telemetry(#[from] ExportError),
     #[error("a listener has failed: {0}")]
     Serving(std::io::Error),
     #[error("{0} has ended without being asked to")]
@@ -106,6 +111,8 @@ struct Shop {
     third_parties: ThirdParties,
     /// How events are published.
     publish: Publish,
+    /// Where spans go, if anywhere.
+    otlp: Option<OtlpEndpoint>,
     /// Who is told that too much is parked.
     pager: Arc<dyn Pager>,
     /// How much that is.
@@ -133,6 +140,14 @@ impl Shop {
                 (Arc::new(broker.clone()), Arc::new(broker))
             }
         };
+        let system = match arguments.nats {
+            Some(_) => "nats",
+            None => "in_process",
+        };
+        let otlp = arguments.otlp.clone().map(|url| OtlpEndpoint {
+            url,
+            broker: system,
+        });
         let databases = Databases::open(&arguments).await?;
         let relay = match arguments.database {
             // Nobody else uses the folder, so that this process has the lease of the one before it.
@@ -157,6 +172,7 @@ impl Shop {
             gateway,
             operations,
             token,
+            otlp,
             pager,
             depth,
             registry,
@@ -186,7 +202,8 @@ impl Shop {
             let _ = stopping.await;
         });
         let databases = self.databases.clone();
-        let mut services = self.start(&registry, &shutdown).await?;
+        let collector = Collector::at(self.otlp.as_ref())?;
+        let mut services = self.start(&registry, &collector, &shutdown).await?;
         if let Err(error) = writeln!(std::io::stdout(), "{ready}") {
             tracing::warn!(%error, "nobody hears that the shop listens");
         }
@@ -207,6 +224,7 @@ impl Shop {
             stopped = stopped => stopped,
             () = signals.next() => return Err(ServeError::Impatient),
         };
+        collector.finish().await;
         databases.close().await;
         ended.and(stopped)
     }
@@ -215,6 +233,7 @@ impl Shop {
     async fn start(
         self,
         registry: &str,
+        collector: &Collector,
         shutdown: &Shutdown,
     ) -> Result<JoinSet<Ended>, ServeError> {
         let mut services = JoinSet::new();
@@ -226,13 +245,17 @@ impl Shop {
             ..Settings::default()
         };
         register_all(registry, &settings, shutdown).await?;
-        let pattern = self.publish.pattern(&self.broker);
         let databases = self.databases.clone();
-        let with = |service: &str| Environment {
-            shutdown: shutdown.clone(),
-            publishing: pattern.clone(),
-            settings,
-            ..Environment::new(databases.of(service).clone(), self.broker.clone())
+        let with = |service: &str| {
+            let telemetry = collector.telemetry_of(service);
+            let broker = telemetry.around(self.broker.clone());
+            Environment {
+                shutdown: shutdown.clone(),
+                publishing: self.publish.pattern(&broker),
+                settings,
+                telemetry,
+                ..Environment::new(databases.of(service).clone(), broker)
+            }
         };
         let cards = Arc::new(HttpCardProcessor::new(&self.third_parties.cards));
         let mail = Arc::new(HttpMailer::new(&self.third_parties.mail));
@@ -256,6 +279,7 @@ impl Shop {
         let means = Means {
             publish: self.publish,
             relay: &self.relay,
+            telemetry: collector.telemetry_of("relay"),
             databases: &self.databases,
             broker: &self.broker,
         };
@@ -268,7 +292,8 @@ impl Shop {
             services.spawn(ended(name, service));
         }
         services.spawn(ended("monitor", Box::pin(monitor.run())));
-        let gateway = gateway::serve(self.gateway, desk, shutdown.clone());
+        let telemetry = collector.telemetry_of("gateway");
+        let gateway = gateway::serve(self.gateway, desk, telemetry, shutdown.clone());
         services.spawn(listener("gateway", gateway));
         let operations =
             operations::serve(self.operations, operators, self.token, shutdown.clone());

@@ -175,7 +175,7 @@ impl fmt::Display for Timeline {
 }
 
 /// The rows in columns: mark of a witness, time, index, host, mark of a fault, text.
-fn rows(shown: &[&TimelineRow]) -> Vec<String> {
+pub(crate) fn rows(shown: &[&TimelineRow]) -> Vec<String> {
     let widest = |of: &dyn Fn(&TimelineRow) -> String| {
         shown.iter().map(|row| width(&of(row))).max().unwrap_or(0)
     };

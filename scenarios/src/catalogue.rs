@@ -8,6 +8,7 @@ mod contracts;
 mod incident;
 mod model;
 mod publishing;
+mod traced;
 
 use std::time::Duration;
 
@@ -27,12 +28,14 @@ use crate::deploy::{
 };
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
+use crate::one_trace::OneTrace;
 use crate::partner_told::PartnerTold;
 use crate::search_agrees::SearchAgrees;
 use crate::workload;
 
 pub use incident::{ABSENT_CONSUMER, BROKEN_RELEASE, Incident};
 pub use model::{Memory, Model};
+pub use traced::Spans;
 
 /// A promise under some kinds of fault.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ pub struct Scenario {
     pub events: Events,
     /// The releases that come up at restarts, where there are several.
     pub rollout: Option<&'static Rollout>,
+    /// Whether services export spans.
+    pub spans: Spans,
 }
 
 /// What is between the relay and the broker.
@@ -108,6 +113,8 @@ pub enum Beside {
     Breaker,
     /// [`PartnerTold`] and [`SearchAgrees`]: the services that came later have to be there.
     Neighbours,
+    /// [`OneTrace`]: services have to export spans.
+    OneTrace,
     /// [`DlqReplay`]: operators have to replay what is parked.
     DlqReplay,
 }
@@ -168,6 +175,7 @@ impl Scenario {
             None => deployment,
             Some(rollout) => deployment.rollout(*rollout),
         };
+        let deployment = self.spans.deployed(deployment);
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {
@@ -225,6 +233,7 @@ impl Scenario {
                 Beside::Fencing => system.property(Fencing),
                 Beside::Breaker => system.property(breaker()),
                 Beside::Neighbours => system.property(PartnerTold).property(SearchAgrees),
+                Beside::OneTrace => system.property(OneTrace),
                 Beside::DlqReplay => system.property(DlqReplay::default()),
             })
     }
@@ -289,6 +298,7 @@ const PLAIN: Scenario = Scenario {
     incident: None,
     events: Events::Hybrid,
     rollout: None,
+    spans: Spans::Off,
 };
 
 /// Every scenario, the gentlest first.
@@ -562,6 +572,7 @@ pub const CATALOGUE: &[Scenario] = &[
         extent: Extent::WithNeighbours,
         ..PLAIN
     },
+    traced::TRACED,
     Scenario {
         name: "everything",
         promise: "all of it at once",

@@ -9,6 +9,7 @@ mod absent_consumer;
 mod broken_release;
 mod broker;
 mod circuit;
+mod collector;
 mod events;
 mod monitor;
 mod monolith;
@@ -56,6 +57,8 @@ pub use broken_release::BrokenRelease;
 use broker::SimulatedBroker;
 pub use broker::{BROKER_VARIABLE, BrokerError, ShopBroker};
 pub use circuit::{CIRCUIT, GuardedRelay, breaker};
+pub use collector::COLLECTOR;
+use collector::Spans;
 pub use events::Events;
 pub use monitor::Watch;
 pub use monolith::monolith;
@@ -130,6 +133,7 @@ pub struct Deployment {
     events: Events,
     rollout: Option<Rollout>,
     scope: Arc<dyn Scope>,
+    is_traced: bool,
 }
 
 /// Which services are deployed.
@@ -163,6 +167,7 @@ impl Deployment {
             events: Events::Hybrid,
             rollout: None,
             scope: Arc::new(AsModeSays),
+            is_traced: false,
         }
     }
 
@@ -197,6 +202,13 @@ impl Deployment {
     pub fn registry_scope(self, scope: impl Scope + 'static) -> Self {
         let scope = Arc::new(scope);
         Deployment { scope, ..self }
+    }
+
+    /// The same with spans, and a collector that takes them.
+    #[must_use]
+    pub fn traced(self) -> Self {
+        let is_traced = true;
+        Deployment { is_traced, ..self }
     }
 
     /// The same with the shop's own client of a NATS server, which is asked for this, instead of the simulated broker.
@@ -258,17 +270,21 @@ impl Deployment {
         &self,
         machine: &Machine,
         database: &str,
-    ) -> Result<Environment, StartError> {
+    ) -> Result<(Environment, Spans), StartError> {
         let (broker, _) = self.connect().await?;
-        Ok(Environment {
+        let spans = self.spans(machine)?;
+        let broker = spans.telemetry.around(broker);
+        let environment = Environment {
             database: Database::connect(machine.url(database)).await?,
             publishing: self.events.published((self.publishing)(broker.clone())),
             broker,
             inbox: self.inbox.clone(),
             give_up: self.give_up.clone(),
+            telemetry: spans.telemetry.clone(),
             shutdown: Shutdown::when(machine.terminated()),
             settings: self.settings,
-        })
+        };
+        Ok((environment, spans))
     }
 
     /// The handler as the release has it that comes up on `machine`.
@@ -345,6 +361,9 @@ pub fn deploy(deployment: Deployment) -> System {
             .host("monitor", with(&deployment, monitor::run))
             .instances("monitor", 1..=2);
     }
+    if deployment.is_traced {
+        system = system.third_party(collector::collector());
+    }
     let system = consumers(system, &deployment)
         .third_party(third_parties::card_processor())
         .third_party(third_parties::mailer())
@@ -378,12 +397,13 @@ fn consumers(system: System, deployment: &Deployment) -> System {
             let consume = move |machine: Machine, own: Deployment| async move {
                 let handler = own.of_release(handler(own.processes.as_ref()), &machine);
                 let handler = own.events.handled(handler);
-                let environment = own.environment(&machine, name).await?;
+                let (environment, spans) = own.environment(&machine, name).await?;
                 let proposals = rollout::proposals_of(name, OrderPlacedVersion::One);
                 own.register(proposals, &environment).await?;
                 let broker = environment.broker.clone();
                 own.processes.consume(environment, handler).await;
                 broker.close().await;
+                spans.finish().await;
                 Ok(())
             };
             system.host(name, with(deployment, consume))
@@ -403,7 +423,7 @@ where
 }
 
 async fn serve_gateway(machine: Machine, deployment: Deployment) -> Result<(), StartError> {
-    let mut environment = deployment.environment(&machine, "order").await?;
+    let (mut environment, spans) = deployment.environment(&machine, "order").await?;
     if let Some(rollout) = &deployment.rollout {
         let release = rollout.gateway_at(machine.incarnation());
         environment.settings.order_placed = release.announces();
@@ -413,7 +433,9 @@ async fn serve_gateway(machine: Machine, deployment: Deployment) -> Result<(), S
     }
     let shutdown = environment.shutdown.clone();
     let desk = deployment.processes.desk(environment);
-    Ok(gateway::serve(listen().await?, desk, shutdown).await?)
+    let served = gateway::serve(listen().await?, desk, spans.telemetry.clone(), shutdown).await;
+    spans.finish().await;
+    Ok(served?)
 }
 
 async fn run_registry(machine: Machine, deployment: Deployment) -> Result<(), StartError> {
@@ -445,8 +467,11 @@ async fn run_relay(machine: Machine, deployment: Deployment) -> Result<(), Start
         standings,
     };
     let shutdown = Shutdown::when(machine.terminated());
+    let spans = deployment.spans(&machine)?;
+    let broker = spans.telemetry.around(broker);
     let relay = Relay {
         hand_off: deployment.hand_off.clone(),
+        telemetry: spans.telemetry.clone(),
         shutdown: shutdown.clone(),
         settings: deployment.settings,
         ..Relay::new(machine.name(), outboxes, broker)
@@ -458,6 +483,7 @@ async fn run_relay(machine: Machine, deployment: Deployment) -> Result<(), Start
         Ok(())
     };
     tokio::try_join!(relay, operations)?;
+    spans.finish().await;
     Ok(())
 }
 
@@ -474,6 +500,8 @@ enum StartError {
     Broker(#[from] reference_system::ports::broker::BrokerError),
     #[error("failed to listen: {0}")]
     Listen(#[from] io::Error),
+    #[error(transparent)]
+    Spans(#[from] reference_system::telemetry::ExportError),
     #[error("contracts: {0}")]
     Contracts(#[from] RegistrationError),
 }

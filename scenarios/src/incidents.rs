@@ -21,6 +21,7 @@ mod scaling_apart;
 mod schema_change;
 mod shipped_before_paid;
 mod small_team;
+mod traced_back;
 mod trusted_broker;
 
 use std::panic::resume_unwind;
@@ -56,6 +57,7 @@ pub const INCIDENTS: &[&dyn Incident] = &[
     &checkout::Checkout,
     &charged_twice::ChargedTwice,
     &shipped_before_paid::ShippedBeforePaid,
+    &traced_back::TracedBack,
     &schema_change::SchemaChange,
     &lagging_consumer::LaggingConsumer,
     &dlq_flood::DlqFlood,

@@ -1,7 +1,7 @@
 //! The reference system under the harness, and the `stormglass` command.
 //!
 //! Reading order: [`deploy`](mod@deploy) puts the services on simulated hosts, [`workload`] is what
-//! clients ask of them, [`money_and_stock`], [`answered_stays`], [`mail_and_charge`], [`partner_told`] and [`search_agrees`] are the
+//! clients ask of them, [`money_and_stock`], [`answered_stays`], [`mail_and_charge`], [`partner_told`], [`search_agrees`] and [`one_trace`] are the
 //! promises that only this system makes, [`catalogue`] puts them together with faults as scenarios, [`incidents`]
 //! measures designs against each other, and [`cli`] runs those.
 
@@ -13,6 +13,7 @@ pub mod deploy;
 pub mod incidents;
 pub mod mail_and_charge;
 pub mod money_and_stock;
+pub mod one_trace;
 pub mod partner_told;
 pub mod search_agrees;
 pub mod told;
@@ -26,5 +27,6 @@ pub use catalogue::Scenario;
 pub use deploy::{Deployment, deploy};
 pub use mail_and_charge::MailAndCharge;
 pub use money_and_stock::MoneyAndStock;
+pub use one_trace::OneTrace;
 pub use partner_told::PartnerTold;
 pub use search_agrees::SearchAgrees;

@@ -411,6 +411,17 @@ fn a_bad_broker_and_a_scenario_that_it_cannot_have_are_usage() {
 }
 
 #[test]
+fn the_way_of_one_order_is_told_event_by_event() {
+    let way = |order: &str| stormglass(&["run", "poison", "--seed", "3", "--trace-order", order]);
+    refused(&mut way("none"), 2, "nothing is about `none` in this run");
+    let known = text(&output(&mut way("none")).stderr);
+    let order = known.split('`').nth(3).expect("an order is named");
+    let output = output(&mut way(order));
+    assert_eq!(text(&output.stderr), "");
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let mut child = stormglass(&["run", "calm", "--seed", "7", "--details"])
         .stdout(Stdio::piped())

@@ -48,6 +48,7 @@ mod swallow_publish_error;
 mod third_parties;
 mod timeout_taken_for_decline;
 mod timeout_taken_for_payment;
+mod traceparent_regenerated;
 mod two_relays_skip_locked;
 mod unknown_version_at_debug;
 mod zombie_consumer;
@@ -59,7 +60,7 @@ use reference_system::ports::broker::header::MESSAGE_ID;
 use reference_system::publishing::{Direct, Outbox};
 use scenarios::catalogue::{Clients, Incident, PROGRESS, under_rollout, under_test};
 use scenarios::deploy::{Release, Rollout, breaker};
-use scenarios::{Deployment, deploy, workload};
+use scenarios::{Deployment, OneTrace, deploy, workload};
 use stormglass::System;
 use stormglass::broker::{JetStreamSettings, Profile};
 use stormglass::checker::{DlqReplay, DlqRouting, EffectOnce, Progress};
@@ -109,6 +110,7 @@ use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
 use timeout_taken_for_decline::TimeoutTakenForDecline;
 use timeout_taken_for_payment::TimeoutTakenForPayment;
+use traceparent_regenerated::TraceparentRegenerated;
 use two_relays_skip_locked::TwoRelaysSkipLocked;
 use unknown_version_at_debug::UnknownVersionAtDebug;
 use zombie_consumer::ZombieConsumer;
@@ -313,6 +315,19 @@ pub const DEFECTS: &[Defect] = &[
         ],
         breaks: "causality",
         plant: |name| judged(Deployment::new(name).processes(ByHand(CorrelationRegenerated))),
+    },
+    Defect {
+        id: "traceparent-regenerated",
+        exposed_by: &[
+            FaultKind::StatementError,
+            FaultKind::CommitLost,
+            FaultKind::ExternalOutage,
+        ],
+        breaks: "one-trace",
+        plant: |name| {
+            let deployment = Deployment::new(name).traced();
+            judged(deployment.processes(TraceparentRegenerated)).property(OneTrace)
+        },
     },
     Defect {
         id: "cause-of-the-retry",

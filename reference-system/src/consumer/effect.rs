@@ -11,6 +11,7 @@ use crate::environment::Environment;
 use crate::event::Event;
 use crate::journal;
 use crate::publishing::PublishPattern;
+use crate::telemetry::{self, messaging};
 
 use super::{Effect, Failure, Handler, Prepared};
 
@@ -19,6 +20,17 @@ use super::{Effect, Failure, Handler, Prepared};
 /// # Errors
 /// See [`Failure`]; the caller rolls back.
 pub async fn book(
+    tx: &mut AnyConnection,
+    publishing: &dyn PublishPattern,
+    consumer: &str,
+    prepared: Box<dyn Prepared>,
+    event: &Event,
+) -> Result<Option<Event>, Failure> {
+    let booked = apply(tx, publishing, consumer, prepared, event);
+    telemetry::within(messaging::effect(consumer), booked).await
+}
+
+async fn apply(
     tx: &mut AnyConnection,
     publishing: &dyn PublishPattern,
     consumer: &str,

@@ -72,6 +72,7 @@ pub(super) fn upcast(event: &Event, to: u32) -> serde_json::Result<Option<Cow<'_
 mod tests {
     use super::*;
     use crate::event::{DecodeError, NewEvent};
+    use crate::telemetry::TraceContext;
 
     fn order() -> OrderPlacedV1 {
         OrderPlacedV1 {
@@ -93,6 +94,7 @@ mod tests {
             entity: "order-1".to_owned(),
             correlation_id: "flow".to_owned(),
             causation_id: None,
+            trace: TraceContext::default(),
             payload,
         }
     }

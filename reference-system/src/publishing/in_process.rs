@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use opentelemetry::trace::FutureExt;
 use sqlx::AnyConnection;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -206,7 +207,13 @@ async fn work_off(
 async fn handle(environment: &Environment, handler: &dyn Handler, event: &Event) {
     let consumer = handler.consumer();
     let mut failures = 0;
-    while let Err(failure) = consumer::once(environment, handler, event).await {
+    let message = event.encode(event.entity.clone());
+    let telemetry = &environment.telemetry;
+    let context = telemetry.process(&event.trace.context(), consumer, &message);
+    while let Err(failure) = consumer::once(environment, handler, event)
+        .with_context(context.clone())
+        .await
+    {
         if let Failure::Permanent(error) | Failure::UnknownVersion(error) = failure {
             tracing::error!(event_id = %event.id, consumer, error, "event cannot be handled and is lost");
             return;

@@ -9,6 +9,7 @@ use crate::clock::now_ms;
 use crate::event::Event;
 use crate::partition_key::{ByEntity, PartitionKey};
 use crate::publishing::PublishPattern;
+use crate::telemetry::{messaging, propagation};
 
 /// Publishes through the `outbox` table.
 pub struct Outbox {
@@ -33,7 +34,9 @@ impl Default for Outbox {
 impl PublishPattern for Outbox {
     async fn record(&self, tx: &mut AnyConnection, events: &[Event]) -> sqlx::Result<()> {
         for event in events {
-            let headers = serde_json::json!(event.headers()).to_string();
+            let context = messaging::created(event);
+            let mut headers = event.headers();
+            propagation::write(&context, &mut headers);
             sqlx::query(
                 "INSERT INTO outbox (event_id, topic, partition_key, headers, payload, sent, due_at_ms) \
                  VALUES ($1, $2, $3, $4, $5, 0, $6)",
@@ -41,7 +44,7 @@ impl PublishPattern for Outbox {
             .bind(event.id.to_string())
             .bind(&event.topic)
             .bind(self.key.key(event))
-            .bind(headers)
+            .bind(serde_json::json!(headers).to_string())
             .bind(event.body())
             .bind(now_ms())
             .execute(&mut *tx)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::database::Database;
 use crate::ports::broker::{Broker, Message, PublishError, header};
+use crate::telemetry::{Context, propagation};
 use async_trait::async_trait;
 
 use super::mark::mark_sent;
@@ -58,6 +59,13 @@ impl OutboxRow {
         let headers: Option<BTreeMap<String, String>> = serde_json::from_str(&self.headers).ok();
         let id = headers.and_then(|mut headers| headers.remove(header::CORRELATION_ID));
         id.unwrap_or_default()
+    }
+
+    /// The place in a trace at which the row was written.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        let headers: Option<BTreeMap<String, String>> = serde_json::from_str(&self.headers).ok();
+        propagation::read(&headers.unwrap_or_default())
     }
 
     /// The message to publish.

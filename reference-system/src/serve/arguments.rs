@@ -55,6 +55,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", value_parser = http)]
     pub(super) pager: Option<String>,
 
+    /// A collector that takes traces by OTLP over HTTP, such as http://127.0.0.1:4318 [default: none]
+    #[arg(long, value_name = "URL", value_parser = http)]
+    pub(super) otlp: Option<String>,
+
     /// How many events a consumer may have parked before somebody is told
     #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(i64).range(1..))]
     pub(super) parked_max: i64,

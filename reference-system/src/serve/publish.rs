@@ -14,7 +14,7 @@ use reference_system::publishing::{Direct, Outbox, PublishPattern};
 use reference_system::relay::Relay;
 use reference_system::synchronous::{self, ByAnswer, Service as Called, SynchronousDesk};
 use reference_system::{
-    Environment, Settings, consumer, inventory::Stockkeeping, monolith::Monolith,
+    Environment, Settings, Telemetry, consumer, inventory::Stockkeeping, monolith::Monolith,
     notification::Notifying, order::OrderLifecycle, payment::Charging, shipping::Dispatching,
 };
 use tokio::net::TcpListener;
@@ -46,6 +46,8 @@ pub(super) struct Means<'m> {
     pub(super) publish: Publish,
     /// The relay's name among those that share the databases.
     pub(super) relay: &'m str,
+    /// Where its spans go.
+    pub(super) telemetry: Telemetry,
     /// Where the outboxes are.
     pub(super) databases: &'m Databases,
     /// Where to.
@@ -118,11 +120,17 @@ pub(super) async fn start(
     });
     let mut services: Vec<(&'static str, Service)> = consumers.collect();
     let Environment { shutdown, .. } = with("order");
-    let (databases, broker) = (outboxes(means.databases), means.broker.clone());
+    let (databases, telemetry) = (outboxes(means.databases), means.telemetry);
+    let broker = telemetry.around(means.broker.clone());
     match means.publish {
         Publish::Outbox => {
             let relay = Relay::new(means.relay, databases, broker);
-            services.push(("relay", Box::pin(Relay { shutdown, ..relay }.run())));
+            let relay = Relay {
+                telemetry,
+                shutdown,
+                ..relay
+            };
+            services.push(("relay", Box::pin(relay.run())));
         }
         Publish::Cdc => {
             let capture = Capture::new(databases, broker);

@@ -13,6 +13,7 @@ use sqlx::AnyConnection;
 use crate::consumer::Handler;
 use crate::event::Event;
 use crate::publishing::PublishPattern;
+use crate::telemetry::http;
 
 use super::{Answer, PATH};
 
@@ -58,7 +59,7 @@ impl Service {
             why: error.without_url().to_string(),
         };
         let request = self.client.post(&self.url).json(event).timeout(PATIENCE);
-        let response = request.send().await.map_err(failed)?;
+        let response = http::send(self.name, request).await.map_err(failed)?;
         let answer = response.error_for_status().map_err(failed)?;
         let Answer { announced } = answer.json().await.map_err(failed)?;
         Ok(announced)

@@ -7,10 +7,11 @@ use std::io;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use opentelemetry::trace::FutureExt;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::Instrument;
@@ -19,8 +20,12 @@ use crate::consumer::{self, Failure, Handler};
 use crate::environment::Environment;
 use crate::event::Event;
 use crate::retention;
+use crate::telemetry::http;
 
 use super::{Answer, PATH};
+
+/// The route, as spans name it.
+const ROUTE: &str = "POST /events";
 
 /// A service that is called.
 #[derive(Clone)]
@@ -41,12 +46,14 @@ pub async fn serve(
 ) -> io::Result<()> {
     let shutdown = environment.shutdown.clone();
     let (database, settings) = (environment.database.clone(), environment.settings);
+    let telemetry = environment.telemetry.clone();
     let handler = handler.into();
     let face = Face {
         environment,
         handler,
     };
     let routes = Router::new().route(PATH, post(apply)).with_state(face);
+    let routes = http::traced(routes, &telemetry);
     let serving =
         axum::serve(listener, routes).with_graceful_shutdown(async move { shutdown.comes().await });
     tokio::select! {
@@ -55,7 +62,7 @@ pub async fn serve(
     }
 }
 
-async fn apply(State(face): State<Face>, Json(event): Json<Event>) -> Response {
+async fn apply(State(face): State<Face>, headers: HeaderMap, Json(event): Json<Event>) -> Response {
     let consumer = face.handler.consumer();
     let span = tracing::info_span!(
         "call",
@@ -65,7 +72,9 @@ async fn apply(State(face): State<Face>, Json(event): Json<Event>) -> Response {
         entity = event.entity,
     );
     let applied = consumer::once(&face.environment, face.handler.as_ref(), &event);
-    match applied.instrument(span).await {
+    let context = http::served(ROUTE, &headers, &event.correlation_id);
+    let applied = applied.instrument(span);
+    match applied.with_context(context).await {
         Ok(announced) => Json(Answer { announced }).into_response(),
         Err(failure) => {
             tracing::error!(%failure, consumer, "not applied");

@@ -11,6 +11,7 @@ mod registry;
 mod relaying;
 mod serve;
 mod system;
+mod tracing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use reference_system::ports::broker::{Broker, InProcessBroker, Message, header};
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::Direct;
 use reference_system::{
-    Environment, Shutdown, correlation, gateway, inventory, notification, order,
+    Environment, Shutdown, Telemetry, correlation, gateway, inventory, notification, order,
 };
 use serde_json::json;
 
@@ -493,7 +494,12 @@ async fn an_unreachable_database_is_a_503_without_its_inner_workings() {
     let desk = OrderDesk::new(environment(&database, &InProcessBroker::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = Http(listener.local_addr().unwrap());
-    tokio::spawn(gateway::serve(listener, Arc::new(desk), Shutdown::never()));
+    tokio::spawn(gateway::serve(
+        listener,
+        Arc::new(desk),
+        Telemetry::off(),
+        Shutdown::never(),
+    ));
     for answer in [
         http.get("/orders/1").await,
         http.post("/orders", &[], &body("tea", "visa")).await,

@@ -53,7 +53,12 @@ impl Shop {
 
     /// Places an order and gives its path.
     pub(crate) async fn place(&self, body: &Value) -> String {
-        let placed = self.http.post("/orders", &[], body).await;
+        self.place_with(&[], body).await
+    }
+
+    /// The same with headers.
+    pub(crate) async fn place_with(&self, headers: &[(&str, &str)], body: &Value) -> String {
+        let placed = self.http.post("/orders", headers, body).await;
         assert_eq!(placed.status, 202, "{}", placed.json);
         format!("/orders/{}", placed.json["order_id"].as_str().unwrap())
     }

@@ -20,8 +20,8 @@ use reference_system::ports::mailer::LoggingMailer;
 use reference_system::relay::Relay;
 use reference_system::retry::Backoff;
 use reference_system::{
-    Engine, Environment, Settings, Shutdown, gateway, inventory, migrate, notification, order,
-    payment, shipping,
+    Engine, Environment, Settings, Shutdown, Telemetry, gateway, inventory, migrate, notification,
+    order, payment, shipping,
 };
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
@@ -69,7 +69,12 @@ impl System {
             .unwrap();
         let with = |database: &Database| environment(database, &broker);
         let desk = Arc::new(OrderDesk::new(with(&system.orders)));
-        tokio::spawn(gateway::serve(listener, desk, Shutdown::never()));
+        tokio::spawn(gateway::serve(
+            listener,
+            desk,
+            Telemetry::off(),
+            Shutdown::never(),
+        ));
         let processor = Arc::new(FailingFirst::new(system.processor.clone(), failures));
         spawn(order::consumer(with(&system.orders)));
         spawn(inventory::consumer(with(&system.inventory)));

@@ -3,6 +3,7 @@
 //! The reports are made by hand in `samples`: nothing is run here.
 
 mod failure;
+mod journey;
 mod json;
 mod samples;
 mod sweep;

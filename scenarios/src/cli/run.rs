@@ -1,4 +1,4 @@
-//! `stormglass run`: one seed, and its timeline.
+//! `stormglass run`: one seed, and its timeline, or the way of one order.
 
 use clap::Args;
 use stormglass::simulation::{self, Recording};
@@ -22,6 +22,9 @@ pub(super) struct Arguments {
     /// Also show log lines and what was committed
     #[arg(long)]
     details: bool,
+    /// Show one order's way instead, event by event, and where it broke
+    #[arg(long, value_name = "ID", conflicts_with = "details")]
+    trace_order: Option<String>,
 }
 
 /// Runs the seed's plan and shows what happened.
@@ -32,6 +35,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, CliError> {
     let plan = system.plan(arguments.seed)?;
     let run = simulation::run(&system, &plan, Recording::On)?;
     let verdicts = system.judge(&run.history);
+    if let Some(order) = &arguments.trace_order {
+        let journey = narrate::journey(&system, &run, &verdicts, order);
+        let journey = journey.map_err(|error| CliError::Usage(error.to_string()))?;
+        say(&journey.render())?;
+        return Ok(Outcome::of(&verdicts));
+    }
     let timeline = narrate::timeline(&system, &run, &verdicts);
     let hidden = if arguments.details { &[] } else { DETAILS };
     say(&format!("{plan}\n{}", timeline.render_without(hidden)))?;

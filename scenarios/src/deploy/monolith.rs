@@ -6,7 +6,7 @@ use reference_system::monolith::Monolith;
 use reference_system::ports::broker::InProcessBroker;
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
-use reference_system::{Database, Environment, Shutdown, gateway};
+use reference_system::{Database, Environment, Shutdown, Telemetry, gateway};
 use stormglass::{Machine, System};
 
 use super::{CARD_PROCESSOR, MAILER, StartError, listen, schema, third_parties};
@@ -33,7 +33,7 @@ async fn serve(machine: Machine) -> Result<(), StartError> {
     let cards = Arc::new(HttpCardProcessor::new(&format!("http://{CARD_PROCESSOR}")));
     let mailer = Arc::new(HttpMailer::new(&format!("http://{MAILER}")));
     let (desk, work) = Monolith::new(environment, cards, mailer).split();
-    let serving = gateway::serve(listen().await?, Arc::new(desk), shutdown);
+    let serving = gateway::serve(listen().await?, Arc::new(desk), Telemetry::off(), shutdown);
     let (served, ()) = tokio::join!(serving, work);
     Ok(served?)
 }

@@ -74,10 +74,11 @@ async fn consume(
     database: &'static str,
     handler: Box<dyn reference_system::consumer::Handler>,
 ) -> Result<(), StartError> {
-    let environment = own.environment(&machine, database).await?;
+    let (environment, spans) = own.environment(&machine, database).await?;
     let broker = environment.broker.clone();
     own.processes.consume(environment, handler).await;
     broker.close().await;
+    spans.finish().await;
     Ok(())
 }
 

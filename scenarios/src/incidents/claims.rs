@@ -71,7 +71,7 @@ pub const CLAIMS: &[Claim] = &[
         "idempotency-is-cheap",
         "The look-up costs about 2 ms an event",
     ),
-    not_yet(
+    claim(
         "one-query-traces",
         "With correlation ids one query shows the whole chain and where it broke",
     ),

@@ -157,6 +157,7 @@ detected! {
     acknowledging_before_the_commit_loses_events: "ack-before-commit",
     counting_transient_errors_breaks_dlq_routing: "retry-burn",
     a_new_correlation_id_breaks_causality: "correlation-regenerated",
+    a_new_trace_for_each_try_breaks_one_trace: "traceparent-regenerated",
     naming_the_first_try_as_the_cause_breaks_causality: "cause-of-the-retry",
     charging_before_the_lookup_breaks_money_and_stock: "external-call-before-dedup",
     giving_up_a_compensation_breaks_money_and_stock: "no-compensation",

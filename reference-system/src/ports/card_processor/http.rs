@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use reqwest::{Client, StatusCode};
 
 use super::{CardProcessor, CardProcessorError, Charge, ChargeOutcome, Declined, Transaction};
+use crate::telemetry::http;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,7 +35,7 @@ impl HttpCardProcessor {
     ) -> Result<ChargeOutcome, CardProcessorError> {
         let request = self.client.post(&self.transactions).json(&transaction);
         let request = request.header("idempotency-key", idempotency_key);
-        let answer = request.timeout(PATIENCE).send().await?;
+        let answer = http::send("card-processor", request.timeout(PATIENCE)).await?;
         match answer.status() {
             StatusCode::PAYMENT_REQUIRED => {
                 let Declined { reason } = answer.json().await?;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use reqwest::Client;
 
 use super::{Mail, Mailer, MailerError};
+use crate::telemetry::http;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ impl Mailer for HttpMailer {
     async fn send(&self, idempotency_key: &str, mail: Mail) -> Result<(), MailerError> {
         let request = self.client.post(&self.mails).json(&mail);
         let request = request.header("idempotency-key", idempotency_key);
-        let answer = request.timeout(PATIENCE).send().await;
+        let answer = http::send("mailer", request.timeout(PATIENCE)).await;
         match answer.and_then(reqwest::Response::error_for_status) {
             Ok(_) => Ok(()),
             Err(error) => Err(MailerError::Unavailable(error.to_string())),

@@ -7,6 +7,7 @@ use reqwest::{Client, StatusCode};
 
 use super::{OrderSource, OrderSourceError};
 use crate::order::OrderView;
+use crate::telemetry::http;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -47,7 +48,7 @@ impl OrderSource for HttpOrderSource {
     ) -> Result<OrderView, OrderSourceError> {
         let request = self.client.get(format!("{}/{order_id}", self.orders));
         let request = request.header(CORRELATION_HEADER, correlation_id);
-        let answer = request.timeout(PATIENCE).send().await?;
+        let answer = http::send("gateway", request.timeout(PATIENCE)).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Err(OrderSourceError::Unknown(order_id.to_owned()));
         }

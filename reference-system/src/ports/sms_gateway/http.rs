@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use reqwest::Client;
 
 use super::{SmsGateway, SmsGatewayError, TextMessage};
+use crate::telemetry::http;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ impl SmsGateway for HttpSmsGateway {
     ) -> Result<(), SmsGatewayError> {
         let request = self.client.post(&self.messages).json(&message);
         let request = request.header("idempotency-key", idempotency_key);
-        let answer = request.timeout(PATIENCE).send().await;
+        let answer = http::send("sms-gateway", request.timeout(PATIENCE)).await;
         match answer.and_then(reqwest::Response::error_for_status) {
             Ok(_) => Ok(()),
             Err(error) => Err(SmsGatewayError(error.to_string())),
