@@ -7,10 +7,13 @@
 mod contracts;
 mod incident;
 mod model;
+mod neighbours;
 mod publishing;
+mod saga;
 
 use std::time::Duration;
 
+use reference_system::event::contract::topic;
 use reference_system::ports::broker::NatsSettings;
 use stormglass::System;
 use stormglass::broker::Profile;
@@ -21,9 +24,10 @@ use stormglass::checker::{
 use stormglass::plan::FaultKind;
 use stormglass::simulation::Settings;
 
+use crate::analytics_counts::AnalyticsCounts;
 use crate::answered_stays::AnsweredStays;
 use crate::deploy::{
-    Deployment, Events, Extent, GuardedRelay, Pattern, Rollout, ShopBroker, breaker, deploy,
+    Deployment, Events, Extent, GuardedRelay, Pattern, Rollout, Saga, ShopBroker, breaker, deploy,
 };
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
@@ -67,6 +71,8 @@ pub struct Scenario {
     pub events: Events,
     /// The releases that come up at restarts, where there are several.
     pub rollout: Option<&'static Rollout>,
+    /// Who drives an order through its steps, where these have deadlines.
+    pub saga: Option<Saga>,
 }
 
 /// What is between the relay and the broker.
@@ -108,6 +114,8 @@ pub enum Beside {
     Breaker,
     /// [`PartnerTold`] and [`SearchAgrees`]: the services that came later have to be there.
     Neighbours,
+    /// [`AnalyticsCounts`]: analytics has to be there.
+    Analytics,
     /// [`DlqReplay`]: operators have to replay what is parked.
     DlqReplay,
 }
@@ -168,6 +176,10 @@ impl Scenario {
             None => deployment,
             Some(rollout) => deployment.rollout(*rollout),
         };
+        let deployment = match self.saga {
+            None => deployment,
+            Some(saga) => deployment.saga(saga),
+        };
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {
@@ -225,6 +237,7 @@ impl Scenario {
                 Beside::Fencing => system.property(Fencing),
                 Beside::Breaker => system.property(breaker()),
                 Beside::Neighbours => system.property(PartnerTold).property(SearchAgrees),
+                Beside::Analytics => system.property(AnalyticsCounts),
                 Beside::DlqReplay => system.property(DlqReplay::default()),
             })
     }
@@ -244,7 +257,7 @@ pub fn under_test(system: System) -> System {
         .budget(Memory::Long.budget())
         .settings(settings)
         .property(NoLostEvent)
-        .property(NoGhostEvent::default())
+        .property(NoGhostEvent::default().exempting(topic::ACTIVITY))
         .property(OneEventPerId)
         .property(EntityOrder)
         .property(Causality)
@@ -289,6 +302,7 @@ const PLAIN: Scenario = Scenario {
     incident: None,
     events: Events::Hybrid,
     rollout: None,
+    saga: None,
 };
 
 /// Every scenario, the gentlest first.
@@ -535,33 +549,15 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         ..PLAIN
     },
+    saga::SAGA_TIMEOUT,
+    saga::SAGA_TIMEOUT_ORCHESTRATED,
     contracts::ROLLING_DEPLOYMENT,
     contracts::ROLLBACK,
     contracts::SCHEMA_CHANGE,
     contracts::DISTRIBUTED_MONOLITH,
     contracts::THIN_EVENTS,
-    Scenario {
-        name: "neighbours",
-        promise: "services that came later learn of every order, and so does a partner who is away for a while",
-        faults: &[
-            FaultKind::Crash,
-            FaultKind::Pause,
-            FaultKind::Duplicate,
-            FaultKind::Partition,
-            FaultKind::CommitAnswerLost,
-            FaultKind::ExternalOutage,
-            FaultKind::ExternalAnswerLost,
-        ],
-        certain: &[FaultKind::Duplicate],
-        beside: &[
-            Beside::EffectOnce,
-            Beside::OnlyPoisonParked,
-            Beside::Neighbours,
-        ],
-        struck: &["search", "sms", "webhook", "partner", "relay"],
-        extent: Extent::WithNeighbours,
-        ..PLAIN
-    },
+    neighbours::NEIGHBOURS,
+    neighbours::ANALYTICS,
     Scenario {
         name: "everything",
         promise: "all of it at once",
