@@ -8,6 +8,7 @@ mod effect;
 mod fetching;
 mod handler;
 mod received;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use effect::{book, once};
 pub use fetching::Fetching;
 pub use handler::{Effect, Failure, Handler, Prepared};
 use received::Received;
+pub use whole::ReadingWhole;
 
 /// Why a successor of a parked event is parked.
 const BEHIND_PARKED: &str = "an earlier event of this entity is parked";

@@ -133,7 +133,7 @@ async fn remove(
     })
 }
 
-async fn select(database: &Database, id: &str) -> sqlx::Result<Option<Customer>> {
+pub(crate) async fn select(database: &Database, id: &str) -> sqlx::Result<Option<Customer>> {
     let row: Option<(String, i64)> =
         sqlx::query_as("SELECT name, may_order FROM customers WHERE id = $1")
             .bind(id)

@@ -109,11 +109,12 @@ impl From<OrdersError> for Problem {
             OrdersError::Invalid(_) => StatusCode::BAD_REQUEST,
             OrdersError::Unknown(_) => StatusCode::NOT_FOUND,
             OrdersError::KeyReused | OrdersError::TooLate { .. } => StatusCode::CONFLICT,
-            OrdersError::Database(_) | OrdersError::Service(_) => {
+            OrdersError::Database(_) | OrdersError::Service(_) | OrdersError::Unanswered(_) => {
                 tracing::error!(%error, "request failed");
                 // The cause is for the log: what a database says is not for a caller's eyes.
                 let problem = match error {
                     OrdersError::Service(error) => format!("{} unavailable", error.service),
+                    OrdersError::Unanswered(_) => "customers unavailable, try again".to_owned(),
                     _ => "database unavailable, try again".to_owned(),
                 };
                 return Self(StatusCode::SERVICE_UNAVAILABLE, problem);

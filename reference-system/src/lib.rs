@@ -8,10 +8,12 @@
 //!   [`retention`]: when it is forgotten;
 //! - [`consumer`], [`inbox`], [`discarded`], [`retry`], [`dead_letter`]: how an event gets to its effect, once;
 //! - [`monitor`] and [`alert`]: when people are told that something is wrong;
+//! - [`saga`]: what becomes of an order when one of its steps is refused or not answered;
 //! - [`journal`]: what changed, and why; [`telemetry`]: the same as a trace, for a collector.
 //!
 //! The services, each with a database of its own: [`gateway`] and [`order`], [`inventory`], [`payment`], [`shipping`],
-//! [`notification`]; those that came later, for which none of the others was changed: [`search`], [`sms`], [`webhook`]. They are coupled by events, or as the [`monolith`] or the [`synchronous`] shop that they are compared
+//! [`notification`]; those that came later, for which none of the others was changed: [`search`], [`sms`],
+//! [`webhook`], [`analytics`]. They are coupled by events, or as the [`monolith`] or the [`synchronous`] shop that they are compared
 //! with. Where no event is needed: [`customers`] and
 //! [`authorisation`]. What they need from the world: [`ports`], put together in [`environment`]; how they end: [`shutdown`].
 //!
@@ -19,6 +21,7 @@
 //! part, such as the command beside this library, which runs the whole shop.
 
 pub mod alert;
+pub mod analytics;
 pub mod authorisation;
 pub mod cdc;
 pub mod clock;
@@ -50,6 +53,7 @@ pub mod relay;
 pub mod replay;
 pub mod retention;
 pub mod retry;
+pub mod saga;
 pub mod schema;
 pub mod search;
 pub mod shipping;

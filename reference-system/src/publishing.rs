@@ -8,6 +8,7 @@
 
 pub mod breaker;
 mod direct;
+mod fat;
 mod guarded;
 mod in_process;
 mod outbox;
@@ -20,6 +21,7 @@ use sqlx::AnyConnection;
 use crate::event::Event;
 
 pub use direct::Direct;
+pub use fat::{Entity, Fat};
 pub use guarded::Guarded;
 pub use in_process::{InProcess, Queues};
 pub use outbox::Outbox;

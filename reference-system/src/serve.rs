@@ -1,12 +1,13 @@
 //! The whole shop in one process: every service on its own database, the relay, the gateway and the operators' listener.
 //!
 //! Reading order: `arguments` what is asked for, `databases` where the services keep what they know, `third_parties`
-//! whom they call, `collector` who hears of it, `publish` how they are coupled. What runs is put together here, and here it ends: when a signal asks for it everything stops taking
+//! whom they call, `collector` who hears of it, `publish` how they are coupled, `neighbours` what else runs. What runs is put together here, and here it ends: when a signal asks for it everything stops taking
 //! what is new and finishes what it has in hand; a second signal does not wait for that.
 
 mod arguments;
 mod collector;
 mod databases;
+mod neighbours;
 mod publish;
 mod third_parties;
 
@@ -33,7 +34,7 @@ use reference_system::ports::broker::{
 use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
 use reference_system::ports::pager::{HttpPager, LoggingPager};
-use reference_system::ports::{Broker, Pager};
+use reference_system::ports::{Broker, CardProcessor, Mailer, Pager};
 use reference_system::registry::{Registry, RegistryClient};
 use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
@@ -48,7 +49,8 @@ use super::TOKEN;
 pub(super) use arguments::{Arguments, http};
 use collector::Collector;
 use databases::Databases;
-use publish::{Means, Publish, Running};
+use neighbours::{Listeners, Neighbours};
+use publish::{Means, Publish, Running, Saga, Tracked};
 use third_parties::ThirdParties;
 
 /// How long a broker that does not answer any more may keep the process from its end.
@@ -65,6 +67,10 @@ pub(super) enum ServeError {
     Folder(String, String),
     #[error("cannot use the database{0}: {1}")]
     Database(String, sqlx::Error),
+    #[error("neighbours and sagas need a broker: not with --publish sync or in-process")]
+    WithoutBroker,
+    #[error("webhooks need --webhook-secret or WEBHOOK_SECRET, a secret as whsec_ and base64")]
+    NoSecret,
     #[error("cannot reach the database within {} seconds", databases::PATIENCE.as_secs())]
     NoAnswer,
     #[error("cannot use the NATS server: {0}")]
@@ -113,6 +119,11 @@ struct Shop {
     publish: Publish,
     /// Where spans go, if anywhere.
     otlp: Option<OtlpEndpoint>,
+    /// Who drives orders, where their steps have deadlines.
+    saga: Option<Saga>,
+    /// The neighbours that run, and where they listen.
+    neighbours: Neighbours,
+    listeners: Listeners,
     /// Who is told that too much is parked.
     pager: Arc<dyn Pager>,
     /// How much that is.
@@ -127,6 +138,8 @@ struct Shop {
 impl Shop {
     /// Takes the ports, connects to the broker and opens the databases.
     async fn open(arguments: Arguments) -> Result<Self, ServeError> {
+        arguments.check()?;
+        let neighbours = Listeners::open(&arguments.neighbours).await?;
         let gateway = listen(arguments.listen).await?;
         let operations = listen(arguments.operations).await?;
         let registry = listen(arguments.registry).await?;
@@ -179,6 +192,9 @@ impl Shop {
             databases,
             third_parties: ThirdParties::find(arguments.cards, arguments.mail).await?,
             publish: arguments.publish,
+            saga: arguments.saga,
+            listeners: neighbours,
+            neighbours: arguments.neighbours,
             relay,
             broker,
             standings,
@@ -192,8 +208,10 @@ impl Shop {
         let [gateway, operations, registry] = addresses;
         let registry = format!("http://{}", registry?);
         let ready = format!(
-            "shop listens on http://{}, operations on http://{}, registry on {registry}",
-            gateway?, operations?
+            "shop listens on http://{}, operations on http://{}, registry on {registry}{}",
+            gateway?,
+            operations?,
+            self.listeners.told()?
         );
         let mut signals = Signals::new().map_err(ServeError::Start)?;
         let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
@@ -249,20 +267,24 @@ impl Shop {
         let with = |service: &str| {
             let telemetry = collector.telemetry_of(service);
             let broker = telemetry.around(self.broker.clone());
-            Environment {
+            let own = Environment {
                 shutdown: shutdown.clone(),
                 publishing: self.publish.pattern(&broker),
                 settings,
                 telemetry,
                 ..Environment::new(databases.of(service).clone(), broker)
+            };
+            match self.saga {
+                Some(saga) => saga.environment(service, own),
+                None => own,
             }
         };
         let cards = Arc::new(HttpCardProcessor::new(&self.third_parties.cards));
         let mail = Arc::new(HttpMailer::new(&self.third_parties.mail));
-        let groups = groups(&Charging::new(cards.clone()), &Notifying::new(mail.clone()));
+        let groups = groups(self.saga, cards.clone(), mail.clone());
         let operators = Services {
-            consumers: consumers(&databases).into(),
-            origins: origins(&databases).into(),
+            consumers: consumers(&databases).into_iter().collect(),
+            origins: origins(&databases),
             groups: groups.clone(),
             standings: self.standings.clone(),
         };
@@ -271,7 +293,7 @@ impl Shop {
             lag: groups,
             shutdown: shutdown.clone(),
             ..Monitor::new(
-                consumers(&databases).into(),
+                consumers(&databases),
                 self.pager.clone(),
                 self.standings.clone(),
             )
@@ -282,13 +304,19 @@ impl Shop {
             telemetry: collector.telemetry_of("relay"),
             databases: &self.databases,
             broker: &self.broker,
+            saga: self.saga,
+            tracking: match self.neighbours.analytics {
+                Some(_) => Tracked::Yes,
+                None => Tracked::No,
+            },
         };
         let Running {
             desk,
             services: running,
-        } = publish::start(means, with, cards, mail).await?;
+        } = publish::start(means, &with, cards, mail).await?;
 
-        for (name, service) in running {
+        let neighbours = neighbours::start(self.neighbours, self.listeners, with)?;
+        for (name, service) in running.into_iter().chain(neighbours) {
             services.spawn(ended(name, service));
         }
         services.spawn(ended("monitor", Box::pin(monitor.run())));
@@ -340,43 +368,59 @@ fn failure(ended: Result<Ended, tokio::task::JoinError>) -> ServeError {
 
 /// The databases with events to publish.
 fn outboxes(databases: &Databases) -> Vec<Database> {
-    origins(databases).map(|origin| origin.database).into()
+    let origins = origins(databases).into_iter();
+    origins.map(|origin| origin.database).collect()
 }
 
 /// The topics, each with the database that its events come from.
-fn origins(databases: &Databases) -> [Origin; 4] {
-    [
-        (topic::ORDERS, &databases.order),
-        (topic::INVENTORY, &databases.inventory),
-        (topic::PAYMENTS, &databases.payment),
-        (topic::SHIPMENTS, &databases.shipping),
-    ]
-    .map(|(topic, database)| Origin {
-        topic,
-        database: database.clone(),
-    })
+fn origins(databases: &Databases) -> Vec<Origin> {
+    let all = [
+        (topic::ORDERS, "order"),
+        (topic::INVENTORY, "inventory"),
+        (topic::PAYMENTS, "payment"),
+        (topic::SHIPMENTS, "shipping"),
+        (topic::COMMANDS, "saga"),
+    ];
+    let all = all.into_iter().filter_map(|(topic, service)| {
+        let database = databases.find(service)?.clone();
+        Some(Origin { topic, database })
+    });
+    all.collect()
 }
 
 /// The consumers, each with its database.
-fn consumers(databases: &Databases) -> [(&'static str, Database); 5] {
+fn consumers(databases: &Databases) -> Vec<(&'static str, Database)> {
     let consumers = databases.by_name();
-    consumers.map(|(name, database)| (name, database.clone()))
+    consumers
+        .map(|(name, database)| (name, database.clone()))
+        .collect()
 }
 
 /// How long messages may wait for each group. Customers wait for all of them but the mails.
-fn groups(charging: &Charging, notifying: &Notifying) -> Vec<LagThreshold> {
-    let of = |handler: &dyn Handler, waiting| LagThreshold {
-        group: handler.consumer(),
-        topics: handler.topics().to_vec(),
-        waiting,
-    };
-    vec![
-        of(&OrderLifecycle, REAL_TIME),
-        of(&Stockkeeping, REAL_TIME),
-        of(charging, REAL_TIME),
-        of(&Dispatching, REAL_TIME),
-        of(notifying, BATCH),
-    ]
+fn groups(
+    saga: Option<Saga>,
+    cards: Arc<dyn CardProcessor>,
+    mail: Arc<dyn Mailer>,
+) -> Vec<LagThreshold> {
+    let handlers: [(Box<dyn Handler>, _); 5] = [
+        (Box::new(OrderLifecycle), REAL_TIME),
+        (Box::new(Stockkeeping), REAL_TIME),
+        (Box::new(Charging::new(cards)), REAL_TIME),
+        (Box::new(Dispatching), REAL_TIME),
+        (Box::new(Notifying::new(mail)), BATCH),
+    ];
+    let thresholds = handlers.into_iter().map(|(handler, waiting)| {
+        let handler = match saga {
+            Some(saga) => saga.handled(handler),
+            None => handler,
+        };
+        LagThreshold {
+            group: handler.consumer(),
+            topics: handler.topics().to_vec(),
+            waiting,
+        }
+    });
+    thresholds.collect()
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

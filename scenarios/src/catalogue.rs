@@ -7,11 +7,14 @@
 mod contracts;
 mod incident;
 mod model;
+mod neighbours;
 mod publishing;
+mod saga;
 mod traced;
 
 use std::time::Duration;
 
+use reference_system::event::contract::topic;
 use reference_system::ports::broker::NatsSettings;
 use stormglass::System;
 use stormglass::broker::Profile;
@@ -22,9 +25,10 @@ use stormglass::checker::{
 use stormglass::plan::FaultKind;
 use stormglass::simulation::Settings;
 
+use crate::analytics_counts::AnalyticsCounts;
 use crate::answered_stays::AnsweredStays;
 use crate::deploy::{
-    Deployment, Events, Extent, GuardedRelay, Pattern, Rollout, ShopBroker, breaker, deploy,
+    Deployment, Events, Extent, GuardedRelay, Pattern, Rollout, Saga, ShopBroker, breaker, deploy,
 };
 use crate::mail_and_charge::MailAndCharge;
 use crate::money_and_stock::MoneyAndStock;
@@ -72,6 +76,8 @@ pub struct Scenario {
     pub rollout: Option<&'static Rollout>,
     /// Whether services export spans.
     pub spans: Spans,
+    /// Who drives an order through its steps, where these have deadlines.
+    pub saga: Option<Saga>,
 }
 
 /// What is between the relay and the broker.
@@ -115,6 +121,8 @@ pub enum Beside {
     Neighbours,
     /// [`OneTrace`]: services have to export spans.
     OneTrace,
+    /// [`AnalyticsCounts`]: analytics has to be there.
+    Analytics,
     /// [`DlqReplay`]: operators have to replay what is parked.
     DlqReplay,
 }
@@ -176,6 +184,10 @@ impl Scenario {
             Some(rollout) => deployment.rollout(*rollout),
         };
         let deployment = self.spans.deployed(deployment);
+        let deployment = match self.saga {
+            None => deployment,
+            Some(saga) => deployment.saga(saga),
+        };
         let (deployment, profile) = match broker {
             ShopBroker::Simulated => (deployment, self.broker.profile(self.memory)),
             ShopBroker::Nats => {
@@ -234,6 +246,7 @@ impl Scenario {
                 Beside::Breaker => system.property(breaker()),
                 Beside::Neighbours => system.property(PartnerTold).property(SearchAgrees),
                 Beside::OneTrace => system.property(OneTrace),
+                Beside::Analytics => system.property(AnalyticsCounts),
                 Beside::DlqReplay => system.property(DlqReplay::default()),
             })
     }
@@ -253,7 +266,7 @@ pub fn under_test(system: System) -> System {
         .budget(Memory::Long.budget())
         .settings(settings)
         .property(NoLostEvent)
-        .property(NoGhostEvent::default())
+        .property(NoGhostEvent::default().exempting(topic::ACTIVITY))
         .property(OneEventPerId)
         .property(EntityOrder)
         .property(Causality)
@@ -299,6 +312,7 @@ const PLAIN: Scenario = Scenario {
     events: Events::Hybrid,
     rollout: None,
     spans: Spans::Off,
+    saga: None,
 };
 
 /// Every scenario, the gentlest first.
@@ -468,35 +482,8 @@ pub const CATALOGUE: &[Scenario] = &[
         clients: Clients::CustomersAndOperators,
         ..PLAIN
     },
-    Scenario {
-        name: "dlq-flood",
-        promise: "a release that parks everything pages people once, and a replay after its rollback makes up for it",
-        faults: &[
-            FaultKind::Crash,
-            FaultKind::Restart,
-            FaultKind::Pause,
-            FaultKind::StatementError,
-            FaultKind::ExternalOutage,
-            FaultKind::ExternalAnswerLost,
-        ],
-        beside: &[Beside::DlqReplay],
-        struck: &["monitor", "notification"],
-        incident: Some(Incident::DlqFlood),
-        ..PLAIN
-    },
-    Scenario {
-        name: "lagging-consumer",
-        promise: "a group that is half an hour behind pages people after five minutes, and again when it has caught up",
-        faults: &[
-            FaultKind::Crash,
-            FaultKind::Restart,
-            FaultKind::ExternalOutage,
-            FaultKind::ExternalAnswerLost,
-        ],
-        struck: &["monitor"],
-        incident: Some(Incident::LaggingConsumer),
-        ..PLAIN
-    },
+    incident::DLQ_FLOOD,
+    incident::LAGGING_CONSUMER,
     Scenario {
         name: "crashes-jetstream",
         promise: "a service that dies or stands still while its lease runs out goes on where it was",
@@ -545,33 +532,15 @@ pub const CATALOGUE: &[Scenario] = &[
         beside: &[Beside::EffectOnce],
         ..PLAIN
     },
+    saga::SAGA_TIMEOUT,
+    saga::SAGA_TIMEOUT_ORCHESTRATED,
     contracts::ROLLING_DEPLOYMENT,
     contracts::ROLLBACK,
     contracts::SCHEMA_CHANGE,
     contracts::DISTRIBUTED_MONOLITH,
     contracts::THIN_EVENTS,
-    Scenario {
-        name: "neighbours",
-        promise: "services that came later learn of every order, and so does a partner who is away for a while",
-        faults: &[
-            FaultKind::Crash,
-            FaultKind::Pause,
-            FaultKind::Duplicate,
-            FaultKind::Partition,
-            FaultKind::CommitAnswerLost,
-            FaultKind::ExternalOutage,
-            FaultKind::ExternalAnswerLost,
-        ],
-        certain: &[FaultKind::Duplicate],
-        beside: &[
-            Beside::EffectOnce,
-            Beside::OnlyPoisonParked,
-            Beside::Neighbours,
-        ],
-        struck: &["search", "sms", "webhook", "partner", "relay"],
-        extent: Extent::WithNeighbours,
-        ..PLAIN
-    },
+    neighbours::NEIGHBOURS,
+    neighbours::ANALYTICS,
     traced::TRACED,
     Scenario {
         name: "everything",

@@ -6,6 +6,8 @@
 //! and properties are not chosen here.
 
 mod absent_consumer;
+mod analytics;
+mod authorised;
 mod broken_release;
 mod broker;
 mod circuit;
@@ -19,6 +21,7 @@ mod old_reader;
 mod patterns;
 mod processes;
 mod rollout;
+mod saga;
 mod schema;
 mod third_parties;
 mod time_of_run;
@@ -31,7 +34,7 @@ use std::sync::Arc;
 use reference_system::consumer::Handler;
 use reference_system::dead_letter::{self, GiveUp, Park};
 use reference_system::event::contract::topic;
-use reference_system::event::registration::{Proposal, RegistrationError, register};
+use reference_system::event::registration::RegistrationError;
 use reference_system::inbox::{Inbox, ProcessedEvents};
 use reference_system::inventory::Stockkeeping;
 use reference_system::notification::Notifying;
@@ -43,8 +46,8 @@ use reference_system::ports::broker::{NatsBroker, NatsSettings, Standings};
 use reference_system::ports::card_processor::SandboxCardProcessor;
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::{Outbox, PublishPattern};
+use reference_system::registry::Registry;
 use reference_system::registry::compatibility::{AsModeSays, Scope};
-use reference_system::registry::{Registry, RegistryClient};
 use reference_system::relay::{HandOff, MarkAfterAck, Relay};
 use reference_system::replay::Origin;
 use reference_system::shipping::Dispatching;
@@ -53,6 +56,8 @@ use stormglass::{Attempts, Group, Machine, System};
 use tokio::net::TcpListener;
 
 pub use absent_consumer::AbsentConsumer;
+pub use authorised::Asking;
+pub(crate) use authorised::CUSTOMERS;
 pub use broken_release::BrokenRelease;
 use broker::SimulatedBroker;
 pub use broker::{BROKER_VARIABLE, BrokerError, ShopBroker};
@@ -67,6 +72,7 @@ use old_reader::OldReader;
 pub use patterns::Pattern;
 pub use processes::{AsWritten, Processes};
 pub use rollout::{Release, Rollout};
+pub use saga::{LIMITS, Saga};
 pub(crate) use schema::PARTNER;
 pub use schema::{ARTICLES, view};
 pub use third_parties::{CARD_PROCESSOR, MAILER, PAGER};
@@ -132,6 +138,8 @@ pub struct Deployment {
     watch: Option<Watch>,
     events: Events,
     rollout: Option<Rollout>,
+    saga: Option<Saga>,
+    check: Option<(Asking, Vec<String>)>,
     scope: Arc<dyn Scope>,
     is_traced: bool,
 }
@@ -144,6 +152,8 @@ pub enum Extent {
     Core,
     /// Those and the ones that came later: search, text messages, and webhooks for a partner.
     WithNeighbours,
+    /// Those and analytics.
+    WithAnalytics,
 }
 
 /// What is chosen here is shared by all hosts of all runs, and must remember nothing: what a process remembers is made in
@@ -166,6 +176,8 @@ impl Deployment {
             watch: None,
             events: Events::Hybrid,
             rollout: None,
+            saga: None,
+            check: None,
             scope: Arc::new(AsModeSays),
             is_traced: false,
         }
@@ -195,6 +207,20 @@ impl Deployment {
     pub fn rollout(self, rollout: Rollout) -> Self {
         let rollout = Some(rollout);
         Deployment { rollout, ..self }
+    }
+
+    /// The same with deadlines for the steps of an order.
+    #[must_use]
+    pub fn saga(self, saga: Saga) -> Self {
+        let saga = Some(saga);
+        Deployment { saga, ..self }
+    }
+
+    /// The same with a gateway that asks whether a customer may order; these may.
+    #[must_use]
+    pub fn authorised(self, asking: Asking, known: Vec<String>) -> Self {
+        let check = Some((asking, known));
+        Deployment { check, ..self }
     }
 
     /// The same with a schema registry that compares a new version with others.
@@ -274,9 +300,14 @@ impl Deployment {
         let (broker, _) = self.connect().await?;
         let spans = self.spans(machine)?;
         let broker = spans.telemetry.around(broker);
+        let publishing = (self.publishing)(broker.clone());
+        let publishing = self.events.published(publishing, machine.incarnation());
         let environment = Environment {
             database: Database::connect(machine.url(database)).await?,
-            publishing: self.events.published((self.publishing)(broker.clone())),
+            publishing: match self.saga {
+                Some(saga) => saga.published(database, publishing),
+                None => publishing,
+            },
             broker,
             inbox: self.inbox.clone(),
             give_up: self.give_up.clone(),
@@ -285,35 +316,6 @@ impl Deployment {
             settings: self.settings,
         };
         Ok((environment, spans))
-    }
-
-    /// The handler as the release has it that comes up on `machine`.
-    fn of_release(&self, handler: Box<dyn Handler>, machine: &Machine) -> Box<dyn Handler> {
-        let newest = OrderPlacedVersion::Two.number();
-        let read = self.rollout.map(|own| own.read_at(machine.incarnation()));
-        match read {
-            Some(read) if read < newest => Box::new(OldReader {
-                handler,
-                newest: read,
-            }),
-            _ => handler,
-        }
-    }
-
-    /// Has contracts registered, where there is a registry.
-    async fn register(
-        &self,
-        proposals: Vec<Proposal>,
-        environment: &Environment,
-    ) -> Result<(), StartError> {
-        if self.rollout.is_none() {
-            return Ok(());
-        }
-        let registry = RegistryClient::new(&format!("http://{REGISTRY}"));
-        let Environment {
-            settings, shutdown, ..
-        } = environment;
-        Ok(register(&registry, proposals, settings.backoff, shutdown).await?)
     }
 
     /// The broker as the current host reaches it, and as it tells how far groups have come.
@@ -338,11 +340,19 @@ pub fn deploy(deployment: Deployment) -> System {
     for topic in TOPICS {
         system = system.topic(topic, PARTITIONS);
     }
+    if deployment.is_orchestrated() {
+        system = system.topic(topic::COMMANDS, PARTITIONS);
+    }
     let memory = deployment.settings.retention.known_for();
-    for group in groups() {
+    for group in groups_of(handlers().map(|handler| deployment.in_saga(handler))) {
         system = system.group(group.remembers(memory));
     }
     let databases = match &deployment.rollout {
+        None if deployment.saga.is_some() => {
+            let own = schema::databases(&deployment.stock).to_vec();
+            let saga = deployment.saga.into_iter();
+            saga.fold(own, |own, saga| saga.databases(own, &deployment.stock))
+        }
         None => schema::databases(&deployment.stock).to_vec(),
         Some(rollout) => schema::databases_of_rollout(rollout, &deployment.stock),
     };
@@ -374,9 +384,18 @@ pub fn deploy(deployment: Deployment) -> System {
         system.instances(service, 1..=services)
     });
     let system = system.instances("relay", 1..=deployment.pattern.publishers_max());
+    let system = match deployment.saga {
+        None => system,
+        Some(saga) => saga.beside(system, &deployment),
+    };
+    let system = match &deployment.check {
+        None => system,
+        Some((_, known)) => authorised::beside(system, &deployment, known),
+    };
     match deployment.extent {
         Extent::Core => system,
         Extent::WithNeighbours => neighbours::beside(system, &deployment),
+        Extent::WithAnalytics => analytics::beside(system, &deployment),
     }
 }
 
@@ -396,12 +415,12 @@ fn consumers(system: System, deployment: &Deployment) -> System {
         .fold(system, |system, (name, handler)| {
             let consume = move |machine: Machine, own: Deployment| async move {
                 let handler = own.of_release(handler(own.processes.as_ref()), &machine);
-                let handler = own.events.handled(handler);
+                let handler = own.in_saga(own.events.handled(handler));
                 let (environment, spans) = own.environment(&machine, name).await?;
                 let proposals = rollout::proposals_of(name, OrderPlacedVersion::One);
                 own.register(proposals, &environment).await?;
                 let broker = environment.broker.clone();
-                own.processes.consume(environment, handler).await;
+                own.run(environment, handler).await;
                 broker.close().await;
                 spans.finish().await;
                 Ok(())
@@ -432,8 +451,20 @@ async fn serve_gateway(machine: Machine, deployment: Deployment) -> Result<(), S
             .await?;
     }
     let shutdown = environment.shutdown.clone();
-    let desk = deployment.processes.desk(environment);
-    let served = gateway::serve(listen().await?, desk, spans.telemetry.clone(), shutdown).await;
+    let desk = deployment.processes.desk(environment.clone());
+    let desk = match deployment.check {
+        Some((asking, _)) => asking.before(desk, &environment),
+        None => desk,
+    };
+    let telemetry = spans.telemetry.clone();
+    let served = if deployment.extent == Extent::WithAnalytics {
+        let (desk, tracking) = analytics::tell(desk, &environment);
+        let serving = gateway::serve(listen().await?, desk, telemetry, shutdown.clone());
+        let (served, ()) = tokio::join!(serving, tracking.run(shutdown));
+        served
+    } else {
+        gateway::serve(listen().await?, desk, telemetry, shutdown).await
+    };
     spans.finish().await;
     Ok(served?)
 }
@@ -451,11 +482,14 @@ async fn run_registry(machine: Machine, deployment: Deployment) -> Result<(), St
 /// services share a platform.
 async fn run_relay(machine: Machine, deployment: Deployment) -> Result<(), StartError> {
     let mut databases = BTreeMap::new();
-    for name in PUBLISHERS.iter().copied().chain(["notification"]) {
+    let publishers = deployment.publishers();
+    let names = publishers.iter().map(|(_, name)| *name);
+    for name in names.chain(["notification"]) {
         databases.insert(name, Database::connect(machine.url(name)).await?);
     }
-    let outboxes = PUBLISHERS.map(|name| databases[name].clone()).to_vec();
-    let origins = TOPICS.iter().zip(PUBLISHERS).map(|(&topic, name)| Origin {
+    let outboxes = publishers.iter().map(|(_, name)| databases[name].clone());
+    let outboxes = outboxes.collect();
+    let origins = publishers.iter().map(|&(topic, name)| Origin {
         topic,
         database: databases[name].clone(),
     });
@@ -506,9 +540,9 @@ enum StartError {
     Contracts(#[from] RegistrationError),
 }
 
-/// Every consumer group, as its handler describes itself.
-fn groups() -> [Group; 5] {
-    handlers().map(|handler| group(handler.as_ref()))
+/// The groups of consumers, as their handlers describe themselves.
+fn groups_of<const N: usize>(handlers: [Box<dyn Handler>; N]) -> [Group; N] {
+    handlers.map(|handler| group(handler.as_ref()))
 }
 
 fn group(handler: &dyn Handler) -> Group {

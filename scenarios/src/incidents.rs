@@ -12,6 +12,8 @@ mod charged_twice;
 mod checkout;
 mod claims;
 mod dlq_flood;
+mod eventing_everything;
+mod fat_events;
 mod figures;
 mod finding;
 mod lagging_consumer;
@@ -64,6 +66,8 @@ pub const INCIDENTS: &[&dyn Incident] = &[
     &trusted_broker::TrustedBroker,
     &scaling_apart::ScalingApart,
     &added_consumer::AddedConsumer,
+    &fat_events::FatEvents,
+    &eventing_everything::EventingEverything,
     &small_team::SmallTeam,
 ];
 

@@ -1,10 +1,12 @@
 //! The reference system under the harness, and the `stormglass` command.
 //!
 //! Reading order: [`deploy`](mod@deploy) puts the services on simulated hosts, [`workload`] is what
-//! clients ask of them, [`money_and_stock`], [`answered_stays`], [`mail_and_charge`], [`partner_told`], [`search_agrees`] and [`one_trace`] are the
+//! clients ask of them, [`money_and_stock`], [`answered_stays`], [`mail_and_charge`], [`partner_told`], [`search_agrees`],
+//! [`analytics_counts`] and [`one_trace`] are the
 //! promises that only this system makes, [`catalogue`] puts them together with faults as scenarios, [`incidents`]
 //! measures designs against each other, and [`cli`] runs those.
 
+pub mod analytics_counts;
 pub mod answered_stays;
 mod breach;
 pub mod catalogue;
@@ -22,6 +24,7 @@ pub mod workload;
 #[cfg(test)]
 mod test_shop;
 
+pub use analytics_counts::AnalyticsCounts;
 pub use answered_stays::AnsweredStays;
 pub use catalogue::Scenario;
 pub use deploy::{Deployment, deploy};

@@ -46,8 +46,10 @@ mod retry_burn;
 mod swallow_parking_error;
 mod swallow_publish_error;
 mod third_parties;
+mod timeout_in_memory;
 mod timeout_taken_for_decline;
 mod timeout_taken_for_payment;
+mod timeout_without_refund;
 mod traceparent_regenerated;
 mod two_relays_skip_locked;
 mod unknown_version_at_debug;
@@ -59,7 +61,7 @@ use reference_system::Settings;
 use reference_system::ports::broker::header::MESSAGE_ID;
 use reference_system::publishing::{Direct, Outbox};
 use scenarios::catalogue::{Clients, Incident, PROGRESS, under_rollout, under_test};
-use scenarios::deploy::{Release, Rollout, breaker};
+use scenarios::deploy::{Release, Rollout, Saga, breaker};
 use scenarios::{Deployment, OneTrace, deploy, workload};
 use stormglass::System;
 use stormglass::broker::{JetStreamSettings, Profile};
@@ -108,8 +110,10 @@ use replay_same_broker_id::ReplaySameBrokerId;
 use retry_burn::RetryBurn;
 use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
+use timeout_in_memory::TimeoutInMemory;
 use timeout_taken_for_decline::TimeoutTakenForDecline;
 use timeout_taken_for_payment::TimeoutTakenForPayment;
+use timeout_without_refund::TimeoutWithoutRefund;
 use traceparent_regenerated::TraceparentRegenerated;
 use two_relays_skip_locked::TwoRelaysSkipLocked;
 use unknown_version_at_debug::UnknownVersionAtDebug;
@@ -510,6 +514,28 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::ExternalRefusal],
         breaks: "mail-and-charge",
         plant: |name| judged(Deployment::new(name).processes(TimeoutTakenForPayment)),
+    },
+    Defect {
+        id: "timeout-without-refund",
+        exposed_by: &[FaultKind::Pause, FaultKind::ExternalOutage],
+        breaks: "money-and-stock",
+        plant: |name| {
+            let deployment = Deployment::new(name).saga(Saga::Choreographed);
+            judged(deployment.processes(TimeoutWithoutRefund)).strike(&["payment"])
+        },
+    },
+    Defect {
+        id: "timeout-in-memory",
+        // The step has to stay without an answer, and the process that waits for it to die.
+        exposed_by: &[FaultKind::GroupPoison, FaultKind::Crash],
+        breaks: "convergence",
+        plant: |name| {
+            let deployment = Deployment::new(name).saga(Saga::Choreographed);
+            judged(deployment.processes(TimeoutInMemory))
+                .instances("order", 1..=1)
+                .strike(&["order", "payment", "inventory"])
+                .provoke(&[FaultKind::GroupPoison, FaultKind::Crash])
+        },
     },
     Defect {
         id: "replay-same-broker-id",

@@ -6,10 +6,13 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::saga::commands::CUES;
+
 use super::contract::{
-    Contract, OrderCancelled, OrderConfirmed, OrderConfirmedThin, OrderPlaced, OrderPlacedV1,
-    OrderReaddressed, PaymentCaptured, PaymentDeclined, PaymentRefunded, RefundRequested,
-    ShipmentDispatched, StockRejected, StockReleased, StockReserved, topic,
+    AuthorisationAnswered, AuthorisationAsked, CancelOrder, Contract, OrderCancelled,
+    OrderConfirmed, OrderConfirmedThin, OrderPlaced, OrderPlacedV1, OrderReaddressed, OrderTracked,
+    OrderWhole, OrderWholePriced, PaymentCaptured, PaymentDeclined, PaymentRefunded,
+    RefundRequested, ShipmentDispatched, StockRejected, StockReleased, StockReserved, topic,
 };
 
 /// One type of event.
@@ -40,10 +43,16 @@ pub fn catalogue() -> Vec<Entry> {
     let mut placed = entry::<OrderPlacedV1>();
     placed.versions.push(version::<OrderPlaced>());
     let mut confirmed = entry::<OrderConfirmed>();
-    confirmed
-        .versions
-        .push(either::<OrderConfirmed, OrderConfirmedThin>());
-    vec![
+    let forms = [
+        version::<OrderConfirmed>(),
+        version::<OrderConfirmedThin>(),
+        version::<OrderWhole>(),
+        version::<OrderWholePriced>(),
+    ];
+    confirmed.versions = (1..=forms.len())
+        .map(|known| either(&forms[..known]))
+        .collect();
+    let mut all = vec![
         placed,
         confirmed,
         entry::<OrderReaddressed>(),
@@ -56,7 +65,25 @@ pub fn catalogue() -> Vec<Entry> {
         entry::<PaymentDeclined>(),
         entry::<PaymentRefunded>(),
         entry::<ShipmentDispatched>(),
-    ]
+        entry::<OrderTracked>(),
+        entry::<AuthorisationAsked>(),
+        entry::<AuthorisationAnswered>(),
+        entry::<CancelOrder>(),
+    ];
+    let commands: Vec<Entry> = CUES.iter().filter_map(|cue| commanded(cue, &all)).collect();
+    all.extend(commands);
+    all
+}
+
+/// A command that carries the data of an event.
+fn commanded((command, cue): &(&'static str, &str), events: &[Entry]) -> Option<Entry> {
+    let cue = events.iter().find(|entry| entry.event_type == *cue)?;
+    Some(Entry {
+        event_type: command,
+        producer: producer_of(topic::COMMANDS),
+        topic: topic::COMMANDS,
+        versions: cue.versions.clone(),
+    })
 }
 
 /// The types that `producer` publishes.
@@ -83,11 +110,16 @@ fn version<C: Contract>() -> Version {
     }
 }
 
-/// A version in which data is of the earlier form or of a new one, as the producer is told to write it.
-fn either<Earlier: Contract, New: Contract>() -> Version {
-    Version {
-        version: New::SCHEMA_VERSION,
-        schema: serde_json::json!({ "oneOf": [Earlier::schema(), New::schema()] }),
+/// The version in which data is of any of these forms, the last of which is new, as the producer is told to write it.
+fn either(forms: &[Version]) -> Version {
+    match forms {
+        [only] => only.clone(),
+        _ => Version {
+            version: forms.last().map_or(1, |new| new.version),
+            schema: serde_json::json!({
+                "oneOf": forms.iter().map(|form| &form.schema).collect::<Vec<_>>(),
+            }),
+        },
     }
 }
 
@@ -98,6 +130,9 @@ fn producer_of(topic: &'static str) -> &'static str {
         topic::INVENTORY => "inventory",
         topic::PAYMENTS => "payment",
         topic::SHIPMENTS => "shipping",
+        topic::ACTIVITY | topic::QUESTIONS => "gateway",
+        topic::ANSWERS => "customers",
+        topic::COMMANDS => "saga",
         other => other,
     }
 }
@@ -116,16 +151,19 @@ mod tests {
     use crate::ports::card_processor::SandboxCardProcessor;
     use crate::ports::mailer::LoggingMailer;
     use crate::registry::compatibility::{Mode, Schema};
+    use crate::saga::{Limits, Orchestrator, TimedLifecycle};
     use crate::shipping::Dispatching;
 
     #[test]
     fn every_type_that_somebody_handles_is_listed_once_with_its_topic() {
-        let handlers: [&dyn Handler; 5] = [
+        let handlers: [&dyn Handler; 7] = [
             &OrderLifecycle,
             &Stockkeeping,
             &Charging::new(Arc::new(SandboxCardProcessor::default())),
             &Dispatching,
             &Notifying::new(Arc::new(LoggingMailer::default())),
+            &TimedLifecycle(Limits::default()),
+            &Orchestrator(Limits::default()),
         ];
         let catalogue = catalogue();
         let types: BTreeSet<_> = catalogue.iter().map(|entry| entry.event_type).collect();

@@ -18,6 +18,14 @@ pub mod topic {
     pub const PAYMENTS: &str = "payments";
     /// Published by the shipping service.
     pub const SHIPMENTS: &str = "shipments";
+    /// Published by the gateway for analytics, as far as the broker takes it.
+    pub const ACTIVITY: &str = "activity";
+    /// Published by whoever asks by events whether somebody may order.
+    pub const QUESTIONS: &str = "questions";
+    /// Published by the customers' service where it is asked by events.
+    pub const ANSWERS: &str = "answers";
+    /// Published by the saga's orchestrator, where there is one.
+    pub const COMMANDS: &str = "commands";
 }
 
 /// Types of events.
@@ -46,6 +54,26 @@ pub mod event_type {
     pub const PAYMENT_REFUNDED: &str = "payment.refunded";
     /// A parcel of the order left the warehouse.
     pub const SHIPMENT_DISPATCHED: &str = "shipment.dispatched";
+    /// An order was placed, for those who count.
+    pub const ORDER_TRACKED: &str = "order.tracked";
+    /// Somebody asks whether a customer may order.
+    pub const AUTHORISATION_ASKED: &str = "authorisation.asked";
+    /// Whether the customer may.
+    pub const AUTHORISATION_ANSWERED: &str = "authorisation.answered";
+    /// Asks for stock to be set aside.
+    pub const RESERVE_STOCK: &str = "stock.reserve";
+    /// Asks for the order's stock to be free again.
+    pub const RELEASE_STOCK: &str = "stock.release";
+    /// Asks for the card to be charged.
+    pub const CHARGE_CARD: &str = "payment.charge";
+    /// Asks for the money to go back.
+    pub const REFUND_CARD: &str = "payment.refund";
+    /// Asks for a paid order to be confirmed.
+    pub const CONFIRM_ORDER: &str = "order.confirm";
+    /// Asks for an order that is not paid yet to be cancelled.
+    pub const CANCEL_ORDER: &str = "order.cancel";
+    /// Asks for a confirmed order to be shipped.
+    pub const SHIP_ORDER: &str = "shipment.dispatch";
 }
 
 /// The data of one type of event.
@@ -76,6 +104,10 @@ impl FieldType for String {
 
 impl FieldType for i64 {
     const NAME: &'static str = "integer";
+}
+
+impl FieldType for bool {
+    const NAME: &'static str = "boolean";
 }
 
 /// The schema of one field.
@@ -191,6 +223,56 @@ contract!(ORDER_CONFIRMED on ORDERS version 2,
     }
 );
 
+contract!(ORDER_CONFIRMED on ORDERS version 3,
+    /// The whole order, as its owner has it.
+    OrderWhole {
+        /// The order's state.
+        state: String,
+        /// The customer's mail address.
+        customer: String,
+        /// Where it is to be sent.
+        address: String,
+        /// The article.
+        sku: String,
+        /// How many.
+        quantity: i64,
+        /// How many of them are on their way.
+        dispatched: i64,
+        /// The price of one, in cents.
+        unit_price_cents: i64,
+        /// What a voucher takes off the whole, in cents.
+        discount_cents: i64,
+        /// Raised by every change.
+        version: i64,
+    }
+);
+
+contract!(ORDER_CONFIRMED on ORDERS version 4,
+    /// The whole order since its owner keeps its total.
+    OrderWholePriced {
+        /// The order's state.
+        state: String,
+        /// The customer's mail address.
+        customer: String,
+        /// Where it is to be sent.
+        address: String,
+        /// The article.
+        sku: String,
+        /// How many.
+        quantity: i64,
+        /// How many of them are on their way.
+        dispatched: i64,
+        /// The price of one, in cents.
+        unit_price_cents: i64,
+        /// What a voucher takes off the whole, in cents.
+        discount_cents: i64,
+        /// What the order costs, in cents.
+        total_cents: i64,
+        /// Raised by every change.
+        version: i64,
+    }
+);
+
 contract!(ORDER_READDRESSED on ORDERS,
     /// Where what is not on its way yet is to be sent.
     OrderReaddressed {
@@ -282,6 +364,42 @@ contract!(PAYMENT_REFUNDED on PAYMENTS,
         customer: String,
         /// The amount, in cents.
         amount_cents: i64,
+    }
+);
+
+contract!(ORDER_TRACKED on ACTIVITY,
+    /// How much of what was ordered.
+    OrderTracked {
+        /// The article.
+        sku: String,
+        /// How many.
+        quantity: i64,
+        /// What the order costs, in cents.
+        amount_cents: i64,
+    }
+);
+
+contract!(AUTHORISATION_ASKED on QUESTIONS,
+    /// Who is about to order.
+    AuthorisationAsked {
+        /// The customer's id.
+        customer: String,
+    }
+);
+
+contract!(AUTHORISATION_ANSWERED on ANSWERS,
+    /// The answer to the question that caused it.
+    AuthorisationAnswered {
+        /// Whether orders are taken from the customer.
+        may_order: bool,
+    }
+);
+
+contract!(CANCEL_ORDER on COMMANDS,
+    /// Why the order is not to be carried out.
+    CancelOrder {
+        /// Why, for the customer to read.
+        reason: String,
     }
 );
 

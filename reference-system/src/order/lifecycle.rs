@@ -11,7 +11,7 @@ use sqlx::AnyConnection;
 use crate::consumer::{Effect, Failure, Handler, Prepared};
 use crate::database::Database;
 use crate::event::contract::{
-    OrderCancelled, OrderConfirmed, PaymentCaptured, PaymentDeclined, RefundRequested,
+    CancelOrder, OrderCancelled, OrderConfirmed, PaymentCaptured, PaymentDeclined, RefundRequested,
     ShipmentDispatched, StockRejected, event_type, topic,
 };
 use crate::event::{Event, NewEvent};
@@ -71,6 +71,10 @@ impl Prepared for OrderLifecycle {
             }
             event_type::PAYMENT_DECLINED => {
                 let PaymentDeclined { reason, .. } = event.data()?;
+                cancel(tx, event, reason).await
+            }
+            event_type::CANCEL_ORDER => {
+                let CancelOrder { reason } = event.data()?;
                 cancel(tx, event, reason).await
             }
             event_type::PAYMENT_CAPTURED => confirm(tx, event).await,

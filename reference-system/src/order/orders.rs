@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::authorisation::NoAnswer;
 use crate::correlation::Correlation;
 use crate::synchronous::ServiceError;
 
@@ -89,6 +90,9 @@ pub enum OrdersError {
     /// A service that has to do its part at once has not; the change stands here, and wherever it was made before.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// Nobody can say whether the customer may order.
+    #[error(transparent)]
+    Unanswered(#[from] NoAnswer),
 }
 
 /// What the gateway calls.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::publish::Publish;
+use super::Neighbours;
+use super::ServeError;
+use super::publish::{Publish, Saga};
 
 /// Where the shop keeps what it knows, whom it calls and where it listens.
 #[derive(Args)]
@@ -22,6 +24,10 @@ pub(crate) struct Arguments {
     /// How events get from one service to the others
     #[arg(long, value_name = "PATTERN", value_enum, default_value_t)]
     pub(super) publish: Publish,
+
+    /// Who sees to it that an order whose step is not answered in time is undone
+    #[arg(long, value_name = "WAY", value_enum)]
+    pub(super) saga: Option<Saga>,
 
     /// A NATS server with JetStream as the broker, such as nats://127.0.0.1:4222, instead of one inside the process
     #[arg(long, value_name = "URL")]
@@ -73,6 +79,29 @@ pub(crate) struct Arguments {
         default_values = ["tea=40", "cup=12", "kettle=5", "samovar=2"]
     )]
     pub(super) stock: Vec<Article>,
+
+    #[command(flatten)]
+    pub(super) neighbours: Neighbours,
+}
+
+impl Arguments {
+    /// Who has a database beside the services that an order cannot do without.
+    pub(super) fn beside(&self) -> Vec<&'static str> {
+        let mut names = self.neighbours.names();
+        names.extend((self.saga == Some(Saga::Orchestrated)).then_some("saga"));
+        names
+    }
+
+    /// Whether what is to run can run together.
+    pub(super) fn check(&self) -> Result<(), ServeError> {
+        self.neighbours.partner()?;
+        let needs_broker = !self.beside().is_empty() || self.saga.is_some();
+        let is_without = [Publish::Sync, Publish::InProcess].contains(&self.publish);
+        match needs_broker && is_without {
+            true => Err(ServeError::WithoutBroker),
+            false => Ok(()),
+        }
+    }
 }
 
 const BROKER: &str = "\

@@ -2,13 +2,16 @@
 //!
 //! Opening them brings their tables in, and into stock what is new; doing so again changes nothing.
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reference_system::saga::{deadlines, orchestration};
 use reference_system::{
-    Database, Engine, inventory, migrate, notification, order, payment, registry, shipping,
+    Database, Engine, analytics, inventory, migrate, notification, order, payment, registry,
+    search, shipping, sms, webhook,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tokio::time::timeout;
@@ -23,14 +26,19 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Taken by whoever prepares a PostgreSQL database, because two at once would get in each other's way.
 const PREPARING: &str = "SELECT 1 FROM pg_advisory_xact_lock(7467)";
 
-/// Who has a database.
-const SERVICES: [&str; 6] = [
+/// Who may have a database.
+const SERVICES: [&str; 11] = [
     "order",
     "inventory",
     "payment",
     "shipping",
     "notification",
     "registry",
+    "search",
+    "sms",
+    "webhook",
+    "analytics",
+    "saga",
 ];
 
 /// The file in the folder that its only user has locked.
@@ -49,6 +57,8 @@ pub(super) struct Databases {
     pub(super) notification: Database,
     /// The schema registry's.
     pub(super) registry: Database,
+    /// Those of the neighbours that run, and of the saga's orchestrator where there is one.
+    beside: BTreeMap<&'static str, Database>,
     /// Keeps other processes out of the folder.
     _folder: Option<Arc<File>>,
 }
@@ -64,7 +74,6 @@ impl Databases {
 
     /// Files in `folder`.
     async fn files(folder: &Path, arguments: &Arguments) -> Result<Self, ServeError> {
-        let Arguments { publish, stock, .. } = arguments;
         let cannot = |problem: String| ServeError::Folder(folder.display().to_string(), problem);
         let io = |error: std::io::Error| cannot(error.to_string());
         std::fs::create_dir_all(folder).map_err(io)?;
@@ -77,14 +86,13 @@ impl Databases {
         let path = whole.to_str().map(escape);
         let path = path.ok_or_else(|| cannot("its name is not Unicode".to_owned()))?;
         let url = |service: &str| format!("sqlite://{path}/{service}.db?mode=rwc");
-        let databases = Self::connect(url, publish, Some(Arc::new(lock))).await?;
-        databases.prepare(stock).await?;
+        let databases = Self::connect(url, arguments, Some(Arc::new(lock))).await?;
+        databases.prepare(&arguments.stock).await?;
         Ok(databases)
     }
 
     /// Schemas in the database at `url`.
     async fn schemas(url: &str, arguments: &Arguments) -> Result<Self, ServeError> {
-        let Arguments { publish, stock, .. } = arguments;
         sqlx::any::install_default_drivers();
         // A pool would keep trying where nobody answers.
         let connected = timeout(PATIENCE, AnyConnection::connect(url)).await;
@@ -108,13 +116,13 @@ impl Databases {
             let schema = schema_of(service);
             format!("{url}{separator}options=-csearch_path%3D{schema}")
         };
-        let databases = Self::connect(into, publish, None).await?;
+        let databases = Self::connect(into, arguments, None).await?;
         let mut tx = connection.begin().await.map_err(unusable)?;
         sqlx::query(PREPARING)
             .execute(&mut *tx)
             .await
             .map_err(unusable)?;
-        databases.prepare(stock).await?;
+        databases.prepare(&arguments.stock).await?;
         tx.rollback().await.map_err(unusable)?;
         connection.close().await.map_err(unusable)?;
         Ok(databases)
@@ -122,14 +130,18 @@ impl Databases {
 
     async fn connect(
         url: impl Fn(&str) -> String,
-        publish: &Publish,
+        arguments: &Arguments,
         folder: Option<Arc<File>>,
     ) -> Result<Self, ServeError> {
         let connect = async |service: &str| {
             let database = Database::connect(&url(service)).await;
             database.map_err(|error| ServeError::Database(format!(" of {service}"), error))
         };
-        if *publish == Publish::InProcess {
+        let mut beside = BTreeMap::new();
+        for name in arguments.beside() {
+            beside.insert(name, connect(name).await?);
+        }
+        if arguments.publish == Publish::InProcess {
             let shop = connect(MONOLITH).await?;
             return Ok(Self {
                 order: shop.clone(),
@@ -138,6 +150,7 @@ impl Databases {
                 shipping: shop.clone(),
                 notification: shop,
                 registry: connect("registry").await?,
+                beside,
                 _folder: folder,
             });
         }
@@ -148,22 +161,18 @@ impl Databases {
             shipping: connect("shipping").await?,
             notification: connect("notification").await?,
             registry: connect("registry").await?,
+            beside,
             _folder: folder,
         })
     }
 
     /// Brings tables and articles in.
     async fn prepare(&self, stock: &[Article]) -> Result<(), ServeError> {
-        let schemas: [fn(Engine) -> &'static str; 5] = [
-            order::schema,
-            inventory::schema,
-            payment::schema,
-            shipping::schema,
-            notification::schema,
-        ];
-        for ((service, database), schema) in self.by_name().into_iter().zip(schemas) {
-            let migrated = migrate(database, schema(database.engine())).await;
-            migrated.map_err(|error| ServeError::Database(format!(" of {service}"), error))?;
+        for (service, database) in self.by_name() {
+            for script in scripts(service, database.engine()) {
+                let migrated = migrate(database, script).await;
+                migrated.map_err(|error| ServeError::Database(format!(" of {service}"), error))?;
+            }
         }
         let registered = migrate(&self.registry, registry::schema(self.registry.engine())).await;
         registered.map_err(|error| ServeError::Database(" of registry".to_owned(), error))?;
@@ -177,21 +186,27 @@ impl Databases {
     }
 
     /// Each of them with the name of its service.
-    pub(super) fn by_name(&self) -> [(&'static str, &Database); 5] {
-        [
+    pub(super) fn by_name(&self) -> impl Iterator<Item = (&'static str, &Database)> {
+        let core = [
             ("order", &self.order),
             ("inventory", &self.inventory),
             ("payment", &self.payment),
             ("shipping", &self.shipping),
             ("notification", &self.notification),
-        ]
+        ];
+        let beside = self.beside.iter().map(|(name, database)| (*name, database));
+        core.into_iter().chain(beside)
     }
 
-    /// That of a service; the order service's for any name that is none.
+    /// That of a service, if it has one.
+    pub(super) fn find(&self, service: &str) -> Option<&Database> {
+        let own = self.by_name().find(|(name, _)| *name == service);
+        own.map(|(_, database)| database)
+    }
+
+    /// The same; the order service's for any name that is none.
     pub(super) fn of(&self, service: &str) -> &Database {
-        let mut all = self.by_name().into_iter();
-        let own = all.find(|(name, _)| *name == service);
-        own.map_or(&self.order, |(_, database)| database)
+        self.find(service).unwrap_or(&self.order)
     }
 
     /// Closes them all.
@@ -200,6 +215,22 @@ impl Databases {
             database.close().await;
         }
         self.registry.close().await;
+    }
+}
+
+/// The scripts that create the tables of a service. The order service's deadlines are there whether or not they are kept.
+fn scripts(service: &str, engine: Engine) -> Vec<&'static str> {
+    match service {
+        "order" => vec![order::schema(engine), deadlines::schema(engine)],
+        "inventory" => vec![inventory::schema(engine)],
+        "payment" => vec![payment::schema(engine)],
+        "shipping" => vec![shipping::schema(engine)],
+        "search" => vec![search::schema(engine)],
+        "sms" => vec![sms::schema(engine)],
+        "webhook" => vec![webhook::schema(engine)],
+        "analytics" => vec![analytics::schema(engine)],
+        "saga" => orchestration::scripts(engine).to_vec(),
+        _ => vec![notification::schema(engine)],
     }
 }
 

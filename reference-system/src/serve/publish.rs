@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use reference_system::analytics::tracking::tracked;
 use reference_system::cdc::Capture;
 use reference_system::consumer::Handler;
 use reference_system::order::{OrderDesk, Orders};
@@ -12,6 +13,9 @@ use reference_system::ports::{Broker, CardProcessor, Mailer};
 use reference_system::publishing::breaker::BreakerSettings;
 use reference_system::publishing::{Direct, Outbox, PublishPattern};
 use reference_system::relay::Relay;
+use reference_system::saga::{
+    Choreography, Limits, Orchestrator, TimedLifecycle, TimedPublishing, Timer, commanded,
+};
 use reference_system::synchronous::{self, ByAnswer, Service as Called, SynchronousDesk};
 use reference_system::{
     Environment, Settings, Telemetry, consumer, inventory::Stockkeeping, monolith::Monolith,
@@ -40,6 +44,61 @@ pub(crate) enum Publish {
     InProcess,
 }
 
+/// Who drives an order through its steps, each of which has a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Saga {
+    /// The services, by each other's events; the order service keeps the time
+    Choreographed,
+    /// An orchestrator, by commands
+    Orchestrated,
+}
+
+impl Saga {
+    /// A service's environment as it takes part.
+    pub(super) fn environment(self, service: &str, own: Environment) -> Environment {
+        match (self, service) {
+            (Self::Choreographed, "order") => {
+                let timed = TimedPublishing::new(own.publishing.clone(), Limits::default());
+                Environment {
+                    publishing: Arc::new(timed),
+                    ..own
+                }
+            }
+            _ => own,
+        }
+    }
+
+    /// A service's handler as it takes part.
+    pub(super) fn handled(self, handler: Box<dyn Handler>) -> Box<dyn Handler> {
+        match self {
+            Self::Choreographed if handler.consumer() == OrderLifecycle.consumer() => {
+                Box::new(TimedLifecycle(Limits::default()))
+            }
+            Self::Choreographed => handler,
+            Self::Orchestrated => commanded(handler),
+        }
+    }
+
+    /// What drives it beside the services.
+    fn start(self, with: impl Fn(&'static str) -> Environment) -> Vec<(&'static str, Service)> {
+        match self {
+            Self::Choreographed => {
+                let timer = Timer::new(with("order"), Choreography);
+                vec![("timer", Box::pin(timer.run()))]
+            }
+            Self::Orchestrated => {
+                let orchestrator = Orchestrator(Limits::default());
+                let consuming = consumer::run(with("saga"), Box::new(orchestrator));
+                let timer = Timer::new(with("saga"), orchestrator);
+                vec![
+                    ("saga", Box::pin(consuming)),
+                    ("timer", Box::pin(timer.run())),
+                ]
+            }
+        }
+    }
+}
+
 /// What events are published with.
 pub(super) struct Means<'m> {
     /// The way.
@@ -52,6 +111,19 @@ pub(super) struct Means<'m> {
     pub(super) databases: &'m Databases,
     /// Where to.
     pub(super) broker: &'m Arc<dyn Broker>,
+    /// Who drives orders, where their steps have deadlines.
+    pub(super) saga: Option<Saga>,
+    /// Whether the gateway tells analytics of orders.
+    pub(super) tracking: Tracked,
+}
+
+/// Whether the gateway tells analytics of orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tracked {
+    /// Nobody asks for it.
+    No,
+    /// It does.
+    Yes,
 }
 
 /// What a way of publishing runs, beside the listeners of the gateway and the operators.
@@ -114,6 +186,10 @@ pub(super) async fn start(
         return called(with, handlers).await;
     }
     let consumers = handlers.into_iter().map(|handler| {
+        let handler = match means.saga {
+            Some(saga) => saga.handled(handler),
+            None => handler,
+        };
         let name = handler.consumer();
         let consuming: Service = Box::pin(consumer::run(with(name), handler));
         (name, consuming)
@@ -147,7 +223,15 @@ pub(super) async fn start(
         }
         Publish::Sync | Publish::Direct | Publish::DirectGuarded | Publish::InProcess => {}
     }
-    let desk = Arc::new(OrderDesk::new(with("order")));
+    services.extend(means.saga.into_iter().flat_map(|saga| saga.start(&with)));
+    let desk: Arc<dyn Orders> = Arc::new(OrderDesk::new(with("order")));
+    if means.tracking == Tracked::No {
+        return Ok(Running { desk, services });
+    }
+    let Environment { shutdown, .. } = with("order");
+    let (desk, tracking) = tracked(desk, means.broker.clone());
+    services.push(("tracking", Box::pin(tracking.run(shutdown))));
+    let desk = Arc::new(desk);
     Ok(Running { desk, services })
 }
 

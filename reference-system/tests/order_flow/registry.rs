@@ -320,7 +320,8 @@ async fn a_producer_registers_its_contracts_and_is_told_what_it_must_not_publish
             .await
             .unwrap();
     }
-    assert_eq!(fresh.get("/subjects").await.as_array().unwrap().len(), 12);
+    let subjects = fresh.get("/subjects").await;
+    assert_eq!(subjects.as_array().unwrap().len(), catalogue().len());
     assert_eq!(
         fresh.get("/subjects/order.placed/versions").await,
         json!([1, 2])

@@ -1,8 +1,11 @@
 //! The command: the whole shop as a process of its own, from its first line to its exit code.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reference_system::Database;
@@ -21,6 +24,8 @@ pub(crate) struct Shop {
     http: Http,
     operations: Http,
     registry: Http,
+    /// Where neighbours listen, by their names.
+    neighbours: BTreeMap<String, Http>,
 }
 
 impl Shop {
@@ -41,13 +46,19 @@ impl Shop {
         let line = first_line.await.unwrap().unwrap().unwrap();
         let listens = line.strip_prefix("shop listens on http://").unwrap();
         let (http, others) = listens.split_once(", operations on http://").unwrap();
-        let (operations, registry) = others.split_once(", registry on http://").unwrap();
+        let (operations, others) = others.split_once(", registry on http://").unwrap();
+        let mut others = others.split(", ");
+        let registry = others.next().unwrap();
+        let neighbours = others.map(|own| own.split_once(" on http://").unwrap());
         let client = |address: &str| Http(address.parse::<SocketAddr>().unwrap());
         Self {
             process,
             http: client(http),
             operations: client(operations),
             registry: client(registry),
+            neighbours: neighbours
+                .map(|(name, address)| (name.to_owned(), client(address)))
+                .collect(),
         }
     }
 
@@ -178,6 +189,70 @@ async fn an_order_is_shipped_whatever_way_its_events_take() {
     }
 }
 
+#[tokio::test]
+async fn an_order_is_shipped_or_undone_whoever_drives_its_saga() {
+    for way in ["choreographed", "orchestrated"] {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let shop = Shop::start(&["--data", data, "--saga", way]).await;
+        let declined = shop.place(&body("tea", "declined")).await;
+        shop.reaches(&declined, "cancelled").await;
+        let paid = shop.place(&body("tea", "visa")).await;
+        shop.reaches(&paid, "shipped").await;
+        assert_eq!(shop.stop().await, Some(0), "{way}");
+    }
+}
+
+/// A server that takes whatever it is sent.
+async fn taker() -> (String, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = taken.clone();
+    let take = axum::Router::new().fallback(async move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        axum::http::StatusCode::OK
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/take", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, take).await });
+    (url, taken)
+}
+
+#[tokio::test]
+async fn the_neighbours_that_are_asked_for_run_beside_the_shop() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let ((texts, texted), (partner, told)) = (taker().await, taker().await);
+    let free = "127.0.0.1:0";
+    let neighbours = [
+        ["--data", data],
+        ["--search", free],
+        ["--analytics", free],
+        ["--phones", free],
+        ["--sms", &texts],
+        ["--webhook", &partner],
+        ["--webhook-secret", "whsec_plJ3nmyCDGBKInavdOK15jslMfgKwO8a"],
+    ];
+    let shop = Shop::start(&neighbours.concat()).await;
+    let order = body("tea", "visa");
+    let customer = order["customer"].as_str().unwrap();
+    let phone = json!({ "phone": "+49 30 1" });
+    let phones = format!("http://{}/phones/{customer}", shop.neighbours["phones"].0);
+    let left = reqwest::Client::new().put(phones).json(&phone).send();
+    assert_eq!(left.await.unwrap().status(), 204);
+    let path = shop.place(&order).await;
+    shop.reaches(&path, "shipped").await;
+    let found = async || {
+        let url = format!("/orders?customer={customer}");
+        shop.neighbours["search"].get(&url).await.json[0]["state"] == "shipped"
+    };
+    Patience::until("search shows it", found).await;
+    let counted = async || shop.neighbours["analytics"].get("/sales").await.json[0]["orders"] == 1;
+    Patience::until("analytics counts it", counted).await;
+    let told = async || told.load(Ordering::Relaxed) >= 2 && texted.load(Ordering::Relaxed) == 1;
+    Patience::until("partner and customer are told", told).await;
+    assert_eq!(shop.stop().await, Some(0));
+}
+
 /// Somebody has rolled out a migration ahead of the service, and takes it back.
 #[tokio::test]
 async fn an_order_that_fails_is_parked_looked_at_replayed_and_shipped() {
@@ -244,6 +319,15 @@ fn what_a_user_can_cause_is_one_line_and_an_exit_code() {
     std::fs::write(&file, "").unwrap();
     let failed = fails(&[&free[..], &["--data", file.to_str().unwrap()]].concat());
     expect(&failed, 1, "cannot use the folder");
+    let partner = ["--webhook", "http://partner.example"];
+    let failed = fails(&[&free[..], &data, &partner].concat());
+    expect(&failed, 1, "WEBHOOK_SECRET");
+    let sync = ["--publish", "sync", "--saga", "orchestrated"];
+    expect(
+        &fails(&[&free[..], &data, &sync].concat()),
+        1,
+        "need a broker",
+    );
     let nothing = Command::new(env!("CARGO_BIN_EXE_reference-system")).output();
     expect(&nothing.unwrap(), 2, "requires a subcommand");
     for (wrong, words) in [

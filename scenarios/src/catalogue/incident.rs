@@ -7,7 +7,9 @@ use std::time::Duration;
 use reference_system::monitor::{CONSUMER_LAG, DepthThreshold, PARKED_EVENTS, REAL_TIME};
 use stormglass::System;
 use stormglass::checker::{self, DlqAlertTruth, LagTruth};
-use stormglass::plan::{Budget, Load};
+use stormglass::plan::{Budget, FaultKind, Load};
+
+use super::{Beside, PLAIN, Scenario};
 
 use crate::deploy::{AbsentConsumer, BrokenRelease, Deployment, PAGER, Watch};
 use crate::workload;
@@ -41,6 +43,39 @@ const DEPTH: DepthThreshold = DepthThreshold {
 pub const ABSENT_CONSUMER: AbsentConsumer = AbsentConsumer {
     consumer: "inventory",
     until: Duration::from_secs(35 * 60),
+};
+
+/// Far more is parked than usual.
+pub(super) const DLQ_FLOOD: Scenario = Scenario {
+    name: "dlq-flood",
+    promise: "a release that parks everything pages people once, and a replay after its rollback makes up for it",
+    faults: &[
+        FaultKind::Crash,
+        FaultKind::Restart,
+        FaultKind::Pause,
+        FaultKind::StatementError,
+        FaultKind::ExternalOutage,
+        FaultKind::ExternalAnswerLost,
+    ],
+    beside: &[Beside::DlqReplay],
+    struck: &["monitor", "notification"],
+    incident: Some(Incident::DlqFlood),
+    ..PLAIN
+};
+
+/// A consumer falls behind.
+pub(super) const LAGGING_CONSUMER: Scenario = Scenario {
+    name: "lagging-consumer",
+    promise: "a group that is half an hour behind pages people after five minutes, and again when it has caught up",
+    faults: &[
+        FaultKind::Crash,
+        FaultKind::Restart,
+        FaultKind::ExternalOutage,
+        FaultKind::ExternalAnswerLost,
+    ],
+    struck: &["monitor"],
+    incident: Some(Incident::LaggingConsumer),
+    ..PLAIN
 };
 
 impl Incident {

@@ -76,6 +76,7 @@ async fn consume(
 ) -> Result<(), StartError> {
     let (environment, spans) = own.environment(&machine, database).await?;
     let broker = environment.broker.clone();
+    let handler = own.events.handled(handler);
     own.processes.consume(environment, handler).await;
     broker.close().await;
     spans.finish().await;

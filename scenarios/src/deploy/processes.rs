@@ -15,6 +15,7 @@ use reference_system::ports::card_processor::HttpCardProcessor;
 use reference_system::ports::mailer::HttpMailer;
 use reference_system::ports::{CardProcessor, Mailer};
 use reference_system::relay::Relay;
+use reference_system::saga::Timer;
 
 use super::{CARD_PROCESSOR, MAILER};
 
@@ -29,6 +30,11 @@ pub trait Processes: Send + Sync {
     /// Relays until the relay has to stop.
     async fn relay(&self, relay: Relay) {
         relay.run().await
+    }
+
+    /// Watches the clock of a saga until its environment has to stop.
+    async fn timer(&self, timer: Timer) {
+        timer.run().await
     }
 
     /// Watches the consumers until the monitor has to stop.

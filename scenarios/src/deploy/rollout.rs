@@ -4,11 +4,17 @@
 //! lies there by then. So the number of the start says which release it is, and a restart of one instance after the other has
 //! old and new ones side by side. Only the gateway, which announces placed orders, and their consumers differ by release.
 
+use reference_system::Environment;
+use reference_system::consumer::Handler;
 use reference_system::event::catalogue::published_by;
 use reference_system::event::contract::{Contract, OrderPlaced};
-use reference_system::event::registration::{Proposal, published};
+use reference_system::event::registration::{Proposal, published, register};
 use reference_system::order::OrderPlacedVersion;
+use reference_system::registry::RegistryClient;
 use serde_json::{Value, json};
+use stormglass::Machine;
+
+use super::{Deployment, OldReader, REGISTRY, StartError};
 
 /// The releases of a deployment, by the number of the start; the last one stays.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +91,41 @@ impl Rollout {
     /// The newest version of `order.placed` that a consumer reads which comes up at a start.
     pub fn read_at(&self, start: u32) -> u32 {
         at(self.readers, start)
+    }
+}
+
+impl Deployment {
+    /// The handler as the release has it that comes up on `machine`.
+    pub(super) fn of_release(
+        &self,
+        handler: Box<dyn Handler>,
+        machine: &Machine,
+    ) -> Box<dyn Handler> {
+        let newest = OrderPlacedVersion::Two.number();
+        let read = self.rollout.map(|own| own.read_at(machine.incarnation()));
+        match read {
+            Some(read) if read < newest => Box::new(OldReader {
+                handler,
+                newest: read,
+            }),
+            _ => handler,
+        }
+    }
+
+    /// Has contracts registered, where there is a registry.
+    pub(super) async fn register(
+        &self,
+        proposals: Vec<Proposal>,
+        environment: &Environment,
+    ) -> Result<(), StartError> {
+        if self.rollout.is_none() {
+            return Ok(());
+        }
+        let registry = RegistryClient::new(&format!("http://{REGISTRY}"));
+        let Environment {
+            settings, shutdown, ..
+        } = environment;
+        Ok(register(&registry, proposals, settings.backoff, shutdown).await?)
     }
 }
 

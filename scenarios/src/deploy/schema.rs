@@ -3,13 +3,16 @@
 //!
 //! A probe reads what a service committed, never what it says about itself.
 
+use reference_system::authorisation::by_events;
+use reference_system::saga::{deadlines, orchestration};
 use reference_system::webhook::receiver;
 use reference_system::{
-    Engine, inventory, notification, order, payment, registry, search, shipping, sms, webhook,
+    Engine, analytics, inventory, notification, order, payment, registry, search, shipping, sms,
+    webhook,
 };
 use stormglass::database::{Database, Probe, Schema};
 
-use super::Rollout;
+use super::{CUSTOMERS, Rollout};
 
 /// What is in stock when a run begins: articles, and how many of each. Little of the last ones, so
 /// that some orders are turned away.
@@ -38,6 +41,8 @@ pub mod view {
     pub const PARCELS: &str = "parcels";
     /// `notifications`: `order_id`, `stage`, `subject`.
     pub const NOTIFICATIONS: &str = "notifications";
+    /// `tracked_orders` of the analytics service: `order_id`, `sku`, `quantity`.
+    pub const TRACKED_ORDERS: &str = "tracked_orders";
     /// `found_orders` of the search service: `order_id`, `state`, `address`.
     pub const FOUND_ORDERS: &str = "found_orders";
 }
@@ -71,6 +76,9 @@ pub(crate) const PARTNER: &str = "partner";
 const ORDERS: &str = "SELECT id, customer, address, sku, quantity, dispatched, unit_price_cents, state \
      FROM orders ORDER BY id";
 
+/// Every idempotency key.
+const REQUESTS: &str = "SELECT idempotency_key, order_id FROM requests ORDER BY idempotency_key";
+
 /// The one database of a monolith, whose effects are not told apart by service.
 pub(super) fn monolith(name: &str, articles: &[(&str, i64)]) -> Database {
     let stock = stock(articles);
@@ -84,10 +92,7 @@ pub(super) fn databases(articles: &[(&str, i64)]) -> [Database; 5] {
     [
         database("order", order::schema, "")
             .view(view::ORDERS, ORDERS)
-            .view(
-                view::REQUESTS,
-                "SELECT idempotency_key, order_id FROM requests ORDER BY idempotency_key",
-            ),
+            .view(view::REQUESTS, REQUESTS),
         database("inventory", inventory::schema, &stock(articles))
             .view(
                 view::STOCK,
@@ -116,6 +121,65 @@ pub(super) fn databases(articles: &[(&str, i64)]) -> [Database; 5] {
         ),
     ]
 }
+
+/// The same where the order service keeps the deadlines of its orders' steps.
+pub(super) fn databases_with_deadlines(articles: &[(&str, i64)]) -> Vec<Database> {
+    let mut databases = databases(articles).to_vec();
+    if let [order, ..] = &mut databases[..] {
+        let script = |engine| [order::schema(engine), deadlines::schema(engine)].concat();
+        *order = timed("order", script)
+            .view(view::ORDERS, ORDERS)
+            .view(view::REQUESTS, REQUESTS);
+    }
+    databases
+}
+
+/// The database of the analytics service.
+pub(super) fn of_analytics() -> Database {
+    database("analytics", analytics::schema, "").view(
+        view::TRACKED_ORDERS,
+        "SELECT order_id, sku, quantity FROM tracked_orders ORDER BY order_id",
+    )
+}
+
+/// The database of the customers' service, with these customers, who may order.
+pub(super) fn of_customers(known: &[String]) -> Database {
+    let rows = known.iter().map(|id| format!("('{id}', '{id}', 1)"));
+    let rows: Vec<String> = rows.collect();
+    let insert = format!(
+        "INSERT INTO customers (id, name, may_order) VALUES {};",
+        rows.join(", ")
+    );
+    let script = |engine| by_events::schema(engine).to_owned() + &insert;
+    let schema = Schema::new(script(Engine::Sqlite)).postgres(script(Engine::Postgres));
+    Database::new(CUSTOMERS, schema)
+        .probe(Probe::announced(ANNOUNCED))
+        .probe(Probe::applied(APPLIED).by(CUSTOMERS))
+}
+
+/// The database of the saga's orchestrator.
+pub(super) fn of_orchestrator() -> Database {
+    timed("saga", |engine| orchestration::scripts(engine).concat())
+}
+
+/// A database with deadlines: each is owed an answer or its end. What is done about one that has passed names the event that has begun
+/// the step, and is no effect of it.
+fn timed(name: &str, script: impl Fn(Engine) -> String) -> Database {
+    let schema = Schema::new(script(Engine::Sqlite)).postgres(script(Engine::Postgres));
+    Database::new(name, schema)
+        .probe(Probe::announced(ANNOUNCED))
+        .probe(Probe::applied(APPLIED_TO_EVENTS).by(name))
+        .probe(Probe::discarded(DISCARDED).by(name))
+        .probe(Probe::withheld(WITHHELD))
+        .owes(
+            "deadlines",
+            "SELECT order_id, step FROM deadlines ORDER BY order_id",
+        )
+}
+
+/// [`APPLIED`] without what was done because time had passed.
+const APPLIED_TO_EVENTS: &str = "SELECT position, cause_id AS event_id, entity, effect, correlation_id \
+     FROM journal WHERE cause_id IS NOT NULL AND effect NOT LIKE '% timed out' AND position > $1 ORDER BY position";
 
 /// The databases of the services that came later, and of the partner.
 pub(super) fn of_neighbours() -> [Database; 4] {

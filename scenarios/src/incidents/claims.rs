@@ -111,7 +111,7 @@ pub const CLAIMS: &[Claim] = &[
         "lag-is-seen",
         "A lag monitor tells of a consumer that falls behind before its customers do",
     ),
-    not_yet(
+    claim(
         "fat-events-couple",
         "Events with the whole entity break every consumer when its schema changes",
     ),
@@ -123,7 +123,7 @@ pub const CLAIMS: &[Claim] = &[
         "breaker-spares",
         "A circuit breaker on the publish path keeps an outage of the broker from taking the callers with it",
     ),
-    not_yet(
+    claim(
         "call-beats-event",
         "Where an answer is needed at once, a synchronous call is simpler and faster than an event",
     ),

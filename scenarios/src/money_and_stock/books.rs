@@ -13,7 +13,7 @@ use stormglass::history::{Event, ExternalOutcome, Fact, History, What};
 use crate::deploy::{CARD_PROCESSOR, view};
 
 /// The groups without which no order comes to its end.
-const SAGA: [&str; 4] = ["order", "inventory", "payment", "shipping"];
+const SAGA: [&str; 5] = ["order", "inventory", "payment", "shipping", "saga"];
 
 /// Everything about all orders.
 pub(super) struct Books<'h> {

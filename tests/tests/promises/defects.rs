@@ -181,6 +181,8 @@ detected! {
     binding_the_key_apart_breaks_answered_stays: "key-apart",
     taking_silence_for_a_decline_breaks_money_and_stock: "timeout-taken-for-decline",
     taking_silence_for_a_payment_breaks_mail_and_charge: "timeout-taken-for-payment",
+    keeping_a_charge_that_comes_too_late_breaks_money_and_stock: "timeout-without-refund",
+    a_deadline_that_dies_with_its_process_breaks_convergence: "timeout-in-memory",
     a_replay_that_the_broker_knows_breaks_dlq_replay: "replay-same-broker-id",
     a_replay_under_a_new_id_makes_ghosts: "replay-new-id",
     an_alert_that_dies_with_its_process_breaks_dlq_alert_truth: "alert-in-memory",

@@ -7,7 +7,7 @@
 //! is told, [`outcomes`] how a check ends, [`stories`] what a person reads, [`structure`] who may name
 //! whom, [`shop_over_nats`] that the shop's own broker keeps its word,
 //! [`defects_over_nats`] that mistakes show over it. [`web`] is what a service needs to serve HTTP,
-//! [`clock`] to know the time of day; [`contracts`] has releases side by side. All of it runs on SQLite and needs no environment.
+//! [`clock`] to know the time of day; [`contracts`] has releases side by side, [`sagas`] steps that are late. All of it runs on SQLite and needs no environment.
 
 mod clock;
 mod contracts;
@@ -21,6 +21,7 @@ mod provoked;
 mod quiet;
 mod regressions;
 mod right_systems;
+mod sagas;
 mod shop_over_nats;
 mod shrinking;
 mod stories;
