@@ -6,6 +6,7 @@
 
 mod observer;
 mod probe;
+mod real;
 mod row;
 mod scratch;
 mod sqlite;
@@ -18,6 +19,7 @@ pub(crate) use observer::Observer;
 pub use observer::ReadError;
 pub use probe::{Probe, View};
 pub(crate) use probe::{Watch, rows};
+pub use real::RealDatabase;
 pub(crate) use statement::{Effect, has_changed, writes_only};
 pub(crate) use store::Store;
 pub use store::{DATABASE_VARIABLE, Engine, Schema, StoreError};

@@ -28,6 +28,7 @@ use stormglass::simulation::RunError;
 use stormglass_reports::VerdictWord;
 
 use crate::deploy::ShopBroker;
+use crate::incidents::MeasureError;
 
 /// Deterministic fault injection for the reference system.
 #[derive(Parser)]
@@ -183,6 +184,15 @@ impl From<RunError> for CliError {
             RunError::Store(StoreError::Engine(_)) | RunError::Misfit(_) | RunError::Misuse(_) => {
                 CliError::Usage(error.to_string())
             }
+            _ => CliError::Harness(error.to_string()),
+        }
+    }
+}
+
+impl From<MeasureError> for CliError {
+    fn from(error: MeasureError) -> Self {
+        match error {
+            MeasureError::Run(error) => error.into(),
             _ => CliError::Harness(error.to_string()),
         }
     }

@@ -45,6 +45,7 @@ mod replay_same_broker_id;
 mod retry_burn;
 mod swallow_parking_error;
 mod swallow_publish_error;
+mod systems;
 mod third_parties;
 mod timeout_in_memory;
 mod timeout_taken_for_decline;
@@ -58,15 +59,12 @@ mod zombie_consumer;
 use std::sync::Arc;
 
 use reference_system::Settings;
-use reference_system::ports::broker::header::MESSAGE_ID;
 use reference_system::publishing::{Direct, Outbox};
-use scenarios::catalogue::{Clients, Incident, PROGRESS, under_rollout, under_test};
-use scenarios::deploy::{Release, Rollout, Saga, breaker};
-use scenarios::{Deployment, OneTrace, deploy, workload};
+use scenarios::catalogue::{Incident, PROGRESS, under_test};
+use scenarios::deploy::{Saga, breaker};
+use scenarios::{Deployment, OneTrace, deploy};
 use stormglass::System;
-use stormglass::broker::{JetStreamSettings, Profile};
-use stormglass::checker::{DlqReplay, DlqRouting, EffectOnce, Progress};
-use stormglass::database::Engine;
+use stormglass::checker::Progress;
 use stormglass::plan::FaultKind;
 
 use ack_before_commit::AckBeforeCommit;
@@ -110,6 +108,8 @@ use replay_same_broker_id::ReplaySameBrokerId;
 use retry_burn::RetryBurn;
 use swallow_parking_error::SwallowParkingError;
 use swallow_publish_error::SwallowPublishError;
+pub use systems::overlapping;
+use systems::{PRODUCER_FIRST, THIRD_VERSION, judged, replayed, rolled_out};
 use timeout_in_memory::TimeoutInMemory;
 use timeout_taken_for_decline::TimeoutTakenForDecline;
 use timeout_taken_for_payment::TimeoutTakenForPayment;
@@ -142,54 +142,6 @@ impl Defect {
         (self.plant)(&format!("defect {}", self.id)).faults(self.exposed_by)
     }
 }
-
-fn judged(deployment: Deployment) -> System {
-    under_test(deploy(deployment))
-        .property(EffectOnce)
-        .property(DlqRouting::default())
-}
-
-/// The same on PostgreSQL with two gateways, whose transactions overlap where one of them has a slow link.
-pub fn overlapping(deployment: Deployment) -> System {
-    judged(deployment)
-        .on(Engine::Postgres)
-        .instances("gateway", 2..=2)
-        .instances("order", 2..=2)
-        .strike(&["gateway", "order"])
-        .provoke(&[FaultKind::Latency])
-}
-
-/// The same on a broker that knows what is published again, with operators who replay what is parked.
-fn replayed(deployment: Deployment) -> System {
-    let profile = JetStreamSettings {
-        message_id_header: MESSAGE_ID.to_owned(),
-        ..JetStreamSettings::default()
-    };
-    judged(deployment)
-        .broker(Profile::JetStream(profile))
-        .operations(workload::operation_with_operators, workload::carry_out)
-        .property(DlqReplay::default())
-}
-
-/// The system where releases differ by the start of their host, judged by what they promise each other too.
-fn rolled_out(deployment: Deployment, rollout: &'static Rollout) -> System {
-    let system = under_test(deploy(deployment.rollout(*rollout)));
-    under_rollout(system, rollout, Clients::Customers).strike(&["gateway"])
-}
-
-/// A producer that is deployed before its consumers, which nobody compares.
-const PRODUCER_FIRST: Rollout = Rollout {
-    gateway: &[Release::First, Release::Second],
-    readers: &[1],
-    compatibility: "NONE",
-};
-
-/// A third version that goes with the second and not with the first.
-const THIRD_VERSION: Rollout = Rollout {
-    gateway: &[Release::First, Release::NoDefault, Release::Second],
-    readers: &[2],
-    compatibility: "BACKWARD_TRANSITIVE",
-};
 
 /// Every defect.
 pub const DEFECTS: &[Defect] = &[

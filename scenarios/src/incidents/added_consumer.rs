@@ -9,7 +9,7 @@ use stormglass::simulation::RunError;
 
 use super::figures::{Orders, answer_times, percentile};
 use super::sale::{Sale, plan, run};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{Deployment, Extent, SMS_GATEWAY};
 
 /// What the article promises of events.
@@ -36,7 +36,7 @@ impl Incident for AddedConsumer {
         &["consumers-are-added"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let before = Shown::of(seeds, Extent::Core)?;
         let after = Shown::of(seeds, Extent::WithNeighbours)?;
         let is_same = before.orders == after.orders && before.orders.lost == 0;

@@ -21,11 +21,10 @@ use stormglass::Seed;
 use stormglass::checker::EffectOnce;
 use stormglass::history::History;
 use stormglass::plan::{Fault, Incident as Befalls, Plan};
-use stormglass::simulation::RunError;
 
 use super::figures::Judged;
 use super::sale::{Sale, millis, plan, run, unhurried};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{CARD_PROCESSOR, Deployment, Processes};
 
 /// The article's incident.
@@ -53,7 +52,7 @@ impl Incident for ChargedTwice {
         &["redelivery-charges-twice", "idempotency-charges-once"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let (mut without, mut with) = (Charges::none(), Charges::none());
         for seed in seeds {
             let forgetful = Deployment::new("charged twice")

@@ -13,7 +13,7 @@ use stormglass::simulation::{Run, RunError};
 
 use super::figures::{Backlog, Judged, Orders, answer_times, percentile};
 use super::sale::{Sale, millis, plan, run, unhurried};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{Deployment, Pattern};
 
 /// The article's incident.
@@ -58,7 +58,7 @@ impl Incident for Checkout {
         ]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let direct = Shown::of(Pattern::Direct, seeds, trouble_at_the_broker)?;
         let outbox = Shown::of(Pattern::Outbox, seeds, trouble_at_the_broker)?;
         let cdc = Shown::of(Pattern::Cdc, seeds, trouble_at_the_broker)?;

@@ -11,7 +11,7 @@ use stormglass::simulation::RunError;
 use super::at_debug::AtDebug;
 use super::figures::{alarms, mails, parked};
 use super::sale::{Sale, asked, plan, run, unhurried};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{BrokenRelease, Deployment, Watch};
 use crate::workload::Operation;
 
@@ -49,7 +49,7 @@ impl Incident for DlqFlood {
         &["dlq-keeps", "dlq-alert"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let calm = Shown::of(seeds, || deployment(Duration::ZERO))?;
         let dropped = Shown::of(seeds, || deployment(AFTER_THE_SALE).give_up(AtDebug))?;
         let flooded = Shown::of(seeds, || deployment(AFTER_THE_SALE))?;

@@ -12,7 +12,7 @@ use stormglass::simulation::RunError;
 
 use super::figures::{Orders, answer_times, percentile};
 use super::sale::{Sale, millis, plan, run};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{Asking, CUSTOMERS, Deployment};
 
 /// The article's incident.
@@ -39,7 +39,7 @@ impl Incident for EventingEverything {
         &["call-beats-event"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let call = Waited::by(Asking::Call, seeds, calm)?;
         let event = Waited::by(Asking::Events, seeds, calm)?;
         let slow_call = Waited::by(Asking::Call, seeds, slow)?;

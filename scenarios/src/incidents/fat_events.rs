@@ -12,7 +12,7 @@ use stormglass::simulation::RunError;
 
 use super::figures::Orders;
 use super::sale::{Sale, millis, plan, run};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{Deployment, Events, Extent};
 
 /// The article's incident.
@@ -37,7 +37,7 @@ impl Incident for FatEvents {
         &["fat-events-couple"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let fat = Broken::by(Events::Fat, seeds)?;
         let hybrid = Broken::by(Events::Hybrid, seeds)?;
         let thin = Broken::by(Events::Thin, seeds)?;

@@ -8,11 +8,10 @@ use reference_system::event::contract::event_type::ORDER_PLACED;
 use reference_system::monitor::{CONSUMER_LAG, DepthThreshold, REAL_TIME};
 use stormglass::Seed;
 use stormglass::history::{Fact, History, What};
-use stormglass::simulation::RunError;
 
 use super::figures::{alarms, percentile};
 use super::sale::{Sale, plan, run, unhurried};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{AbsentConsumer, Deployment, Watch};
 
 /// The article's incident.
@@ -43,7 +42,7 @@ impl Incident for LaggingConsumer {
         &["lag-is-seen"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let mut shown = Shown::default();
         for seed in seeds {
             shown.add(&run(deployment(), &plan(*seed, &[SALE], Vec::new()))?.history);

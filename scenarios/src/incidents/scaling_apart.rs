@@ -10,7 +10,7 @@ use stormglass::simulation::RunError;
 
 use super::figures::applied;
 use super::sale::{Sale, millis, plan, run};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{Deployment, MAILER};
 
 /// What the article promises of consumers.
@@ -39,7 +39,7 @@ impl Incident for ScalingApart {
         &["scales-apart"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let usual = paces(seeds, |seed| plan(seed, &[SALE], Vec::new()))?;
         let slow = paces(seeds, slow_mails)?;
         let [fast_before, mails_before] = usual;

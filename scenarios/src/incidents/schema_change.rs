@@ -15,7 +15,7 @@ use stormglass::simulation::RunError;
 use super::at_debug::AtDebug;
 use super::figures::{Orders, parked};
 use super::sale::{Sale, asked, millis, plan, run};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{Deployment, Release, Rollout, view};
 use crate::workload::Operation;
 
@@ -76,7 +76,7 @@ impl Incident for SchemaChange {
         ]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let of = |deployment: fn() -> Deployment, plan| Shown::of(seeds, deployment, plan);
         let dropped = of(|| deployment(UNCHECKED).give_up(AtDebug), mended)?;
         let kept = of(|| deployment(UNCHECKED), mended)?;

@@ -17,7 +17,7 @@ use stormglass::plan::Plan;
 use stormglass::simulation::RunError;
 
 use super::sale::{Sale, plan, run};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::Deployment;
 
 /// The article's incident.
@@ -43,7 +43,7 @@ impl Incident for ShippedBeforePaid {
         &["order-inverts-under-load", "entity-keys-keep-order"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let mut random = Vec::new();
         let mut by_entity = Vec::new();
         for load in LOADS {

@@ -9,7 +9,7 @@ use stormglass::simulation::{Run, RunError};
 
 use super::figures::Orders;
 use super::sale::{Sale, monolith, plan};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 
 /// What the article recommends to a small team.
 pub(super) struct SmallTeam;
@@ -35,7 +35,7 @@ impl Incident for SmallTeam {
         &["monolith-does", "monolith-loses-on-crash"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let calm = shown(seeds, |seed| plan(seed, &[SALE], Vec::new()))?;
         let crashed = shown(seeds, crashing)?;
         Ok(vec![

@@ -17,10 +17,9 @@ use serde_json::Value;
 use stormglass::Seed;
 use stormglass::history::{Announcement, Fact, History, What};
 use stormglass::plan::{self, Plan};
-use stormglass::simulation::RunError;
 
 use super::sale::{Sale, plan, run};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{Deployment, Extent, Processes};
 use crate::workload::Operation;
 
@@ -52,7 +51,7 @@ impl Incident for TracedBack {
         &["one-query-traces"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let mut searches = Searches::default();
         for seed in seeds {
             let deployment = Deployment::new("traced back")

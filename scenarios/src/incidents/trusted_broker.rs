@@ -13,7 +13,7 @@ use stormglass::simulation::RunError;
 
 use super::figures::{Orders, answer_times, percentile};
 use super::sale::{Sale, millis, plan, run, unhurried};
-use super::{Finding, Incident};
+use super::{Finding, Incident, MeasureError};
 use crate::deploy::{Deployment, Pattern};
 
 /// The article's mistake.
@@ -42,7 +42,7 @@ impl Incident for TrustedBroker {
         &["breaker-spares"]
     }
 
-    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, RunError> {
+    fn measure(&self, seeds: &[Seed]) -> Result<Vec<Finding>, MeasureError> {
         let of = |deployment: fn() -> Deployment| Shown::of(seeds, deployment);
         let retrying = of(|| deployment().publishing(retrying))?;
         let guarded = of(|| deployment().pattern(Pattern::DirectGuarded))?;
