@@ -21,6 +21,8 @@ use crate::wire::{self, Frame};
 const PATIENCE: Duration = Duration::from_micros(150);
 /// The longest of these times.
 const PATIENCE_MAX: Duration = Duration::from_millis(5);
+/// After how many looks at a backend that works and says nothing somebody sees to it.
+const SILENT_LOOKS: u32 = 40;
 
 #[derive(Debug)]
 enum Stream {
@@ -261,14 +263,16 @@ impl Backend {
     }
 
     /// Goes on with a batch until it is answered or the backend waits, and that not since before its wait
-    /// number `waited` was over. Whether it waits for a lock `is_locked` says.
+    /// number `waited` was over. Whether it waits for a lock `is_locked` says; `stirs` is called where it has worked for long.
     pub(crate) fn step(
         &mut self,
         exchange: &mut Exchange,
         waited: Option<u32>,
         mut is_locked: impl FnMut(u32) -> Result<bool, Error>,
+        mut stirs: impl FnMut() -> Result<(), Error>,
     ) -> Result<Step, Error> {
         let mut patience = PATIENCE;
+        let mut looks = 0;
         if !exchange.rest().is_empty() {
             exchange.sent += self.write_some(exchange.rest())?;
         }
@@ -294,6 +298,10 @@ impl Backend {
                 if may_wait && is_locked(self.process)? {
                     return Ok(Step::Locked);
                 }
+                looks += 1;
+                if looks % SILENT_LOOKS == 0 {
+                    stirs()?;
+                }
                 continue;
             }
             if ready.contains(PollFlags::OUT) {
@@ -308,7 +316,7 @@ impl Backend {
     /// Sends `request` and returns the answer up to the point at which the server is ready again.
     pub(crate) fn ask(&mut self, request: Vec<u8>, ready_count: u32) -> Result<Vec<u8>, Error> {
         let mut exchange = Exchange::new(request, Until::Ready(ready_count));
-        match self.step(&mut exchange, None, |_| Ok(false))? {
+        match self.step(&mut exchange, None, |_| Ok(false), || Ok(()))? {
             Step::Done => Ok(exchange.answer),
             _ => Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
         }

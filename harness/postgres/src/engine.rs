@@ -178,7 +178,10 @@ impl Engine {
             return;
         };
         let mut exchange = Exchange::new(Vec::new(), Until::Ready(1));
-        let step = outside(|| link.backend.step(&mut exchange, Some(waited), |_| Ok(true)));
+        let step = outside(|| {
+            link.backend
+                .step(&mut exchange, Some(waited), |_| Ok(true), || Ok(()))
+        });
         if matches!(step, Ok(Step::Gone) | Err(_)) {
             link.exchange = Some(exchange);
             self.finish(id, true);
@@ -203,7 +206,12 @@ impl Engine {
             };
             backend.set_now(now)?;
             backend.set_open(true)?;
-            backend.step(exchange, waited, |process| is_locked(lease, process))
+            backend.step(
+                exchange,
+                waited,
+                |process| is_locked(lease, process),
+                || flush(lease),
+            )
         });
         match step {
             Ok(Step::Done) => self.finish(id, false),
@@ -414,6 +422,16 @@ fn is_locked(lease: &Lease, process: u32) -> Result<bool, Error> {
                UNION ALL SELECT 1 WHERE pg_safe_snapshot_blocking_pids($1) <> '{}'";
     let rows = lease.with(|real| real.control().query(sql, &[&process.to_string()]))?;
     Ok(!rows.is_empty())
+}
+
+/// Has the real server write out all of its log.
+///
+/// Who reads the log (logical decoding) and finds a record of which the server has written a part only waits for the rest
+/// without a lock that anybody could see. The rest comes with the next commit, for which virtual time would have to pass.
+fn flush(lease: &Lease) -> Result<(), Error> {
+    lease
+        .with(|real| real.control().query("CHECKPOINT", &[]))
+        .map(drop)
 }
 
 /// A text that changes whenever a transaction that has written something comes to its end.
