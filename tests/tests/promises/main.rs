@@ -7,13 +7,15 @@
 //! is told, [`outcomes`] how a check ends, [`stories`] what a person reads, [`structure`] who may name
 //! whom, [`shop_over_nats`] that the shop's own broker keeps its word,
 //! [`defects_over_nats`] that mistakes show over it. [`web`] is what a service needs to serve HTTP,
-//! [`clock`] to know the time of day; [`contracts`] has releases side by side, [`sagas`] steps that are late. All of it runs on SQLite and needs no environment.
+//! [`clock`] to know the time of day; [`contracts`] has releases side by side, [`sagas`] steps that are late, and both ask [`held`].
+//! All of it needs no environment, and runs on SQLite but for the mistakes that only PostgreSQL lets happen.
 
 mod clock;
 mod contracts;
 mod defects;
 mod defects_over_nats;
 mod determinism;
+mod held;
 mod misuse;
 mod outcomes;
 mod plans;
