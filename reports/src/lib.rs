@@ -15,6 +15,7 @@ mod failure;
 mod failure_rate;
 mod figures;
 mod green;
+mod html;
 mod journey;
 pub mod json;
 pub mod markdown;
