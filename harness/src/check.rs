@@ -15,12 +15,13 @@ use stormglass_reports::{FailureReport, GreenReport};
 pub use error::{CheckError, NoResult};
 
 use crate::artefact::{Artefact, ArtefactError, Replay};
+use crate::checker::Witness;
 use crate::explore::{Exploration, Failure, Tally, Until, explore};
 use crate::narrate;
 use crate::regressions::{self, Kept, Regressions};
 use crate::seed::Seed;
 use crate::shrink::{self, Limits, shrink};
-use crate::simulation::{Recording, RunError, run};
+use crate::simulation::{Recording, Run, RunError, run};
 use crate::stopwatch::Stopwatch;
 use crate::system::System;
 
@@ -204,7 +205,23 @@ impl System {
             }
             Err(error) => report.error = Some(error.to_string()),
         }
+        self.tell(&mut report, &run, &witness, &path.with_extension("html"));
         Ok(report)
+    }
+
+    /// Writes the page of a failure beside its artefact. A page that cannot be had is said, and hides nothing.
+    fn tell(&self, report: &mut FailureReport, run: &Run, witness: &Witness, path: &Path) {
+        let page = narrate::story(self, report, run, witness).map(|story| story.page());
+        let written = page
+            .map_err(|error| error.to_string())
+            .and_then(|page| std::fs::write(path, page).map_err(|error| error.to_string()));
+        match written {
+            Ok(()) => report.story = Some(path.display().to_string()),
+            Err(error) if report.error.is_none() => {
+                report.error = Some(format!("no page of the story: {error}"));
+            }
+            Err(_) => {}
+        }
     }
 
     fn check_replay(&self, path: &Path) -> Result<GreenReport, CheckError> {

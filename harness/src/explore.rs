@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use stormglass_reports::{FaultCount, PropertyCount};
+use stormglass_reports::{FaultCount, PropertyCount, Signature};
 
 use crate::checker::{Verdict, Witness};
 use crate::history::What;
@@ -57,6 +57,8 @@ pub struct Tally {
     pub properties: BTreeMap<String, PropertyCount>,
     /// For every broken property, the failure with the lowest seed.
     pub failures: BTreeMap<String, Failure>,
+    /// All failures, those that look alike together.
+    pub signatures: Vec<Signature>,
     /// The properties in the order in which the system judges them.
     order: Vec<String>,
     /// Why a property was vacuous, the first time it was.
@@ -144,6 +146,7 @@ impl Tally {
         for (property, failure) in later.failures {
             self.failures.entry(property).or_insert(failure);
         }
+        Signature::add(&mut self.signatures, &later.signatures);
     }
 
     fn add(&mut self, run: &Run, verdicts: &[(String, Verdict)]) {
@@ -171,6 +174,12 @@ impl Tally {
                     count.broken += 1;
                     let failure = Failure::of(run, verdicts, property, witness);
                     self.failures.insert(property.clone(), failure);
+                    let bitten = run.bitten.iter();
+                    let bitten = bitten.filter_map(|index| run.plan.schedule.get(*index));
+                    let bitten = bitten.map(|fault| fault.kind().name());
+                    let seed = run.plan.seed.0;
+                    let own = Signature::once(property, &witness.rule, seed, bitten);
+                    Signature::add(&mut self.signatures, &[own]);
                 }
             }
         }

@@ -1,10 +1,12 @@
 //! From runs to reports: failures and timelines as the data that `stormglass-reports` renders.
 //!
-//! Reading order: `chain` the lines of a story, `journey` what became of one entity, `names` what ids are called in it.
+//! Reading order: `chain` the lines of a story, `journey` what became of one entity, `story` all that a page shows of a failure,
+//! `names` what ids are called in it.
 
 mod chain;
 mod journey;
 mod names;
+mod story;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +22,7 @@ use crate::simulation::Run;
 use crate::system::System;
 pub use journey::{UnknownEntity, journey};
 use names::Names;
+pub use story::story;
 
 /// A shrunk failure as a report, with what is known before it is saved.
 pub fn shrunk(system: &System, original: &Plan, shrunk: &Shrunk, property: &str) -> FailureReport {

@@ -62,6 +62,9 @@ pub struct FailureReport {
     pub keep_as: Option<String>,
     /// One shell command that replays the shrunk run.
     pub replay_command: String,
+    /// Where the page is that tells the failure's story.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub story: Option<String>,
     /// The other properties that the same run broke.
     pub others: Vec<String>,
     /// What a host died of, or the like, if that belongs to the failure. It may have several lines.
@@ -240,10 +243,11 @@ impl FailureReport {
                     "smallest cause found"
                 };
                 let runs = crate::figures::count(runs, "run");
-                format!(
-                    "{found}: {faults}, {operations} ({runs}, {})",
-                    wall_time(self.shrink_ms)
-                )
+                let time = match self.shrink_ms {
+                    0 => String::new(),
+                    known => format!(", {}", wall_time(known)),
+                };
+                format!("{found}: {faults}, {operations} ({runs}{time})")
             }
         }
     }
@@ -286,6 +290,9 @@ impl FailureReport {
         }
         if !self.replay_command.is_empty() {
             lines.push(format!("  replay  {}", one_line(&self.replay_command)));
+        }
+        if let Some(story) = &self.story {
+            lines.push(format!("  story   {}", one_line(story)));
         }
         lines.extend(self.saved());
         lines

@@ -1,9 +1,11 @@
 //! What a sweep, a run and a failure say, as plain data, and how people and programs are shown it.
 //!
 //! In reading order:
-//! - [`SweepReport`]: many seeds of many scenarios, counted; rendered by [`terminal`], [`markdown`] and [`json`];
+//! - [`SweepReport`]: many seeds of many scenarios, counted; rendered by [`terminal`], [`markdown`], [`json`], [`junit`] and, as a page,
+//!   [`sweep_page`]; sweeps of shards become one by [`merge`];
 //! - [`FailureReport`]: one broken property and its minimal cause, as the text that a failing test prints;
 //! - [`GreenReport`]: the one line of evidence that a test gives which holds;
+//! - [`Story`]: a failure with all that its run shows, rendered as a page;
 //! - [`Timeline`]: one run, row by row;
 //! - [`seed`]: how a seed is written, everywhere.
 //!
@@ -18,10 +20,16 @@ mod green;
 mod html;
 mod journey;
 pub mod json;
+pub mod junit;
 pub mod markdown;
+pub mod merge;
 mod paragraph;
 pub mod seed;
+mod shard;
+mod signature;
+pub mod story;
 mod sweep;
+pub mod sweep_page;
 pub mod terminal;
 mod timeline;
 mod totals;
@@ -31,6 +39,9 @@ pub use failure::{CauseLine, FailureReport, NameLine};
 pub use failure_rate::FailureRate;
 pub use green::GreenReport;
 pub use journey::{Hop, Journey};
+pub use shard::{BadShard, Shard};
+pub use signature::Signature;
+pub use story::Story;
 pub use sweep::{Database, FaultCount, PropertyCount, ScenarioReport, SweepReport};
 pub use timeline::{RowKind, Timeline, TimelineRow, VerdictLine};
 pub use verdict::VerdictWord;

@@ -16,11 +16,18 @@ pub fn render(report: &SweepReport) -> String {
         table(report),
     ];
     for scenario in &report.scenarios {
-        for failure in &scenario.failures {
+        for failure in scenario.told() {
             let (name, property) = (escaped(&scenario.name), escaped(&failure.property));
             let seed = crate::seed::text(failure.seed);
             blocks.push(format!("## {name}: {property} broken by seed {seed}"));
             blocks.push(fenced(&failure.render()));
+        }
+        let alike = scenario.signatures.iter();
+        let alike: Vec<String> = alike
+            .map(|signature| format!("- {}", escaped(&signature.to_string())))
+            .collect();
+        if !alike.is_empty() {
+            blocks.push(alike.join("\n"));
         }
     }
     blocks.join("\n\n") + "\n"

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::FailureReport;
 use crate::failure_rate::FailureRate;
+use crate::shard::Shard;
+use crate::signature::Signature;
 use crate::verdict::VerdictWord;
 
 /// Many seeds of one or more scenarios, counted.
@@ -19,14 +21,22 @@ pub struct SweepReport {
     /// The first seed; the others follow from it.
     #[serde(with = "crate::seed")]
     pub first_seed: u64,
-    /// How many runs were in progress at a time.
-    pub jobs: u64,
+    /// How many runs were in progress at a time; `None` in a report that is to be the same wherever it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<u64>,
     /// The database that the services ran on.
     pub database: Database,
     /// Whether the sweep was stopped before its end. The counts then cover the runs that had ended.
     pub interrupted: bool,
-    /// How long it took on the wall clock.
-    pub elapsed_ms: u64,
+    /// How long it took on the wall clock; `None` in a report that is to be the same whenever it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// The version of the program that made it.
+    #[serde(default)]
+    pub code_version: String,
+    /// Which share of the seeds was run here; `None` for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// One report for each scenario, in the order in which the scenarios are listed.
     pub scenarios: Vec<ScenarioReport>,
 }
@@ -65,8 +75,14 @@ pub struct ScenarioReport {
     pub faults: BTreeMap<String, FaultCount>,
     /// By property: how many seeds gave each verdict. A property that the scenario names is here even if no seed ran.
     pub properties: BTreeMap<String, PropertyCount>,
-    /// What broke, in the order in which it is to be shown. Not necessarily one for every broken seed.
+    /// A kept failure that is back: it was run before the seeds, and is none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<FailureReport>,
+    /// For each property that seeds broke, in the order of their ids, the failure of the lowest such seed.
     pub failures: Vec<FailureReport>,
+    /// All failures of seeds, those that look alike together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
     /// How many kept failures were run again before the seeds and hold.
     #[serde(default)]
     pub kept: u64,
@@ -125,10 +141,15 @@ impl ScenarioReport {
         tested.min().unwrap_or_default()
     }
 
+    /// What is told in full: a kept failure that is back, then a failure for each property that seeds broke.
+    pub fn told(&self) -> impl Iterator<Item = &FailureReport> {
+        self.back.iter().chain(&self.failures)
+    }
+
     /// Whether any property was broken by any seed.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        !self.failures.is_empty() || self.properties.values().any(|count| count.broken > 0)
+        self.told().next().is_some() || self.properties.values().any(|count| count.broken > 0)
     }
 
     /// The scenario in a word: broken if any property is; holds if there are properties and each held in some seed;
@@ -178,7 +199,19 @@ impl FaultCount {
 
 impl SweepReport {
     /// The newest version of the format: the one written here.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
+
+    /// The same without what depends on the machine and the moment: equal sweeps of equal code give equal reports.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.jobs = None;
+        self.elapsed_ms = None;
+        for scenario in &mut self.scenarios {
+            let told = scenario.back.iter_mut().chain(&mut scenario.failures);
+            told.for_each(|failure| failure.shrink_ms = 0);
+        }
+        self
+    }
 
     /// Whether any property was broken in any scenario.
     #[must_use]
@@ -246,9 +279,7 @@ impl SweepReport {
 
     /// All failures, in the order of their scenarios.
     pub fn failures(&self) -> impl Iterator<Item = &FailureReport> {
-        self.scenarios
-            .iter()
-            .flat_map(|scenario| &scenario.failures)
+        self.scenarios.iter().flat_map(ScenarioReport::told)
     }
 
     /// The largest failure rate that any of its scenarios leaves possible; `None` if anything was broken or some

@@ -6,7 +6,9 @@
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use crate::failure_rate::FailureRate;
-use crate::paragraph::{fill, hang, listed, one_line, width as columns_of, words};
+use crate::paragraph::{
+    WIDTH as WIDTH_FAILURE, fill, hang, listed, one_line, width as columns_of, words,
+};
 use crate::sweep::{FaultCount, PropertyCount, ScenarioReport, SweepReport};
 use crate::totals;
 use crate::verdict::VerdictWord;
@@ -37,7 +39,7 @@ pub fn render(report: &SweepReport, width: u16) -> String {
         ));
     }
     for scenario in &report.scenarios {
-        for failure in &scenario.failures {
+        for failure in scenario.told() {
             lines.push(String::new());
             lines.push(format!(
                 "{}: {}",
@@ -45,6 +47,13 @@ pub fn render(report: &SweepReport, width: u16) -> String {
                 one_line(&scenario.promise)
             ));
             lines.push(failure.render());
+        }
+        for signature in &scenario.signatures {
+            lines.extend(hang(
+                "  alike   ",
+                &words(&signature.to_string()),
+                WIDTH_FAILURE,
+            ));
         }
     }
     lines.join("\n") + "\n"

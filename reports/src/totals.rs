@@ -58,15 +58,19 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<Sentence> {
 }
 
 fn total(report: &SweepReport) -> String {
+    let elapsed = report.elapsed_ms.map(wall_time);
+    let jobs = report.jobs.map(|jobs| count(jobs, "job") + ", ");
+    let shard = report.shard.map(|shard| format!(", shard {shard}"));
     format!(
-        "{} of {} in {}, {} ({}, {}, first seed {})",
+        "{} of {}{}, {} ({}{}, first seed {}{})",
         count(report.seeds_total(), "seed"),
         count(report.scenarios.len() as u64, "scenario"),
-        wall_time(report.elapsed_ms),
+        elapsed.map_or_else(String::new, |time| format!(" in {time}")),
         virtual_time(report.virtual_ms_total()),
-        count(report.jobs, "job"),
+        jobs.unwrap_or_default(),
         report.database,
         crate::seed::text(report.first_seed),
+        shard.unwrap_or_default(),
     )
 }
 

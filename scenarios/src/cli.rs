@@ -1,17 +1,21 @@
 //! The command line: what the user asks for, and what the exit code says.
 //!
 //! Reading order: `selection` which scenarios and seeds, `sweep` the main job, `run`,
-//! `replay`, `shrink`, `audit` with `digests` as its other process, `list`, `incidents`; `patience` bounds a shrink; `output` is
-//! how anything is printed. Every error is one line on stderr; nothing here panics for what a user
+//! `replay`, `report`, `shrink`, `merge`, `audit` with `digests` as its other process, `list`, `incidents`, `completions`; `patience` bounds a
+//! shrink; `progress` is for who waits; `output` is how anything is printed. Every error is one line on stderr; nothing here panics for what a user
 //! can cause.
 
 mod audit;
+mod completions;
 mod digests;
 mod incidents;
 mod list;
+mod merge;
 mod output;
 mod patience;
+mod progress;
 mod replay;
+mod report;
 mod run;
 mod selection;
 mod shrink;
@@ -48,17 +52,44 @@ enum Command {
     /// List the scenarios: name, promise, faults and properties
     List,
     /// Run many seeds of scenarios and report what holds
+    #[command(
+        after_help = "Example: stormglass sweep everything poison --seeds 500 --out target/sweep"
+    )]
     Sweep(sweep::Arguments),
+    /// Join what the shards of a sweep found
+    #[command(
+        after_help = "Example: stormglass merge part1 part2 --out whole\nEach folder is of one machine: stormglass sweep --shard 1/2 --out part1"
+    )]
+    Merge(merge::Arguments),
     /// Run one seed and show its timeline
+    #[command(after_help = "Example: stormglass run everything --seed 3 --details")]
     Run(run::Arguments),
     /// Run an artefact again and compare
+    #[command(
+        after_help = "Example: stormglass replay target/stormglass/everything-effect-once-00000005.json"
+    )]
     Replay(replay::Arguments),
+    /// Tell the story of an artefact's failure as a page
+    #[command(
+        after_help = "Example: stormglass report target/stormglass/everything-effect-once-00000005.json"
+    )]
+    Report(report::Arguments),
     /// Make the plan of an artefact smaller
+    #[command(
+        after_help = "Example: stormglass shrink target/stormglass/everything-effect-once-00000005.json"
+    )]
     Shrink(shrink::Arguments),
     /// Run each seed in two separate processes and compare digests
+    #[command(after_help = "Example: stormglass audit everything --seeds 20")]
     Audit(audit::Arguments),
     /// Measure the article's incidents, with the design that failed and the one that holds
+    #[command(after_help = "Example: stormglass incidents checkout --seeds 3")]
     Incidents(incidents::Arguments),
+    /// Print the script with which a shell completes this command
+    #[command(
+        after_help = "Example: stormglass completions bash > ~/.local/share/bash-completion/completions/stormglass"
+    )]
+    Completions(completions::Arguments),
     /// Print digests, for `audit`
     #[command(hide = true)]
     Digests(digests::Arguments),
@@ -113,11 +144,14 @@ fn carry_out(command: Command) -> Result<Outcome, CliError> {
     match command {
         Command::List => list::list(),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Merge(arguments) => merge::merge(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Audit(arguments) => audit::audit(&arguments),
         Command::Incidents(arguments) => incidents::incidents(&arguments),
+        Command::Completions(arguments) => completions::completions(&arguments),
         Command::Digests(arguments) => digests::digests(&arguments),
     }
 }

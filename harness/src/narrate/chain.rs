@@ -11,9 +11,12 @@ const LENGTH_MAX: usize = 24;
 /// How many of them are its beginning, where some in between have to be left out.
 const BEGINNING: usize = 7;
 
+/// How many events a story in sentences has at most, so that it is read and not searched.
+const SENTENCES_MAX: usize = 9;
+
 /// The lines of a witness' chain, with ids in full.
 pub(super) fn lines(history: &History, witness: &Witness) -> Vec<String> {
-    let shown = shown(history, witness);
+    let shown = shown(history, witness, LENGTH_MAX);
     let events = Events::of(history, witness);
     let mut lines = Vec::new();
     let mut left_out: Vec<u64> = Vec::new();
@@ -30,11 +33,29 @@ pub(super) fn lines(history: &History, witness: &Witness) -> Vec<String> {
     lines
 }
 
+/// The few events of a witness' chain that tell most, in order, each as a sentence with ids in full.
+pub(super) fn sentences(history: &History, witness: &Witness) -> Vec<(u64, String)> {
+    let events = Events::of(history, witness);
+    let shown = shown(history, witness, SENTENCES_MAX).into_iter();
+    let told = shown.filter_map(|index| history.events.get(usize::try_from(index).ok()?));
+    let sentence = |event: &Event| {
+        let text = event.what.to_string();
+        let (host, more) = (&*event.host, events.more(&event.what));
+        let subject = match text.starts_with(host) {
+            true => String::new(),
+            false => format!("{host}: "),
+        };
+        let at = event.at.as_secs_f64();
+        (event.index, format!("At {at:.3} s {subject}{text}{more}."))
+    };
+    told.map(sentence).collect()
+}
+
 /// What of a chain is shown: all of it where that is not too much, and otherwise what broke, the faults,
 /// the beginning and the end.
-fn shown(history: &History, witness: &Witness) -> BTreeSet<u64> {
+fn shown(history: &History, witness: &Witness, length_max: usize) -> BTreeSet<u64> {
     let chain = &witness.chain;
-    if chain.len() <= LENGTH_MAX {
+    if chain.len() <= length_max {
         return chain.iter().copied().collect();
     }
     let is_fault = |index: &&u64| {
@@ -48,12 +69,15 @@ fn shown(history: &History, witness: &Witness) -> BTreeSet<u64> {
     };
     let must = [Some(witness.index), witness.inevitable_from];
     let must = must.into_iter().flatten();
-    let faults = chain.iter().filter(is_fault).copied().take(LENGTH_MAX / 2);
-    let beginning = chain.iter().take(BEGINNING).copied();
+    let faults = chain.iter().filter(is_fault).copied().take(length_max / 2);
+    let beginning = chain
+        .iter()
+        .take(length_max.min(3 * BEGINNING) / 3)
+        .copied();
     let latest_first = chain.iter().rev().copied();
     let mut shown: BTreeSet<u64> = must.chain(faults).collect();
     for index in beginning.chain(latest_first) {
-        if shown.len() < LENGTH_MAX {
+        if shown.len() < length_max {
             shown.insert(index);
         }
     }

@@ -5,6 +5,8 @@
 mod failure;
 mod journey;
 mod json;
+mod junit;
+mod merge;
 mod samples;
 mod sweep;
 mod timeline;

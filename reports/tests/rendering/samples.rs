@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use stormglass_reports::{
     CauseLine, Database, FailureReport, FaultCount, NameLine, PropertyCount, RowKind,
-    ScenarioReport, SweepReport, Timeline, TimelineRow, VerdictLine, VerdictWord,
+    ScenarioReport, Signature, SweepReport, Timeline, TimelineRow, VerdictLine, VerdictWord,
 };
 
 /// A shrunk failure with everything that one can say.
@@ -57,6 +57,7 @@ pub(crate) fn lost_order() -> FailureReport {
         replay_command: "STORMGLASS_REPLAY=target/stormglass/no_lost_orders-5eed04d2.json \
                          cargo test no_lost_orders -- --exact"
             .to_owned(),
+        story: Some("target/stormglass/no_lost_orders-5eed04d2.html".to_owned()),
         others: vec!["convergence".to_owned()],
         error: None,
     }
@@ -113,10 +114,12 @@ pub(crate) fn green_sweep() -> SweepReport {
     SweepReport {
         version: SweepReport::VERSION,
         first_seed: 1,
-        jobs: 2,
+        jobs: Some(2),
         database: Database::Sqlite,
         interrupted: false,
-        elapsed_ms: 41_230,
+        elapsed_ms: Some(41_230),
+        code_version: "0.1.0".to_owned(),
+        shard: None,
         scenarios: vec![calm(), relay_crashes(), everything()],
     }
 }
@@ -136,6 +139,10 @@ pub(crate) fn broken_sweep() -> SweepReport {
         relay.properties.insert(property.to_owned(), once);
     }
     relay.failures.push(lost_order());
+    let seed = lost_order().seed;
+    relay.signatures = ["convergence", "no-lost-event"]
+        .map(|property| Signature::once(property, "", seed, ["crash", "lose-ack"]))
+        .to_vec();
     let calm = &mut sweep.scenarios[0];
     calm.properties.insert(
         "dlq-routing".to_owned(),
@@ -156,7 +163,9 @@ fn calm() -> ScenarioReport {
         virtual_ms: 3_000_000,
         faults: BTreeMap::new(),
         properties: properties(&["no-lost-event", "effect-once", "entity-order"], 50),
+        back: None,
         failures: Vec::new(),
+        signatures: Vec::new(),
         kept: 2,
     }
 }
@@ -180,7 +189,9 @@ fn relay_crashes() -> ScenarioReport {
             ],
             200,
         ),
+        back: None,
         failures: Vec::new(),
+        signatures: Vec::new(),
         kept: 0,
     }
 }
@@ -230,7 +241,9 @@ fn everything() -> ScenarioReport {
         virtual_ms: 327_000_000,
         faults: faults(&kinds),
         properties,
+        back: None,
         failures: Vec::new(),
+        signatures: Vec::new(),
         kept: 0,
     }
 }

@@ -1,7 +1,8 @@
 //! A sweep's sums, and its renderings for people.
 
 use stormglass_reports::{
-    FailureReport, PropertyCount, ScenarioReport, SweepReport, VerdictWord, markdown, terminal,
+    FailureReport, PropertyCount, ScenarioReport, SweepReport, VerdictWord, markdown, sweep_page,
+    terminal,
 };
 
 use crate::samples;
@@ -146,4 +147,13 @@ fn the_worst_that_happened_is_the_verdict() {
         ..samples::green_sweep().scenarios[0].clone()
     };
     assert_eq!(failed.verdict(), VerdictWord::Broken);
+}
+
+#[test]
+fn a_broken_sweep_as_a_page() {
+    let page = sweep_page::render(&samples::broken_sweep());
+    assert_eq!(page, sweep_page::render(&samples::broken_sweep()));
+    // The style is the same for all pages and says nothing of the sweep.
+    let (_, body) = page.split_once("<body>").expect("a page has a body");
+    insta::assert_snapshot!(body.replace("><", ">\n<"));
 }

@@ -10,11 +10,11 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clap::Args;
-use indicatif::ProgressBar;
 use stormglass::Seed;
 use stormglass::artefact::Divergence;
 
 use super::output::say;
+use super::progress::Progress;
 use super::selection::Selection;
 use super::{CliError, Outcome, broker, engine};
 use crate::catalogue::Scenario;
@@ -43,9 +43,9 @@ pub(super) fn audit(arguments: &Arguments) -> Result<Outcome, CliError> {
         first: selection.first_seed,
         seeds,
     };
-    let bar = ProgressBar::new(work.chunks());
-    let difference = work.first_difference(selection.jobs(), &|| bar.inc(1));
-    bar.finish_and_clear();
+    let bar = Progress::of(work.chunks(), "chunk");
+    let difference = work.first_difference(selection.jobs(), &|| bar.step());
+    bar.end();
     let Some(difference) = difference? else {
         let (seeds, scenarios) = (
             counted(seeds, "seed"),

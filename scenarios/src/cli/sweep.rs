@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use stormglass::System;
 use stormglass::artefact::Artefact;
 use stormglass::database::Engine;
 use stormglass::explore::{Exploration, Failure, Tally, Until, explore};
@@ -18,12 +16,15 @@ use stormglass::narrate;
 use stormglass::regressions::{self, Kept, Regressions};
 use stormglass::shrink::Progress;
 use stormglass::simulation::{Recording, run};
+use stormglass::{Seed, System};
 use stormglass_reports::{
-    Database, FailureReport, PropertyCount, ScenarioReport, SweepReport, json, markdown, terminal,
+    Database, FailureReport, PropertyCount, ScenarioReport, Shard, SweepReport, json, junit,
+    markdown, sweep_page, terminal,
 };
 
 use super::output::{complain, prepare, replay_command, say, width, write};
 use super::patience::Patience;
+use super::progress::Progress as Bar;
 use super::selection::Selection;
 use super::{CliError, Outcome, broker, engine};
 use crate::catalogue::{CATALOGUE, Scenario};
@@ -31,6 +32,9 @@ use crate::deploy::ShopBroker;
 
 /// Seeds of each scenario unless told otherwise. All scenarios together have at least 500.
 pub(super) const SEEDS: u64 = 40;
+
+/// The report that other commands read, within the folder of `--out`.
+pub(super) const REPORT: &str = "report.json";
 
 /// Where artefacts go unless told otherwise.
 const FOLDER: &str = "target/stormglass";
@@ -42,20 +46,45 @@ pub(super) struct Arguments {
     /// How the report is printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
-    /// A folder for report.md, report.json and the artefacts of failures
+    /// A folder for summary.md, report.html, report.json, junit.xml and the artefacts of failures
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Run only a share of the seeds, such as 2/5; `merge` joins the folders of all shares
+    #[arg(long, value_name = "M/N", requires = "out")]
+    shard: Option<Shard>,
     #[command(flatten)]
     patience: Patience,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// A table
     #[default]
     Human,
     /// One JSON document
     Json,
+    /// JUnit's XML, with seed and replay command as properties
+    Junit,
+}
+
+impl Format {
+    /// The report as stdout gets it.
+    pub(super) fn render(self, report: &SweepReport) -> String {
+        match self {
+            Format::Human => terminal::render(report, width()),
+            Format::Json => json::write(report),
+            Format::Junit => junit::render(report),
+        }
+    }
+}
+
+/// Writes a sweep's report into a folder, in every form, without what depends on the machine and the moment.
+pub(super) fn write_into(folder: &Path, report: &SweepReport) -> Result<(), CliError> {
+    let report = report.clone().repeatable();
+    write(&folder.join(REPORT), &json::write(&report))?;
+    write(&folder.join("summary.md"), &markdown::render(&report))?;
+    write(&folder.join("report.html"), &sweep_page::render(&report))?;
+    write(&folder.join("junit.xml"), &junit::render(&report))
 }
 
 /// Sweeps, and reports.
@@ -69,31 +98,30 @@ pub(super) fn sweep(arguments: &Arguments) -> Result<Outcome, CliError> {
     let folder = arguments.out.as_deref().unwrap_or(Path::new(FOLDER));
     name_unclaimed()?;
     let seeds = arguments.selection.seeds_or(SEEDS)?;
+    let block = Block::of(arguments, seeds)?;
     let mut share: Vec<Share> = scenarios
         .iter()
-        .map(|own| Share::of(own, broker, engine, seeds))
+        .map(|own| Share::of(own, broker, engine, block))
         .collect();
     let is_usual = engine == Engine::Sqlite && broker == ShopBroker::Simulated;
     if is_usual && arguments.selection.is_standard() {
         let beside = postgres::scenarios().into_iter();
-        share.extend(beside.map(|own| Share::of(own, broker, Engine::Postgres, postgres::SEEDS)));
+        let block = Block::of(arguments, postgres::SEEDS)?;
+        share.extend(beside.map(|own| Share::of(own, broker, Engine::Postgres, block)));
     }
-    let bar = progress_bar(share.iter().map(|own| own.seeds).sum());
+    let bar = Bar::of(share.iter().map(|own| own.block.seeds).sum(), "run");
     let sweep = Sweep {
         arguments: &arguments.selection,
+        shard: arguments.shard,
         patience: &arguments.patience,
         folder,
         interrupted: interrupt::on_request(),
         bar,
     };
     let (report, failed) = sweep.report(&share, engine);
-    say(&match arguments.format {
-        Format::Human => terminal::render(&report, width()),
-        Format::Json => json::write(&report),
-    })?;
+    say(&arguments.format.render(&report))?;
     if let Some(folder) = &arguments.out {
-        write(&folder.join("report.json"), &json::write(&report))?;
-        write(&folder.join("report.md"), &markdown::render(&report))?;
+        write_into(folder, &report)?;
     }
     match failed {
         None => Ok(report.verdict().into()),
@@ -121,26 +149,54 @@ struct Share {
     scenario: &'static Scenario,
     broker: ShopBroker,
     engine: Engine,
-    seeds: u64,
+    block: Block,
 }
 
 impl Share {
-    fn of(scenario: &'static Scenario, broker: ShopBroker, engine: Engine, seeds: u64) -> Self {
+    fn of(scenario: &'static Scenario, broker: ShopBroker, engine: Engine, block: Block) -> Self {
         Share {
             scenario,
             broker,
             engine,
-            seeds,
+            block,
+        }
+    }
+}
+
+/// Seeds that follow one another.
+#[derive(Clone, Copy)]
+struct Block {
+    first: Seed,
+    seeds: u64,
+}
+
+impl Block {
+    /// The seeds of one scenario that are this process's part of so many.
+    fn of(arguments: &Arguments, seeds: u64) -> Result<Self, CliError> {
+        let first = arguments.selection.first_seed;
+        let Some(shard) = arguments.shard else {
+            return Ok(Block { first, seeds });
+        };
+        let (before, own) = shard.block(seeds);
+        match own {
+            0 => Err(CliError::Usage(format!(
+                "--shard {shard} has none of {seeds} seeds: take at most {seeds} shards"
+            ))),
+            _ => Ok(Block {
+                first: Seed(first.0 + before),
+                seeds: own,
+            }),
         }
     }
 }
 
 struct Sweep<'a> {
     arguments: &'a Selection,
+    shard: Option<Shard>,
     patience: &'a Patience,
     folder: &'a Path,
     interrupted: &'static AtomicBool,
-    bar: ProgressBar,
+    bar: Bar,
 }
 
 impl Sweep<'_> {
@@ -162,17 +218,19 @@ impl Sweep<'_> {
                 }
             }
         }
-        self.bar.finish_and_clear();
+        self.bar.end();
         let report = SweepReport {
             version: SweepReport::VERSION,
             first_seed: self.arguments.first_seed.0,
-            jobs: self.arguments.jobs() as u64,
+            jobs: Some(self.arguments.jobs() as u64),
             database: match engine {
                 Engine::Sqlite => Database::Sqlite,
                 Engine::Postgres => Database::Postgres,
             },
             interrupted: self.is_interrupted(),
-            elapsed_ms: milliseconds(begun.elapsed()),
+            elapsed_ms: Some(milliseconds(begun.elapsed())),
+            code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            shard: self.shard,
             scenarios: reports,
         };
         (report, failed)
@@ -185,22 +243,27 @@ impl Sweep<'_> {
     fn scenario(&self, share: &Share, usual: Engine) -> Result<ScenarioReport, CliError> {
         let scenario = share.scenario;
         let system = scenario.system_on(share.broker).on(share.engine);
-        self.bar.set_message(scenario.name);
-        let kept = regressions::run_again(&system, Path::new(regressions::FOLDER))?;
+        self.bar.say(scenario.name);
+        // What is to be done once is done by the first shard.
+        let kept = match self.shard.is_none_or(Shard::is_first) {
+            true => regressions::run_again(&system, Path::new(regressions::FOLDER))?,
+            false => Regressions::Hold(Kept::default()),
+        };
         let exploration = Exploration {
-            first: self.arguments.first_seed,
-            seeds: share.seeds,
+            first: share.block.first,
+            seeds: share.block.seeds,
             jobs: self.arguments.jobs(),
             until: Until::AllSeeds,
             interrupted: self.interrupted,
-            progress: &|| self.bar.inc(1),
+            progress: &|| self.bar.step(),
         };
         let tally = explore(&system, &exploration)?;
         let (kept, back) = match kept {
             Regressions::Hold(kept) => (kept, None),
             Regressions::Back { failure, .. } => (Kept::default(), Some(failure)),
         };
-        let failures = back.as_deref().into_iter().chain(tally.failures.values());
+        let back = back.map(|failure| self.failure(&system, &failure));
+        let failures = tally.failures.values();
         let failures = failures.map(|failure| self.failure(&system, failure));
         let failures = failures.collect::<Result<Vec<_>, _>>()?;
         Ok(ScenarioReport {
@@ -213,7 +276,9 @@ impl Sweep<'_> {
             virtual_ms: milliseconds(tally.virtual_time),
             properties: properties(&system, &tally),
             faults: tally.faults,
+            back: back.transpose()?,
             failures,
+            signatures: tally.signatures,
             kept: kept.held,
         })
     }
@@ -226,7 +291,7 @@ impl Sweep<'_> {
         let (name, property) = (system.name(), &failure.property);
         let progress = |progress: &Progress| {
             self.bar
-                .set_message(format!("{name}: shrinking {property}, {progress}"));
+                .say(&format!("{name}: shrinking {property}, {progress}"));
         };
         let limits = self.patience.limits(&progress);
         Ok(system.report_into(failure, self.folder, &limits, &|path| replay_command(path))?)
@@ -269,16 +334,6 @@ fn properties(system: &System, tally: &Tally) -> std::collections::BTreeMap<Stri
         )
     });
     named.collect()
-}
-
-/// A bar on a terminal, nothing elsewhere.
-fn progress_bar(runs: u64) -> ProgressBar {
-    let bar = ProgressBar::new(runs);
-    let template = "{bar:30} {pos}/{len} runs  {elapsed} of about {duration}  {msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn milliseconds(duration: Duration) -> u64 {
