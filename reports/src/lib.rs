@@ -5,7 +5,7 @@
 //!   [`sweep_page`]; sweeps of shards become one by [`merge`];
 //! - [`FailureReport`]: one broken property and its minimal cause, as the text that a failing test prints;
 //! - [`GreenReport`]: the one line of evidence that a test gives which holds;
-//! - [`Story`]: a failure with all that its run shows, rendered as a page;
+//! - [`Story`]: a failure with all that its run shows, rendered as a page, and for other viewers by [`export`];
 //! - [`Timeline`]: one run, row by row;
 //! - [`seed`]: how a seed is written, everywhere.
 //!
@@ -13,6 +13,7 @@
 //! reads no clock, no environment and no terminal, writes no file and uses no colour, so that equal reports are
 //! equal bytes.
 
+pub mod export;
 mod failure;
 mod failure_rate;
 mod figures;

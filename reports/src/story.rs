@@ -33,7 +33,7 @@ pub struct Story {
     pub periods: Vec<Period>,
     /// What the run without one of its faults comes to, for each fault that was tried.
     pub removals: Vec<Removal>,
-    /// Where the nearest run in which the property holds takes another way.
+    /// Where the nearest run that does not break the property takes another way.
     pub nearest: Option<Nearest>,
     /// The way of the entity that the failure is about.
     pub journey: Option<Journey>,
@@ -84,6 +84,8 @@ pub struct StoryEvent {
     pub at_ns: u64,
     /// The lane, by its place in the list.
     pub lane: usize,
+    /// The lane of the host at whose port it was seen.
+    pub host: usize,
     /// What sort of event it is.
     pub kind: RowKind,
     /// What happened, in words.

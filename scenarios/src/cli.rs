@@ -1,13 +1,14 @@
 //! The command line: what the user asks for, and what the exit code says.
 //!
 //! Reading order: `selection` which scenarios and seeds, `sweep` the main job, `run`,
-//! `replay`, `report`, `shrink`, `merge`, `audit` with `digests` as its other process, `list`, `incidents`, `completions`; `patience` bounds a
+//! `replay`, `report`, `export`, `shrink`, `merge`, `audit` with `digests` as its other process, `list`, `incidents`, `completions`; `patience` bounds a
 //! shrink; `progress` is for who waits; `output` is how anything is printed. Every error is one line on stderr; nothing here panics for what a user
 //! can cause.
 
 mod audit;
 mod completions;
 mod digests;
+mod export;
 mod incidents;
 mod list;
 mod merge;
@@ -74,6 +75,11 @@ enum Command {
         after_help = "Example: stormglass report target/stormglass/everything-effect-once-00000005.json"
     )]
     Report(report::Arguments),
+    /// Write an artefact's run for another viewer: Perfetto, a collector of traces, ShiViz
+    #[command(
+        after_help = "Example: stormglass export target/stormglass/everything-effect-once-00000005.json --format chrome"
+    )]
+    Export(export::Arguments),
     /// Make the plan of an artefact smaller
     #[command(
         after_help = "Example: stormglass shrink target/stormglass/everything-effect-once-00000005.json"
@@ -148,6 +154,7 @@ fn carry_out(command: Command) -> Result<Outcome, CliError> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Audit(arguments) => audit::audit(&arguments),
         Command::Incidents(arguments) => incidents::incidents(&arguments),

@@ -16,7 +16,7 @@ const SENTENCES_MAX: usize = 9;
 
 /// The lines of a witness' chain, with ids in full.
 pub(super) fn lines(history: &History, witness: &Witness) -> Vec<String> {
-    let shown = shown(history, witness, LENGTH_MAX);
+    let shown = shown(history, witness);
     let events = Events::of(history, witness);
     let mut lines = Vec::new();
     let mut left_out: Vec<u64> = Vec::new();
@@ -36,8 +36,8 @@ pub(super) fn lines(history: &History, witness: &Witness) -> Vec<String> {
 /// The few events of a witness' chain that tell most, in order, each as a sentence with ids in full.
 pub(super) fn sentences(history: &History, witness: &Witness) -> Vec<(u64, String)> {
     let events = Events::of(history, witness);
-    let shown = shown(history, witness, SENTENCES_MAX).into_iter();
-    let told = shown.filter_map(|index| history.events.get(usize::try_from(index).ok()?));
+    let told = telling(history, witness).into_iter();
+    let told = told.filter_map(|index| history.events.get(usize::try_from(index).ok()?));
     let sentence = |event: &Event| {
         let text = event.what.to_string();
         let (host, more) = (&*event.host, events.more(&event.what));
@@ -45,17 +45,46 @@ pub(super) fn sentences(history: &History, witness: &Witness) -> Vec<(u64, Strin
             true => String::new(),
             false => format!("{host}: "),
         };
-        let at = event.at.as_secs_f64();
-        (event.index, format!("At {at:.3} s {subject}{text}{more}."))
+        let (seconds, ms) = (event.at.as_secs(), event.at.subsec_millis());
+        let text = format!("At {seconds}.{ms:03} s {subject}{text}{more}.");
+        (event.index, text)
     };
     told.map(sentence).collect()
 }
 
+/// What of a chain a story cannot do without: what broke, the faults, what was committed or done outside, the beginning,
+/// and as much of the end as there is room for.
+fn telling(history: &History, witness: &Witness) -> BTreeSet<u64> {
+    let of = |wanted: fn(&What) -> bool| {
+        let chain = witness.chain.iter().copied();
+        chain.filter(move |index| {
+            let event = history.events.get(*index as usize);
+            event.is_some_and(|event| wanted(&event.what))
+        })
+    };
+    let faults = of(|what| matches!(what, What::FaultBit { .. } | What::HostCrashed));
+    let facts = of(|what| matches!(what, What::Observed { .. } | What::ExternalCalled { .. }));
+    let must = [Some(witness.index), witness.inevitable_from].into_iter();
+    let latest_first = witness.chain.iter().rev().copied();
+    let order = must.flatten().chain(faults.take(SENTENCES_MAX / 3));
+    let order = order.chain(facts.take(SENTENCES_MAX / 2));
+    let order = order
+        .chain(witness.chain.first().copied())
+        .chain(latest_first);
+    let mut telling = BTreeSet::new();
+    for index in order {
+        if telling.len() < SENTENCES_MAX {
+            telling.insert(index);
+        }
+    }
+    telling
+}
+
 /// What of a chain is shown: all of it where that is not too much, and otherwise what broke, the faults,
 /// the beginning and the end.
-fn shown(history: &History, witness: &Witness, length_max: usize) -> BTreeSet<u64> {
+fn shown(history: &History, witness: &Witness) -> BTreeSet<u64> {
     let chain = &witness.chain;
-    if chain.len() <= length_max {
+    if chain.len() <= LENGTH_MAX {
         return chain.iter().copied().collect();
     }
     let is_fault = |index: &&u64| {
@@ -69,15 +98,12 @@ fn shown(history: &History, witness: &Witness, length_max: usize) -> BTreeSet<u6
     };
     let must = [Some(witness.index), witness.inevitable_from];
     let must = must.into_iter().flatten();
-    let faults = chain.iter().filter(is_fault).copied().take(length_max / 2);
-    let beginning = chain
-        .iter()
-        .take(length_max.min(3 * BEGINNING) / 3)
-        .copied();
+    let faults = chain.iter().filter(is_fault).copied().take(LENGTH_MAX / 2);
+    let beginning = chain.iter().take(BEGINNING).copied();
     let latest_first = chain.iter().rev().copied();
     let mut shown: BTreeSet<u64> = must.chain(faults).collect();
     for index in beginning.chain(latest_first) {
-        if shown.len() < length_max {
+        if shown.len() < LENGTH_MAX {
             shown.insert(index);
         }
     }

@@ -53,6 +53,7 @@ pub fn story(
         index: event.index,
         at_ns: nanoseconds(event),
         lane: lanes.lane_of(event),
+        host: lanes.host(&event.host),
         kind: kind(&event.what),
         text: names.tell(&event.what.to_string()),
         in_cone: cone.contains(&event.index),

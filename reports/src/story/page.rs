@@ -187,14 +187,14 @@ fn parting(nearest: &Nearest) -> Markup {
         lines.join("\n") + "\n"
     };
     html! {
-        h3 { "The nearest run that holds" }
+        h3 { "The nearest run that does not break it" }
         p { (nearest.how) " The two runs are equal until event " (link(nearest.index)) "." }
         pre tabindex="0" class="parting" aria-label="Where the two runs part" {
             (lines(" ", &nearest.before))
             span class="minus" { (lines("−", &nearest.failing)) }
             span class="plus" { (lines("+", &nearest.passing)) }
         }
-        p class="quiet" { "− this run, + the run that holds" }
+        p class="quiet" { "− this run, + the other run" }
     }
 }
 

@@ -8,5 +8,6 @@ mod json;
 mod junit;
 mod merge;
 mod samples;
+mod story;
 mod sweep;
 mod timeline;

@@ -4,7 +4,7 @@
 //! what faults are aimed at, [`quiet`] when a run is over,
 //! [`defects`] and [`wrong_systems`] show that the properties bite, [`regressions`] that what was found
 //! stays fixed, [`right_systems`] that what is right is not accused, [`misuse`] what a test that is wrong
-//! is told, [`outcomes`] how a check ends, [`stories`] what a person reads, [`structure`] who may name
+//! is told, [`outcomes`] how a check ends, [`stories`] what a person reads, [`pages`] what a browser and other viewers get, [`structure`] who may name
 //! whom, [`shop_over_nats`] that the shop's own broker keeps its word,
 //! [`defects_over_nats`] that mistakes show over it. [`web`] is what a service needs to serve HTTP,
 //! [`clock`] to know the time of day; [`contracts`] has releases side by side, [`sagas`] steps that are late, and both ask [`held`].
@@ -18,6 +18,7 @@ mod determinism;
 mod held;
 mod misuse;
 mod outcomes;
+mod pages;
 mod plans;
 mod provoked;
 mod quiet;

@@ -1,4 +1,4 @@
-//! Removals: the same run without one of its faults, and the nearest of these runs that holds.
+//! Removals: the same run without one of its faults, and the nearest of these runs that does not break the property.
 
 use stormglass_reports::FailureReport;
 use stormglass_reports::story::{Nearest, Removal};
@@ -42,8 +42,8 @@ pub(super) fn removals(
         };
         let verdict = verdict(system, &other, &report.property);
         removals.note(fault.what(), outcome(verdict.as_ref()));
-        if removals.nearest.is_none() && matches!(verdict, Some(Verdict::Holds)) {
-            let how = format!("It is the same plan without the fault “{}”.", fault.what());
+        if removals.nearest.is_none() && !matches!(verdict, Some(Verdict::Broken(_))) {
+            let how = format!("It has the same plan without the fault “{}”.", fault.what());
             removals.nearest = parting(&failing.history, &other.history, how, names);
         }
     }

@@ -1,0 +1,132 @@
+//! What the command writes for others: folders of shards, JUnit, pages, exports, completions.
+
+use std::path::Path;
+
+use super::{artefact, folder, output, refused, stormglass, text};
+
+#[test]
+fn shards_merge_into_the_bytes_of_the_whole_sweep() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let sweep = |out: &str, more: &[&str]| {
+        let common = ["sweep", "calm", "duplicates", "--seeds", "5", "--out", out];
+        let output = output(&mut stormglass(&[&common, more].concat()));
+        // So few seeds need not put each property to the test.
+        let code = output.status.code();
+        assert!(matches!(code, Some(0 | 5)), "{}", text(&output.stderr));
+        code
+    };
+    let whole = sweep(&at("whole"), &[]);
+    for number in 1..=3 {
+        let shard = format!("{number}/3");
+        sweep(
+            &at(&format!("part{number}")),
+            &["--shard", &shard, "--jobs", "1"],
+        );
+    }
+    let merge = |parts: &[&str]| {
+        let out = at("merged");
+        let parts: Vec<String> = parts.iter().map(|part| at(part)).collect();
+        let parts = parts.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["merge", "--out", &out].into_iter().chain(parts).collect();
+        stormglass(&arguments)
+    };
+    refused(
+        &mut merge(&["part3", "part1"]),
+        2,
+        "gap: shard 2/3 is missing",
+    );
+    refused(
+        &mut merge(&["part3", "part1", "part3"]),
+        2,
+        "overlap: shard 3/3 is there twice",
+    );
+    refused(&mut merge(&["whole"]), 2, "is no shard");
+    refused(&mut merge(&["nowhere"]), 2, "failed to read");
+    assert!(!Path::new(&at("merged")).exists());
+    let merged = output(&mut merge(&["part3", "part1", "part2"]));
+    assert_eq!(merged.status.code(), whole, "{}", text(&merged.stderr));
+    for file in ["report.json", "summary.md", "report.html", "junit.xml"] {
+        let read = |folder: &str| std::fs::read_to_string(Path::new(&at(folder)).join(file));
+        let (one, other) = (read("whole").expect(file), read("merged").expect(file));
+        assert_eq!(one, other, "{file}");
+    }
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = output(&mut stormglass(&["completions", shell]));
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(text(&output.stdout).contains("first-seed"), "{shell}");
+    }
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    let help = text(&output(&mut stormglass(&["--help"])).stdout);
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.map_while(|line| line.split_whitespace().next());
+    let own: Vec<&str> = commands
+        .filter(|own| !["list", "help"].contains(own))
+        .collect();
+    assert!(own.len() >= 8, "{help}");
+    for command in own {
+        let help = text(&output(&mut stormglass(&[command, "--help"])).stdout);
+        assert!(
+            help.contains(&format!("Example: stormglass {command} ")),
+            "{help}"
+        );
+    }
+}
+
+#[test]
+fn junit_has_a_case_for_each_property() {
+    let sweep = ["sweep", "calm", "--seeds", "1", "--format", "junit"];
+    let document = text(&output(&mut stormglass(&sweep)).stdout);
+    assert!(document.starts_with("<?xml"), "{document}");
+    assert!(
+        document.contains(r#"<testcase name="no-lost-event" classname="calm">"#),
+        "{document}"
+    );
+}
+
+#[test]
+fn report_and_export_write_where_they_are_asked_to() {
+    let folder = folder();
+    let path = artefact(folder.path(), |_| {});
+    let path = path.to_str().expect("the path is UTF-8");
+    let told = output(&mut stormglass(&["report", path]));
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told.stderr));
+    let page = folder.path().join("artefact.html");
+    assert!(text(&told.stdout).contains(&page.display().to_string()));
+    let first = std::fs::read(&page).expect("the page was written");
+    let again = folder.path().join("again.html");
+    let again = again.to_str().expect("the path is UTF-8");
+    output(&mut stormglass(&["report", path, "--out", again]));
+    assert!(first == std::fs::read(again).expect("the page was written"));
+    for (format, begins) in [
+        ("chrome", "{\"displayTimeUnit\""),
+        ("otlp", "{\"resourceSpans\""),
+        ("shiviz", "started\n"),
+    ] {
+        let export = ["export", path, "--format", format];
+        let exported = output(&mut stormglass(&export));
+        assert_eq!(exported.status.code(), Some(0), "{format}");
+        let head: String = text(&exported.stdout).chars().take(80).collect();
+        assert!(head.starts_with(begins), "{format}: {head}");
+    }
+    let stale = artefact(folder.path(), |value| value["digest"] = "00".into());
+    let stale = stale.to_str().expect("the path is UTF-8");
+    for arguments in [
+        &["report", stale][..],
+        &["export", stale, "--format", "otlp"],
+    ] {
+        assert_eq!(output(&mut stormglass(arguments)).status.code(), Some(4));
+    }
+    refused(
+        &mut stormglass(&["report", "nowhere.json"]),
+        2,
+        "failed to read artefact",
+    );
+}
