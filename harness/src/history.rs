@@ -86,9 +86,14 @@ pub struct GroupDescription {
 }
 
 impl GroupDescription {
+    /// Whether the group is handed what is published to this topic.
+    pub fn hears(&self, topic: &str) -> bool {
+        self.topics.iter().any(|own| covers(own, topic))
+    }
+
     /// Whether the group owes an effect to an event of this topic and type.
     pub fn wants(&self, topic: &str, event_type: &str) -> bool {
-        self.topics.iter().any(|own| covers(own, topic))
+        self.hears(topic)
             && (self.event_types.is_empty() || self.event_types.iter().any(|own| own == event_type))
     }
 }

@@ -6,6 +6,7 @@
 //! - [`FailureReport`]: one broken property and its minimal cause, as the text that a failing test prints;
 //! - [`GreenReport`]: the one line of evidence that a test gives which holds;
 //! - [`Story`]: a failure with all that its run shows, rendered as a page, and for other viewers by [`export`];
+//! - [`Comparison`]: publish patterns side by side, under the same faults;
 //! - [`Timeline`]: one run, row by row;
 //! - [`seed`]: how a seed is written, everywhere.
 //!
@@ -13,6 +14,7 @@
 //! reads no clock, no environment and no terminal, writes no file and uses no colour, so that equal reports are
 //! equal bytes.
 
+pub mod comparison;
 pub mod export;
 mod failure;
 mod failure_rate;
@@ -36,6 +38,7 @@ mod timeline;
 mod totals;
 mod verdict;
 
+pub use comparison::Comparison;
 pub use failure::{CauseLine, FailureReport, NameLine};
 pub use failure_rate::FailureRate;
 pub use green::GreenReport;

@@ -1,15 +1,17 @@
 //! The command line: what the user asks for, and what the exit code says.
 //!
 //! Reading order: `selection` which scenarios and seeds, `sweep` the main job, `run`,
-//! `replay`, `report`, `export`, `shrink`, `merge`, `audit` with `digests` as its other process, `list`, `incidents`, `completions`; `patience` bounds a
+//! `replay`, `report`, `export`, `shrink`, `merge`, `audit` with `digests` as its other process, `list`, `compare`, `incidents`, `completions`; `patience` bounds a
 //! shrink; `progress` is for who waits; `output` is how anything is printed. Every error is one line on stderr; nothing here panics for what a user
 //! can cause.
 
 mod audit;
+mod compare;
 mod completions;
 mod digests;
 mod export;
 mod incidents;
+mod interrupt;
 mod list;
 mod merge;
 mod output;
@@ -88,6 +90,11 @@ enum Command {
     /// Run each seed in two separate processes and compare digests
     #[command(after_help = "Example: stormglass audit everything --seeds 20")]
     Audit(audit::Arguments),
+    /// Compare publish patterns on the same seeds under the same faults
+    #[command(
+        after_help = "Example: stormglass compare --seeds 40 --faults none,outage --out target/compare"
+    )]
+    Compare(compare::Arguments),
     /// Measure the article's incidents, with the design that failed and the one that holds
     #[command(after_help = "Example: stormglass incidents checkout --seeds 3")]
     Incidents(incidents::Arguments),
@@ -157,6 +164,7 @@ fn carry_out(command: Command) -> Result<Outcome, CliError> {
         Command::Export(arguments) => export::export(&arguments),
         Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Audit(arguments) => audit::audit(&arguments),
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Incidents(arguments) => incidents::incidents(&arguments),
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Digests(arguments) => digests::digests(&arguments),

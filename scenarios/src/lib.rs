@@ -4,13 +4,14 @@
 //! clients ask of them, [`money_and_stock`], [`answered_stays`], [`mail_and_charge`], [`partner_told`], [`search_agrees`],
 //! [`analytics_counts`] and [`one_trace`] are the
 //! promises that only this system makes, [`catalogue`] puts them together with faults as scenarios, [`incidents`]
-//! measures designs against each other, and [`cli`] runs those.
+//! measures designs against each other, [`compare`](mod@compare) ways of publishing under the same faults, and [`cli`] runs those.
 
 pub mod analytics_counts;
 pub mod answered_stays;
 mod breach;
 pub mod catalogue;
 pub mod cli;
+pub mod compare;
 pub mod deploy;
 pub mod incidents;
 pub mod mail_and_charge;

@@ -269,6 +269,11 @@ fn what_cannot_be_meant_is_refused_in_one_line() {
             "has none of 8 seeds",
         ),
         (&["merge", "somewhere"], "--out"),
+        (
+            &["compare", "--faults", "none,earthquake"],
+            "unknown faults `earthquake`: there are none, outage,",
+        ),
+        (&["compare", "--seeds", "0"], "at least one seed is needed"),
         (&["completions", "tcsh"], "invalid value 'tcsh'"),
         (&["sweep", "--colour"], "unexpected argument '--colour'"),
         (&["run", "calm"], "--seed"),

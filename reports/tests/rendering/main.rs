@@ -2,6 +2,7 @@
 //!
 //! The reports are made by hand in `samples`: nothing is run here.
 
+mod comparison;
 mod failure;
 mod journey;
 mod json;

@@ -134,7 +134,7 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-fn seeds(text: &str) -> Result<u64, String> {
+pub(super) fn seeds(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(0) => Err("at least one seed is needed".to_owned()),
         Ok(seeds) => Ok(seeds),
@@ -142,7 +142,7 @@ fn seeds(text: &str) -> Result<u64, String> {
     }
 }
 
-fn workers(text: &str) -> Result<usize, String> {
+pub(super) fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least one run at a time is needed".to_owned()),
         Ok(workers @ 1..=JOBS_MAX) => Ok(workers),

@@ -1,7 +1,6 @@
 //! `stormglass sweep`: many seeds of many scenarios, and what they add up to. The standard sweep, of
 //! everything, has a share for PostgreSQL.
 
-mod interrupt;
 mod postgres;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +21,7 @@ use stormglass_reports::{
     markdown, sweep_page, terminal,
 };
 
+use super::interrupt;
 use super::output::{complain, prepare, replay_command, say, width, write};
 use super::patience::Patience;
 use super::progress::Progress as Bar;

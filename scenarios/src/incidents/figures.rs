@@ -12,15 +12,15 @@ use crate::deploy::{MAILER, PAGER, view};
 
 /// What became of the orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Orders {
+pub(crate) struct Orders {
     /// Orders in the shop's books: it has accepted them, whatever it told.
-    pub(super) accepted: u64,
+    pub(crate) accepted: u64,
     /// Those of them that are neither shipped nor cancelled when nothing happens any more.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// What the lost ones are worth, in cents.
     pub(super) lost_cents: i64,
     /// Requests that customers were told have failed.
-    pub(super) refused: u64,
+    pub(crate) refused: u64,
 }
 
 /// How a property of the harness judged the runs of a design.
@@ -41,7 +41,7 @@ pub(super) struct Backlog {
 }
 
 impl Orders {
-    pub(super) fn of(history: &History) -> Self {
+    pub(crate) fn of(history: &History) -> Self {
         let rows = history.final_state(view::ORDERS);
         let mut orders = Orders::default();
         for row in rows.map(|(_, rows)| rows).unwrap_or_default() {

@@ -18,7 +18,7 @@ use crate::deploy::{self, Deployment, deploy};
 use crate::workload::{self, Manner, Operation};
 
 /// What is in stock.
-const STOCK: [(&str, i64); 1] = [("tea", 1_000_000)];
+pub(crate) const STOCK: [(&str, i64); 1] = [("tea", 1_000_000)];
 /// What an order may be worth, in cents: on average about as much as one of those that the article's shop lost.
 const WORTH_CENTS: std::ops::Range<u64> = 2_600..25_000;
 
@@ -27,17 +27,17 @@ const GATEWAYS: u64 = 2;
 
 /// Orders that come in over a time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sale {
+pub(crate) struct Sale {
     /// When it begins, since the start of the run.
-    pub(super) from: Duration,
+    pub(crate) from: Duration,
     /// How long it lasts.
-    pub(super) lasts: Duration,
+    pub(crate) lasts: Duration,
     /// How many orders come in, at any time of it.
-    pub(super) orders: u64,
+    pub(crate) orders: u64,
 }
 
 /// A plan of these sales with these faults.
-pub(super) fn plan(seed: Seed, sales: &[Sale], schedule: Vec<Fault>) -> Plan {
+pub(crate) fn plan(seed: Seed, sales: &[Sale], schedule: Vec<Fault>) -> Plan {
     let orders = sales.iter().enumerate().flat_map(|(number, sale)| {
         (0..sale.orders).map(move |order| arrival(seed, sale, &format!("{number}-{order}")))
     });
@@ -103,7 +103,7 @@ pub(super) fn monolith(plan: &Plan) -> Result<Run, RunError> {
     simulation::run(&system, plan, Recording::On)
 }
 
-fn patient() -> Settings {
+pub(crate) fn patient() -> Settings {
     Settings {
         liveness_bound: Duration::from_secs(120),
         operation_timeout: Duration::from_secs(30),
@@ -140,6 +140,6 @@ pub(super) fn unhurried() -> reference_system::Settings {
 }
 
 /// Milliseconds, as plans count them.
-pub(super) fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -130,3 +130,41 @@ fn report_and_export_write_where_they_are_asked_to() {
         "failed to read artefact",
     );
 }
+
+#[test]
+fn a_comparison_is_written_in_every_form() {
+    let folder = folder();
+    let out = folder.path().display().to_string();
+    let compare = [
+        "compare",
+        "--seeds",
+        "1",
+        "--faults",
+        "none,lost-acks",
+        "--format",
+        "json",
+        "--out",
+        &out,
+    ];
+    let compared = output(&mut stormglass(&compare));
+    assert_eq!(
+        compared.status.code(),
+        Some(0),
+        "{}",
+        text(&compared.stderr)
+    );
+    let json = text(&compared.stdout);
+    let document: serde_json::Value = serde_json::from_str(&json).expect("stdout is one document");
+    assert_eq!(document["faults"][1]["name"], "lost-acks");
+    let written = std::fs::read_to_string(folder.path().join("comparison.json"));
+    assert_eq!(written.expect("it was written"), json);
+    for file in [
+        "comparison.md",
+        "comparison.html",
+        "lost.svg",
+        "effect.svg",
+        "wall-time.md",
+    ] {
+        assert!(folder.path().join(file).exists(), "{file}");
+    }
+}

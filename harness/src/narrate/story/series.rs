@@ -80,7 +80,7 @@ fn lag(history: &History, group: &str) -> Vec<(u64, u64)> {
     counted(
         history,
         |event, waiting: &mut BTreeSet<&Position>| match &event.what {
-            What::Published { position, .. } if own.wants(&position.topic, "") => {
+            What::Published { position, .. } if own.hears(&position.topic) => {
                 waiting.insert(position);
             }
             What::Settled {

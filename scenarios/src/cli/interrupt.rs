@@ -1,4 +1,4 @@
-//! Ctrl-C, or the signal with which a CI ends a job: the first ends a sweep with what was found so
+//! Ctrl-C, or the signal with which a CI ends a job: the first ends a long command with what was found so
 //! far, the second ends the process.
 
 use std::sync::atomic::{AtomicBool, Ordering};

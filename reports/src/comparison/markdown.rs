@@ -1,0 +1,201 @@
+//! The comparison as a Markdown document, which names the drawings beside it.
+
+use super::answers::{ARTICLE, COLUMNS, METHOD, answers, measured, share};
+use super::{Cell, Comparison, Latency};
+
+pub(super) fn render(comparison: &Comparison) -> String {
+    let mut blocks = vec![
+        "# Publish patterns compared".to_owned(),
+        format!(
+            "{} seeds from {} on for each cell, {} orders a seed; made by `{}`.",
+            comparison.seeds,
+            crate::seed::text(comparison.first_seed),
+            comparison.orders,
+            command(comparison)
+        ),
+        "## Which pattern for which need?".to_owned(),
+        list(
+            answers(comparison)
+                .iter()
+                .map(|own| format!("**{}:** {}.", own.need, own.text)),
+        ),
+        "![Seeds in which orders were lost](lost.svg)".to_owned(),
+        "![Time to the effect](effect.svg)".to_owned(),
+        "## Patterns".to_owned(),
+        list(
+            comparison
+                .patterns
+                .iter()
+                .map(|own| format!("**{}**: {}", own.name, own.about)),
+        ),
+        "## Faults".to_owned(),
+        list(
+            comparison
+                .faults
+                .iter()
+                .map(|own| format!("**{}**: {}", own.name, own.about)),
+        ),
+        "## The article's table, and what was measured".to_owned(),
+        article(comparison),
+        COLUMNS.to_owned(),
+    ];
+    for faults in &comparison.faults {
+        blocks.push(format!("## {}", faults.name));
+        blocks.push(correctness(comparison, &faults.name));
+        blocks.push(speed(comparison, &faults.name));
+    }
+    blocks.push("## Method, and what this does not say".to_owned());
+    blocks.push(list(METHOD.into_iter().map(str::to_owned)));
+    blocks.join("\n\n") + "\n"
+}
+
+/// The command that makes the comparison again.
+pub(super) fn command(comparison: &Comparison) -> String {
+    format!(
+        "cargo run --release -- compare --seeds {} --out DIR",
+        comparison.seeds
+    )
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items
+        .map(|item| format!("- {item}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    let head_line = line(head.iter().map(|own| (*own).to_owned()).collect());
+    let rule = line(head.iter().map(|_| "---".to_owned()).collect());
+    [head_line, rule]
+        .into_iter()
+        .chain(rows.map(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn article(comparison: &Comparison) -> String {
+    let head = [
+        "approach",
+        "reliability",
+        "time to set up",
+        "overhead",
+        "best for",
+        "measured",
+    ];
+    let rows = ARTICLE.iter().map(|row| {
+        let said = row.said.iter().map(|own| (*own).to_owned());
+        let cells = [row.approach.to_owned()].into_iter().chain(said);
+        cells.chain([measured(comparison, row.pattern)]).collect()
+    });
+    table(&head, rows)
+}
+
+fn of<'c>(comparison: &'c Comparison, faults: &'c str) -> impl Iterator<Item = &'c Cell> {
+    comparison
+        .cells
+        .iter()
+        .filter(move |cell| cell.faults == faults)
+}
+
+/// What went wrong.
+pub(super) const CORRECTNESS: [&str; 9] = [
+    "pattern",
+    "orders accepted",
+    "orders lost",
+    "seeds that lost any",
+    "against the first (this : first)",
+    "events lost",
+    "ghosts",
+    "published again, effective",
+    "out of order, books wrong (runs)",
+];
+
+fn correctness(comparison: &Comparison, faults: &str) -> String {
+    table(
+        &CORRECTNESS,
+        of(comparison, faults).map(|cell| correctness_row(cell).to_vec()),
+    )
+}
+
+pub(super) fn correctness_row(cell: &Cell) -> [String; 9] {
+    [
+        cell.pattern.clone(),
+        format!("{}, {} refused", cell.accepted, cell.refused),
+        cell.orders_lost.total.to_string(),
+        share(cell.orders_lost.seeds, cell.runs),
+        cell.against_first.told(),
+        cell.events_lost.total.to_string(),
+        cell.ghosts.total.to_string(),
+        format!(
+            "{}, {}",
+            cell.published_again.total, cell.effects_twice.total
+        ),
+        format!("{}, {}", cell.inversions.total, cell.books_wrong.total),
+    ]
+}
+
+/// How long things take, and what they cost.
+pub(super) const SPEED: [&str; 7] = [
+    "pattern",
+    "answer p50/p99/p99.9, ms",
+    "effect p50/p99/p99.9, ms (never)",
+    "effect against the first, ms",
+    "taken while it lasted",
+    "backlog: peak, oldest, drained",
+    "a run's order: commits, publishes, deliveries",
+];
+
+fn speed(comparison: &Comparison, faults: &str) -> String {
+    table(
+        &SPEED,
+        of(comparison, faults).map(|cell| speed_row(comparison, cell).to_vec()),
+    )
+}
+
+pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
+    let against = cell.effect_against_first.map(|own| {
+        format!(
+            "{:+} ({:+} to {:+})",
+            own.mean_ms, own.from_ms, own.until_ms
+        )
+    });
+    let meanwhile = match cell.asked_meanwhile {
+        0 => "–".to_owned(),
+        asked => format!("{} of {asked}", cell.accepted_meanwhile),
+    };
+    let drained = match cell.never_drained {
+        0 => format!("{} ms", cell.drained_ms),
+        never => format!("{} ms, never in {never} runs", cell.drained_ms),
+    };
+    let asked = (cell.runs * comparison.orders).max(1) as f64;
+    let each = |count: u64| format!("{:.1}", count as f64 / asked);
+    [
+        cell.pattern.clone(),
+        percentiles(cell.answer),
+        format!("{} ({})", percentiles(cell.effect), cell.effect.never),
+        against.unwrap_or_else(|| "–".to_owned()),
+        meanwhile,
+        format!(
+            "{}, {} ms, {drained}",
+            cell.backlog_peak, cell.backlog_age_ms
+        ),
+        format!(
+            "{}, {}, {}",
+            each(cell.commits),
+            each(cell.publishes),
+            each(cell.deliveries)
+        ),
+    ]
+}
+
+fn percentiles(latency: Latency) -> String {
+    let told = |time: Option<u64>| time.map_or("never".to_owned(), |ms| ms.to_string());
+    format!(
+        "{} / {} / {}",
+        told(latency.p500),
+        told(latency.p990),
+        told(latency.p999)
+    )
+}

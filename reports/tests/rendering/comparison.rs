@@ -1,0 +1,162 @@
+//! The comparison of patterns: its renderings, and its intervals recomputed from its JSON.
+
+use std::path::Path;
+
+use serde_json::Value;
+use stormglass_reports::Comparison;
+use stormglass_reports::comparison::{
+    Cell, Count, Difference, Discordance, FaultSet, Interval, Latency, PatternFacts,
+};
+
+fn latency(times: std::ops::Range<u64>, never: usize) -> Latency {
+    let times = times.map(Some);
+    Latency::of(times.chain(std::iter::repeat_n(None, never)).collect())
+}
+
+/// Two patterns under two sets of faults, of which one loses orders in an outage.
+fn comparison() -> Comparison {
+    let cell = |pattern: &str, faults: &str, lost: Count| Cell {
+        pattern: pattern.to_owned(),
+        faults: faults.to_owned(),
+        runs: 300,
+        bitten: 300,
+        accepted: 3_000,
+        orders_lost: lost,
+        events_lost: lost,
+        answer: latency(10..40, 0),
+        effect: latency(400..900, lost.total as usize),
+        asked_meanwhile: if faults == "none" { 0 } else { 1_480 },
+        accepted_meanwhile: if faults == "none" { 0 } else { 1_480 },
+        never_drained: lost.seeds,
+        commits: 36_000,
+        publishes: 15_000,
+        deliveries: 45_000,
+        against_first: Discordance {
+            only_this: lost.seeds,
+            only_first: 0,
+        },
+        effect_against_first: (pattern == "direct").then_some(Difference {
+            mean_ms: -120,
+            from_ms: -131,
+            until_ms: -110,
+        }),
+        ..Cell::default()
+    };
+    let pattern = |name: &str, about: &str| PatternFacts {
+        name: name.to_owned(),
+        about: about.to_owned(),
+        processes: 7,
+        databases: 5,
+        broker: true,
+    };
+    let set = |name: &str, about: &str| FaultSet {
+        name: name.to_owned(),
+        about: about.to_owned(),
+    };
+    let lost = Count {
+        total: 412,
+        seeds: 231,
+    };
+    Comparison {
+        version: Comparison::VERSION,
+        code_version: "0.1.0".to_owned(),
+        first_seed: 0,
+        seeds: 300,
+        orders: 10,
+        orders_over_ms: 20_000,
+        interrupted: false,
+        patterns: vec![
+            pattern(
+                "outbox",
+                "a relay publishes rows that were written with the order",
+            ),
+            pattern("direct", "each service publishes once, after its commit"),
+        ],
+        faults: vec![
+            set("none", "nothing happens"),
+            set("outage", "the broker is down for ten seconds of the sale"),
+        ],
+        cells: vec![
+            cell("outbox", "none", Count::default()),
+            cell("direct", "none", Count::default()),
+            cell("outbox", "outage", Count::default()),
+            cell("direct", "outage", lost),
+        ],
+    }
+}
+
+#[test]
+fn a_comparison_in_a_terminal() {
+    let text = comparison().text();
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 100),
+        "{text}"
+    );
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_comparison_in_markdown() {
+    insta::assert_snapshot!(comparison().markdown());
+}
+
+#[test]
+fn a_comparison_in_drawings() {
+    for (name, drawing) in comparison().drawings() {
+        assert!(!drawing.contains("<script"), "{name}");
+        insta::assert_snapshot!(name, drawing.replace("><", ">\n<"));
+    }
+}
+
+#[test]
+fn a_comparison_as_a_page() {
+    let page = comparison().page();
+    assert_eq!(page, comparison().page());
+    assert!(!page.contains("<script"), "it needs none");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    std::fs::create_dir_all(&folder).expect("target is writable");
+    std::fs::write(folder.join("compare.html"), page).expect("target is writable");
+}
+
+#[test]
+fn a_comparison_survives_its_document() {
+    let read: Comparison = serde_json::from_str(&comparison().json()).expect("readable");
+    assert_eq!(read, comparison());
+}
+
+/// The chance of at most `hits`, term by term, which is another way than the one under test.
+fn at_most(hits: u64, seeds: u64, rate: f64) -> f64 {
+    let choose = |hit: u64| (1..=hit).map(move |own| (seeds - hit + own) as f64 / own as f64);
+    let term = |hit: u64| {
+        let factors = choose(hit).map(f64::ln).sum::<f64>();
+        (factors + hit as f64 * rate.ln() + (seeds - hit) as f64 * (1.0 - rate).ln()).exp()
+    };
+    (0..=hits).map(term).sum()
+}
+
+#[test]
+fn intervals_can_be_recomputed_from_the_document() {
+    let document: Value = serde_json::from_str(&comparison().json()).expect("JSON");
+    let markdown = comparison().markdown();
+    for cell in document["cells"].as_array().expect("a list") {
+        let number = |value: &Value| value.as_u64().expect("a count");
+        let (hits, runs) = (number(&cell["orders_lost"]["seeds"]), number(&cell["runs"]));
+        let interval = Interval::of(hits, runs);
+        if hits == 0 {
+            assert!((at_most(0, runs, interval.high) - 0.05).abs() < 1e-9);
+            assert_eq!(interval.low, 0.0);
+        } else {
+            assert!((at_most(hits, runs, interval.high) - 0.025).abs() < 1e-9);
+            assert!((1.0 - at_most(hits - 1, runs, interval.low) - 0.025).abs() < 1e-9);
+        }
+        assert!(markdown.contains(&format!("{hits} of {runs} seeds ({interval})")));
+    }
+}
+
+#[test]
+fn what_never_came_is_longer_than_all_others() {
+    let some = Latency::of((1..=98).map(Some).chain([None, None]).collect());
+    assert_eq!((some.count, some.never), (100, 2));
+    assert_eq!((some.p500, some.p990, some.p999), (Some(50), None, None));
+    assert_eq!(Latency::of(Vec::new()), Latency::default());
+}

@@ -1,0 +1,238 @@
+//! Publish patterns compared: the same seeds, the same orders and the same faults for each.
+//!
+//! Reading order: `contenders` what is compared, `adversity` what befalls them, `sample` what one run showed, `wall_time` the only
+//! part that is measured on the wall clock.
+
+mod adversity;
+mod contenders;
+mod sample;
+mod wall_time;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use stormglass::Seed;
+use stormglass::simulation::{Recording, RunError, run};
+use stormglass_reports::Comparison;
+use stormglass_reports::comparison::{Cell, Difference, FaultSet, Latency, PatternFacts};
+
+pub use adversity::{ADVERSITIES, Adversity};
+use contenders::{CONTENDERS, Contender};
+use sample::Sample;
+pub use wall_time::{WallTime, wall_times};
+
+use crate::incidents::sale::{Sale, millis};
+
+/// The load of every run.
+const LOAD: Sale = Sale {
+    from: Duration::from_secs(2),
+    lasts: Duration::from_secs(20),
+    orders: 8,
+};
+
+/// What is compared on how many seeds, and how.
+pub struct Comparing<'a> {
+    /// The sets of faults.
+    pub adversities: Vec<&'static Adversity>,
+    /// The first seed; the others follow one by one.
+    pub first: Seed,
+    /// How many seeds each cell has.
+    pub seeds: u64,
+    /// How many runs at once.
+    pub jobs: usize,
+    /// Set by somebody else to stop after the seeds that are under way.
+    pub interrupted: &'a AtomicBool,
+    /// Called when all patterns have run one seed under one set of faults.
+    pub progress: &'a (dyn Fn() + Sync),
+}
+
+impl Comparing<'_> {
+    /// How many times `progress` is called.
+    pub fn steps(&self) -> u64 {
+        self.seeds * self.adversities.len() as u64
+    }
+
+    /// Runs every pattern on every seed under every set of faults.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`]: some run came to no result.
+    pub fn compare(&self) -> Result<Comparison, RunError> {
+        let rows = self.rows()?;
+        // Only seeds that every set of faults has run: otherwise cells would not be comparable.
+        let seeds = rows.len() as u64 / self.adversities.len().max(1) as u64;
+        let sets = self.adversities.iter().enumerate();
+        let cells = sets.flat_map(|(set, adversity)| {
+            let own: Vec<&Vec<Sample>> = rows
+                .iter()
+                .skip(set)
+                .step_by(self.adversities.len())
+                .take(seeds as usize)
+                .collect();
+            self.cells(adversity, &own)
+        });
+        Ok(Comparison {
+            version: Comparison::VERSION,
+            code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            first_seed: self.first.0,
+            seeds,
+            orders: LOAD.orders,
+            orders_over_ms: millis(LOAD.lasts),
+            interrupted: seeds < self.seeds,
+            patterns: facts(self.first)?,
+            faults: self.adversities.iter().map(|own| set(own)).collect(),
+            cells: cells.collect(),
+        })
+    }
+
+    /// For each seed and set of faults, seed by seed, what each pattern showed; without a gap, and up to an interruption.
+    fn rows(&self) -> Result<Vec<Vec<Sample>>, RunError> {
+        let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+        let done = Mutex::new(BTreeMap::new());
+        let work = || {
+            while !self.interrupted.load(Ordering::Relaxed) && !failed.load(Ordering::Relaxed) {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= self.steps() {
+                    return;
+                }
+                let row = self.row(number);
+                failed.fetch_or(row.is_err(), Ordering::Relaxed);
+                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                done.insert(number, row);
+                (self.progress)();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.max(1) {
+                scope.spawn(work);
+            }
+        });
+        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = Vec::new();
+        for (number, row) in done {
+            let row = row?;
+            if number == rows.len() as u64 {
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn row(&self, number: u64) -> Result<Vec<Sample>, RunError> {
+        let sets = self.adversities.len() as u64;
+        let seed = Seed(self.first.0 + number / sets);
+        let adversity = self.adversities[(number % sets) as usize];
+        let samples = CONTENDERS.iter().map(|contender| {
+            let plan = adversity.plan(seed, &LOAD, contender);
+            let run = run(&contender.system(), &plan, Recording::On)?;
+            Ok(Sample::of(&run, adversity.window(seed)))
+        });
+        samples.collect()
+    }
+
+    /// Every pattern's cell, given what all of them showed on each seed.
+    fn cells(&self, adversity: &Adversity, rows: &[&Vec<Sample>]) -> Vec<Cell> {
+        let cell = |(place, contender): (usize, &Contender)| {
+            let samples: Vec<&Sample> = rows.iter().map(|row| &row[place]).collect();
+            let firsts: Vec<&Sample> = rows.iter().map(|row| &row[0]).collect();
+            let mut cell = Cell {
+                pattern: contender.name.to_owned(),
+                faults: adversity.name.to_owned(),
+                ..Cell::default()
+            };
+            for (own, first) in samples.iter().zip(&firsts) {
+                own.add_to(&mut cell);
+                cell.against_first.add(own.lost > 0, first.lost > 0);
+            }
+            let all = |of: fn(&Sample) -> &Vec<Option<u64>>| {
+                samples.iter().flat_map(|own| of(own)).copied().collect()
+            };
+            cell.answer = Latency::of(all(|own| &own.answers));
+            cell.effect = Latency::of(all(|own| &own.effects));
+            let pairs = samples.iter().zip(&firsts);
+            let pairs = pairs.filter_map(|(own, first)| Some((own.median()?, first.median()?)));
+            let pairs: Vec<(u64, u64)> = pairs.collect();
+            cell.effect_against_first = match place {
+                0 => None,
+                _ => Difference::of(&pairs, self.first.0),
+            };
+            cell
+        };
+        CONTENDERS.iter().enumerate().map(cell).collect()
+    }
+}
+
+fn set(adversity: &Adversity) -> FaultSet {
+    FaultSet {
+        name: adversity.name.to_owned(),
+        about: adversity.about.to_owned(),
+    }
+}
+
+/// What runs for each pattern, counted in a run without faults.
+fn facts(seed: Seed) -> Result<Vec<PatternFacts>, RunError> {
+    let facts = CONTENDERS.iter().map(|contender| {
+        let system = contender.system();
+        let plan = ADVERSITIES[0].plan(seed, &LOAD, contender);
+        let run = run(&system, &plan, Recording::On)?;
+        let sample = Sample::of(&run, None);
+        Ok(PatternFacts {
+            name: contender.name.to_owned(),
+            about: contender.about.to_owned(),
+            processes: sample::processes(&run),
+            databases: system.databases().len() as u64,
+            broker: sample.publishes > 0,
+        })
+    });
+    facts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use stormglass::Seed;
+    use stormglass_reports::Comparison;
+
+    use super::{ADVERSITIES, Comparing};
+
+    fn compared(names: &[&str], jobs: usize) -> Comparison {
+        let wanted = ADVERSITIES.iter().filter(|own| names.contains(&own.name));
+        let comparing = Comparing {
+            adversities: wanted.collect(),
+            first: Seed(0),
+            seeds: 2,
+            jobs,
+            interrupted: &AtomicBool::new(false),
+            progress: &|| {},
+        };
+        comparing.compare().expect("every run comes to a result")
+    }
+
+    #[test]
+    fn an_outage_costs_the_direct_way_orders_and_the_outbox_none() {
+        let comparison = compared(&["none", "outage"], 2);
+        let lost = |pattern, faults| {
+            let cell = comparison.cell(pattern, faults).expect("it was run");
+            assert!(cell.accepted > 0, "{cell:?}");
+            cell.orders_lost.total
+        };
+        for pattern in &comparison.patterns {
+            assert_eq!(lost(&pattern.name, "none"), 0, "{}", pattern.name);
+        }
+        assert_eq!(lost("outbox", "outage"), 0);
+        assert_eq!(lost("cdc", "outage"), 0);
+        assert!(lost("direct", "outage") > 0);
+    }
+
+    #[test]
+    fn the_same_seeds_give_the_same_bytes_whoever_shares_the_work() {
+        let [one, two] = [1, 2].map(|jobs| compared(&["producer-dies"], jobs));
+        assert_eq!(one.json(), two.json());
+        assert_eq!(one.page(), two.page());
+        assert_eq!(one.markdown(), two.markdown());
+        assert_eq!(one.drawings(), two.drawings());
+    }
+}

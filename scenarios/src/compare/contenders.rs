@@ -1,0 +1,94 @@
+//! The contenders: the ways of publishing that are compared, each with the least that it needs.
+
+use std::time::Duration;
+
+use reference_system::Settings;
+use stormglass::System;
+
+use crate::deploy::{self, Deployment, Pattern, deploy};
+use crate::incidents::sale::{STOCK, patient};
+use crate::workload;
+
+/// A way of publishing, as it is deployed.
+pub(super) struct Contender {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    way: Way,
+}
+
+enum Way {
+    /// Services apart, with this pattern and this time between two looks at what is to be published.
+    Services(Pattern, Duration),
+    /// One process.
+    Monolith,
+}
+
+const USUAL: Duration = Duration::from_millis(100);
+
+/// All of them; the first is the one that others are tested against.
+pub(super) const CONTENDERS: &[Contender] = &[
+    Contender {
+        name: "outbox",
+        about: "a relay publishes rows that were written with the order; it looks every 100 ms",
+        way: Way::Services(Pattern::Outbox, USUAL),
+    },
+    Contender {
+        name: "outbox-1s",
+        about: "the same relay, which looks every second",
+        way: Way::Services(Pattern::Outbox, Duration::from_secs(1)),
+    },
+    Contender {
+        name: "cdc",
+        about: "a capture publishes what the database's log of changes says; it looks every 100 ms",
+        way: Way::Services(Pattern::Cdc, USUAL),
+    },
+    Contender {
+        name: "direct",
+        about: "each service publishes once, after its commit",
+        way: Way::Services(Pattern::Direct, USUAL),
+    },
+    Contender {
+        name: "guarded",
+        about: "each service publishes after its commit, in a few tries, through a circuit breaker",
+        way: Way::Services(Pattern::DirectGuarded, USUAL),
+    },
+    Contender {
+        name: "sync",
+        about: "no events: the order service calls the others over HTTP, one after the other, before it answers",
+        way: Way::Services(Pattern::Synchronous, USUAL),
+    },
+    Contender {
+        name: "in-process",
+        about: "one process and one database; subscribers run in it, behind the commit",
+        way: Way::Monolith,
+    },
+];
+
+impl Contender {
+    /// The system, with customers and without properties.
+    pub(super) fn system(&self) -> System {
+        let name = format!("compare {}", self.name);
+        let system = match self.way {
+            Way::Services(pattern, relay_poll) => {
+                let settings = Settings {
+                    relay_poll,
+                    ..Settings::default()
+                };
+                let deployment = Deployment::new(&name).stock(&STOCK).settings(settings);
+                deploy(deployment.pattern(pattern))
+            }
+            Way::Monolith => deploy::monolith(&name, &STOCK),
+        };
+        system
+            .operations(workload::operation, workload::carry_out)
+            .settings(patient())
+    }
+
+    /// Whether there is such a host.
+    pub(super) fn has(&self, host: &str) -> bool {
+        match self.way {
+            Way::Services(..) => true,
+            Way::Monolith => host == "gateway",
+        }
+    }
+}
