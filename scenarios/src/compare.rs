@@ -27,9 +27,9 @@ use crate::incidents::sale::{Sale, millis};
 
 /// The load of every run.
 const LOAD: Sale = Sale {
-    from: Duration::from_secs(2),
-    lasts: Duration::from_secs(20),
-    orders: 8,
+    from: Duration::from_secs(1),
+    lasts: Duration::from_secs(12),
+    orders: 4,
 };
 
 /// What is compared on how many seeds, and how.
@@ -234,5 +234,27 @@ mod tests {
         assert_eq!(one.page(), two.page());
         assert_eq!(one.markdown(), two.markdown());
         assert_eq!(one.drawings(), two.drawings());
+    }
+
+    #[test]
+    fn what_is_published_is_of_these_patterns_and_faults() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../reports/published/comparison.json"
+        );
+        let document = std::fs::read_to_string(path).expect("it is published");
+        let published: Comparison = serde_json::from_str(&document).expect("it is a comparison");
+        let sets: Vec<_> = ADVERSITIES.iter().map(super::set).collect();
+        assert_eq!(published.faults, sets);
+        let patterns = published
+            .patterns
+            .iter()
+            .map(|own| (&*own.name, &*own.about));
+        let own = super::CONTENDERS.iter().map(|own| (own.name, own.about));
+        assert!(patterns.eq(own), "the patterns are other ones by now");
+        assert_eq!(
+            (published.orders, published.interrupted),
+            (super::LOAD.orders, false)
+        );
     }
 }

@@ -101,7 +101,7 @@ fn outage(comparison: &Comparison) -> String {
         } = cell;
         let lost = match cell.orders_lost.total {
             0 => String::new(),
-            lost => format!(" and lost {lost} of its orders"),
+            lost => format!(" (and lost {lost} of all {})", cell.accepted),
         };
         format!("{pattern} took {accepted} of {asked}{lost}")
     });
@@ -120,14 +120,14 @@ fn parts(comparison: &Comparison) -> String {
 }
 
 /// A row of the article's table, and what a measurement says to it.
-pub(super) struct Row {
-    pub(super) approach: &'static str,
-    pub(super) said: [&'static str; 4],
-    pub(super) pattern: &'static str,
+struct Row {
+    approach: &'static str,
+    said: [&'static str; 4],
+    pattern: &'static str,
 }
 
 /// What the article says of its three approaches: reliability, time to set up, overhead of operations, best use.
-pub(super) const ARTICLE: [Row; 3] = [
+const ARTICLE: [Row; 3] = [
     Row {
         approach: "direct publish",
         said: [
@@ -160,8 +160,27 @@ pub(super) const ARTICLE: [Row; 3] = [
     },
 ];
 
-/// What was measured of one of the article's approaches, over all sets of faults.
-pub(super) fn measured(comparison: &Comparison, pattern: &str) -> String {
+/// The heads of its columns, and of what was measured.
+pub(super) const ARTICLE_HEAD: [&str; 6] = [
+    "approach",
+    "reliability",
+    "time to set up",
+    "overhead",
+    "best for",
+    "measured",
+];
+
+/// Its rows, with what was measured of each approach over all sets of faults.
+pub(super) fn article_rows(comparison: &Comparison) -> Vec<Vec<String>> {
+    let row = |row: &Row| {
+        let said = row.said.iter().map(|own| (*own).to_owned());
+        let cells = [row.approach.to_owned()].into_iter().chain(said);
+        cells.chain([measured(comparison, row.pattern)]).collect()
+    };
+    ARTICLE.iter().map(row).collect()
+}
+
+fn measured(comparison: &Comparison, pattern: &str) -> String {
     let cells = comparison
         .cells
         .iter()
@@ -169,10 +188,8 @@ pub(super) fn measured(comparison: &Comparison, pattern: &str) -> String {
     let (seeds, runs) = cells.fold((0, 0), |(seeds, runs), cell| {
         (seeds + cell.events_lost.seeds, runs + cell.runs)
     });
-    format!(
-        "lost events in {seeds} of {runs} runs ({})",
-        Interval::of(seeds, runs)
-    )
+    let interval = Interval::of(seeds, runs);
+    format!("lost events in {seeds} of {runs} runs ({interval})")
 }
 
 /// Which of the article's columns a run can speak to.

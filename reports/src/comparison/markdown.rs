@@ -1,6 +1,6 @@
 //! The comparison as a Markdown document, which names the drawings beside it.
 
-use super::answers::{ARTICLE, COLUMNS, METHOD, answers, measured, share};
+use super::answers::{ARTICLE_HEAD, COLUMNS, METHOD, answers, article_rows, share};
 use super::{Cell, Comparison, Latency};
 
 pub(super) fn render(comparison: &Comparison) -> String {
@@ -76,20 +76,7 @@ fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 }
 
 fn article(comparison: &Comparison) -> String {
-    let head = [
-        "approach",
-        "reliability",
-        "time to set up",
-        "overhead",
-        "best for",
-        "measured",
-    ];
-    let rows = ARTICLE.iter().map(|row| {
-        let said = row.said.iter().map(|own| (*own).to_owned());
-        let cells = [row.approach.to_owned()].into_iter().chain(said);
-        cells.chain([measured(comparison, row.pattern)]).collect()
-    });
-    table(&head, rows)
+    table(&ARTICLE_HEAD, article_rows(comparison).into_iter())
 }
 
 fn of<'c>(comparison: &'c Comparison, faults: &'c str) -> impl Iterator<Item = &'c Cell> {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::answers::{ARTICLE, COLUMNS, METHOD, answers, measured};
+use super::answers::{ARTICLE_HEAD, COLUMNS, METHOD, answers, article_rows};
 use super::chart::{effect, lost};
 use super::markdown::{CORRECTNESS, SPEED, command, correctness_row, speed_row};
 use super::{Cell, Comparison, Interval};
@@ -85,20 +85,11 @@ fn loss(cell: &Cell) -> Markup {
 }
 
 fn article(comparison: &Comparison) -> Markup {
-    let head = [
-        "approach",
-        "reliability",
-        "time to set up",
-        "overhead",
-        "best for",
-        "measured",
-    ];
-    let rows = ARTICLE.iter().map(|row| {
-        let said = row.said.iter().map(|own| (*own).to_owned());
-        let cells = [row.approach.to_owned()].into_iter().chain(said);
-        cells.chain([measured(comparison, row.pattern)]).collect()
-    });
-    table("The article's table", &head, rows.collect())
+    table(
+        "The article's table",
+        &ARTICLE_HEAD,
+        article_rows(comparison),
+    )
 }
 
 fn detail(comparison: &Comparison, faults: &str) -> Markup {

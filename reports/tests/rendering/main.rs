@@ -8,6 +8,7 @@ mod journey;
 mod json;
 mod junit;
 mod merge;
+mod published;
 mod samples;
 mod story;
 mod sweep;

@@ -30,7 +30,7 @@ pub const ADVERSITIES: &[Adversity] = &[
     },
     Adversity {
         name: "outage",
-        about: "the broker is down for ten seconds of the sale",
+        about: "the broker is down for six seconds of the sale",
         strikes: |seed| {
             let outage = Incident::BrokerOutage { for_ms: LONG_MS };
             vec![(Vec::new(), Fault::at(begin(seed), outage))]
@@ -39,7 +39,7 @@ pub const ADVERSITIES: &[Adversity] = &[
     },
     Adversity {
         name: "partition",
-        about: "for ten seconds the gateway, the order service and the relay do not reach the broker",
+        about: "for six seconds the gateway, the order service and the relay do not reach the broker",
         strikes: |seed| {
             let cut = |host: &'static str| {
                 let partition = Incident::Partition {
@@ -102,13 +102,13 @@ pub const ADVERSITIES: &[Adversity] = &[
                 let nth = drawn(seed, "commit", &at_ms.to_string(), 1..4);
                 (vec!["gateway"], behind_a_commit(at_ms, "gateway", nth))
             };
-            [begin(seed), begin(seed) + 6_000].map(crash).to_vec()
+            [begin(seed), begin(seed) + 4_000].map(crash).to_vec()
         },
         lasts: None,
     },
     Adversity {
         name: "consumer-dies",
-        about: "payment and inventory die, each just behind a commit; in one process, that process",
+        about: "payment and inventory die, each just behind a commit; one process that has both is spared, and dies above",
         strikes: |seed| {
             let crash = |host: &'static str| {
                 let nth = drawn(seed, "commit", host, 1..4);
@@ -120,7 +120,7 @@ pub const ADVERSITIES: &[Adversity] = &[
     },
     Adversity {
         name: "card-outage",
-        about: "the card processor cannot be reached for ten seconds",
+        about: "the card processor cannot be reached for six seconds",
         strikes: |seed| {
             let outage = Incident::ExternalOutage {
                 provider: CARD_PROCESSOR.to_owned(),
@@ -133,11 +133,11 @@ pub const ADVERSITIES: &[Adversity] = &[
 ];
 
 /// How long what is down stays down.
-const LONG_MS: u64 = 10_000;
+const LONG_MS: u64 = 6_000;
 
 /// When it begins.
 fn begin(seed: Seed) -> u64 {
-    4_000 + seed.number("begin of the faults") % 6_000
+    2_000 + seed.number("begin of the faults") % 3_000
 }
 
 fn long(seed: Seed) -> Range<u64> {
