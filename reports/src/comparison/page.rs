@@ -63,7 +63,7 @@ pub(super) fn render(comparison: &Comparison) -> String {
 
 fn matrix(comparison: &Comparison) -> Markup {
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label="Orders lost" { table class="matrix" {
+        div class="scroll" tabindex="0" role="region" aria-label="Orders lost, by pattern and faults" { table class="matrix" {
             caption { "✗ orders lost of those accepted, and the share of seeds in which that happened; ✓ none, and how often it may still happen (95%)" }
             thead { tr { th scope="col" { "faults" } @for own in &comparison.patterns { th scope="col" { (own.name) } } } }
             tbody { @for faults in &comparison.faults { tr {
