@@ -221,6 +221,15 @@ mod tests {
         };
         for pattern in &comparison.patterns {
             assert_eq!(lost(&pattern.name, "none"), 0, "{}", pattern.name);
+            let cell = comparison.cell(&pattern.name, "none").expect("it was run");
+            let wrong = [
+                cell.books_wrong,
+                cell.inversions,
+                cell.effects_twice,
+                cell.ghosts,
+            ];
+            assert!(wrong.iter().all(|own| own.total == 0), "{cell:?}");
+            assert_eq!(cell.effect.never, 0, "{cell:?}");
         }
         assert_eq!(lost("outbox", "outage"), 0);
         assert_eq!(lost("cdc", "outage"), 0);

@@ -145,10 +145,10 @@ fn a_hundred_thousand_events_fit() {
                 "consumer-{host} applied event {index:032x} to order-{}",
                 index / 7
             ),
-            in_cone: index % 1_000 == 0,
+            in_cone: index.is_multiple_of(1_000),
             is_proof: index == 90_000,
             cause: index.checked_sub(7),
-            arrow: (index % 3 == 0 && index > 12).then(|| Arrow {
+            arrow: (index.is_multiple_of(3) && index > 12).then(|| Arrow {
                 from: index - 12,
                 lane: host,
                 fate: Fate::Delivered,

@@ -16,9 +16,12 @@ pub struct Adversity {
     pub name: &'static str,
     /// What happens, in one sentence.
     pub about: &'static str,
-    strikes: fn(Seed) -> Vec<(Vec<&'static str>, Fault)>,
+    strikes: fn(Seed) -> Vec<Strike>,
     lasts: Option<fn(Seed) -> Range<u64>>,
 }
+
+/// The hosts that a fault names, and the fault.
+type Strike = (Vec<&'static str>, Fault);
 
 /// All of them, the one without faults first.
 pub const ADVERSITIES: &[Adversity] = &[

@@ -5,8 +5,8 @@ use std::time::Duration;
 use reference_system::Settings;
 use stormglass::System;
 
-use crate::deploy::{self, Deployment, Pattern, deploy};
-use crate::incidents::sale::{STOCK, patient};
+use crate::deploy::{self, ARTICLES, Deployment, Pattern, deploy};
+use crate::incidents::sale::patient;
 use crate::workload;
 
 /// A way of publishing, as it is deployed.
@@ -74,10 +74,10 @@ impl Contender {
                     relay_poll,
                     ..Settings::default()
                 };
-                let deployment = Deployment::new(&name).stock(&STOCK).settings(settings);
+                let deployment = Deployment::new(&name).settings(settings);
                 deploy(deployment.pattern(pattern))
             }
-            Way::Monolith => deploy::monolith(&name, &STOCK),
+            Way::Monolith => deploy::monolith(&name, &ARTICLES),
         };
         system
             .operations(workload::operation, workload::carry_out)

@@ -18,7 +18,7 @@ use crate::deploy::{self, Deployment, deploy};
 use crate::workload::{self, Manner, Operation};
 
 /// What is in stock.
-pub(crate) const STOCK: [(&str, i64); 1] = [("tea", 1_000_000)];
+const STOCK: [(&str, i64); 1] = [("tea", 1_000_000)];
 /// What an order may be worth, in cents: on average about as much as one of those that the article's shop lost.
 const WORTH_CENTS: std::ops::Range<u64> = 2_600..25_000;
 
