@@ -52,6 +52,17 @@ pub fn journey(
     verdicts: &[(String, Verdict)],
     entity: &str,
 ) -> Result<Journey, UnknownEntity> {
+    told(system, run, verdicts, entity, &mut Names::of(&run.history))
+}
+
+/// The same with names that others have begun to give.
+pub(super) fn told<'h>(
+    system: &System,
+    run: &'h Run,
+    verdicts: &[(String, Verdict)],
+    entity: &str,
+    names: &mut Names<'h>,
+) -> Result<Journey, UnknownEntity> {
     let history = &run.history;
     let way = Way::of(history, entity);
     if way.events.is_empty() {
@@ -60,7 +71,6 @@ pub fn journey(
             entities: entities(history),
         });
     }
-    let mut names = Names::of(history);
     let emphasised = super::emphasised(verdicts);
     let called = names.tell(entity);
     let hops = way.hops();
@@ -70,7 +80,7 @@ pub fn journey(
         let own = way.indexes(announced);
         let own = own.into_iter().filter(|index| told.insert(*index));
         let events = own.filter_map(|index| history.events.get(usize::try_from(index).ok()?));
-        let rows = events.map(|event| row(event, &emphasised, &mut names));
+        let rows = events.map(|event| row(event, &emphasised, names));
         Hop {
             depth,
             title,

@@ -38,8 +38,14 @@ pub fn story(
 ) -> Result<Story, RunError> {
     let history = &run.history;
     let mut names = Names::of(history);
-    // The report's own texts come first, so that both give the same id the same name.
+    // The report's own texts come first, in its order, so that both give the same id the same name.
     names.tell(&witness.summary);
+    for operation in &run.plan.workload {
+        names.tell(&operation.operation.to_string());
+    }
+    for line in chain::lines(history, witness) {
+        names.tell(&line);
+    }
     let removals = removals::removals(system, run, report, &mut names)?;
     let (lanes, messages) = (Lanes::of(history), Messages::of(history));
     let cone = cone::cone(history, witness, &messages);
@@ -68,7 +74,8 @@ pub fn story(
     let verdict = Verdict::Broken(witness.clone());
     let verdicts = [(report.property.clone(), verdict)];
     let entity = about(history, witness);
-    let journey = entity.and_then(|entity| journey(system, run, &verdicts, &entity).ok());
+    let journey =
+        entity.and_then(|entity| journey::told(system, run, &verdicts, &entity, &mut names).ok());
     Ok(Story {
         failure: report.clone(),
         promise: promise(system, &report.property),

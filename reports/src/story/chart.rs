@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::columns::cut;
 use super::{Form, Period, Series};
 use crate::figures::instant;
 
@@ -66,7 +67,7 @@ fn shade(period: &Period, scale: &Scale) -> Markup {
     let (from, until) = (scale.x(period.from_ns), scale.x(period.until_ns));
     html! {
         rect class="fault" x=(from) y="6" width=((until - from).max(2)) height=(HEIGHT) {
-            title { (period.label) }
+            title { (cut(&period.label)) }
         }
     }
 }

@@ -15,9 +15,9 @@ const TEXT_MAX: usize = 400;
 
 /// All that the script needs.
 #[derive(Serialize)]
-pub(super) struct Columns<'a> {
-    lanes: &'a [Lane],
-    periods: Vec<Times<'a>>,
+pub(super) struct Columns {
+    lanes: Vec<Lane>,
+    periods: Vec<Times>,
     end: u64,
     /// The event that broke the property, by its place.
     focus: Option<usize>,
@@ -38,15 +38,15 @@ pub(super) struct Columns<'a> {
 }
 
 #[derive(Serialize)]
-struct Times<'a> {
-    label: &'a str,
+struct Times {
+    label: String,
     from: u64,
     until: u64,
     lane: Option<usize>,
 }
 
-impl<'a> Columns<'a> {
-    pub(super) fn of(story: &'a Story) -> Self {
+impl Columns {
+    pub(super) fn of(story: &Story) -> Self {
         let events = &story.events;
         let place = |index: u64| events.binary_search_by_key(&index, |own| own.index).ok();
         let focus = story.failure.index.and_then(place);
@@ -56,7 +56,7 @@ impl<'a> Columns<'a> {
             Some((to, place(arrow.from)?, arrow.lane, fate(arrow.fate)))
         });
         Columns {
-            lanes: &story.lanes,
+            lanes: story.lanes.iter().map(shown).collect(),
             periods: story.periods.iter().map(Times::of).collect(),
             end: story.end_ns / 1_000,
             focus,
@@ -75,14 +75,22 @@ impl<'a> Columns<'a> {
     }
 }
 
-impl<'a> Times<'a> {
-    fn of(period: &'a Period) -> Self {
+impl Times {
+    fn of(period: &Period) -> Self {
         Times {
-            label: &period.label,
+            label: cut(&period.label),
             from: period.from_ns / 1_000,
             until: period.until_ns / 1_000,
             lane: period.lane,
         }
+    }
+}
+
+/// A lane with a name that can be shown.
+fn shown(lane: &Lane) -> Lane {
+    Lane {
+        name: cut(&lane.name),
+        kind: lane.kind,
     }
 }
 

@@ -180,10 +180,10 @@
   }
   function atFailure() {
     if (data.focus === null) return;
-    let first = data.focus;
-    for (let i = 0; i < count; i++) if (mark[i] === 2) { first = Math.min(first, i); break; }
-    const span = Math.max(at[data.focus] - at[first], 1000);
-    view(at[first] - span * 0.1, at[data.focus] + span * 0.15); select(data.focus, true);
+    let first = data.focus, last = data.focus;
+    for (let i = 0; i < count; i++) if (mark[i] === 2) { first = Math.min(first, i); last = Math.max(last, i); }
+    const span = Math.max(at[last] - at[first], 1000);
+    view(at[first] - span * 0.1, at[last] + span * 0.15); select(data.focus, true);
   }
   function search() {
     const words = $("search").value.toLowerCase().trim();

@@ -23,7 +23,7 @@ const LOGS_MAX: usize = 100;
 /// The story as one HTML file.
 pub(super) fn render(story: &Story) -> String {
     let failure = &story.failure;
-    let title = format!("{}: {} broken", failure.test, failure.property);
+    let title = format!("{}: {} broken", cut(&failure.test), cut(&failure.property));
     let page = Page {
         title: &title,
         style: STYLE,
@@ -45,14 +45,14 @@ fn verdict(story: &Story) -> Markup {
     let digest: String = failure.digest.chars().take(16).collect();
     html! {
         header {
-            p class="quiet" { (failure.test) ", seed " (crate::seed::text(failure.seed)) }
+            p class="quiet" { (cut(&failure.test)) ", seed " (crate::seed::text(failure.seed)) }
             h1 { span class="broken" { "✗ " (failure.property) } " broken" }
             p class="lead" { (cut(&failure.promise_broken)) }
             dl {
-                @if !story.promise.is_empty() { dt { "promised" } dd { (story.promise) } }
+                @if !story.promise.is_empty() { dt { "promised" } dd { (cut(&story.promise)) } }
                 dt { "observed" } dd { (cut(&failure.promise_broken)) (moment(story)) }
                 dt { "cause" } dd { (causes(story)) }
-                @if !failure.others.is_empty() { dt { "also broken" } dd { (failure.others.join(", ")) } }
+                @if !failure.others.is_empty() { dt { "also broken" } dd { (cut(&failure.others.join(", "))) } }
                 dt { "replay" } dd {
                     code id="replay" class="command" tabindex="0" { (failure.replay_command) }
                     " " button type="button" id="copy" hidden { "Copy" }
@@ -74,7 +74,7 @@ fn causes(story: &Story) -> Markup {
     let failure = &story.failure;
     let item = |sign: &'static str, line: &CauseLine| {
         let at = line.at_ms.map(instant).unwrap_or_default();
-        html! { li { (sign) " " (at) " " (cut(&line.what)) @if let Some(detail) = &line.detail { span class="quiet" { " " (cut(detail)) } } } }
+        html! { li { (sign) " " (at) " " (brief(&line.what)) @if let Some(detail) = &line.detail { span class="quiet" { " " (cut(detail)) } } } }
     };
     html! {
         @if failure.faults.is_empty() && failure.operations.is_empty() { "none: it takes no fault and no operation" }
@@ -83,6 +83,16 @@ fn causes(story: &Story) -> Markup {
             @for operation in failure.operations.iter().take(24) { (item("→", operation)) }
             @if failure.faults.len().max(failure.operations.len()) > 24 { li { "… and more" } }
         }
+    }
+}
+
+/// A text that is read at first sight: the whole of it is in the timeline.
+fn brief(text: &str) -> String {
+    const LENGTH_MAX: usize = 160;
+    let text = cut(text);
+    match text.char_indices().nth(LENGTH_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
@@ -96,13 +106,13 @@ fn sentences(story: &Story) -> Markup {
             h2 id="story" { "Story" }
             ol class="story" {
                 @for sentence in &story.sentences {
-                    li { (cut(&sentence.text)) @if let Some(index) = sentence.index { " " (link(index)) } }
+                    li { (brief(&sentence.text)) @if let Some(index) = sentence.index { " " (link(index)) } }
                 }
             }
             @if !story.failure.names.is_empty() {
                 details {
                     summary { "What the names stand for" }
-                    dl { @for name in &story.failure.names { dt { (name.name) } dd { code { (cut(&name.id)) } } } }
+                    dl { @for name in &story.failure.names { dt { (cut(&name.name)) } dd { code { (cut(&name.id)) } } } }
                 }
             }
         }
@@ -162,7 +172,7 @@ fn cause(story: &Story) -> Markup {
                     caption { "The same run without one fault" }
                     thead { tr { th scope="col" { "without" } th scope="col" { (story.failure.property) } } }
                     tbody { @for removal in &story.removals {
-                        tr { td { (cut(&removal.fault)) } td { (removal.outcome) } }
+                        tr { td { (cut(&removal.fault)) } td { (cut(&removal.outcome)) } }
                     } }
                 } }
             }
@@ -188,7 +198,7 @@ fn parting(nearest: &Nearest) -> Markup {
     };
     html! {
         h3 { "The nearest run that does not break it" }
-        p { (nearest.how) " The two runs are equal until event " (link(nearest.index)) "." }
+        p { (cut(&nearest.how)) " Both runs are the same until event " (link(nearest.index)) "." }
         pre tabindex="0" class="parting" aria-label="Where the two runs part" {
             (lines(" ", &nearest.before))
             span class="minus" { (lines("−", &nearest.failing)) }
@@ -206,7 +216,7 @@ fn rows(story: &Story, events: &[&StoryEvent]) -> Markup {
                 tr class=[event.is_proof.then_some("proof")] {
                     td class="number" { (link(event.index)) }
                     td class="number" { (instant(event.at_ns / 1_000_000)) }
-                    td { (story.lanes.get(event.lane).map_or("", |lane| lane.name.as_str())) }
+                    td { (cut(story.lanes.get(event.lane).map_or("", |lane| lane.name.as_str()))) }
                     td { @if event.is_proof { b { "• " } } (cut(&event.text)) }
                 }
             } }
@@ -221,7 +231,7 @@ fn journey(story: &Story) -> Markup {
     let logs: Vec<&StoryEvent> = story.logs.iter().take(LOGS_MAX).collect();
     html! {
         section aria-labelledby="journey" {
-            h2 id="journey" { "The way of " (journey.entity) }
+            h2 id="journey" { "The way of " (cut(&journey.entity)) }
             @for hop in &journey.hops {
                 div class="hop" style=(format!("margin-left:{}rem", hop.depth.min(8))) {
                     h3 { (cut(&hop.title)) }
@@ -234,7 +244,7 @@ fn journey(story: &Story) -> Markup {
             }
             @if !journey.names.is_empty() {
                 details { summary { "Names in this way" }
-                    dl { @for name in &journey.names { dt { (name.name) } dd { code { (cut(&name.id)) } } } } }
+                    dl { @for name in &journey.names { dt { (cut(&name.name)) } dd { code { (cut(&name.id)) } } } } }
             }
             @if !logs.is_empty() {
                 details { summary { "What services logged about it: " (story.logs.len()) " lines" } (rows(story, &logs)) }
@@ -247,7 +257,7 @@ fn journey_row(row: &TimelineRow) -> Markup {
     html! {
         li {
             span class="quiet mono" { (instant(row.at_ns / 1_000_000)) " " } (link(row.index)) " "
-            @if row.emphasis { b { "• " } } (row.host) " " (cut(&row.text))
+            @if row.emphasis { b { "• " } } (cut(&row.host)) " " (cut(&row.text))
         }
     }
 }

@@ -111,7 +111,11 @@ fn hostile_texts_are_escaped_cut_and_made_visible() {
     story.failure.promise_broken.clone_from(&hostile);
     story.sentences[0].text.clone_from(&hostile);
     story.events[1].text.clone_from(&hostile);
-    story.lanes[0].name = "<b>host</b>".to_owned();
+    story.lanes[0].name = "<b>host</b>\u{202e}".to_owned();
+    story.failure.test.clone_from(&hostile);
+    story.failure.others = vec![hostile.clone()];
+    story.promise.clone_from(&hostile);
+    story.periods[0].label.clone_from(&hostile);
     let page = story.page();
     assert!(page.len() < 200_000, "{}", page.len());
     assert!(!page.contains("<img") && !page.contains("<b>host"));

@@ -52,7 +52,21 @@ fn a_planted_defect_is_told_from_the_first_operation_to_what_it_broke() {
             .nearest
             .as_ref()
             .expect("without its fault it is not broken");
-        assert_ne!(nearest.failing, nearest.passing, "{defect}");
+        let (one, other) = (nearest.failing.first(), nearest.passing.first());
+        assert_ne!(one, other, "{defect} parts where nothing is seen to differ");
+        let is_own = |line: &String| line.contains("faults lifted");
+        assert!(
+            !one.into_iter().chain(other).any(is_own),
+            "{defect}: {nearest:#?}"
+        );
+        let same_names = story.journey.iter().flat_map(|own| &own.names);
+        for name in same_names {
+            let told = story.failure.names.iter().find(|own| own.id == name.id);
+            assert!(
+                told.is_none_or(|own| own.name == name.name),
+                "{defect}: {name:?}"
+            );
+        }
         assert!(story.journey.is_some(), "{defect}");
         assert!(
             story.series.iter().any(|own| !own.points.is_empty()),

@@ -8,7 +8,7 @@ use super::lanes::Lanes;
 use crate::history::What;
 use crate::simulation::Run;
 
-/// From the first bite of each fault until it was lifted, and the times at which hosts were down or stood still.
+/// From the first bite of each fault until it was over, and the times at which hosts were down or stood still.
 pub(super) fn periods(run: &Run, lanes: &Lanes) -> Vec<Period> {
     let mut open: BTreeMap<usize, Period> = BTreeMap::new();
     let mut down: BTreeMap<&str, u64> = BTreeMap::new();
@@ -57,7 +57,16 @@ pub(super) fn periods(run: &Run, lanes: &Lanes) -> Vec<Period> {
         until_ns: end_ns,
         lane: Some(lanes.host(host)),
     }));
-    periods.extend(open.into_values());
+    // Not every fault is said to be lifted; how long it lasts, its plan says.
+    periods.extend(open.into_iter().map(|(fault, period)| {
+        let fault = run.plan.schedule.get(fault);
+        let lasts_ns = fault.map_or(0, |own| own.duration_ms()) * 1_000_000;
+        let until_ns = period.from_ns.saturating_add(lasts_ns).min(end_ns);
+        Period {
+            until_ns: period.until_ns.max(until_ns),
+            ..period
+        }
+    }));
     periods.sort_by_key(|period| (period.from_ns, period.until_ns));
     periods
 }

@@ -5,20 +5,22 @@ use stormglass_reports::story::{Nearest, Removal};
 
 use super::super::names::Names;
 use crate::checker::Verdict;
-use crate::history::{Event, History};
+use crate::history::{Event, History, What};
 use crate::simulation::{Recording, Run, RunError, run};
 use crate::system::System;
 
 /// A plan with more faults than this was not shrunk: only the first are left out in turn.
 const TRIED_MAX: usize = 8;
 /// How many events are shown before two runs part, and of each after it.
-const CONTEXT: usize = 4;
+const CONTEXT: usize = 6;
 
 /// What the runs without a fault come to.
 #[derive(Default)]
 pub(super) struct Removals {
     pub(super) outcomes: Vec<Removal>,
     pub(super) nearest: Option<Nearest>,
+    /// Whether the property holds in the nearest run, and is not only never put to the test.
+    holds: bool,
 }
 
 /// Leaves out each fault in turn.
@@ -42,9 +44,19 @@ pub(super) fn removals(
         };
         let verdict = verdict(system, &other, &report.property);
         removals.note(fault.what(), outcome(verdict.as_ref()));
-        if removals.nearest.is_none() && !matches!(verdict, Some(Verdict::Broken(_))) {
-            let how = format!("It has the same plan without the fault “{}”.", fault.what());
+        let holds = matches!(verdict, Some(Verdict::Holds));
+        let is_better = removals.nearest.is_none() || (holds && !removals.holds);
+        if is_better && !matches!(verdict, Some(Verdict::Broken(_))) {
+            let then = match holds {
+                true => "there the property holds",
+                false => "there nothing puts the property to the test",
+            };
+            let how = format!(
+                "The same plan without the fault “{}”: {then}.",
+                fault.what()
+            );
             removals.nearest = parting(&failing.history, &other.history, how, names);
+            removals.holds = holds;
         }
     }
     Ok(removals)
@@ -71,27 +83,49 @@ fn outcome(verdict: Option<&Verdict>) -> String {
     }
 }
 
-/// Where two runs part, with what is around it.
+/// Where two runs part, with what is around it. When the harness thinks that all is healed is its own affair, and which number a fault
+/// has depends on the plan: neither is a difference.
 fn parting(
     failing: &History,
     passing: &History,
     how: String,
     names: &mut Names<'_>,
 ) -> Option<Nearest> {
-    let pairs = failing.events.iter().zip(&passing.events);
-    let same = pairs.take_while(|(a, b)| a == b).count();
-    let mut lines = |history: &History, from: usize, until: usize| -> Vec<String> {
-        let events = history.events.iter().take(until).skip(from);
-        events.map(|event| names.tell(&line(event))).collect()
+    let (failing, passing) = (told(failing), told(passing));
+    let pairs = failing.iter().zip(&passing);
+    let same = pairs.take_while(|(a, b)| is_same(a, b)).count();
+    let mut lines = |events: &[&Event], from: usize, until: usize| -> Vec<String> {
+        let shown = events.iter().take(until).skip(from);
+        shown.map(|event| names.tell(&line(event))).collect()
     };
-    failing.events.get(same)?;
     Some(Nearest {
         how,
-        index: same as u64,
-        before: lines(failing, same.saturating_sub(CONTEXT), same),
-        failing: lines(failing, same, same + CONTEXT),
-        passing: lines(passing, same, same + CONTEXT),
+        index: failing.get(same)?.index,
+        before: lines(&failing, same.saturating_sub(CONTEXT), same),
+        failing: lines(&failing, same, same + CONTEXT),
+        passing: lines(&passing, same, same + CONTEXT),
     })
+}
+
+/// The events that are no bookkeeping of the harness.
+fn told(history: &History) -> Vec<&Event> {
+    let is_own = |event: &&Event| {
+        matches!(
+            event.what,
+            What::HealBegan | What::Quiet { .. } | What::FaultLifted { .. }
+        )
+    };
+    let events = history.events.iter();
+    events.filter(|event| !is_own(event)).collect()
+}
+
+fn is_same(one: &Event, other: &Event) -> bool {
+    let is_same_what = match (&one.what, &other.what) {
+        (What::FaultBit { text: a, .. }, What::FaultBit { text: b, .. }) => a == b,
+        // What a line does not show, such as a payload, nobody could see to differ.
+        (a, b) => a.to_string() == b.to_string(),
+    };
+    is_same_what && one.at == other.at && one.host == other.host
 }
 
 fn line(event: &Event) -> String {
