@@ -134,6 +134,14 @@ pub struct Count {
     pub seeds: u64,
 }
 
+impl Cell {
+    /// Whether the set's faults had an effect on any run. The set without faults is met by every pattern.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        self.bitten > 0 || self.faults == "none"
+    }
+}
+
 impl Count {
     /// One more run, in which it happened so often.
     pub fn add(&mut self, times: u64) {

@@ -1,6 +1,7 @@
 //! What an architect asks, answered in a sentence each from what was counted. Needs are not weighed against each other.
 
 use super::{Cell, Comparison, Interval, Latency};
+use crate::figures::count;
 
 /// A need, and what was measured of it.
 pub(super) struct Answer {
@@ -34,43 +35,34 @@ pub(super) fn share(hits: u64, seeds: u64) -> String {
     format!("{hits} of {seeds} seeds ({})", Interval::of(hits, seeds))
 }
 
-/// Which patterns lost nothing under any faults, and how often the others did.
+/// Which patterns lost nothing under any faults, and under which the others lost most. Sets are not pooled: they share their
+/// seeds, and have rates of their own.
 fn lossless(comparison: &Comparison) -> String {
-    let of = |pattern: &str| -> (u64, u64, u64) {
-        let cells = comparison
-            .cells
-            .iter()
-            .filter(|cell| cell.pattern == pattern);
-        cells.fold((0, 0, 0), |(orders, seeds, runs), cell| {
-            (
-                orders + cell.orders_lost.total,
-                seeds + cell.orders_lost.seeds,
-                runs + cell.runs,
-            )
-        })
-    };
-    let names = comparison.patterns.iter().map(|own| own.name.as_str());
-    let (none, some): (Vec<&str>, Vec<&str>) = names.partition(|name| of(name).0 == 0);
-    let lost = some.iter().map(|name| {
-        let (orders, seeds, runs) = of(name);
-        format!("{name} lost {orders}, in {seeds} of {runs} runs")
-    });
-    let kept = match none.first() {
-        None => "every pattern lost some".to_owned(),
-        Some(name) => {
-            let runs = of(name).2;
-            format!(
-                "{} lost none in {runs} runs each ({} of runs)",
-                none.join(", "),
-                Interval::of(0, runs)
-            )
+    let told = comparison.patterns.iter().map(|pattern| {
+        let name = &pattern.name;
+        let met = met(comparison, name);
+        let worst = met.iter().max_by_key(|cell| cell.orders_lost.seeds);
+        match worst {
+            Some(worst) if worst.orders_lost.total > 0 => format!(
+                "{name} lost some, most under {}: in {}",
+                worst.faults,
+                share(worst.orders_lost.seeds, worst.runs)
+            ),
+            _ => format!(
+                "{name} lost none under the {} sets of faults that it met ({} of the seeds of each)",
+                met.len(),
+                Interval::of(0, comparison.seeds)
+            ),
         }
-    };
-    [kept]
-        .into_iter()
-        .chain(lost)
-        .collect::<Vec<_>>()
-        .join("; ")
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+/// The cells of a pattern in which a fault had an effect on any run.
+fn met<'c>(comparison: &'c Comparison, pattern: &str) -> Vec<&'c Cell> {
+    let cells = comparison.cells.iter();
+    let own = cells.filter(|cell| cell.pattern == pattern && cell.bitten > 0);
+    own.collect()
 }
 
 /// The patterns by a median without faults, the shortest first.
@@ -112,8 +104,13 @@ fn parts(comparison: &Comparison) -> String {
     let told = comparison.patterns.iter().map(|own| {
         let broker = if own.broker { ", a broker" } else { "" };
         format!(
-            "{}: {} processes, {} databases{broker}",
-            own.name, own.processes, own.databases
+            "{}: {}, {}{broker}",
+            own.name,
+            match own.processes {
+                1 => "1 process".to_owned(),
+                many => format!("{many} processes"),
+            },
+            count(own.databases, "database")
         )
     });
     told.collect::<Vec<_>>().join("; ")
@@ -181,15 +178,20 @@ pub(super) fn article_rows(comparison: &Comparison) -> Vec<Vec<String>> {
 }
 
 fn measured(comparison: &Comparison, pattern: &str) -> String {
-    let cells = comparison
-        .cells
-        .iter()
-        .filter(|cell| cell.pattern == pattern);
-    let (seeds, runs) = cells.fold((0, 0), |(seeds, runs), cell| {
-        (seeds + cell.events_lost.seeds, runs + cell.runs)
-    });
-    let interval = Interval::of(seeds, runs);
-    format!("lost events in {seeds} of {runs} runs ({interval})")
+    let met = met(comparison, pattern);
+    match met.iter().max_by_key(|cell| cell.events_lost.seeds) {
+        None => "met no fault".to_owned(),
+        Some(worst) if worst.events_lost.total > 0 => format!(
+            "lost events, most under {}: in {}",
+            worst.faults,
+            share(worst.events_lost.seeds, worst.runs)
+        ),
+        Some(_) => format!(
+            "lost none under {} sets of faults ({} of the seeds of each)",
+            met.len(),
+            Interval::of(0, comparison.seeds)
+        ),
+    }
 }
 
 /// Which of the article's columns a run can speak to.
@@ -204,8 +206,8 @@ pub(super) const METHOD: [&str; 6] = [
      not predict a production system's.",
     "A time to the effect runs from the request to the mail that says that the parcel is on its way. What never came counts as longer than all \
      others, and is not left out.",
-    "Intervals are Clopper and Pearson's at 95%, over seeds; where nothing was seen, the bound is one-sided. Patterns are compared with the \
-     first, on the same seeds, by McNemar's exact test and by a paired bootstrap.",
+    "Intervals are Clopper and Pearson's at 95%, over seeds; where no seed or every seed showed something, the bound is one-sided. Patterns are compared with the \
+     first, on the same seeds, by McNemar's exact test and, where every effect came, by a paired bootstrap.",
     "Lost events and ghosts are counted where a broker is used; lost orders everywhere. Nothing is taken from a service's own word.",
     "Not measured: the statements of a transaction that are no commits, the time until a monitor notices (monitors are not deployed here), the cost of \
      people.",

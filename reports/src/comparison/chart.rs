@@ -76,11 +76,16 @@ pub(super) fn lost(comparison: &Comparison, style: Option<&str>) -> Markup {
             let interval = Interval::of(hits, runs);
             let middle = across(hits as f64 / runs.max(1) as f64);
             let class = if hits > 0 { "bad" } else { "mark" };
+            let label = y + 4;
             html! {
-                line class=(class) stroke-width="2" x1=(across(interval.low)) y1=(y) x2=(across(interval.high)) y2=(y) {}
-                @if hits > 0 { rect class=(class) x=(middle - 4) y=(y - 4) width="8" height="8" {} }
-                @else { circle class=(class) cx=(middle) cy=(y) r="4" {} }
-                text x=(WIDTH - RIGHT + 10) y=(y + 4) { (hits) "/" (runs) " " (interval) }
+                @if cell.is_met() {
+                    line class=(class) stroke-width="2" x1=(across(interval.low)) y1=(y) x2=(across(interval.high)) y2=(y) {}
+                    @if hits > 0 { rect class=(class) x=(middle - 4) y=(y - 4) width="8" height="8" {} }
+                    @else { circle class=(class) cx=(middle) cy=(y) r="4" {} }
+                    text x=(WIDTH - RIGHT + 10) y=(label) { (hits) "/" (runs) " " (interval) }
+                } @else {
+                    text class="quiet" x=(WIDTH - RIGHT + 10) y=(label) { "not met" }
+                }
             }
         },
     )

@@ -111,7 +111,10 @@ pub(super) fn correctness_row(cell: &Cell) -> [String; 9] {
         cell.pattern.clone(),
         format!("{}, {} refused", cell.accepted, cell.refused),
         cell.orders_lost.total.to_string(),
-        share(cell.orders_lost.seeds, cell.runs),
+        match cell.is_met() {
+            true => share(cell.orders_lost.seeds, cell.runs),
+            false => "not met: no fault had an effect".to_owned(),
+        },
         cell.against_first.told(),
         cell.events_lost.total.to_string(),
         cell.ghosts.total.to_string(),
@@ -142,12 +145,14 @@ fn speed(comparison: &Comparison, faults: &str) -> String {
 }
 
 pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
-    let against = cell.effect_against_first.map(|own| {
-        format!(
+    let against = match cell.effect_against_first {
+        Some(_) if cell.effect.never > 0 => "not compared: some never came".to_owned(),
+        Some(own) => format!(
             "{:+} ({:+} to {:+})",
             own.mean_ms, own.from_ms, own.until_ms
-        )
-    });
+        ),
+        None => "–".to_owned(),
+    };
     let meanwhile = match cell.asked_meanwhile {
         0 => "–".to_owned(),
         asked => format!("{} of {asked}", cell.accepted_meanwhile),
@@ -162,7 +167,7 @@ pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
         cell.pattern.clone(),
         percentiles(cell.answer),
         format!("{} ({})", percentiles(cell.effect), cell.effect.never),
-        against.unwrap_or_else(|| "–".to_owned()),
+        against,
         meanwhile,
         format!(
             "{}, {} ms, {drained}",

@@ -64,7 +64,7 @@ pub(super) fn render(comparison: &Comparison) -> String {
 fn matrix(comparison: &Comparison) -> Markup {
     html! {
         div class="scroll" tabindex="0" role="region" aria-label="Orders lost, by pattern and faults" { table class="matrix" {
-            caption { "✗ orders lost of those accepted, and the share of seeds in which that happened; ✓ none, and how often it may still happen (95%)" }
+            caption { "✗ orders lost of those accepted, and the share of seeds in which that happened; ✓ none, and how often it may still happen (95%); – no fault of the set had an effect on this pattern" }
             thead { tr { th scope="col" { "faults" } @for own in &comparison.patterns { th scope="col" { (own.name) } } } }
             tbody { @for faults in &comparison.faults { tr {
                 th scope="row" { a href=(format!("#{}", faults.name)) { (faults.name) } }
@@ -79,6 +79,7 @@ fn matrix(comparison: &Comparison) -> Markup {
 fn loss(cell: &Cell) -> Markup {
     let interval = Interval::of(cell.orders_lost.seeds, cell.runs);
     match cell.orders_lost.total {
+        _ if !cell.is_met() => html! { td class="quiet" { "– not met" } },
         0 => html! { td class="kept" { "✓ 0 " (interval) } },
         total => html! { td class="lost" { "✗ " (total) "/" (cell.accepted) ", " (interval) } },
     }

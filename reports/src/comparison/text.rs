@@ -42,6 +42,7 @@ fn lost(cell: &Cell) -> String {
         ..
     } = cell;
     match orders_lost.total {
+        _ if !cell.is_met() => "not met".to_owned(),
         0 => format!("0/{accepted}"),
         total => format!("{total}/{accepted} ({})", orders_lost.seeds),
     }
