@@ -100,7 +100,8 @@ fn agree(one: (Shard, &SweepReport), other: (Shard, &SweepReport)) -> Result<(),
     let names = |report: &SweepReport| {
         let of_one = |own: &ScenarioReport| {
             let properties: Vec<&str> = own.properties.keys().map(String::as_str).collect();
-            format!("{} ({})", own.name, properties.join(", "))
+            let properties = properties.join(", ");
+            format!("{} of {} seeds ({properties})", own.name, own.seeds_asked)
         };
         report.scenarios.iter().map(of_one).collect::<Vec<_>>()
     };

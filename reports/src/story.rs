@@ -194,3 +194,10 @@ impl Story {
         page::render(self)
     }
 }
+
+/// A page with another replay command in the place of the one that it was made with, for one that was moved with its artefact.
+#[must_use]
+pub fn readdressed(page: &str, from: &str, to: &str) -> String {
+    let shown = |command: &str| maud::html! { (command) }.into_string();
+    page.replace(&shown(from), &shown(to))
+}

@@ -69,6 +69,9 @@ pub struct ScenarioReport {
     pub promise: String,
     /// How many seeds ran.
     pub seeds: u64,
+    /// How many seeds the whole sweep asked for, those of all shards together.
+    #[serde(default)]
+    pub seeds_asked: u64,
     /// How much virtual time they simulated together.
     pub virtual_ms: u64,
     /// By kind of fault: planned and bitten, over all seeds.

@@ -63,7 +63,7 @@ impl fmt::Display for Interval {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let low = (self.low * 1_000.0).floor() / 10.0;
         let high = (self.high * 1_000.0).ceil() / 10.0;
-        match low == 0.0 {
+        match self.low == 0.0 {
             true => write!(formatter, "≤{high}%"),
             false => write!(formatter, "{low} to {high}%"),
         }
@@ -92,5 +92,7 @@ mod tests {
         assert_eq!(interval.to_string(), "≤1%");
         assert_eq!(Interval::of(300, 300).to_string(), "99 to 100%");
         assert_eq!(Interval::of(0, 0).to_string(), "≤100%");
+        // Two-sided, although its lower end is next to nothing.
+        assert_eq!(Interval::of(1, 300).to_string(), "0 to 1.9%");
     }
 }

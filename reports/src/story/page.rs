@@ -17,6 +17,8 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// So many events of the cone are listed; a witness of a long run may have thousands.
 const CONE_MAX: usize = 200;
+/// So many faults, and so many operations, are listed as the cause; a plan that was not shrunk has dozens.
+const CAUSES_MAX: usize = 24;
 /// So many log lines of the entity are listed.
 const LOGS_MAX: usize = 100;
 
@@ -79,9 +81,11 @@ fn causes(story: &Story) -> Markup {
     html! {
         @if failure.faults.is_empty() && failure.operations.is_empty() { "none: it takes no fault and no operation" }
         ul class="plain" {
-            @for fault in failure.faults.iter().take(24) { (item("⚡", fault)) }
-            @for operation in failure.operations.iter().take(24) { (item("→", operation)) }
-            @if failure.faults.len().max(failure.operations.len()) > 24 { li { "… and more" } }
+            @for fault in failure.faults.iter().take(CAUSES_MAX) { (item("⚡", fault)) }
+            @for operation in failure.operations.iter().take(CAUSES_MAX) { (item("→", operation)) }
+            @for (what, all) in [("faults", failure.faults.len()), ("operations", failure.operations.len())] {
+                @if all > CAUSES_MAX { li { "… and " (all - CAUSES_MAX) " more " (what) } }
+            }
         }
     }
 }
@@ -175,6 +179,9 @@ fn cause(story: &Story) -> Markup {
                         tr { td { (cut(&removal.fault)) } td { (cut(&removal.outcome)) } }
                     } }
                 } }
+            }
+            @if story.removals.len() < story.failure.faults.len() {
+                p class="quiet" { "Only the first " (story.removals.len()) " of " (story.failure.faults.len()) " faults were left out in turn." }
             }
             @if let Some(nearest) = &story.nearest { (parting(nearest)) }
             @if !cone.is_empty() {

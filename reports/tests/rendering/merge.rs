@@ -67,6 +67,8 @@ fn what_does_not_belong_together_is_refused() {
     assert!(with(&|other| other.shard = Some(shard("2/3"))).contains("the number of shards"));
     assert!(with(&|other| drop(other.scenarios.pop())).contains("the number of scenarios"));
     assert!(with(&|other| other.scenarios.reverse()).contains("a scenario"));
+    let said = with(&|other| other.scenarios[1].seeds_asked = 60);
+    assert!(said.contains("relay-crashes of 60 seeds"), "{said}");
     assert!(with(&|other| other.shard = Some(shard("1/2"))).contains("overlap: shard 1/2"));
     assert!(with(&|other| other.shard = None).contains("report 2 is no shard"));
     assert_eq!(merge(&[]), Err(MergeError::Nothing));

@@ -160,6 +160,7 @@ fn calm() -> ScenarioReport {
         name: "calm".to_owned(),
         promise: "Without any fault every order is confirmed.".to_owned(),
         seeds: 50,
+        seeds_asked: 50,
         virtual_ms: 3_000_000,
         faults: BTreeMap::new(),
         properties: properties(&["no-lost-event", "effect-once", "entity-order"], 50),
@@ -175,6 +176,7 @@ fn relay_crashes() -> ScenarioReport {
         name: "relay-crashes".to_owned(),
         promise: "A relay that dies at any point loses no committed event.".to_owned(),
         seeds: 200,
+        seeds_asked: 200,
         virtual_ms: 24_000_000,
         faults: faults(&[("crash", 412, 396), ("lose-ack", 120, 88)]),
         properties: properties(
@@ -238,6 +240,7 @@ fn everything() -> ScenarioReport {
         name: "everything-at-once".to_owned(),
         promise: "Under all faults together every order ends confirmed or compensated.".to_owned(),
         seeds: 250,
+        seeds_asked: 250,
         virtual_ms: 327_000_000,
         faults: faults(&kinds),
         properties,

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use stormglass_reports::merge::merge as merged;
+use stormglass_reports::story::readdressed;
 use stormglass_reports::{FailureReport, SweepReport, json};
 
-use super::output::{prepare, replay_command, say};
+use super::output::{prepare, replay_command, say, write};
 use super::sweep::{Format, REPORT, write_into};
 use super::{CliError, Outcome};
 
@@ -25,63 +26,67 @@ pub(super) struct Arguments {
 
 /// Merges, writes and prints.
 pub(super) fn merge(arguments: &Arguments) -> Result<Outcome, CliError> {
-    let reports = arguments.folders.iter().map(|folder| read(folder));
-    let mut reports = reports.collect::<Result<Vec<_>, _>>()?;
+    let Arguments {
+        folders,
+        out,
+        format,
+    } = arguments;
+    let reports = folders.iter().map(|folder| read(folder));
+    let reports = reports.collect::<Result<Vec<_>, _>>()?;
     // Before anything is written: shards that do not belong together leave no half of a folder.
-    merged(&reports).map_err(|error| CliError::Usage(error.to_string()))?;
-    prepare(&arguments.out)?;
-    for (folder, report) in arguments.folders.iter().zip(&mut reports) {
-        bring_along(folder, &arguments.out, report)?;
+    let mut whole = merged(&reports).map_err(|error| CliError::Usage(error.to_string()))?;
+    prepare(out)?;
+    for scenario in &mut whole.scenarios {
+        for failure in scenario.back.iter_mut().chain(&mut scenario.failures) {
+            bring_along(folders, out, failure)?;
+        }
     }
-    let whole = merged(&reports).map_err(|error| CliError::Usage(error.to_string()))?;
-    write_into(&arguments.out, &whole)?;
-    say(&arguments.format.render(&whole))?;
+    write_into(out, &whole)?;
+    say(&format.render(&whole))?;
     Ok(whole.verdict().into())
 }
 
 fn read(folder: &Path) -> Result<SweepReport, CliError> {
     let path = folder.join(REPORT);
-    let usage =
-        |error: String| CliError::Usage(format!("failed to read {}: {error}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|error| usage(error.to_string()))?;
-    json::read(&text).map_err(|error| usage(error.to_string()))
+    let report = json::read(&read_text(&path)?);
+    report.map_err(|error| CliError::Usage(format!("failed to read {}: {error}", path.display())))
 }
 
-/// Copies the artefacts of a shard's failures, and has the report name the copies.
-fn bring_along(folder: &Path, out: &Path, report: &mut SweepReport) -> Result<(), CliError> {
-    let scenarios = report.scenarios.iter_mut();
-    let told = scenarios.flat_map(|own| own.back.iter_mut().chain(&mut own.failures));
-    for failure in told {
-        let FailureReport {
-            artefact,
-            story,
-            replay_command: command,
-            ..
-        } = failure;
-        let Some(name) = artefact
-            .as_deref()
-            .and_then(|path| Path::new(path).file_name())
-        else {
-            continue;
-        };
-        let (from, to) = (folder.join(name), out.join(name));
-        if from != to {
-            std::fs::copy(&from, &to).map_err(|error| {
-                let (from, to) = (from.display(), to.display());
-                CliError::Usage(format!("failed to copy {from} to {to}: {error}"))
-            })?;
-        }
-        let page = from.with_extension("html");
-        if story.is_some() && page.exists() && from != to {
-            let copy = to.with_extension("html");
-            std::fs::copy(&page, &copy).map_err(|error| {
-                let (from, to) = (page.display(), copy.display());
-                CliError::Usage(format!("failed to copy {from} to {to}: {error}"))
-            })?;
-            *story = Some(copy.display().to_string());
-        }
-        *artefact = Some(to.display().to_string());
-        *command = replay_command(&to);
+/// Copies the artefact and the page of a failure out of its shard's folder, and has the report name the copies.
+fn bring_along(
+    folders: &[PathBuf],
+    out: &Path,
+    failure: &mut FailureReport,
+) -> Result<(), CliError> {
+    let path = failure.artefact.as_deref().map(Path::new);
+    let Some(name) = path.and_then(Path::file_name) else {
+        return Ok(());
+    };
+    let to = out.join(name);
+    let from = folders.iter().map(|folder| folder.join(name));
+    let from = from.into_iter().find(|path| path.exists()).ok_or_else(|| {
+        let name = name.display();
+        CliError::Usage(format!(
+            "no shard's folder has the artefact {name}, which a report names"
+        ))
+    })?;
+    let command = replay_command(&to);
+    if failure.story.is_some() {
+        let (page, copy) = (from.with_extension("html"), to.with_extension("html"));
+        let text = read_text(&page)?;
+        write(
+            &copy,
+            &readdressed(&text, &failure.replay_command, &command),
+        )?;
+        failure.story = Some(copy.display().to_string());
     }
+    write(&to, &read_text(&from)?)?;
+    failure.artefact = Some(to.display().to_string());
+    failure.replay_command = command;
     Ok(())
+}
+
+fn read_text(path: &Path) -> Result<String, CliError> {
+    let text = std::fs::read_to_string(path);
+    text.map_err(|error| CliError::Usage(format!("failed to read {}: {error}", path.display())))
 }

@@ -168,6 +168,8 @@ impl Share {
 struct Block {
     first: Seed,
     seeds: u64,
+    /// How many there are in all shards together.
+    of: u64,
 }
 
 impl Block {
@@ -175,7 +177,8 @@ impl Block {
     fn of(arguments: &Arguments, seeds: u64) -> Result<Self, CliError> {
         let first = arguments.selection.first_seed;
         let Some(shard) = arguments.shard else {
-            return Ok(Block { first, seeds });
+            let of = seeds;
+            return Ok(Block { first, seeds, of });
         };
         let (before, own) = shard.block(seeds);
         match own {
@@ -185,6 +188,7 @@ impl Block {
             _ => Ok(Block {
                 first: Seed(first.0 + before),
                 seeds: own,
+                of: seeds,
             }),
         }
     }
@@ -273,6 +277,7 @@ impl Sweep<'_> {
             },
             promise: scenario.promise.to_owned(),
             seeds: tally.seeds,
+            seeds_asked: share.block.of,
             virtual_ms: milliseconds(tally.virtual_time),
             properties: properties(&system, &tally),
             faults: tally.faults,

@@ -53,6 +53,67 @@ fn shards_merge_into_the_bytes_of_the_whole_sweep() {
     }
 }
 
+/// Writes a sweep's folder for one shard of two; the second has a failure, with an artefact and its page.
+fn shard_with_failure(folder: &Path) -> [String; 2] {
+    let shards = [1, 2].map(|number| {
+        let shard = folder.join(format!("part{number}"));
+        let out = shard.display().to_string();
+        let sweep = ["sweep", "calm", "--seeds", "2", "--out", &out, "--shard"];
+        output(&mut stormglass(
+            &[&sweep[..], &[&format!("{number}/2")]].concat(),
+        ));
+        shard
+    });
+    let artefact = artefact(&shards[1], |_| {});
+    let artefact = artefact.to_str().expect("the path is UTF-8");
+    let told = output(&mut stormglass(&["report", artefact]));
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told.stderr));
+    let path = shards[1].join("report.json");
+    let report = std::fs::read_to_string(&path).expect("the shard was written");
+    let mut report = stormglass_reports::json::read(&report).expect("it is a report");
+    let failure = stormglass_reports::FailureReport {
+        test: "calm".to_owned(),
+        property: "no-lost-event".to_owned(),
+        seed: 3,
+        artefact: Some(artefact.to_owned()),
+        story: Some(artefact.replace(".json", ".html")),
+        replay_command: format!("cargo run --release -- replay {artefact}"),
+        ..Default::default()
+    };
+    report.scenarios[0].failures.push(failure);
+    std::fs::write(&path, stormglass_reports::json::write(&report)).expect("it can be written");
+    shards.map(|shard| shard.display().to_string())
+}
+
+#[test]
+fn a_merged_failure_has_its_artefact_and_its_page_in_the_new_folder() {
+    let folder = folder();
+    let [one, two] = shard_with_failure(folder.path());
+    let out = folder.path().join("merged");
+    let out = out.to_str().expect("the path is UTF-8");
+    let merge = || stormglass(&["merge", &one, &two, "--out", out]);
+    let merged = output(&mut merge());
+    assert_eq!(merged.status.code(), Some(1), "{}", text(&merged.stderr));
+    let read = |path: &str| std::fs::read_to_string(path).expect(path);
+    let own = format!("{out}/artefact.json");
+    assert_eq!(read(&own), read(&format!("{two}/artefact.json")));
+    let page = read(&format!("{out}/artefact.html"));
+    for document in [
+        page,
+        read(&format!("{out}/report.json")),
+        text(&merged.stdout),
+    ] {
+        assert!(document.contains(&format!("replay {own}")), "{document}");
+        assert!(!document.contains(&two), "{document}");
+    }
+    std::fs::remove_file(format!("{two}/artefact.json")).expect("it is there");
+    refused(
+        &mut merge(),
+        2,
+        "no shard's folder has the artefact artefact.json",
+    );
+}
+
 #[test]
 fn every_shell_gets_its_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
