@@ -106,6 +106,7 @@ impl Prepared {
             deployment.read_final_state()?;
         }
         let elapsed = machines.now();
+        let calls = lock(&world.armed).calls().clone();
         let (bitten, targets) = (world.recorder.bitten(), deployment.targets());
         let history = world.recorder.take_history();
         // Whatever destructors still do, nobody records it.
@@ -117,6 +118,7 @@ impl Prepared {
             plan: self.plan.clone(),
             history,
             bitten,
+            calls,
             elapsed,
         };
         Ok((run, targets))

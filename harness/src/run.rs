@@ -5,6 +5,8 @@
 mod error;
 mod settings;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use error::refuse;
@@ -12,7 +14,7 @@ pub use error::{Misuse, RunError};
 pub use settings::{Recording, Settings};
 
 use crate::history::{Digest, History};
-use crate::plan::Plan;
+use crate::plan::{Call, Plan};
 
 /// What one run left behind.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct Run {
     pub history: History,
     /// The faults, by index in the plan, that had an effect.
     pub bitten: Vec<usize>,
+    /// How often each host made each kind of call, in vain or not; what a service polls for is in it.
+    pub calls: BTreeMap<(Arc<str>, Call), u64>,
     /// How much virtual time passed.
     pub elapsed: Duration,
 }

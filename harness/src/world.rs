@@ -88,7 +88,10 @@ impl World {
     /// nothing.
     pub(crate) fn targets(&self) -> Targets {
         let armed = lock(&self.armed);
-        let calls = armed.seen().filter(|(host, _)| **host != *broker::HOST);
+        let calls = armed
+            .calls()
+            .keys()
+            .filter(|(host, _)| **host != *broker::HOST);
         let calls = calls.map(|(host, call)| (host.to_string(), *call));
         Targets {
             calls: calls.collect(),

@@ -84,7 +84,9 @@ pub struct Cell {
     pub refused: u64,
     /// Accepted orders that are neither shipped nor cancelled when nothing happens any more.
     pub orders_lost: Count,
-    /// Committed events that no broker ever got.
+    /// Accepted orders that were shipped, and whose customers were never told.
+    pub untold: Count,
+    /// Committed events that no broker ever got, where there is one.
     pub events_lost: Count,
     /// Published events that no commit stands behind.
     pub ghosts: Count,
@@ -112,6 +114,8 @@ pub struct Cell {
     pub drained_ms: u64,
     /// Runs in which some of it never was.
     pub never_drained: u64,
+    /// Statements that services asked of their databases, over all runs; what they poll for is in it.
+    pub statements: u64,
     /// Transactions that wrote, over all runs.
     pub commits: u64,
     /// Messages that the broker took, over all runs.
@@ -120,8 +124,7 @@ pub struct Cell {
     pub deliveries: u64,
     /// How this pattern and the first differ in losing orders, seed by seed.
     pub against_first: Discordance,
-    /// The difference of the median time to the effect to that of the first pattern, in milliseconds: the mean over seeds in
-    /// which both have one, and where 95 of 100 resamplings of those seeds put it.
+    /// How the median time to the effect differs from the first pattern's.
     pub effect_against_first: Option<Difference>,
 }
 
@@ -184,28 +187,32 @@ impl Latency {
     }
 }
 
-/// A difference of times in milliseconds, with the interval in which 95 of 100 resamplings put it.
+/// By how much one median time is longer than another, in milliseconds, and where 95 of 100 resamplings of the seeds put that.
+/// What never came counts as longer than all others; each is `None` where one of the two medians itself never came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The mean over seeds.
-    pub mean_ms: i64,
+    /// Of all seeds.
+    pub median_ms: Option<i64>,
     /// The lower end.
-    pub from_ms: i64,
+    pub from_ms: Option<i64>,
     /// The upper end.
-    pub until_ms: i64,
+    pub until_ms: Option<i64>,
 }
 
+/// The times of one seed by two patterns, of which `None` never came.
+pub type Pair<'a> = (&'a [Option<u64>], &'a [Option<u64>]);
+
 impl Difference {
-    /// The difference of paired times by a paired bootstrap of 1,000 resamplings, drawn from `seed`; `None` for no pair.
+    /// The difference by a paired bootstrap of 1,000 resamplings, drawn from `seed`; `None` where one of the patterns has no time.
     #[must_use]
-    pub fn of(pairs: &[(u64, u64)], seed: u64) -> Option<Self> {
+    pub fn of(pairs: &[Pair<'_>], seed: u64) -> Option<Self> {
         paired::bootstrap(pairs, seed)
     }
 }
 
 impl Comparison {
     /// The version that is written here.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// The cell of a pattern under a set of faults.
     #[must_use]

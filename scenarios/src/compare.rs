@@ -14,7 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use stormglass::Seed;
-use stormglass::simulation::{Recording, RunError, run};
+use stormglass::plan::Fault;
+use stormglass::simulation::{Recording, Run, RunError, run};
 use stormglass_reports::Comparison;
 use stormglass_reports::comparison::{Cell, Difference, FaultSet, Latency, PatternFacts};
 
@@ -23,7 +24,7 @@ use contenders::{CONTENDERS, Contender};
 use sample::Sample;
 pub use wall_time::{WallTime, wall_times};
 
-use crate::incidents::sale::{Sale, millis};
+use crate::incidents::sale::{self, Sale, millis};
 
 /// The load of every run.
 const LOAD: Sale = Sale {
@@ -44,63 +45,54 @@ pub struct Comparing<'a> {
     pub jobs: usize,
     /// Set by somebody else to stop after the seeds that are under way.
     pub interrupted: &'a AtomicBool,
-    /// Called when all patterns have run one seed under one set of faults.
+    /// Called when all patterns have run one seed under all sets of faults.
     pub progress: &'a (dyn Fn() + Sync),
 }
 
-impl Comparing<'_> {
-    /// How many times `progress` is called.
-    pub fn steps(&self) -> u64 {
-        self.seeds * self.adversities.len() as u64
-    }
+/// What each pattern showed on one seed, set of faults by set of faults.
+type Showing = Vec<Vec<Sample>>;
 
+impl Comparing<'_> {
     /// Runs every pattern on every seed under every set of faults.
     ///
     /// # Errors
     ///
     /// See [`RunError`]: some run came to no result.
     pub fn compare(&self) -> Result<Comparison, RunError> {
-        let rows = self.rows()?;
-        // Only seeds that every set of faults has run: otherwise cells would not be comparable.
-        let seeds = rows.len() as u64 / self.adversities.len().max(1) as u64;
+        let seeds = self.showings()?;
         let sets = self.adversities.iter().enumerate();
         let cells = sets.flat_map(|(set, adversity)| {
-            let own: Vec<&Vec<Sample>> = rows
-                .iter()
-                .skip(set)
-                .step_by(self.adversities.len())
-                .take(seeds as usize)
-                .collect();
-            self.cells(adversity, &own)
+            let rows: Vec<&Vec<Sample>> = seeds.iter().map(|own| &own[set]).collect();
+            self.cells(adversity, &rows)
         });
         Ok(Comparison {
             version: Comparison::VERSION,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
             first_seed: self.first.0,
-            seeds,
+            seeds: seeds.len() as u64,
             orders: LOAD.orders,
             orders_over_ms: millis(LOAD.lasts),
-            interrupted: seeds < self.seeds,
+            interrupted: (seeds.len() as u64) < self.seeds,
             patterns: facts(self.first)?,
             faults: self.adversities.iter().map(|own| set(own)).collect(),
             cells: cells.collect(),
         })
     }
 
-    /// For each seed and set of faults, seed by seed, what each pattern showed; without a gap, and up to an interruption.
-    fn rows(&self) -> Result<Vec<Vec<Sample>>, RunError> {
+    /// What each seed showed, without a gap, and up to an interruption.
+    fn showings(&self) -> Result<Vec<Showing>, RunError> {
         let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
         let done = Mutex::new(BTreeMap::new());
         let work = || {
             while !self.interrupted.load(Ordering::Relaxed) && !failed.load(Ordering::Relaxed) {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= self.steps() {
+                if number >= self.seeds {
                     return;
                 }
-                let row = self.row(number);
-                failed.fetch_or(row.is_err(), Ordering::Relaxed);
+                let showing = self.showing(Seed(self.first.0 + number));
+                failed.fetch_or(showing.is_err(), Ordering::Relaxed);
                 let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                done.insert(number, row);
+                done.insert(number, showing);
                 (self.progress)();
             }
         };
@@ -110,26 +102,37 @@ impl Comparing<'_> {
             }
         });
         let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut rows = Vec::new();
-        for (number, row) in done {
-            let row = row?;
-            if number == rows.len() as u64 {
-                rows.push(row);
+        let mut showings = Vec::new();
+        for (number, showing) in done {
+            let showing = showing?;
+            if number == showings.len() as u64 {
+                showings.push(showing);
             }
         }
-        Ok(rows)
+        Ok(showings)
     }
 
-    fn row(&self, number: u64) -> Result<Vec<Sample>, RunError> {
-        let sets = self.adversities.len() as u64;
-        let seed = Seed(self.first.0 + number / sets);
-        let adversity = self.adversities[(number % sets) as usize];
-        let samples = CONTENDERS.iter().map(|contender| {
-            let plan = adversity.plan(seed, &LOAD, contender);
-            let run = run(&contender.system(), &plan, Recording::On)?;
-            Ok(Sample::of(&run, adversity.window(seed)))
-        });
-        samples.collect()
+    fn showing(&self, seed: Seed) -> Result<Showing, RunError> {
+        let mut sets: Showing = self.adversities.iter().map(|_| Vec::new()).collect();
+        for contender in CONTENDERS {
+            // What meets none of a set's faults runs as it does without any.
+            let mut calm: Option<Run> = None;
+            for (adversity, samples) in self.adversities.iter().zip(&mut sets) {
+                let faults = adversity.faults(seed, contender);
+                let struck = match faults.is_empty() {
+                    true => None,
+                    false => Some(run_of(contender, seed, faults)?),
+                };
+                if struck.is_none() && calm.is_none() {
+                    calm = Some(run_of(contender, seed, Vec::new())?);
+                }
+                let runs = struck.iter().chain(&calm).take(1);
+                let window = adversity.window(seed);
+                let own = runs.map(|run| Sample::of(run, window.clone(), contender.uses_broker()));
+                samples.extend(own);
+            }
+        }
+        Ok(sets)
     }
 
     /// Every pattern's cell, given what all of them showed on each seed.
@@ -152,8 +155,9 @@ impl Comparing<'_> {
             cell.answer = Latency::of(all(|own| &own.answers));
             cell.effect = Latency::of(all(|own| &own.effects));
             let pairs = samples.iter().zip(&firsts);
-            let pairs = pairs.filter_map(|(own, first)| Some((own.median()?, first.median()?)));
-            let pairs: Vec<(u64, u64)> = pairs.collect();
+            let pairs: Vec<_> = pairs
+                .map(|(own, first)| (&own.effects[..], &first.effects[..]))
+                .collect();
             cell.effect_against_first = match place {
                 0 => None,
                 _ => Difference::of(&pairs, self.first.0),
@@ -162,6 +166,11 @@ impl Comparing<'_> {
         };
         CONTENDERS.iter().enumerate().map(cell).collect()
     }
+}
+
+fn run_of(contender: &Contender, seed: Seed, faults: Vec<Fault>) -> Result<Run, RunError> {
+    let plan = sale::plan(seed, &[LOAD], faults);
+    run(&contender.system(), &plan, Recording::On)
 }
 
 fn set(adversity: &Adversity) -> FaultSet {
@@ -174,16 +183,13 @@ fn set(adversity: &Adversity) -> FaultSet {
 /// What runs for each pattern, counted in a run without faults.
 fn facts(seed: Seed) -> Result<Vec<PatternFacts>, RunError> {
     let facts = CONTENDERS.iter().map(|contender| {
-        let system = contender.system();
-        let plan = ADVERSITIES[0].plan(seed, &LOAD, contender);
-        let run = run(&system, &plan, Recording::On)?;
-        let sample = Sample::of(&run, None);
+        let run = run_of(contender, seed, Vec::new())?;
         Ok(PatternFacts {
             name: contender.name.to_owned(),
             about: contender.about.to_owned(),
             processes: sample::processes(&run),
-            databases: system.databases().len() as u64,
-            broker: sample.publishes > 0,
+            databases: contender.system().databases().len() as u64,
+            broker: contender.uses_broker(),
         })
     });
     facts.collect()

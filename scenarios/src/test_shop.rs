@@ -15,12 +15,33 @@ use stormglass::{CORRELATION_ID, EVENT_ID, Message, Position};
 
 use crate::deploy::{ARTICLES, CARD_PROCESSOR, MAILER, view};
 use crate::told::Told;
-use crate::workload::Operation;
+use crate::workload::{Manner, Operation};
 
 /// Every order is for two pieces of tea at 300 cents.
 const SKU: &str = "tea";
 const PIECES: i64 = 2;
 pub(crate) const PRICE: i64 = 600;
+
+/// The mail address of the customer of an order.
+fn address_of(order: &str) -> String {
+    format!("{order}@example.org")
+}
+
+/// What the customer of an order asks for.
+pub(crate) fn order_of(order: &str) -> Operation {
+    Operation::Place {
+        customer: address_of(order),
+        card: "visa".to_owned(),
+        address: "Mill Lane 1".to_owned(),
+        sku: SKU.to_owned(),
+        quantity: PIECES,
+        unit_price_cents: PRICE / PIECES,
+        discount_cents: 0,
+        idempotency_key: order.to_owned(),
+        manner: Manner::Once,
+        gateway: 0,
+    }
+}
 
 /// A shop whose history is told step by step, and whose final tables can be set.
 pub(crate) struct Shop {
@@ -157,7 +178,7 @@ impl Shop {
         self.happens(What::ExternalCalled {
             provider: MAILER.into(),
             idempotency_key: format!("mail {number}"),
-            request: json!({ "order_id": order, "occasion": occasion }),
+            request: json!({ "to": address_of(order), "order_id": order, "occasion": occasion }),
             outcome: ExternalOutcome::Booked,
             answered: true,
         })
@@ -175,6 +196,17 @@ impl Shop {
             answer: Answer::Done,
             text: serde_json::to_string(told).expect("an answer is JSON"),
         })
+    }
+
+    /// The customer of an order asks for it, and is told that it was taken.
+    pub(crate) fn asks_for(&mut self, order: &str) {
+        let operation = self.history.events.len();
+        self.asks_in_vain(&order_of(order));
+        self.happens(What::OperationAnswered {
+            operation,
+            answer: Answer::Done,
+            text: String::new(),
+        });
     }
 
     /// A client asks, and is told nothing.
@@ -203,14 +235,17 @@ impl Shop {
         self.parks("payment", order, "stock reserved")
     }
 
-    /// A group parks the event of an order that has a name.
-    pub(crate) fn parks(&mut self, group: &str, order: &str, event: &str) -> u64 {
-        let topic = format!("{group}.dlq");
-        let message = Message::new(&topic, "some key", "")
-            .header(EVENT_ID, &format!("{order}: {event}"))
-            .header(CORRELATION_ID, &format!("flow of {order}"));
+    /// The broker takes an event of an order that has a name.
+    pub(crate) fn publishes(&mut self, order: &str, event: &str) -> u64 {
+        let message =
+            Message::new("orders", order, "").header(EVENT_ID, &format!("{order}: {event}"));
+        self.logs(message)
+    }
+
+    /// The broker takes a message.
+    fn logs(&mut self, message: Message) -> u64 {
         let position = Position {
-            topic: topic.as_str().into(),
+            topic: message.topic.as_str().into(),
             partition: 0,
             offset: 0,
         };
@@ -220,18 +255,18 @@ impl Shop {
         })
     }
 
+    /// A group parks the event of an order that has a name.
+    pub(crate) fn parks(&mut self, group: &str, order: &str, event: &str) -> u64 {
+        let topic = format!("{group}.dlq");
+        let message = Message::new(&topic, "some key", "")
+            .header(EVENT_ID, &format!("{order}: {event}"))
+            .header(CORRELATION_ID, &format!("flow of {order}"));
+        self.logs(message)
+    }
+
     /// A group parks an event under the order's own key.
     pub(crate) fn parks_as(&mut self, group: &str, order: &str) -> u64 {
-        let topic = format!("{group}.dlq");
-        let position = Position {
-            topic: topic.as_str().into(),
-            partition: 0,
-            offset: 0,
-        };
-        self.happens(What::Published {
-            position,
-            message: Arc::new(Message::new(&topic, order, "")),
-        })
+        self.logs(Message::new(&format!("{group}.dlq"), order, ""))
     }
 
     pub(crate) fn ends(&mut self, order: &'static str, state: &'static str) {
@@ -266,6 +301,7 @@ impl Shop {
         let orders = self.orders.iter().map(|(id, state)| {
             json!({
                 "id": id,
+                "customer": address_of(id),
                 "address": self.addresses.get(id),
                 "sku": SKU,
                 "quantity": PIECES,
@@ -308,6 +344,12 @@ impl Shop {
             indexes.insert(view, self.happens(what));
         }
         indexes
+    }
+
+    /// Reads the final tables, and gives the history.
+    pub(crate) fn closed(mut self) -> History {
+        self.closes();
+        self.history
     }
 
     /// Reads the final tables, and judges.

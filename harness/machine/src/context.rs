@@ -170,7 +170,7 @@ impl Context {
 
     /// Virtual time since the start of the run.
     pub(crate) fn now(&self) -> Duration {
-        self.scheduler.lock().now()
+        self.scheduler.now()
     }
 
     pub(crate) fn monotonic_clock(&self) -> Duration {

@@ -40,6 +40,7 @@ pub(crate) struct Host {
     pub(crate) descriptors: Mutex<Descriptors>,
     /// Packets that have arrived and that the kernel has not looked at.
     inbox: Mutex<VecDeque<(Moment, Packet)>>,
+    has_packets: AtomicBool,
     /// Whether packets that only acknowledge may stay there until it works anyway.
     may_ignore_acknowledgements: AtomicBool,
     /// Work for the kernel that another thread waits for.
@@ -88,6 +89,7 @@ impl Host {
             random: Mutex::new(random),
             descriptors: Mutex::new(Descriptors::new(place)),
             inbox: Mutex::default(),
+            has_packets: AtomicBool::default(),
             may_ignore_acknowledgements: AtomicBool::new(false),
             job: Mutex::default(),
             io_count: AtomicU64::new(0),
@@ -205,11 +207,19 @@ impl Host {
     /// A packet has arrived.
     pub(crate) fn receive(&self, at: Moment, packet: Packet) {
         lock(&self.inbox).push_back((at, packet));
+        self.has_packets.store(true, Ordering::SeqCst);
     }
 
     /// What has arrived, with the moment at which it has.
     pub(crate) fn take_packets(&self) -> VecDeque<(Moment, Packet)> {
-        std::mem::take(&mut lock(&self.inbox))
+        match self.has_packets.load(Ordering::SeqCst) {
+            false => VecDeque::new(),
+            true => {
+                let mut inbox = lock(&self.inbox);
+                self.has_packets.store(false, Ordering::SeqCst);
+                std::mem::take(&mut inbox)
+            }
+        }
     }
 
     pub(crate) fn may_ignore_acknowledgements(&self) -> bool {

@@ -84,6 +84,8 @@ struct Standing {
 #[derive(Default)]
 pub(crate) struct Schedule {
     now: Moment,
+    /// The same in nanoseconds, for whoever has not taken the schedule.
+    shown: Arc<AtomicU64>,
     ready: VecDeque<ThreadId>,
     events: BTreeMap<Due, Event>,
     due_count: u64,
@@ -119,9 +121,10 @@ pub(crate) struct Trouble {
 }
 
 /// The scheduler of a run.
-#[derive(Default)]
 pub(crate) struct Scheduler {
     schedule: Mutex<Schedule>,
+    /// What the schedule shows: services look at their clocks more often than at anything else.
+    now: Arc<AtomicU64>,
     pub(crate) carrier: Carrier,
     /// How often a thread has been picked.
     steps: AtomicU64,
@@ -162,7 +165,26 @@ const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(500);
 /// given up, and the thread stays behind.
 const PAUSE_WHEN_STUCK: Duration = Duration::from_millis(10);
 
+impl Default for Scheduler {
+    fn default() -> Self {
+        let schedule = Schedule::default();
+        Scheduler {
+            now: schedule.shown.clone(),
+            schedule: Mutex::new(schedule),
+            carrier: Carrier::default(),
+            steps: AtomicU64::default(),
+            woken_from_outside: Mutex::default(),
+            has_woken_from_outside: AtomicBool::default(),
+        }
+    }
+}
+
 impl Scheduler {
+    /// Virtual time since the start of the run.
+    pub(crate) fn now(&self) -> Moment {
+        Duration::from_nanos(self.now.load(Ordering::Acquire))
+    }
+
     pub(crate) fn lock(&self) -> Locked<'_> {
         let away = Away::go();
         Locked {
@@ -364,6 +386,8 @@ impl Schedule {
 
     fn pass_until(&mut self, moment: Moment) {
         self.now = self.now.max(moment);
+        let nanos = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
+        self.shown.store(nanos, Ordering::Release);
     }
 
     fn standing(&mut self, id: ThreadId) -> &mut Standing {

@@ -32,32 +32,36 @@ pub(crate) fn has_changed(sql: &str, rows: u64) -> bool {
 
 /// Whether every table that a statement writes is one of `tables`.
 pub(crate) fn writes_only(sql: &str, tables: &[String]) -> bool {
-    let written = tables_written(sql);
-    let known = |table: &String| tables.iter().any(|own| own.eq_ignore_ascii_case(table));
-    !written.is_empty() && written.iter().all(known)
+    let mut written = tables_written(sql).into_iter().peekable();
+    let known = |table: &str| tables.iter().any(|own| own.eq_ignore_ascii_case(table));
+    written.peek().is_some() && written.all(known)
 }
 
-/// The tables that a statement writes, without their schemas.
-fn tables_written(sql: &str) -> Vec<String> {
-    let words: Vec<String> = words(sql).collect();
+/// The tables that a statement writes, without their schemas and quotes.
+fn tables_written(sql: &str) -> Vec<&str> {
+    let words: Vec<&str> = words(sql).collect();
     let mut tables = Vec::new();
     for (index, word) in words.iter().enumerate() {
-        let before = index.checked_sub(1).map_or("", |index| &words[index]);
-        let names_a_table = match word.as_str() {
-            "into" => true,
-            "update" => !["for", "do", "key", "on"].contains(&before),
-            "from" => before == "delete",
+        let before = index.checked_sub(1).map_or("", |index| words[index]);
+        let names_a_table = match *word {
+            word if is(word, "into") => true,
+            word if is(word, "update") => !is_any(before, &["for", "do", "key", "on"]),
+            word if is(word, "from") => is(before, "delete"),
             _ => false,
         };
+        if !names_a_table {
+            continue;
+        }
         let mut after = words[index + 1..].iter();
-        let next = match after.next().map(String::as_str) {
+        let next = match words.get(index + 1) {
             // SQLite's `UPDATE OR IGNORE t` and PostgreSQL's `UPDATE ONLY t`.
-            Some("or") => after.nth(1),
-            Some("only") => after.next(),
-            _ => words.get(index + 1),
+            Some(word) if is(word, "or") => after.nth(2),
+            Some(word) if is(word, "only") => after.nth(1),
+            _ => after.next(),
         };
-        if let Some(table) = next.filter(|_| names_a_table) {
-            tables.push(table.rsplit('.').next().unwrap_or(table).to_owned());
+        if let Some(table) = next {
+            let own = table.rsplit('.').next().unwrap_or(table);
+            tables.push(own.trim_matches(QUOTES));
         }
     }
     tables
@@ -70,18 +74,24 @@ fn first_word(sql: &str) -> &str {
 }
 
 fn first_is_with(sql: &str) -> bool {
-    first_word(sql).eq_ignore_ascii_case("with")
+    is(first_word(sql), "with")
+}
+
+fn is(word: &str, wanted: &str) -> bool {
+    word.eq_ignore_ascii_case(wanted)
 }
 
 fn is_any(word: &str, wanted: &[&str]) -> bool {
-    wanted.iter().any(|own| word.eq_ignore_ascii_case(own))
+    wanted.iter().any(|own| is(word, own))
 }
 
-/// The words of a statement in lower case, names with their schemas and without their quotes.
-fn words(sql: &str) -> impl Iterator<Item = String> {
+/// What names may stand in.
+const QUOTES: &[char] = &['"', '`', '[', ']'];
+
+/// The words of a statement, names with their schemas and their quotes.
+fn words(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(|c: char| !(c.is_alphanumeric() || "_.\"`[]".contains(c)))
-        .map(|word| word.replace(['"', '`', '[', ']'], "").to_lowercase())
-        .filter(|word| !word.is_empty())
+        .filter(|word| !word.trim_matches(QUOTES).is_empty())
 }
 
 #[cfg(test)]
@@ -112,6 +122,7 @@ mod tests {
             "INSERT INTO leases VALUES (1) ON CONFLICT (id) DO UPDATE SET owner = 'me'",
             "delete from public.leases",
             "UPDATE OR IGNORE [leases] SET until = 1",
+            "UPDATE ONLY \"public\".\"Leases\" SET until = 1",
         ] {
             assert!(writes_only(sql, &own), "{sql}");
         }

@@ -12,7 +12,8 @@ use crate::plan::{Action, Call, CallFault, Fault, FaultKind, Incident, Plan, Sid
 #[derive(Default)]
 pub(crate) struct Armed {
     waiting: Vec<Waiting>,
-    seen: BTreeSet<(Arc<str>, Call)>,
+    /// How often each host called each port.
+    calls: BTreeMap<(Arc<str>, Call), u64>,
     /// Whether some fault makes poison of what a group is handed.
     is_poisoning: bool,
     /// What each group was handed, where that matters.
@@ -88,9 +89,7 @@ impl Armed {
 
     /// Counts one call and says which faults strike it.
     pub(crate) fn strike<F: CallFault>(&mut self, host: &Arc<str>, now: Duration) -> Injection<F> {
-        if !self.seen.contains(&(host.clone(), F::CALL)) {
-            self.seen.insert((host.clone(), F::CALL));
-        }
+        *self.calls.entry((host.clone(), F::CALL)).or_default() += 1;
         let mut injection = Injection::default();
         self.waiting.retain_mut(|waiting| {
             if waiting.call != F::CALL || waiting.host != **host || now < waiting.from {
@@ -105,9 +104,9 @@ impl Armed {
         injection
     }
 
-    /// The ports that were called so far.
-    pub(crate) fn seen(&self) -> impl Iterator<Item = &(Arc<str>, Call)> {
-        self.seen.iter()
+    /// How often each host called each port so far.
+    pub(crate) fn calls(&self) -> &BTreeMap<(Arc<str>, Call), u64> {
+        &self.calls
     }
 
     /// Makes so many messages poison for a group: this one and the next of its key, unless the group has

@@ -3,6 +3,8 @@
 //! It is made from the contracts themselves, so that it cannot say anything else than they do. Who consumes what is for the
 //! consumers to say.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -39,7 +41,12 @@ pub struct Version {
 
 /// Every type of event.
 #[must_use]
-pub fn catalogue() -> Vec<Entry> {
+pub fn catalogue() -> &'static [Entry] {
+    static ALL: LazyLock<Vec<Entry>> = LazyLock::new(all);
+    &ALL
+}
+
+fn all() -> Vec<Entry> {
     let mut placed = entry::<OrderPlacedV1>();
     placed.versions.push(version::<OrderPlaced>());
     let mut confirmed = entry::<OrderConfirmed>();
@@ -89,9 +96,9 @@ fn commanded((command, cue): &(&'static str, &str), events: &[Entry]) -> Option<
 /// The types that `producer` publishes.
 #[must_use]
 pub fn published_by(producer: &str) -> Vec<Entry> {
-    let mut entries = catalogue();
-    entries.retain(|entry| entry.producer == producer);
-    entries
+    let entries = catalogue().iter();
+    let own = entries.filter(|entry| entry.producer == producer);
+    own.cloned().collect()
 }
 
 fn entry<C: Contract>() -> Entry {

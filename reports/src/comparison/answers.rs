@@ -1,6 +1,6 @@
 //! What an architect asks, answered in a sentence each from what was counted. Needs are not weighed against each other.
 
-use super::{Cell, Comparison, Interval, Latency};
+use super::{Cell, Comparison, Count, Interval, Latency};
 use crate::figures::count;
 
 /// A need, and what was measured of it.
@@ -17,7 +17,14 @@ const OUTAGE: &str = "outage";
 pub(super) fn answers(comparison: &Comparison) -> Vec<Answer> {
     let answer = |need, text: String| Answer { need, text };
     let mut answers = vec![
-        answer("Losing no order", lossless(comparison)),
+        answer(
+            "Losing no order",
+            worst(comparison, "lost", |cell| cell.orders_lost),
+        ),
+        answer(
+            "Telling every customer whose order was shipped",
+            worst(comparison, "left untold", |cell| cell.untold),
+        ),
         answer(
             "A quick answer to the customer",
             quickest(comparison, |cell| cell.answer),
@@ -35,21 +42,21 @@ pub(super) fn share(hits: u64, seeds: u64) -> String {
     format!("{hits} of {seeds} seeds ({})", Interval::of(hits, seeds))
 }
 
-/// Which patterns lost nothing under any faults, and under which the others lost most. Sets are not pooled: they share their
-/// seeds, and have rates of their own.
-fn lossless(comparison: &Comparison) -> String {
+/// Which patterns have no such count under any faults, and under which the others have most. Sets are not pooled: they share
+/// their seeds, and have rates of their own.
+fn worst(comparison: &Comparison, did: &str, of: fn(&Cell) -> Count) -> String {
     let told = comparison.patterns.iter().map(|pattern| {
         let name = &pattern.name;
         let met = met(comparison, name);
-        let worst = met.iter().max_by_key(|cell| cell.orders_lost.seeds);
+        let worst = met.iter().max_by_key(|cell| of(cell).seeds);
         match worst {
-            Some(worst) if worst.orders_lost.total > 0 => format!(
-                "{name} lost some, most under {}: in {}",
+            Some(worst) if of(worst).total > 0 => format!(
+                "{name} {did} some, most under {}: in {}",
                 worst.faults,
-                share(worst.orders_lost.seeds, worst.runs)
+                share(of(worst).seeds, worst.runs)
             ),
             _ => format!(
-                "{name} lost none under the {} sets of faults that it met ({} of the seeds of each)",
+                "{name} {did} none under the {} sets of faults that it met ({} of the seeds of each)",
                 met.len(),
                 Interval::of(0, comparison.seeds)
             ),
@@ -199,7 +206,7 @@ pub(super) const COLUMNS: &str = "Reliability is what the runs measure. Of the o
     parts. Time to set up and best use are judgements about people, which no run can confirm or refute.";
 
 /// What the figures are not.
-pub(super) const METHOD: [&str; 6] = [
+pub(super) const METHOD: [&str; 7] = [
     "Every pattern ran the same seeds: the same orders at the same virtual times, whether or not earlier ones were answered, and the same \
      faults. What a fault names and a pattern does not have, such as a broker in one process, cannot strike it.",
     "Times are virtual and modelled: 1 to 10 ms a network segment, a fixed time a database statement. They compare patterns; they do \
@@ -207,8 +214,10 @@ pub(super) const METHOD: [&str; 6] = [
     "A time to the effect runs from the request to the mail that says that the parcel is on its way. What never came counts as longer than all \
      others, and is not left out.",
     "Intervals are Clopper and Pearson's at 95%, over seeds; where no seed or every seed showed something, the bound is one-sided. Patterns are compared with the \
-     first, on the same seeds, by McNemar's exact test and, where every effect came, by a paired bootstrap.",
+     first, on the same seeds: in losing orders by McNemar's exact test, in the median time to the effect by a paired bootstrap over seeds.",
     "Lost events and ghosts are counted where a broker is used; lost orders everywhere. Nothing is taken from a service's own word.",
-    "Not measured: the statements of a transaction that are no commits, the time until a monitor notices (monitors are not deployed here), the cost of \
-     people.",
+    "Statements are all that services ask of their databases, in vain or not: a relay that polls asks without any order, so its share \
+     shrinks with the load.",
+    "Not measured: the time until a monitor notices (none is deployed here; `stormglass incidents lagging-consumer` measures one), \
+     the cost of people.",
 ];

@@ -86,13 +86,19 @@ fn of<'c>(comparison: &'c Comparison, faults: &'c str) -> impl Iterator<Item = &
         .filter(move |cell| cell.faults == faults)
 }
 
+fn has_broker(comparison: &Comparison, cell: &Cell) -> bool {
+    let mut patterns = comparison.patterns.iter();
+    patterns.any(|own| own.name == cell.pattern && own.broker)
+}
+
 /// What went wrong.
-pub(super) const CORRECTNESS: [&str; 9] = [
+pub(super) const CORRECTNESS: [&str; 10] = [
     "pattern",
     "orders accepted",
     "orders lost",
     "seeds that lost any",
     "against the first (this : first)",
+    "shipped, customer never told",
     "events lost",
     "ghosts",
     "published again, effective",
@@ -102,11 +108,15 @@ pub(super) const CORRECTNESS: [&str; 9] = [
 fn correctness(comparison: &Comparison, faults: &str) -> String {
     table(
         &CORRECTNESS,
-        of(comparison, faults).map(|cell| correctness_row(cell).to_vec()),
+        of(comparison, faults).map(|cell| correctness_row(comparison, cell).to_vec()),
     )
 }
 
-pub(super) fn correctness_row(cell: &Cell) -> [String; 9] {
+pub(super) fn correctness_row(comparison: &Comparison, cell: &Cell) -> [String; 10] {
+    let on_broker = |count: u64| match has_broker(comparison, cell) {
+        true => count.to_string(),
+        false => "–".to_owned(),
+    };
     [
         cell.pattern.clone(),
         format!("{}, {} refused", cell.accepted, cell.refused),
@@ -115,9 +125,13 @@ pub(super) fn correctness_row(cell: &Cell) -> [String; 9] {
             true => share(cell.orders_lost.seeds, cell.runs),
             false => "not met: no fault had an effect".to_owned(),
         },
-        cell.against_first.told(),
-        cell.events_lost.total.to_string(),
-        cell.ghosts.total.to_string(),
+        match cell.is_met() {
+            true => cell.against_first.told(),
+            false => "–".to_owned(),
+        },
+        cell.untold.total.to_string(),
+        on_broker(cell.events_lost.total),
+        on_broker(cell.ghosts.total),
         format!(
             "{}, {}",
             cell.published_again.total, cell.effects_twice.total
@@ -134,7 +148,7 @@ pub(super) const SPEED: [&str; 7] = [
     "effect against the first, ms",
     "taken while it lasted",
     "backlog: peak, oldest, drained",
-    "a run's order: commits, publishes, deliveries",
+    "an order: statements, commits, publishes, deliveries",
 ];
 
 fn speed(comparison: &Comparison, faults: &str) -> String {
@@ -145,11 +159,13 @@ fn speed(comparison: &Comparison, faults: &str) -> String {
 }
 
 pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
+    let signed = |time: Option<i64>| time.map_or("never".to_owned(), |ms| format!("{ms:+}"));
     let against = match cell.effect_against_first {
-        Some(_) if cell.effect.never > 0 => "not compared: some never came".to_owned(),
         Some(own) => format!(
-            "{:+} ({:+} to {:+})",
-            own.mean_ms, own.from_ms, own.until_ms
+            "{} ({} to {})",
+            signed(own.median_ms),
+            signed(own.from_ms),
+            signed(own.until_ms)
         ),
         None => "–".to_owned(),
     };
@@ -169,12 +185,16 @@ pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
         format!("{} ({})", percentiles(cell.effect), cell.effect.never),
         against,
         meanwhile,
+        match has_broker(comparison, cell) {
+            true => format!(
+                "{}, {} ms, {drained}",
+                cell.backlog_peak, cell.backlog_age_ms
+            ),
+            false => "–".to_owned(),
+        },
         format!(
-            "{}, {} ms, {drained}",
-            cell.backlog_peak, cell.backlog_age_ms
-        ),
-        format!(
-            "{}, {}, {}",
+            "{}, {}, {}, {}",
+            each(cell.statements),
             each(cell.commits),
             each(cell.publishes),
             each(cell.deliveries)

@@ -99,7 +99,9 @@ fn detail(comparison: &Comparison, faults: &str) -> Markup {
         .iter()
         .filter(|cell| cell.faults == faults)
         .collect();
-    let correctness = cells.iter().map(|cell| correctness_row(cell).to_vec());
+    let correctness = cells
+        .iter()
+        .map(|cell| correctness_row(comparison, cell).to_vec());
     let speed = cells
         .iter()
         .map(|cell| speed_row(comparison, cell).to_vec());

@@ -3,8 +3,8 @@
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Difference;
 use super::interval::at_most;
+use super::{Difference, Pair};
 
 const RESAMPLINGS: usize = 1_000;
 
@@ -46,35 +46,51 @@ impl Discordance {
     }
 }
 
-/// The mean difference of pairs, and the interval of the middle 95% of its resamplings.
-pub(super) fn bootstrap(pairs: &[(u64, u64)], seed: u64) -> Option<Difference> {
-    let differences: Vec<f64> = pairs
-        .iter()
-        .map(|(this, first)| *this as f64 - *first as f64)
-        .collect();
-    let count = differences.len();
-    if count == 0 {
-        return None;
-    }
+/// The difference of the medians, and the interval of the middle 95% of its resamplings. Seeds are drawn, each with all its times
+/// by both patterns: those of one seed are not independent.
+pub(super) fn bootstrap(pairs: &[Pair<'_>], seed: u64) -> Option<Difference> {
+    let known = |time: i64| (time != i64::MAX && time != i64::MIN).then_some(time);
+    let median_ms = difference(pairs.iter())?;
     let mut rng = Rng::with_seed(seed);
-    let mut means: Vec<f64> = (0..RESAMPLINGS)
-        .map(|_| {
-            let drawn = (0..count).map(|_| differences[rng.usize(0..count)]);
-            drawn.sum::<f64>() / count as f64
-        })
+    let mut drawn: Vec<i64> = (0..RESAMPLINGS)
+        .filter_map(|_| difference((0..pairs.len()).map(|_| &pairs[rng.usize(0..pairs.len())])))
         .collect();
-    means.sort_by(f64::total_cmp);
-    let rounded = |value: f64| value.round() as i64;
+    drawn.sort_unstable();
+    let at = |of_1000: usize| known(drawn[(drawn.len() * of_1000).div_ceil(1_000).max(1) - 1]);
     Some(Difference {
-        mean_ms: rounded(differences.iter().sum::<f64>() / count as f64),
-        from_ms: rounded(means[RESAMPLINGS * 25 / 1_000]),
-        until_ms: rounded(means[RESAMPLINGS * 975 / 1_000 - 1]),
+        median_ms: known(median_ms),
+        from_ms: at(25),
+        until_ms: at(975),
     })
+}
+
+/// The median of the first times less that of the second ones. One that never came is longer than all others by more than can be
+/// said.
+fn difference<'a>(pairs: impl Iterator<Item = &'a Pair<'a>>) -> Option<i64> {
+    let (mut these, mut firsts) = (Vec::new(), Vec::new());
+    for (this, first) in pairs {
+        these.extend_from_slice(this);
+        firsts.extend_from_slice(first);
+    }
+    let signed = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
+    Some(match (median(these)?, median(firsts)?) {
+        (Some(this), Some(first)) => signed(this) - signed(first),
+        (None, Some(_)) => i64::MAX,
+        (Some(_), None) => i64::MIN,
+        (None, None) => 0,
+    })
+}
+
+/// The time that half of all are at most, as [`Latency`](super::Latency) has it.
+fn median(mut times: Vec<Option<u64>>) -> Option<Option<u64>> {
+    let rank = times.len().div_ceil(2).checked_sub(1)?;
+    let (_, median, _) = times.select_nth_unstable_by_key(rank, |time| time.unwrap_or(u64::MAX));
+    Some(*median)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Discordance, bootstrap};
+    use super::{Discordance, Pair, bootstrap};
 
     #[test]
     fn mcnemar_is_the_exact_binomial() {
@@ -93,15 +109,35 @@ mod tests {
     }
 
     #[test]
-    fn the_bootstrap_repeats_and_holds_the_mean() {
-        let pairs: Vec<(u64, u64)> = (0..100).map(|own| (100 + own % 7, 90)).collect();
-        let difference = bootstrap(&pairs, 7).expect("there are pairs");
+    fn the_bootstrap_repeats_and_holds_the_difference() {
+        let times: Vec<[Option<u64>; 2]> =
+            (0..100).map(|own| [Some(90 + own % 7), Some(90)]).collect();
+        let pairs: Vec<Pair<'_>> = times.iter().map(|own| (&own[..1], &own[1..])).collect();
+        let difference = bootstrap(&pairs, 7).expect("there are times");
         assert_eq!(bootstrap(&pairs, 7), Some(difference));
-        assert!(difference.from_ms <= difference.mean_ms);
-        assert!(difference.mean_ms <= difference.until_ms);
-        assert_eq!(difference.mean_ms, 13);
+        assert_eq!(difference.median_ms, Some(3));
+        assert!(difference.from_ms <= Some(3) && Some(3) <= difference.until_ms);
+        assert!(difference.from_ms >= Some(1) && difference.until_ms <= Some(5));
         assert_eq!(bootstrap(&[], 7), None);
-        let same = bootstrap(&[(5, 5); 20], 1).expect("there are pairs");
-        assert_eq!((same.from_ms, same.mean_ms, same.until_ms), (0, 0, 0));
+        assert_eq!(bootstrap(&[(&[], &[Some(1)])], 7), None);
+    }
+
+    #[test]
+    fn what_never_came_is_longer_than_all_others() {
+        let (came, never) = ([Some(5)], [None]);
+        let mut pairs: Vec<Pair<'_>> = vec![(&came, &came); 52];
+        pairs.resize(100, (&never, &came));
+        let difference = bootstrap(&pairs, 1).expect("there are times");
+        // Half and a little more came; many resamplings have less than half.
+        assert_eq!(
+            (difference.median_ms, difference.from_ms),
+            (Some(0), Some(0))
+        );
+        assert_eq!(difference.until_ms, None);
+        let all = bootstrap(&[(&never[..], &came[..]); 9], 1).expect("there are times");
+        assert_eq!(
+            (all.median_ms, all.from_ms, all.until_ms),
+            (None, None, None)
+        );
     }
 }

@@ -64,8 +64,8 @@ pub(super) fn compare(arguments: &Arguments) -> Result<Outcome, CliError> {
             "--first-seed {first} with {seeds} seeds goes beyond the greatest seed"
         )));
     }
-    let bar = Progress::of(seeds * adversities.len() as u64, "comparison");
-    bar.say("every pattern on the same seed");
+    let bar = Progress::of(seeds, "comparison");
+    bar.say("every pattern under all faults on the same seed");
     let comparing = Comparing {
         adversities,
         first: arguments.first_seed,

@@ -1,14 +1,13 @@
-//! Adversity: the sets of faults under which patterns are compared. A plan follows from the seed alone; what it names and a pattern
-//! does not have is left out of that pattern's plan.
+//! Adversity: the sets of faults under which patterns are compared. What strikes, and when, follows from the seed alone; each
+//! pattern meets it as far as it has what is struck.
 
 use std::ops::Range;
 
 use stormglass::Seed;
-use stormglass::plan::{Aim, Call, Fault, Incident, Plan, PublishFault, SettleFault, Side};
+use stormglass::plan::{Aim, Call, Fault, Incident, PublishFault, SettleFault, Side};
 
 use super::contenders::Contender;
 use crate::deploy::CARD_PROCESSOR;
-use crate::incidents::sale::{self, Sale};
 
 /// Faults that belong together.
 pub struct Adversity {
@@ -20,8 +19,29 @@ pub struct Adversity {
     lasts: Option<fn(Seed) -> Range<u64>>,
 }
 
-/// The hosts that a fault names, and the fault.
-type Strike = (Vec<&'static str>, Fault);
+/// What strikes, from which time of the run on.
+#[derive(Clone)]
+struct Strike {
+    at_ms: u64,
+    blow: Blow,
+}
+
+/// What strikes.
+#[derive(Clone)]
+enum Blow {
+    /// The broker is down.
+    Outage,
+    /// This host does not reach the broker.
+    Cut(&'static str),
+    /// The so-maniest message that this host publishes is taken, and it never hears so.
+    AckLost(&'static str, u32),
+    /// The so-maniest message that this host is done with comes once more.
+    Again(&'static str, u32),
+    /// The process that does this host's work dies behind its so-maniest commit.
+    Dies(&'static str, u32),
+    /// The card processor is down.
+    CardsDown,
+}
 
 /// All of them, the one without faults first.
 pub const ADVERSITIES: &[Adversity] = &[
@@ -34,25 +54,15 @@ pub const ADVERSITIES: &[Adversity] = &[
     Adversity {
         name: "outage",
         about: "the broker is down for six seconds of the sale",
-        strikes: |seed| {
-            let outage = Incident::BrokerOutage { for_ms: LONG_MS };
-            vec![(Vec::new(), Fault::at(begin(seed), outage))]
-        },
+        strikes: |seed| vec![Blow::Outage.at(begin(seed))],
         lasts: Some(long),
     },
     Adversity {
         name: "partition",
         about: "for six seconds the gateway, the order service and the relay do not reach the broker",
         strikes: |seed| {
-            let cut = |host: &'static str| {
-                let partition = Incident::Partition {
-                    a: host.to_owned(),
-                    b: "broker".to_owned(),
-                    for_ms: LONG_MS,
-                };
-                (vec![host, "broker"], Fault::at(begin(seed), partition))
-            };
-            ["gateway", "order", "relay"].map(cut).to_vec()
+            let hosts = ["gateway", "order", "relay"];
+            hosts.map(|host| Blow::Cut(host).at(begin(seed))).to_vec()
         },
         lasts: Some(long),
     },
@@ -60,23 +70,16 @@ pub const ADVERSITIES: &[Adversity] = &[
         name: "lost-acks",
         about: "every process that publishes never hears of one of its publishes",
         strikes: |seed| {
-            let lose = |host: &'static str| {
-                let nth = drawn(seed, "lost ack", host, 1..4);
-                (
-                    vec![host],
-                    Fault::strike(begin(seed), host, nth, PublishFault::AckLost),
-                )
-            };
-            [
+            let publishers = [
                 "gateway",
                 "order",
                 "inventory",
                 "payment",
                 "shipping",
                 "relay",
-            ]
-            .map(lose)
-            .to_vec()
+            ];
+            let lose = |host| Blow::AckLost(host, drawn(seed, "lost ack", host));
+            publishers.map(|host| lose(host).at(begin(seed))).to_vec()
         },
         lasts: None,
     },
@@ -84,16 +87,9 @@ pub const ADVERSITIES: &[Adversity] = &[
         name: "duplicates",
         about: "every consumer is handed one event again after it was done with it",
         strikes: |seed| {
-            let again = |host: &'static str| {
-                let nth = drawn(seed, "duplicate", host, 1..4);
-                (
-                    vec![host],
-                    Fault::strike(begin(seed), host, nth, SettleFault::Duplicate),
-                )
-            };
-            ["order", "inventory", "payment", "shipping", "notification"]
-                .map(again)
-                .to_vec()
+            let consumers = ["order", "inventory", "payment", "shipping", "notification"];
+            let again = |host| Blow::Again(host, drawn(seed, "duplicate", host));
+            consumers.map(|host| again(host).at(begin(seed))).to_vec()
         },
         lasts: None,
     },
@@ -101,36 +97,27 @@ pub const ADVERSITIES: &[Adversity] = &[
         name: "producer-dies",
         about: "the process that takes orders dies twice, each time just behind a commit",
         strikes: |seed| {
-            let crash = |at_ms: u64| {
-                let nth = drawn(seed, "commit", &at_ms.to_string(), 1..4);
-                (vec!["gateway"], behind_a_commit(at_ms, "gateway", nth))
-            };
-            [begin(seed), begin(seed) + 4_000].map(crash).to_vec()
+            let times = [begin(seed), begin(seed) + 4_000];
+            let die = |at_ms: u64| Blow::Dies("gateway", drawn(seed, "commit", &at_ms.to_string()));
+            times.map(|at_ms| die(at_ms).at(at_ms)).to_vec()
         },
         lasts: None,
     },
     Adversity {
         name: "consumer-dies",
-        about: "payment and inventory die, each just behind a commit; one process that has both is spared, and dies above",
+        about: "the processes that do the work of payment and of inventory die, each just behind a commit; where one process does both, it dies twice",
         strikes: |seed| {
-            let crash = |host: &'static str| {
-                let nth = drawn(seed, "commit", host, 1..4);
-                (vec![host], behind_a_commit(begin(seed), host, nth))
-            };
-            ["inventory", "payment"].map(crash).to_vec()
+            let die = |host| Blow::Dies(host, drawn(seed, "commit", host));
+            ["inventory", "payment"]
+                .map(|host| die(host).at(begin(seed)))
+                .to_vec()
         },
         lasts: None,
     },
     Adversity {
         name: "card-outage",
         about: "the card processor cannot be reached for six seconds",
-        strikes: |seed| {
-            let outage = Incident::ExternalOutage {
-                provider: CARD_PROCESSOR.to_owned(),
-                for_ms: LONG_MS,
-            };
-            vec![(Vec::new(), Fault::at(begin(seed), outage))]
-        },
+        strikes: |seed| vec![Blow::CardsDown.at(begin(seed))],
         lasts: Some(long),
     },
 ];
@@ -147,9 +134,46 @@ fn long(seed: Seed) -> Range<u64> {
     begin(seed)..begin(seed) + LONG_MS
 }
 
-fn drawn(seed: Seed, what: &str, of: &str, range: Range<u32>) -> u32 {
-    let width = u64::from(range.end - range.start);
-    range.start + (seed.number(&format!("{what} of {of}")) % width) as u32
+/// Which call of a kind is struck: one of the first three.
+fn drawn(seed: Seed, what: &str, of: &str) -> u32 {
+    1 + (seed.number(&format!("{what} of {of}")) % 3) as u32
+}
+
+impl Blow {
+    fn at(self, at_ms: u64) -> Strike {
+        Strike { at_ms, blow: self }
+    }
+}
+
+impl Strike {
+    /// The fault that it is for a contender, if it has what is struck.
+    fn befalls(self, contender: &Contender) -> Option<Fault> {
+        let at_ms = self.at_ms;
+        let on_broker = match self.blow {
+            Blow::Outage => Fault::at(at_ms, Incident::BrokerOutage { for_ms: LONG_MS }),
+            Blow::Cut(host) => {
+                let partition = Incident::Partition {
+                    a: host.to_owned(),
+                    b: "broker".to_owned(),
+                    for_ms: LONG_MS,
+                };
+                Fault::at(at_ms, partition)
+            }
+            Blow::AckLost(host, nth) => Fault::strike(at_ms, host, nth, PublishFault::AckLost),
+            Blow::Again(host, nth) => Fault::strike(at_ms, host, nth, SettleFault::Duplicate),
+            Blow::Dies(host, nth) => {
+                return Some(behind_a_commit(at_ms, contender.home_of(host), nth));
+            }
+            Blow::CardsDown => {
+                let outage = Incident::ExternalOutage {
+                    provider: CARD_PROCESSOR.to_owned(),
+                    for_ms: LONG_MS,
+                };
+                return Some(Fault::at(at_ms, outage));
+            }
+        };
+        contender.uses_broker().then_some(on_broker)
+    }
 }
 
 fn behind_a_commit(at_ms: u64, host: &str, nth: u32) -> Fault {
@@ -167,13 +191,12 @@ fn behind_a_commit(at_ms: u64, host: &str, nth: u32) -> Fault {
 }
 
 impl Adversity {
-    /// The load of a seed with these faults, as far as the contender has what they name.
-    pub(super) fn plan(&self, seed: Seed, load: &Sale, contender: &Contender) -> Plan {
+    /// The faults of a seed, as far as the contender has what they strike.
+    pub(super) fn faults(&self, seed: Seed, contender: &Contender) -> Vec<Fault> {
         let strikes = (self.strikes)(seed).into_iter();
-        let met = strikes.filter(|(hosts, _)| hosts.iter().all(|host| contender.has(host)));
-        let mut schedule: Vec<Fault> = met.map(|(_, fault)| fault).collect();
-        schedule.sort_by_key(|fault| fault.at_ms);
-        sale::plan(seed, &[*load], schedule)
+        let mut faults: Vec<Fault> = strikes.filter_map(|own| own.befalls(contender)).collect();
+        faults.sort_by_key(|fault| fault.at_ms);
+        faults
     }
 
     /// From when to when something is down, in milliseconds, if it is for a while.

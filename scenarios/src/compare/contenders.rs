@@ -84,11 +84,19 @@ impl Contender {
             .settings(patient())
     }
 
-    /// Whether there is such a host.
-    pub(super) fn has(&self, host: &str) -> bool {
+    /// Whether its services tell each other of events over a broker.
+    pub(super) fn uses_broker(&self) -> bool {
         match self.way {
-            Way::Services(..) => true,
-            Way::Monolith => host == "gateway",
+            Way::Services(pattern, _) => pattern != Pattern::Synchronous,
+            Way::Monolith => false,
+        }
+    }
+
+    /// The process that does what this host of services does.
+    pub(super) fn home_of<'h>(&self, host: &'h str) -> &'h str {
+        match self.way {
+            Way::Services(..) => host,
+            Way::Monolith => "gateway",
         }
     }
 }

@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::time::Duration;
 
 use reference_system::dead_letter;
 use serde_json::Value;
 use stormglass::checker::{EntityOrder, Property, Verdict};
-use stormglass::history::{Answer, CLIENT, Event, ExternalOutcome, Fact, History, What};
+use stormglass::history::{Answer, CLIENT, ExternalOutcome, Fact, History, What};
+use stormglass::plan::Call;
 use stormglass::simulation::Run;
 use stormglass_reports::comparison::Cell;
 
 use crate::MoneyAndStock;
 use crate::deploy::{CARD_PROCESSOR, MAILER};
-use crate::incidents::figures::Orders;
+use crate::incidents::figures::{Backlog, Orders};
+use crate::incidents::sale::millis;
 use crate::workload::Operation;
 
 /// What one run of one pattern showed.
@@ -22,10 +25,8 @@ pub(super) struct Sample {
     accepted: u64,
     refused: u64,
     pub(super) lost: u64,
-    events_lost: u64,
-    ghosts: u64,
-    published_again: u64,
-    effects_twice: u64,
+    untold: u64,
+    events: Events,
     inversions: u64,
     books_wrong: u64,
     /// From each request to its answer, in milliseconds.
@@ -34,44 +35,46 @@ pub(super) struct Sample {
     pub(super) effects: Vec<Option<u64>>,
     asked_meanwhile: u64,
     accepted_meanwhile: u64,
-    backlog: Backlog,
+    /// Of events that were committed and not yet published, where a broker is used.
+    backlog: Option<Backlog>,
+    statements: u64,
     commits: u64,
-    pub(super) publishes: u64,
+    publishes: u64,
     deliveries: u64,
 }
 
-/// Events that were committed and not yet published.
-#[derive(Debug, Default)]
-struct Backlog {
-    peak: u64,
-    age_ms: u64,
-    drained_ms: Option<u64>,
-}
-
 impl Sample {
-    /// What a run showed; `window` is when something was down, in milliseconds.
-    pub(super) fn of(run: &Run, window: Option<Range<u64>>) -> Self {
-        let history = &run.history;
+    /// What a run showed; `window` is when something was down, in milliseconds. Whether services use a broker is to be said:
+    /// that nothing is published may be the worst of losses.
+    pub(super) fn of(run: &Run, window: Option<Range<u64>>, uses_broker: bool) -> Self {
+        let mut sample = Sample::of_history(&run.history, window, uses_broker);
+        let statements = run.calls.iter();
+        let statements = statements.filter(|((_, call), _)| *call == Call::Statement);
+        sample.bitten = !run.bitten.is_empty();
+        sample.statements = statements.map(|(_, times)| times).sum();
+        sample
+    }
+
+    fn of_history(history: &History, window: Option<Range<u64>>, uses_broker: bool) -> Self {
         let orders = Orders::of(history);
-        let events = Events::of(history);
         let count = |wanted: fn(&What) -> bool| {
             let own = history.events.iter().filter(|event| wanted(&event.what));
             own.count() as u64
         };
+        let until = match &window {
+            Some(window) => Duration::from_millis(window.end),
+            None => history.events.last().map_or(Duration::ZERO, |last| last.at),
+        };
         let mut sample = Sample {
-            bitten: !run.bitten.is_empty(),
             accepted: orders.accepted,
             refused: orders.refused,
             lost: orders.lost,
-            events_lost: events.lost(),
-            ghosts: events.ghosts(),
-            published_again: events.published_again(),
-            effects_twice: events.effects_twice(),
+            events: Events::of(history, uses_broker),
             inversions: is_broken(&EntityOrder, history),
             books_wrong: is_broken(&MoneyAndStock, history),
-            backlog: Backlog::of(history, window.as_ref().map(|own| own.end)),
+            backlog: uses_broker.then(|| Backlog::of(history, until)),
             commits: count(|what| matches!(what, What::Committed { .. })),
-            publishes: events.published.values().sum(),
+            publishes: count(|what| matches!(what, What::Published { .. })),
             deliveries: count(|what| matches!(what, What::Delivered { .. })),
             ..Sample::default()
         };
@@ -81,31 +84,26 @@ impl Sample {
 
     /// What customers saw: answers, mails, and whether they were served while something was down.
     fn customers(&mut self, history: &History, window: Option<Range<u64>>) {
-        let shipped = shipped(history);
-        let accepted = customers_of_orders(history);
+        let told = dispatched(history);
+        let states = states_of_orders(history);
         for asked in history.operations() {
             let at = time_of(history, asked.index);
-            let told = asked.told;
-            let answered = told.map(|told| time_of(history, told.index) - at);
+            let answer = asked.told;
+            let answered = answer.map(|told| time_of(history, told.index) - at);
             self.answers.push(answered);
-            let is_done = told.is_some_and(|told| told.answer == Answer::Done);
+            let is_done = answer.is_some_and(|told| told.answer == Answer::Done);
             if window.as_ref().is_some_and(|window| window.contains(&at)) {
                 self.asked_meanwhile += 1;
                 self.accepted_meanwhile += u64::from(is_done);
             }
             let customer = customer(asked.text);
-            if accepted.contains(&*customer) {
-                let effect = shipped.get(&*customer).map(|effect| effect - at);
-                self.effects.push(effect);
-            }
+            let Some(state) = states.get(&*customer) else {
+                continue;
+            };
+            let effect = told.get(&*customer).map(|effect| effect - at);
+            self.untold += u64::from(*state == "shipped" && effect.is_none());
+            self.effects.push(effect);
         }
-    }
-
-    /// The median time to the effect, if half of the orders had one.
-    pub(super) fn median(&self) -> Option<u64> {
-        let mut effects = self.effects.clone();
-        effects.sort_by_key(|effect| effect.unwrap_or(u64::MAX));
-        effects.get(effects.len() / 2).copied().flatten()
     }
 
     /// Adds the run to what all runs of its cell showed.
@@ -115,20 +113,28 @@ impl Sample {
         cell.accepted += self.accepted;
         cell.refused += self.refused;
         cell.orders_lost.add(self.lost);
-        cell.events_lost.add(self.events_lost);
-        cell.ghosts.add(self.ghosts);
-        cell.published_again.add(self.published_again);
-        cell.effects_twice.add(self.effects_twice);
+        cell.untold.add(self.untold);
+        cell.events_lost.add(self.events.lost);
+        cell.ghosts.add(self.events.ghosts);
+        cell.published_again.add(self.events.published_again);
+        cell.effects_twice.add(self.events.effects_twice);
         cell.inversions.add(self.inversions);
         cell.books_wrong.add(self.books_wrong);
         cell.asked_meanwhile += self.asked_meanwhile;
         cell.accepted_meanwhile += self.accepted_meanwhile;
-        cell.backlog_peak = cell.backlog_peak.max(self.backlog.peak);
-        cell.backlog_age_ms = cell.backlog_age_ms.max(self.backlog.age_ms);
-        match self.backlog.drained_ms {
-            Some(drained) => cell.drained_ms = cell.drained_ms.max(drained),
-            None => cell.never_drained += 1,
+        if let Some(Backlog {
+            peak,
+            oldest,
+            drained_in,
+        }) = self.backlog
+        {
+            cell.backlog_peak = cell.backlog_peak.max(peak as u64);
+            cell.backlog_age_ms = cell.backlog_age_ms.max(millis(oldest));
+            let drained = drained_in.map_or(0, millis);
+            cell.drained_ms = cell.drained_ms.max(drained);
+            cell.never_drained += u64::from(drained_in.is_none());
         }
+        cell.statements += self.statements;
         cell.commits += self.commits;
         cell.publishes += self.publishes;
         cell.deliveries += self.deliveries;
@@ -157,12 +163,9 @@ fn is_broken(property: &dyn Property, history: &History) -> u64 {
     u64::from(matches!(property.check(history), Verdict::Broken(_)))
 }
 
-fn millis(event: &Event) -> u64 {
-    event.at.as_millis() as u64
-}
-
 fn time_of(history: &History, index: u64) -> u64 {
-    history.events.get(index as usize).map_or(0, millis)
+    let event = history.events.get(index as usize);
+    event.map_or(0, |event| millis(event.at))
 }
 
 /// The customer of a request: each order of the load has one of its own.
@@ -173,18 +176,18 @@ fn customer(text: &str) -> String {
     }
 }
 
-/// The customers whose orders stand in the books at the end.
-fn customers_of_orders(history: &History) -> BTreeSet<&str> {
+/// The state at the end of the orders in the books, by their customers.
+fn states_of_orders(history: &History) -> BTreeMap<&str, &str> {
     let orders = history.final_state(crate::deploy::view::ORDERS);
     let rows = orders.map(|(_, rows)| rows).unwrap_or_default();
     rows.iter()
-        .filter_map(|row| row.get("customer")?.as_str())
+        .filter_map(|row| Some((row.get("customer")?.as_str()?, row.get("state")?.as_str()?)))
         .collect()
 }
 
 /// When each customer was first told that the parcel is on its way.
-fn shipped(history: &History) -> BTreeMap<&str, u64> {
-    let mut shipped = BTreeMap::new();
+fn dispatched(history: &History) -> BTreeMap<&str, u64> {
+    let mut dispatched = BTreeMap::new();
     for event in &history.events {
         let What::ExternalCalled {
             provider,
@@ -197,129 +200,210 @@ fn shipped(history: &History) -> BTreeMap<&str, u64> {
         };
         let field = |name: &str| request.get(name).and_then(Value::as_str);
         if **provider == *MAILER && field("occasion") == Some("dispatched") {
-            shipped
+            dispatched
                 .entry(field("to").unwrap_or_default())
-                .or_insert(millis(event));
+                .or_insert(millis(event.at));
         }
     }
-    shipped
+    dispatched
 }
 
-/// What was committed, published and applied, by the ids of events.
-struct Events<'h> {
-    announced: BTreeSet<&'h str>,
-    published: BTreeMap<&'h str, u64>,
-    applied: BTreeMap<(&'h str, &'h str), u64>,
+/// What became of events.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Events {
+    /// Committed, and never taken by a broker that is there for them.
+    lost: u64,
+    /// Published without a commit.
+    ghosts: u64,
+    /// Published more often than once, by the surplus.
+    published_again: u64,
+    /// Applied by a consumer more often than once, by the surplus.
+    effects_twice: u64,
 }
 
-impl<'h> Events<'h> {
-    fn of(history: &'h History) -> Self {
-        let mut events = Events {
-            announced: BTreeSet::new(),
-            published: BTreeMap::new(),
-            applied: BTreeMap::new(),
-        };
+impl Events {
+    fn of(history: &History, uses_broker: bool) -> Self {
+        let mut announced: BTreeSet<&str> = BTreeSet::new();
+        let mut published: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut applied: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         let groups = history.description.groups.keys();
         let parking: BTreeSet<String> = groups.map(|group| dead_letter::topic(group)).collect();
         for event in &history.events {
             match &event.what {
-                What::Observed {
-                    fact: Fact::Announced(own),
-                    ..
-                } => {
-                    events.announced.insert(&own.event_id);
-                }
-                What::Observed {
-                    fact: Fact::Applied(own),
-                    ..
-                } => {
-                    *events
-                        .applied
-                        .entry((&own.consumer, &own.event_id))
-                        .or_default() += 1
-                }
+                What::Observed { fact, .. } => match fact {
+                    Fact::Announced(own) => drop(announced.insert(&own.event_id)),
+                    Fact::Applied(own) => {
+                        let effect = (&*own.consumer, &*own.event_id);
+                        *applied.entry(effect).or_default() += 1;
+                    }
+                    _ => {}
+                },
                 What::Published { position, message } if !parking.contains(&*position.topic) => {
                     if let Some(id) = message.event_id() {
-                        *events.published.entry(id).or_default() += 1;
+                        *published.entry(id).or_default() += 1;
                     }
                 }
                 _ => {}
             }
         }
-        events
-    }
-
-    /// Committed and in no log; where nothing is published at all, nothing was to be.
-    fn lost(&self) -> u64 {
-        match self.published.is_empty() {
-            true => 0,
-            false => {
-                let lost = self
-                    .announced
-                    .iter()
-                    .filter(|id| !self.published.contains_key(*id));
-                lost.count() as u64
-            }
+        let lost = announced.iter().filter(|id| !published.contains_key(*id));
+        let ghosts = published.keys().filter(|id| !announced.contains(*id));
+        Events {
+            lost: if uses_broker { lost.count() as u64 } else { 0 },
+            ghosts: ghosts.count() as u64,
+            published_again: published.values().map(|times| times - 1).sum(),
+            effects_twice: applied.values().map(|times| times - 1).sum(),
         }
-    }
-
-    fn ghosts(&self) -> u64 {
-        let ghosts = self
-            .published
-            .keys()
-            .filter(|id| !self.announced.contains(*id));
-        ghosts.count() as u64
-    }
-
-    fn published_again(&self) -> u64 {
-        self.published.values().map(|times| times - 1).sum()
-    }
-
-    fn effects_twice(&self) -> u64 {
-        self.applied.values().map(|times| times - 1).sum()
     }
 }
 
-impl Backlog {
-    /// The backlog of a run, and how long after `until_ms` it took to be gone.
-    fn of(history: &History, until_ms: Option<u64>) -> Self {
-        let is_published = history
-            .events
-            .iter()
-            .any(|event| matches!(event.what, What::Published { .. }));
-        let mut waiting: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut backlog = Backlog {
-            drained_ms: Some(0),
-            ..Backlog::default()
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use stormglass_reports::comparison::{Cell, Count};
+
+    use super::Sample;
+    use crate::test_shop::{PRICE, Shop, order_of};
+
+    /// What the only run of a cell adds to it.
+    fn cell_of(shop: Shop, uses_broker: bool) -> Cell {
+        let mut cell = Cell::default();
+        Sample::of_history(&shop.closed(), None, uses_broker).add_to(&mut cell);
+        cell
+    }
+
+    fn once(total: u64) -> Count {
+        Count { total, seeds: 1 }
+    }
+
+    const NONE: Count = Count { total: 0, seeds: 0 };
+
+    /// An order of which everything came, and each event was published once.
+    fn shop() -> Shop {
+        let mut shop = Shop::open();
+        shop.asks_for("one");
+        shop.fulfils("one");
+        shop.publishes("one", "order.placed");
+        shop.mails("one", "dispatched");
+        shop
+    }
+
+    #[test]
+    fn what_goes_as_it_should_counts_as_nothing_else() {
+        let cell = cell_of(shop(), true);
+        assert_eq!((cell.runs, cell.accepted, cell.publishes), (1, 1, 1));
+        for count in [
+            cell.orders_lost,
+            cell.untold,
+            cell.events_lost,
+            cell.ghosts,
+            cell.published_again,
+            cell.effects_twice,
+            cell.inversions,
+            cell.books_wrong,
+        ] {
+            assert_eq!(count, NONE, "{cell:?}");
+        }
+        assert_eq!((cell.backlog_peak, cell.never_drained), (1, 0));
+    }
+
+    #[test]
+    fn where_nothing_at_all_was_published_all_is_lost_if_there_is_a_broker() {
+        let lost = || {
+            let mut shop = Shop::open();
+            shop.places("one");
+            shop.places("two");
+            shop
         };
-        if !is_published {
-            return backlog;
+        let cell = cell_of(lost(), true);
+        assert_eq!((cell.events_lost, cell.never_drained), (once(2), 1));
+        assert_eq!(cell.backlog_peak, 2);
+        let cell = cell_of(lost(), false);
+        assert_eq!((cell.events_lost, cell.never_drained), (NONE, 0));
+        assert_eq!(cell.orders_lost, once(2), "the books know without a broker");
+    }
+
+    #[test]
+    fn one_event_lost_of_several_is_one() {
+        let mut shop = shop();
+        shop.places("two");
+        assert_eq!(cell_of(shop, true).events_lost, once(1));
+    }
+
+    #[test]
+    fn what_was_published_without_a_commit_is_a_ghost() {
+        let mut shop = shop();
+        shop.publishes("two", "order.placed");
+        assert_eq!(cell_of(shop, true).ghosts, once(1));
+    }
+
+    #[test]
+    fn what_is_parked_was_not_published_for_it() {
+        let mut shop = shop();
+        shop.parks("payment", "one", "order.placed");
+        let cell = cell_of(shop, true);
+        assert_eq!((cell.ghosts, cell.published_again), (NONE, NONE));
+        let mut shop = Shop::open();
+        shop.places("one");
+        shop.parks("payment", "one", "order.placed");
+        assert_eq!(cell_of(shop, true).events_lost, once(1));
+    }
+
+    #[test]
+    fn a_second_publication_and_a_second_effect_are_told_apart() {
+        let mut shop = shop();
+        shop.publishes("one", "order.placed");
+        shop.publishes("one", "order.placed");
+        let cell = cell_of(shop, true);
+        assert_eq!((cell.published_again, cell.effects_twice), (once(2), NONE));
+        let mut twice = self::shop();
+        twice.applies("notification", "one", "told");
+        twice.applies("notification", "one", "told");
+        assert_eq!(cell_of(twice, true).effects_twice, once(1));
+    }
+
+    #[test]
+    fn money_that_was_taken_twice_is_in_no_book() {
+        let mut shop = shop();
+        shop.charges("one", PRICE);
+        assert_eq!(cell_of(shop, true).books_wrong, once(1));
+    }
+
+    #[test]
+    fn a_customer_who_is_not_told_of_a_parcel_is_untold_and_not_lost() {
+        let mut shop = Shop::open();
+        shop.asks_for("one");
+        shop.fulfils("one");
+        shop.asks_for("two");
+        shop.compensates("two");
+        let cell = cell_of(shop, false);
+        assert_eq!((cell.untold, cell.orders_lost), (once(1), NONE));
+        assert_eq!(cell.accepted, 2);
+    }
+
+    #[test]
+    fn effects_that_overtake_each_other_are_an_inversion() {
+        let mut shop = shop();
+        for event in ["order.changed", "order.cancelled"] {
+            shop.announces("order", "one", event);
         }
-        let until_ms = until_ms.unwrap_or_default();
-        for event in &history.events {
-            match &event.what {
-                What::Observed {
-                    fact: Fact::Announced(own),
-                    ..
-                } => {
-                    waiting.insert(&own.event_id, millis(event));
-                    backlog.peak = backlog.peak.max(waiting.len() as u64);
-                }
-                What::Published { message, .. } => {
-                    let since = message.event_id().and_then(|id| waiting.remove(id));
-                    if let Some(since) = since {
-                        backlog.age_ms = backlog.age_ms.max(millis(event) - since);
-                        if until_ms > 0 && since <= until_ms && millis(event) > until_ms {
-                            backlog.drained_ms = Some(millis(event) - until_ms);
-                        }
-                    }
-                }
-                _ => {}
-            }
+        for event in ["order.cancelled", "order.changed"] {
+            shop.publishes("one", event);
+            shop.applies("shipping", "one", event);
         }
-        if !waiting.is_empty() {
-            backlog.drained_ms = None;
-        }
-        backlog
+        assert_eq!(cell_of(shop, true).inversions, once(1));
+    }
+
+    #[test]
+    fn who_was_asked_while_something_was_down_is_counted_apart() {
+        let mut shop = shop();
+        shop.asks_in_vain(&order_of("two"));
+        let sample = Sample::of_history(&shop.closed(), Some(0..1_000), true);
+        assert_eq!((sample.asked_meanwhile, sample.accepted_meanwhile), (2, 1));
+        assert_eq!(sample.answers.iter().filter(|own| own.is_none()).count(), 1);
+        let over = Sample::of_history(&Shop::open().closed(), Some(0..1_000), true);
+        let backlog = over.backlog.expect("a broker is used");
+        assert_eq!(backlog.drained_in, Some(Duration::ZERO));
     }
 }

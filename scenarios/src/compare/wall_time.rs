@@ -6,8 +6,9 @@ use stormglass::Seed;
 use stormglass::database::Engine;
 use stormglass::simulation::{Recording, RunError, run};
 
-use super::contenders::CONTENDERS;
-use super::{ADVERSITIES, LOAD};
+use super::LOAD;
+use super::contenders::{CONTENDERS, Contender};
+use crate::incidents::sale;
 
 /// How many seeds are timed, after one that is not.
 const SEEDS: u64 = 5;
@@ -29,29 +30,37 @@ pub struct WallTime {
 /// See [`RunError`].
 pub fn wall_times() -> Result<Vec<WallTime>, RunError> {
     let has_postgres = Engine::Postgres.prepare().is_ok();
-    let times = CONTENDERS.iter().map(|contender| {
-        let on = |engine: Engine| -> Result<Duration, RunError> {
-            let system = contender.system().on(engine);
-            let mut taken = Vec::new();
-            for seed in 0..=SEEDS {
-                let plan = ADVERSITIES[0].plan(Seed(seed), &LOAD, contender);
-                let begun = Instant::now();
-                run(&system, &plan, Recording::Off)?;
+    let sqlite = on(Engine::Sqlite)?;
+    let postgres = match has_postgres {
+        true => on(Engine::Postgres)?.into_iter().map(Some).collect(),
+        false => vec![None; CONTENDERS.len()],
+    };
+    let times = CONTENDERS.iter().zip(sqlite.into_iter().zip(postgres));
+    let time = |(contender, (sqlite, postgres)): (&Contender, _)| WallTime {
+        pattern: contender.name,
+        sqlite,
+        postgres,
+    };
+    Ok(times.map(time).collect())
+}
+
+/// What an order of each contender takes; they take turns, so that a machine that is slow for a while is so for all.
+fn on(engine: Engine) -> Result<Vec<Duration>, RunError> {
+    let mut taken = vec![Vec::new(); CONTENDERS.len()];
+    for seed in 0..=SEEDS {
+        for (contender, taken) in CONTENDERS.iter().zip(&mut taken) {
+            let plan = sale::plan(Seed(seed), &[LOAD], Vec::new());
+            let begun = Instant::now();
+            run(&contender.system().on(engine), &plan, Recording::Off)?;
+            if seed > 0 {
                 taken.push(begun.elapsed());
             }
-            taken.remove(0);
-            taken.sort();
-            let orders = u32::try_from(LOAD.orders).unwrap_or(1);
-            Ok(taken[taken.len() / 2] / orders)
-        };
-        Ok(WallTime {
-            pattern: contender.name,
-            sqlite: on(Engine::Sqlite)?,
-            postgres: match has_postgres {
-                true => Some(on(Engine::Postgres)?),
-                false => None,
-            },
-        })
-    });
-    times.collect()
+        }
+    }
+    let orders = u32::try_from(LOAD.orders).unwrap_or(1);
+    let median = |mut taken: Vec<Duration>| {
+        taken.sort();
+        taken[taken.len() / 2] / orders
+    };
+    Ok(taken.into_iter().map(median).collect())
 }

@@ -86,8 +86,10 @@ impl Deployment {
     pub fn pattern(self, pattern: Pattern) -> Self {
         let own = Deployment { pattern, ..self };
         match pattern {
-            Pattern::Direct => own.publishing(|broker| Arc::new(Direct::new(broker))),
-            Pattern::DirectGuarded => own.publishing(guarded),
+            Pattern::Direct => own
+                .publishing(|broker| Arc::new(Direct::new(broker)))
+                .processes(Unrelayed),
+            Pattern::DirectGuarded => own.publishing(guarded).processes(Unrelayed),
             Pattern::Outbox => own,
             Pattern::Cdc => own.processes(Capturing),
             Pattern::Synchronous => own.publishing(|_| Arc::new(ByAnswer)).processes(Calling),
@@ -104,6 +106,16 @@ fn guarded(broker: Arc<dyn Broker>) -> Arc<dyn PublishPattern> {
     } = Settings::default();
     let breaker = BreakerSettings::default();
     Arc::new(Direct::guarded(broker, breaker, attempts_max, backoff))
+}
+
+/// Services that publish themselves: where the relay would be is only what operators ask.
+struct Unrelayed;
+
+#[async_trait(?Send)]
+impl Processes for Unrelayed {
+    async fn relay(&self, relay: Relay) {
+        relay.shutdown.comes().await
+    }
 }
 
 /// A capture where the relay would be.
@@ -149,7 +161,7 @@ impl Processes for Calling {
     }
 
     async fn relay(&self, relay: Relay) {
-        relay.shutdown.comes().await
+        Unrelayed.relay(relay).await
     }
 
     fn desk(&self, environment: Environment) -> Arc<dyn Orders> {

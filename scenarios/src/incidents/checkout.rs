@@ -65,7 +65,7 @@ impl Incident for Checkout {
         let sync = Shown::of(Pattern::Synchronous, seeds, trouble_at_the_broker)?;
         let unmailed = Shown::of(Pattern::Outbox, seeds, notification_down)?;
         let unanswered = Shown::of(Pattern::Synchronous, seeds, notification_down)?;
-        let drains = |shown: &Shown| shown.drained_in.is_some();
+        let drains = |shown: &Shown| shown.backlog.drained_in.is_some();
         let lossless = |shown: &Shown| {
             shown.orders.lost == 0 && drains(shown) && shown.no_lost_event.is_kept()
         };
@@ -74,15 +74,15 @@ impl Incident for Checkout {
             Finding::of("direct-loses-orders", loses).with("direct", direct.losses_told()),
             Finding::of("outbox-loses-none", lossless(&outbox)).with(
                 "outbox",
-                format!("{}, {}", outbox.losses_told(), outbox.backlog().told()),
+                format!("{}, {}", outbox.losses_told(), outbox.backlog.told()),
             ),
             Finding::of("cdc-loses-none", lossless(&cdc)).with(
                 "cdc",
-                format!("{}, {}", cdc.losses_told(), cdc.backlog().told()),
+                format!("{}, {}", cdc.losses_told(), cdc.backlog.told()),
             ),
             Finding::of("outage-only-delays", drains(&outbox) && !drains(&direct))
-                .with("outbox", outbox.backlog().told())
-                .with("direct", direct.backlog().told()),
+                .with("outbox", outbox.backlog.told())
+                .with("direct", direct.backlog.told()),
             Finding::of("latency-compounds", sync.median() > 3 * outbox.median())
                 .with("sync", sync.answers_told())
                 .with("outbox", outbox.answers_told())
@@ -126,9 +126,8 @@ fn notification_down(seed: Seed) -> Plan {
 struct Shown {
     orders: Orders,
     no_lost_event: Judged,
-    peak: usize,
-    /// The longest time that a backlog took to drain; `None` if one never did.
-    drained_in: Option<Duration>,
+    /// The worst of all seeds.
+    backlog: Backlog,
     answers: Vec<Duration>,
 }
 
@@ -137,8 +136,10 @@ impl Shown {
         let mut shown = Shown {
             orders: Orders::default(),
             no_lost_event: Judged::by(&NoLostEvent),
-            peak: 0,
-            drained_in: Some(Duration::ZERO),
+            backlog: Backlog {
+                drained_in: Some(Duration::ZERO),
+                ..Backlog::default()
+            },
             answers: Vec::new(),
         };
         for seed in seeds {
@@ -154,22 +155,13 @@ impl Shown {
         let backlog = Backlog::of(&run.history, at + lasts);
         self.orders = self.orders.and(Orders::of(&run.history));
         self.no_lost_event.add(&NoLostEvent, &run.history);
-        self.peak = self.peak.max(backlog.peak);
-        let both = self.drained_in.zip(backlog.drained_in);
-        self.drained_in = both.map(|(one, other)| one.max(other));
+        self.backlog = self.backlog.or_worse(backlog);
         self.answers.extend(answer_times(&run.history));
     }
 
     fn losses_told(&self) -> String {
         let (orders, judged) = (self.orders.told(), self.no_lost_event.told());
         format!("{orders}, {judged}")
-    }
-
-    fn backlog(&self) -> Backlog {
-        Backlog {
-            peak: self.peak,
-            drained_in: self.drained_in,
-        }
     }
 
     fn median(&self) -> Duration {

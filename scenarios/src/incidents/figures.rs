@@ -33,11 +33,13 @@ pub(super) struct Judged {
 
 /// How many committed events were not published yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Backlog {
+pub(crate) struct Backlog {
     /// The most at any time.
-    pub(super) peak: usize,
+    pub(crate) peak: usize,
+    /// The longest that one of them waited, of those that were published.
+    pub(crate) oldest: Duration,
     /// How long it took from the given moment until all that had waited then was published; `None` if some never was.
-    pub(super) drained_in: Option<Duration>,
+    pub(crate) drained_in: Option<Duration>,
 }
 
 impl Orders {
@@ -128,9 +130,9 @@ impl Judged {
 
 impl Backlog {
     /// The backlog of a history, and how it was worked off from `since` on.
-    pub(super) fn of(history: &History, since: Duration) -> Self {
+    pub(crate) fn of(history: &History, since: Duration) -> Self {
         let mut waiting: BTreeMap<&str, Duration> = BTreeMap::new();
-        let (mut peak, mut drained_at) = (0, since);
+        let (mut peak, mut oldest, mut drained_at) = (0, Duration::ZERO, since);
         for event in &history.events {
             match &event.what {
                 What::Observed {
@@ -142,6 +144,7 @@ impl Backlog {
                 }
                 What::Published { message, .. } => {
                     let committed = message.event_id().and_then(|id| waiting.remove(id));
+                    oldest = oldest.max(committed.map_or(Duration::ZERO, |at| event.at - at));
                     if committed.is_some_and(|at| at <= since) && event.at > since {
                         drained_at = event.at;
                     }
@@ -152,7 +155,18 @@ impl Backlog {
         let is_drained = waiting.values().all(|at| *at > since);
         Backlog {
             peak,
+            oldest,
             drained_in: is_drained.then(|| drained_at - since),
+        }
+    }
+
+    /// The worse of both in each respect.
+    pub(super) fn or_worse(self, other: Self) -> Self {
+        let drained = self.drained_in.zip(other.drained_in);
+        Backlog {
+            peak: self.peak.max(other.peak),
+            oldest: self.oldest.max(other.oldest),
+            drained_in: drained.map(|(one, other)| one.max(other)),
         }
     }
 
