@@ -1,21 +1,33 @@
 //! Tracing: what a collector gets of one order, by OTLP over HTTP as any collector takes it.
+//!
+//! Where Rotel is installed, a collector of the OpenTelemetry world (`pip install rotel`), the shop exports to it, and what it
+//! passes on is looked at: the binary in `ROTEL_AGENT`, or else `rotel-agent` from `PATH`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::routing::post;
 use axum::{Json, Router};
+use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::body;
 use super::serve::Shop;
+use super::system::Patience;
 
 /// Every span that was received, with the name of its service.
 #[derive(Clone, Default)]
@@ -26,8 +38,16 @@ impl Received {
     async fn listening() -> (Self, String) {
         let received = Self::default();
         let own = received.clone();
-        let take = async move |body: Bytes| {
-            own.take(&serde_json::from_slice(&body).unwrap());
+        let take = async move |headers: HeaderMap, body: Bytes| {
+            let mut plain = Vec::new();
+            match headers.get(CONTENT_ENCODING) {
+                None => plain = body.into(),
+                Some(_gzip) => drop(GzDecoder::new(&*body).read_to_end(&mut plain).unwrap()),
+            }
+            own.take(&match headers[CONTENT_TYPE].to_str().unwrap() {
+                "application/x-protobuf" => ExportTraceServiceRequest::decode(&*plain).unwrap(),
+                _ => serde_json::from_slice(&plain).unwrap(),
+            });
             Json(json!({}))
         };
         let routes = Router::new().route("/v1/traces", post(take));
@@ -45,6 +65,12 @@ impl Received {
             let spans = spans.map(|span| (service.clone(), span.clone()));
             self.0.lock().unwrap().extend(spans);
         }
+    }
+
+    /// Whether a span of this name has come.
+    fn has(&self, name: &str) -> bool {
+        let all = self.0.lock().unwrap();
+        all.iter().any(|(_, span)| span.name == name)
     }
 
     /// The spans of the trace that a span of this name is in.
@@ -97,7 +123,97 @@ async fn the_trace_of_one_order_is_one_tree_over_all_services() {
     let order = shop.place(&body("tea", "visa")).await;
     shop.reaches(&order, "shipped").await;
     assert_eq!(shop.stop().await, Some(0));
+    is_one_tree(&received);
+}
 
+#[tokio::test]
+async fn a_real_collector_takes_the_trace_and_passes_it_on() {
+    let Some(binary) = Rotel::installed() else {
+        eprintln!("Rotel is not installed: no real collector was asked");
+        return;
+    };
+    let (received, url) = Received::listening().await;
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let rotel = Rotel::start(&binary, folder.path(), &url).await;
+    let shop = Shop::start(&["--data", data, "--otlp", &rotel.url]).await;
+    let order = shop.place(&body("tea", "visa")).await;
+    shop.reaches(&order, "shipped").await;
+    assert_eq!(shop.stop().await, Some(0));
+    // The shop sends what is left before it ends; the collector batches.
+    let sent = received.clone();
+    Patience::until("the last effect's span", async || {
+        sent.has("effect notification") && sent.has("relay pass")
+    })
+    .await;
+    rotel.stop().await;
+    is_one_tree(&received);
+}
+
+/// A collector that passes on what it takes, until it is dropped.
+struct Rotel {
+    process: Child,
+    url: String,
+}
+
+impl Rotel {
+    fn installed() -> Option<PathBuf> {
+        if let Some(binary) = std::env::var_os("ROTEL_AGENT") {
+            return Some(binary.into());
+        }
+        let path = std::env::var_os("PATH")?;
+        let mut candidates = std::env::split_paths(&path).map(|folder| folder.join("rotel-agent"));
+        candidates.find(|file| file.is_file())
+    }
+
+    /// Starts it on free ports, with what it writes in `folder`.
+    async fn start(binary: &Path, folder: &Path, exports_to: &str) -> Self {
+        let ports = [(), ()].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap());
+        let [pid, log] = ["rotel.pid", "rotel.log"].map(|name| folder.join(name));
+        let process = Command::new(binary)
+            .arg("start")
+            .args(["--otlp-http-endpoint", &http.to_string()])
+            .args(["--otlp-grpc-endpoint", &grpc.to_string()])
+            .args(["--exporter", "otlp", "--otlp-exporter-protocol", "http"])
+            .args(["--otlp-exporter-endpoint", exports_to])
+            .arg("--pid-file")
+            .arg(pid)
+            .arg("--log-file")
+            .arg(log)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let listens = async || tokio::net::TcpStream::connect(http).await.is_ok();
+        Patience::until("Rotel listens", listens).await;
+        Self {
+            process,
+            url: format!("http://{http}"),
+        }
+    }
+
+    /// Asks it to stop, which sends what is left.
+    async fn stop(mut self) {
+        let kill = format!("kill -TERM {}", self.process.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(killed.success());
+        while self.process.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Rotel {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The trace of the order is one tree over all services, and the relay's passes are linked with it.
+fn is_one_tree(received: &Received) {
     let trace = received.trace_with("POST /orders");
     let roots: Vec<_> = trace
         .iter()

@@ -45,23 +45,31 @@ pub(super) fn share(hits: u64, seeds: u64) -> String {
 /// Which patterns have no such count under any faults, and under which the others have most. Sets are not pooled: they share
 /// their seeds, and have rates of their own.
 fn worst(comparison: &Comparison, did: &str, of: fn(&Cell) -> Count) -> String {
-    let told = comparison.patterns.iter().map(|pattern| {
-        let name = &pattern.name;
-        let met = met(comparison, name);
+    // Patterns of which the same is to be said are named together.
+    let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+    for pattern in &comparison.patterns {
+        let met = met(comparison, &pattern.name);
         let worst = met.iter().max_by_key(|cell| of(cell).seeds);
-        match worst {
+        let text = match worst {
             Some(worst) if of(worst).total > 0 => format!(
-                "{name} {did} some, most under {}: in {}",
+                "{did} some, most under {}: in {}",
                 worst.faults,
                 share(of(worst).seeds, worst.runs)
             ),
             _ => format!(
-                "{name} {did} none under the {} sets of faults that it met ({} of the seeds of each)",
+                "{did} none under the {} sets of faults met ({} of the seeds of each)",
                 met.len(),
                 Interval::of(0, comparison.seeds)
             ),
+        };
+        match told.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, names)) => names.push(&pattern.name),
+            None => told.push((text, vec![&pattern.name])),
         }
-    });
+    }
+    let told = told
+        .iter()
+        .map(|(text, names)| format!("{} {text}", names.join(", ")));
     told.collect::<Vec<_>>().join("; ")
 }
 
