@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 
 /// Prints the catalogue of events.
 fn print_contracts() -> std::io::Result<()> {
-    let catalogue = serde_json::to_string_pretty(&catalogue())?;
+    let catalogue = serde_json::to_string_pretty(catalogue())?;
     writeln!(std::io::stdout(), "{catalogue}")
 }
 

@@ -337,7 +337,7 @@ async fn register_all(
     shutdown: &Shutdown,
 ) -> Result<(), ServeError> {
     let entries = catalogue();
-    let proposed = published(&entries, settings.order_placed);
+    let proposed = published(entries, settings.order_placed);
     let registry = RegistryClient::new(url);
     Ok(register(&registry, proposed, settings.backoff, shutdown).await?)
 }
