@@ -179,3 +179,71 @@ impl Processes for Calling {
         Arc::new(SynchronousDesk::new(environment, services))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reference_system::Settings;
+    use stormglass::Seed;
+    use stormglass::database::Engine;
+    use stormglass::plan::{Fault, Incident};
+    use stormglass::simulation::{Recording, run};
+
+    use crate::deploy::{Deployment, deploy};
+    use crate::incidents::figures::Backlog;
+    use crate::incidents::sale::{Sale, patient, plan};
+    use crate::workload;
+
+    const POLL: Duration = Duration::from_secs(3);
+
+    /// The longest that an event waited for the relay, which looks by itself every three seconds, and ever more seldom
+    /// where it is told.
+    fn longest_wait(engine: Engine, faults: Vec<Fault>) -> Duration {
+        let settings = Settings {
+            relay_poll: POLL,
+            relay_poll_listening: Duration::from_secs(60),
+            ..Settings::default()
+        };
+        let sale = Sale {
+            from: Duration::from_secs(1),
+            lasts: Duration::from_secs(8),
+            orders: 4,
+        };
+        let system = deploy(Deployment::new("relay that is told").settings(settings))
+            .operations(workload::operation, workload::carry_out)
+            .settings(patient())
+            .on(engine);
+        let faults_planned = faults.len();
+        let run = run(&system, &plan(Seed(0), &[sale], faults), Recording::On).unwrap();
+        assert_eq!(run.bitten.len(), faults_planned);
+        let backlog = Backlog::of(&run.history, run.elapsed);
+        assert!(
+            backlog.peak > 0 && backlog.drained_in.is_some(),
+            "{backlog:?}"
+        );
+        backlog.oldest
+    }
+
+    #[test]
+    fn a_relay_that_is_told_of_rows_publishes_them_long_before_it_would_look() {
+        let told = longest_wait(Engine::Postgres, Vec::new());
+        assert!(told < Duration::from_millis(500), "{told:?}");
+        let looks = longest_wait(Engine::Sqlite, Vec::new());
+        assert!(looks > Duration::from_secs(1), "{looks:?}");
+        assert!(looks < POLL + Duration::from_millis(500), "{looks:?}");
+    }
+
+    #[test]
+    fn a_relay_whose_listening_connection_is_lost_is_told_again() {
+        let reset = |at_ms| {
+            let incident = Incident::ConnectionReset {
+                a: "relay".to_owned(),
+                b: "postgres".to_owned(),
+            };
+            Fault::at(at_ms, incident)
+        };
+        let told = longest_wait(Engine::Postgres, vec![reset(2_000), reset(4_500)]);
+        assert!(told < POLL, "{told:?}");
+    }
+}
