@@ -21,6 +21,7 @@ use crate::environment::Environment;
 use crate::event::Event;
 use crate::event::contract::{event_type, topic};
 use crate::schema::{Engine, script};
+use crate::telemetry::TraceContext;
 
 /// The script that creates the service's tables.
 #[must_use]
@@ -67,13 +68,16 @@ impl Prepared for Noting {
         tx: &mut AnyConnection,
         event: &Event,
     ) -> Result<Effect, Failure> {
+        // A map of texts is always an object.
+        let trace = serde_json::to_string(&TraceContext::current()).unwrap_or_default();
         sqlx::query(
-            "INSERT INTO deliveries (event_id, entity, body, state, due_at_ms) \
-             VALUES ($1, $2, $3, 'due', $4)",
+            "INSERT INTO deliveries (event_id, entity, body, trace, state, due_at_ms) \
+             VALUES ($1, $2, $3, $4, 'due', $5)",
         )
         .bind(event.id.to_string())
         .bind(&event.entity)
         .bind(body(event))
+        .bind(trace)
         .bind(now_ms())
         .execute(&mut *tx)
         .await?;

@@ -7,7 +7,8 @@ use reference_system::telemetry::{ExportError, Exporter, OtlpEndpoint};
 use tokio::task::JoinSet;
 
 /// The services that have spans.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 11] = [
+    "analytics",
     "gateway",
     "order",
     "inventory",
@@ -15,6 +16,9 @@ const SERVICES: [&str; 7] = [
     "shipping",
     "notification",
     "relay",
+    "search",
+    "sms",
+    "webhook",
 ];
 
 /// The collector, if there is one.

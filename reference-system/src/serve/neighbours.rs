@@ -130,12 +130,16 @@ pub(super) fn start(
     }
     if let Some((url, secret)) = arguments.partner()? {
         let Environment {
-            database, shutdown, ..
+            database,
+            telemetry,
+            shutdown,
+            ..
         } = with("webhook");
         let dispatcher = Dispatcher {
             database,
             url,
             secret,
+            telemetry,
             shutdown,
             settings: dispatch::Settings::default(),
         };

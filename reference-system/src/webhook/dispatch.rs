@@ -3,10 +3,11 @@
 //! Of each order the first that is due is sent, and the next one only once the partner has taken it. Who sends one has claimed it for a while, so that
 //! several dispatchers do not get into each other's way; where a claim runs out unaware, the partner gets the same id twice. What
 //! the partner has not taken after [`Settings::attempts_max`] attempts is given up, loudly, and stays in the table for
-//! somebody to look at.
+//! somebody to look at. A request goes on from the trace that the event came in.
 
 use std::time::Duration;
 
+use opentelemetry::trace::FutureExt;
 use reqwest::Client;
 use tokio::time::sleep;
 
@@ -14,6 +15,7 @@ use crate::clock::now_ms;
 use crate::database::Database;
 use crate::retry::Backoff;
 use crate::shutdown::Shutdown;
+use crate::telemetry::{Telemetry, TraceContext, http};
 
 use super::signature::{Secret, header};
 
@@ -30,6 +32,8 @@ pub struct Dispatcher {
     pub url: String,
     /// What is signed with.
     pub secret: Secret,
+    /// Where its spans go.
+    pub telemetry: Telemetry,
     /// When it has to stop.
     pub shutdown: Shutdown,
     /// Numbers and durations.
@@ -70,6 +74,7 @@ struct Due {
     position: i64,
     event_id: String,
     body: String,
+    trace: String,
     attempts: i64,
     due_at_ms: i64,
 }
@@ -121,7 +126,7 @@ impl Dispatcher {
     /// The first of each order, if that is due.
     async fn due(&self) -> sqlx::Result<Vec<Due>> {
         sqlx::query_as(
-            "SELECT position, event_id, body, attempts, due_at_ms FROM deliveries AS own \
+            "SELECT position, event_id, body, trace, attempts, due_at_ms FROM deliveries AS own \
              WHERE state = 'due' AND due_at_ms <= $1 AND NOT EXISTS \
                (SELECT 1 FROM deliveries AS earlier WHERE earlier.entity = own.entity \
                 AND earlier.state = 'due' AND earlier.position < own.position) \
@@ -160,7 +165,10 @@ impl Dispatcher {
             .header(header::SIGNATURE, signature)
             .body(delivery.body.clone())
             .timeout(PATIENCE);
-        request.send().await?.error_for_status().map(drop)
+        let trace: TraceContext = serde_json::from_str(&delivery.trace).unwrap_or_default();
+        let context = trace.context().with_value(self.telemetry.clone());
+        let answer = http::send("partner", request).with_context(context).await?;
+        answer.error_for_status().map(drop)
     }
 
     /// Notes what became of a delivery.

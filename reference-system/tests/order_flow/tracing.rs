@@ -150,6 +150,52 @@ async fn a_real_collector_takes_the_trace_and_passes_it_on() {
     is_one_tree(&received);
 }
 
+#[tokio::test]
+async fn the_trace_of_an_order_goes_on_to_the_partner() {
+    let (received, url) = Received::listening().await;
+    let carried = Arc::new(Mutex::new(Vec::new()));
+    let partner = carried.clone();
+    let take = async move |headers: HeaderMap| {
+        let parent = headers["traceparent"].to_str().unwrap();
+        partner.lock().unwrap().push(parent.to_owned());
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhook = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(take)).await });
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let arguments = [
+        ["--data", data],
+        ["--otlp", &url],
+        ["--webhook", &webhook],
+        ["--webhook-secret", "whsec_plJ3nmyCDGBKInavdOK15jslMfgKwO8a"],
+    ];
+    let shop = Shop::start(&arguments.concat()).await;
+    shop.place(&body("tea", "visa")).await;
+    // Of its confirmation and of its parcel.
+    let told = async || carried.lock().unwrap().len() == 2;
+    Patience::until("the partner is told", told).await;
+    assert_eq!(shop.stop().await, Some(0));
+    let trace = received.trace_with("POST /orders");
+    let calls = trace.iter().filter(|(_, own)| own.name == "call partner");
+    let calls: Vec<_> = calls.collect();
+    assert_eq!(calls.len(), 2);
+    for (service, span) in calls {
+        assert_eq!(service, "webhook");
+        let way = above(&trace, span);
+        assert_eq!(way[0], "effect webhook", "{way:?}");
+        assert_eq!(way.last().unwrap(), "POST /orders", "{way:?}");
+        let hex = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        };
+        let parent = format!("00-{}-{}-01", hex(&span.trace_id), hex(&span.span_id));
+        assert!(carried.lock().unwrap().contains(&parent), "{carried:?}");
+    }
+}
+
 /// A collector that passes on what it takes, until it is dropped.
 struct Rotel {
     process: Child,

@@ -85,10 +85,12 @@ async fn consume(
 
 /// Notes events, and sends what is noted.
 async fn tell_partner(machine: Machine, own: Deployment) -> Result<(), StartError> {
+    let spans = own.spans(&machine)?;
     let dispatcher = Dispatcher {
         database: Database::connect(machine.url("webhook")).await?,
         url: format!("http://partner:{HTTP_PORT}/webhooks"),
         secret: secret(),
+        telemetry: spans.telemetry.clone(),
         shutdown: Shutdown::when(machine.terminated()),
         settings: dispatch::Settings {
             // The usual times are made for partners who are away for hours.
@@ -102,6 +104,7 @@ async fn tell_partner(machine: Machine, own: Deployment) -> Result<(), StartErro
     };
     let noting = consume(machine, own, "webhook", Box::new(Noting));
     let (noted, ()) = tokio::join!(noting, dispatcher.run());
+    spans.finish().await;
     noted
 }
 
