@@ -135,23 +135,62 @@ fn at_most(hits: u64, seeds: u64, rate: f64) -> f64 {
     (0..=hits).map(term).sum()
 }
 
-#[test]
-fn intervals_can_be_recomputed_from_the_document() {
-    let document: Value = serde_json::from_str(&comparison().json()).expect("JSON");
-    let markdown = comparison().markdown();
+/// Holds each interval and each p-value that the Markdown shows against the counts of the JSON document.
+fn recomputed(comparison: &Comparison) {
+    let document: Value = serde_json::from_str(&comparison.json()).expect("JSON");
+    let markdown = comparison.markdown();
     for cell in document["cells"].as_array().expect("a list") {
         let number = |value: &Value| value.as_u64().expect("a count");
         let (hits, runs) = (number(&cell["orders_lost"]["seeds"]), number(&cell["runs"]));
         let interval = Interval::of(hits, runs);
-        if hits == 0 {
-            assert!((at_most(0, runs, interval.high) - 0.05).abs() < 1e-9);
-            assert_eq!(interval.low, 0.0);
+        let one_sided = hits == 0 || hits == runs;
+        let tail = if one_sided { 0.05 } else { 0.025 };
+        if hits < runs {
+            assert!(
+                (at_most(hits, runs, interval.high) - tail).abs() < 1e-9,
+                "{cell}"
+            );
         } else {
-            assert!((at_most(hits, runs, interval.high) - 0.025).abs() < 1e-9);
-            assert!((1.0 - at_most(hits - 1, runs, interval.low) - 0.025).abs() < 1e-9);
+            assert_eq!(interval.high, 1.0, "{cell}");
         }
-        assert!(markdown.contains(&format!("{hits} of {runs} seeds ({interval})")));
+        if hits > 0 {
+            let below = at_most(hits - 1, runs, interval.low);
+            assert!((1.0 - below - tail).abs() < 1e-9, "{cell}");
+        } else {
+            assert_eq!(interval.low, 0.0, "{cell}");
+        }
+        if number(&cell["bitten"]) == 0 && cell["faults"] != "none" {
+            continue;
+        }
+        let shown = format!("{hits} of {runs} seeds ({interval})");
+        assert!(markdown.contains(&shown), "{shown}");
+        let against = &cell["against_first"];
+        let (this, first) = (
+            number(&against["only_this"]),
+            number(&against["only_first"]),
+        );
+        // Both ends of what is at least as far from even.
+        let p = match this + first {
+            0 => 1.0,
+            all => f64::min(1.0, 2.0 * at_most(this.min(first), all, 0.5)),
+        };
+        let p = match p < 0.001 {
+            true => "p < 0.001".to_owned(),
+            false => format!("p = {p:.3}"),
+        };
+        let shown = format!("{this} : {first}, {p}");
+        assert!(markdown.contains(&shown), "{shown}");
     }
+}
+
+#[test]
+fn intervals_can_be_recomputed_from_the_document() {
+    recomputed(&comparison());
+}
+
+#[test]
+fn intervals_of_the_published_comparison_can_be_recomputed() {
+    recomputed(&super::published::published());
 }
 
 #[test]

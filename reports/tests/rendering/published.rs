@@ -6,12 +6,18 @@ use std::path::Path;
 
 use stormglass_reports::Comparison;
 
+/// The counts that are published.
+pub(super) fn published() -> Comparison {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("published/comparison.json");
+    let document = std::fs::read_to_string(path).expect("it is published");
+    serde_json::from_str(&document).expect("it is a comparison")
+}
+
 #[test]
 fn the_published_files_are_those_of_the_published_counts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("published");
     let read = |name: &str| std::fs::read_to_string(folder.join(name));
-    let document = read("comparison.json").expect("it is published");
-    let comparison: Comparison = serde_json::from_str(&document).expect("it is a comparison");
+    let comparison = published();
     let mut files = vec![
         ("comparison.json", comparison.json()),
         ("comparison.md", comparison.markdown()),
