@@ -86,6 +86,23 @@ pub trait Property: Send + Sync {
 
     /// Judges one finished run.
     fn check(&self, history: &History) -> Verdict;
+
+    /// What the property makes of a history that can be drawn over time, for the story of a failure; nothing unless said otherwise.
+    fn figures(&self, history: &History) -> Vec<Figure> {
+        let _ = history;
+        Vec::new()
+    }
+}
+
+/// A figure over time, as a property follows it through a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// What it is of.
+    pub title: String,
+    /// What is counted, or what the numbers stand for.
+    pub unit: &'static str,
+    /// The events at which it changes, by index and in order, and the value from there on.
+    pub points: Vec<(u64, u64)>,
 }
 
 /// The two sorts of promises (Lamport, Proving the correctness of multiprocess programs, 1977).

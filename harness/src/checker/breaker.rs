@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::breach::{Breach, judge};
 use super::withheld::Withheld;
-use super::{Property, Verdict};
+use super::{Figure, Property, Verdict};
 use crate::history::{Event, Fact, History, What};
 use circuit::Circuit;
 
@@ -93,6 +93,32 @@ impl Property for Breaker {
             return Verdict::Vacuous("no circuit had to open".to_owned());
         }
         Verdict::Holds
+    }
+
+    /// The state of each circuit that had to open.
+    fn figures(&self, history: &History) -> Vec<Figure> {
+        let mut circuits: BTreeMap<&str, Circuit<'_>> = BTreeMap::new();
+        let mut figures: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+        let mut reading = Reading::default();
+        for event in &history.events {
+            reading.read(event);
+            if self.is_instance(&event.host) {
+                let circuit = circuits.entry(&event.host);
+                let circuit = circuit.or_insert_with(|| Circuit::new(&event.host, self.numbers));
+                circuit.read(event, &reading.too_large);
+                let points = figures.entry(&event.host).or_default();
+                if points.last().map_or(0, |(_, state)| *state) != circuit.openness() {
+                    points.push((event.index, circuit.openness()));
+                }
+            }
+        }
+        let figures = figures.into_iter().filter(|(_, points)| !points.is_empty());
+        let figure = |(host, points)| Figure {
+            title: format!("circuit of {host}"),
+            unit: "0 closed, 1 half open, 2 open",
+            points,
+        };
+        figures.map(figure).collect()
     }
 }
 

@@ -87,7 +87,7 @@ pub fn story(
         nearest: removals.nearest,
         journey,
         logs,
-        series: series::series(history),
+        series: series::series(history, system.properties()),
         end_ns: run.elapsed.as_nanos() as u64,
         lanes: lanes.into_list(),
     })

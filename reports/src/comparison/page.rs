@@ -11,6 +11,7 @@ use crate::html::Page;
 const STYLE: &str = "
 dl.answers dt { font-weight: 600; margin-top: 0.8rem; } dl.answers dd { margin: 0.1rem 0 0 0; max-width: 60rem; }
 table.matrix td, table.matrix th { text-align: right; white-space: nowrap; } table.matrix th:first-child { text-align: left; }
+table.matrix small { font-weight: 400; }
 td.lost { color: var(--bad); font-weight: 600; } td.kept { color: var(--good); }
 svg { width: 100%; max-width: 60rem; height: auto; font: 12px var(--sans); } svg text { fill: var(--text); } svg .quiet { fill: var(--quiet); }
 svg .rule { stroke: var(--line); } svg .mark { fill: var(--accent); stroke: var(--accent); } svg .bad { fill: var(--bad); stroke: var(--bad); }
@@ -63,8 +64,8 @@ pub(super) fn render(comparison: &Comparison) -> String {
 
 fn matrix(comparison: &Comparison) -> Markup {
     html! {
+        p class="quiet" { "✗ orders lost of those accepted, and the share of seeds in which that happened; ✓ none, and how often it may still happen (95%); – no fault of the set had an effect on this pattern" }
         div class="scroll" tabindex="0" role="region" aria-label="Orders lost, by pattern and faults" { table class="matrix" {
-            caption { "✗ orders lost of those accepted, and the share of seeds in which that happened; ✓ none, and how often it may still happen (95%); – no fault of the set had an effect on this pattern" }
             thead { tr { th scope="col" { "faults" } @for own in &comparison.patterns { th scope="col" { (own.name) } } } }
             tbody { @for faults in &comparison.faults { tr {
                 th scope="row" { a href=(format!("#{}", faults.name)) { (faults.name) } }
@@ -80,8 +81,10 @@ fn loss(cell: &Cell) -> Markup {
     let interval = Interval::of(cell.orders_lost.seeds, cell.runs);
     match cell.orders_lost.total {
         _ if !cell.is_met() => html! { td class="quiet" { "– not met" } },
-        0 => html! { td class="kept" { "✓ 0 " (interval) } },
-        total => html! { td class="lost" { "✗ " (total) "/" (cell.accepted) ", " (interval) } },
+        0 => html! { td class="kept" { "✓ 0" br; small { (interval) } } },
+        total => {
+            html! { td class="lost" { "✗ " (total) "/" (cell.accepted) br; small { (interval) } } }
+        }
     }
 }
 

@@ -119,6 +119,15 @@ impl<'h> Circuit<'h> {
         }
     }
 
+    /// How far it is open: 0 closed, 1 half open, 2 open.
+    pub(super) fn openness(&self) -> u64 {
+        match self.state {
+            State::Closed => 0,
+            State::HalfOpen(_) => 1,
+            State::Open(_) => 2,
+        }
+    }
+
     /// A publish of the host has ended.
     fn ends(
         &mut self,

@@ -98,6 +98,20 @@ fn accepts_a_circuit_whose_probe_fails() {
 }
 
 #[test]
+fn draws_the_circuit_as_it_opens_and_closes() {
+    let mut tale = opened();
+    let opened = tale.history.events.len() as u64 - 1;
+    time_passes(&mut tale, 40);
+    let tried = succeeds(&mut tale);
+    let closed = succeeds(&mut tale);
+    let figures = breaker().figures(&tale.history);
+    assert_eq!(figures.len(), 1);
+    assert_eq!(figures[0].title, "circuit of relay");
+    assert_eq!(figures[0].points, [(opened, 2), (tried, 1), (closed, 0)]);
+    assert_eq!(breaker().figures(&Tale::on_kafka().history), []);
+}
+
+#[test]
 fn accepts_that_a_new_process_knows_nothing() {
     let mut tale = opened();
     tale.crashes("relay");

@@ -1,14 +1,16 @@
 //! Figures over virtual time: what waits to be published, what waits at each group, what is in hand, how long effects take.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use stormglass_reports::story::{Form, Series};
 
+use crate::checker::{Figure, Property};
 use crate::history::{Event, Fact, History, SettleOutcome, Settlement, What};
 use crate::message::Position;
 
-/// The figures of a run.
-pub(super) fn series(history: &History) -> Vec<Series> {
+/// The figures of a run, those that its properties follow among them.
+pub(super) fn series(history: &History, properties: &[Arc<dyn Property>]) -> Vec<Series> {
     let backlog = steps("committed and not yet published", &backlog(history));
     let hand = steps("handed over and not yet settled", &in_hand(history));
     let lags = history.description.groups.keys().map(|group| {
@@ -18,6 +20,8 @@ pub(super) fn series(history: &History) -> Vec<Series> {
     let mut series = vec![backlog];
     series.extend(lags);
     series.push(hand);
+    let figures = properties.iter().flat_map(|own| own.figures(history));
+    series.extend(figures.map(|figure| drawn(history, figure)));
     series.push(Series {
         title: "from commit to effect".to_owned(),
         unit: "milliseconds".to_owned(),
@@ -25,6 +29,19 @@ pub(super) fn series(history: &History) -> Vec<Series> {
         points: latency(history),
     });
     series
+}
+
+fn drawn(history: &History, figure: Figure) -> Series {
+    let at = |index: u64| history.events.get(index as usize).map(super::nanoseconds);
+    let points = figure.points.into_iter();
+    Series {
+        title: figure.title,
+        unit: figure.unit.to_owned(),
+        form: Form::Steps,
+        points: points
+            .filter_map(|(index, value)| Some((at(index)?, value)))
+            .collect(),
+    }
 }
 
 fn steps(title: &str, points: &[(u64, u64)]) -> Series {
