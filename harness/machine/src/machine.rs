@@ -54,7 +54,7 @@ pub fn run<T: Send + 'static>(
         links,
         patience,
     } = settings;
-    let scheduler = Arc::new(Scheduler::default());
+    let scheduler = Arc::new(Scheduler::new());
     let stream = |name: &str| stream(&seed, name);
     scheduler.lock().network = Network::new(links, seed);
     let own = Host::new(

@@ -121,6 +121,7 @@ pub(crate) struct Trouble {
 }
 
 /// The scheduler of a run.
+#[derive(Default)]
 pub(crate) struct Scheduler {
     schedule: Mutex<Schedule>,
     /// What the schedule shows: services look at their clocks more often than at anything else.
@@ -165,21 +166,13 @@ const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(500);
 /// given up, and the thread stays behind.
 const PAUSE_WHEN_STUCK: Duration = Duration::from_millis(10);
 
-impl Default for Scheduler {
-    fn default() -> Self {
-        let schedule = Schedule::default();
-        Scheduler {
-            now: schedule.shown.clone(),
-            schedule: Mutex::new(schedule),
-            carrier: Carrier::default(),
-            steps: AtomicU64::default(),
-            woken_from_outside: Mutex::default(),
-            has_woken_from_outside: AtomicBool::default(),
-        }
-    }
-}
-
 impl Scheduler {
+    pub(crate) fn new() -> Self {
+        let own = Scheduler::default();
+        own.lock().shown = own.now.clone();
+        own
+    }
+
     /// Virtual time since the start of the run.
     pub(crate) fn now(&self) -> Moment {
         Duration::from_nanos(self.now.load(Ordering::Acquire))
