@@ -50,8 +50,35 @@ pub fn render(story: &Story) -> String {
     log
 }
 
-/// A host's name as one word.
+/// A host's name as one word, and no other host's: what cannot be in a word is its number in hexadecimal behind a `%`.
 fn name(story: &Story, lane: usize) -> String {
     let name = story.lanes.get(lane).map_or("", |own| own.name.as_str());
-    name.replace(|c: char| c.is_whitespace() || c == '"' || c == '\\', "_")
+    let is_plain = |c: char| !c.is_whitespace() && !"\"\\%".contains(c);
+    name.chars().fold(String::new(), |mut word, c| {
+        match is_plain(c) {
+            true => word.push(c),
+            false => word += &format!("%{:x}", u32::from(c)),
+        }
+        word
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name;
+    use crate::story::{Lane, LaneKind, Story};
+
+    #[test]
+    fn hosts_with_odd_names_stay_apart() {
+        let lane = |name: &str| Lane {
+            name: name.to_owned(),
+            kind: LaneKind::Host,
+        };
+        let story = Story {
+            lanes: ["a b", "a_b", "a%20b", "a\"b"].map(lane).to_vec(),
+            ..Story::default()
+        };
+        let names: Vec<String> = (0..4).map(|own| name(&story, own)).collect();
+        assert_eq!(names, ["a%20b", "a_b", "a%2520b", "a%22b"]);
+    }
 }
