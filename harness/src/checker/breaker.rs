@@ -52,6 +52,26 @@ impl Breaker {
         }
     }
 
+    /// Reads a history, and tells of each event of an instance what that makes of its circuit. Gives all circuits at the end.
+    fn follow<'h>(
+        &self,
+        history: &'h History,
+        mut tell: impl FnMut(&'h Event, &Circuit<'h>, Option<Breach<'h>>),
+    ) -> (BTreeMap<&'h str, Circuit<'h>>, Reading<'h>) {
+        let mut circuits: BTreeMap<&str, Circuit<'_>> = BTreeMap::new();
+        let mut reading = Reading::default();
+        for event in &history.events {
+            reading.read(event);
+            if self.is_instance(&event.host) {
+                let circuit = circuits.entry(&event.host);
+                let circuit = circuit.or_insert_with(|| Circuit::new(&event.host, self.numbers));
+                let breach = circuit.read(event, &reading.too_large);
+                tell(event, circuit, breach);
+            }
+        }
+        (circuits, reading)
+    }
+
     fn is_instance(&self, host: &str) -> bool {
         let rest = host.strip_prefix(&*self.service);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -68,17 +88,8 @@ impl Property for Breaker {
     }
 
     fn check(&self, history: &History) -> Verdict {
-        let mut circuits: BTreeMap<&str, Circuit<'_>> = BTreeMap::new();
-        let mut reading = Reading::default();
         let mut breaches = Vec::new();
-        for event in &history.events {
-            reading.read(event);
-            if self.is_instance(&event.host) {
-                let circuit = circuits.entry(&event.host);
-                let circuit = circuit.or_insert_with(|| Circuit::new(&event.host, self.numbers));
-                breaches.extend(circuit.read(event, &reading.too_large));
-            }
-        }
+        let (circuits, reading) = self.follow(history, |_, _, breach| breaches.extend(breach));
         if let Some(last) = history.events.last() {
             let owed = reading.owed(&Withheld::of(history));
             let stuck = circuits
@@ -97,21 +108,13 @@ impl Property for Breaker {
 
     /// The state of each circuit that had to open.
     fn figures(&self, history: &History) -> Vec<Figure> {
-        let mut circuits: BTreeMap<&str, Circuit<'_>> = BTreeMap::new();
         let mut figures: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
-        let mut reading = Reading::default();
-        for event in &history.events {
-            reading.read(event);
-            if self.is_instance(&event.host) {
-                let circuit = circuits.entry(&event.host);
-                let circuit = circuit.or_insert_with(|| Circuit::new(&event.host, self.numbers));
-                circuit.read(event, &reading.too_large);
-                let points = figures.entry(&event.host).or_default();
-                if points.last().map_or(0, |(_, state)| *state) != circuit.openness() {
-                    points.push((event.index, circuit.openness()));
-                }
+        self.follow(history, |event, circuit, _| {
+            let points = figures.entry(&event.host).or_default();
+            if points.last().map_or(0, |(_, state)| *state) != circuit.openness() {
+                points.push((event.index, circuit.openness()));
             }
-        }
+        });
         let figures = figures.into_iter().filter(|(_, points)| !points.is_empty());
         let figure = |(host, points)| Figure {
             title: format!("circuit of {host}"),
