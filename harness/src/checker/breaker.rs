@@ -89,11 +89,11 @@ impl Property for Breaker {
 
     fn check(&self, history: &History) -> Verdict {
         let mut breaches = Vec::new();
-        let (circuits, reading) = self.follow(history, |_, _, breach| breaches.extend(breach));
+        let (mut circuits, reading) = self.follow(history, |_, _, breach| breaches.extend(breach));
         if let Some(last) = history.events.last() {
             let owed = reading.owed(&Withheld::of(history));
             let stuck = circuits
-                .values()
+                .values_mut()
                 .filter_map(|circuit| circuit.stuck(last, owed));
             breaches.extend(stuck);
         }

@@ -310,6 +310,7 @@ impl Witness for Observed {
         };
         let (message, partition) = self.message(publication);
         let event_id = message.event_id().map(str::to_owned);
+        let topic = message.topic.clone();
         let is_heard = injection
             .strikes()
             .all(|(_, own)| *own != PublishFault::AckLost);
@@ -334,26 +335,24 @@ impl Witness for Observed {
                 }
                 position
             }
-            PublishOutcome::Unwanted(_) => None,
-            PublishOutcome::Refused(error) => {
+            PublishOutcome::Refused(error) if is_heard => {
                 gate.record(What::PublishRejected {
-                    topic: message.topic.clone(),
+                    topic: topic.clone(),
                     event_id: event_id.clone(),
                     reason: error.description.clone(),
                 });
                 None
             }
+            PublishOutcome::Unwanted(_) | PublishOutcome::Refused(_) => None,
         };
         gate.struck(&injection);
         match position {
             Some(position) if is_heard => {
                 gate.record(What::PublishAcknowledged { position, event_id });
             }
-            Some(position) => {
-                let topic = position.topic.to_string();
-                gate.record(What::PublishUnknown { topic, event_id });
-            }
-            None => {}
+            // Taken or refused, its producer hears nothing of it.
+            _ if !is_heard => gate.record(What::PublishUnknown { topic, event_id }),
+            _ => {}
         }
     }
 

@@ -1,7 +1,9 @@
 //! One host's circuit, as how its publishes ended lets it be known.
 //!
 //! It errs towards closed. A publish that may have begun before the circuit last changed counts as a success if it was one,
-//! and not at all if it failed; so the real breaker has opened wherever this one has, at most one publish's time earlier.
+//! and not at all if it failed. One whose answer was lost counts when its client has given up for certain, because a broker
+//! that records it cannot tell when that is. So the real breaker has opened wherever this one has, and not much earlier:
+//! [`Opening`] says by how much at most.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,6 +19,8 @@ pub(super) struct Circuit<'h> {
     state: State,
     /// How publishes of the window ended: when, whether well, and whether they began since the last change for certain.
     ended: VecDeque<(Duration, Ended)>,
+    /// Publishes whose answer was lost, and whose client may still be waiting: when, and the event that tells of it.
+    unheard: VecDeque<(Duration, u64)>,
     /// Until when what ends may have begun before the last change.
     unsure_until: Duration,
     /// The last announcement of the host's own, made when a probe was due and none has come since.
@@ -35,9 +39,11 @@ enum State {
 /// How a circuit opened, and how it was tried.
 #[derive(Clone, Copy)]
 struct Opening {
-    /// When it opened, and the event that shows it.
+    /// When it was open for certain, and the event that shows it.
     at: Duration,
     index: u64,
+    /// How much earlier it may have opened.
+    doubt: Duration,
     /// The probes that ended: of the try that failed, as long as it is open, and then of the next one.
     probes: u32,
     succeeded: u32,
@@ -49,8 +55,16 @@ struct Opening {
 enum Ended {
     Well,
     Badly,
+    /// Badly, and its client knows of it at most a publish's time later.
+    Unheard,
     /// Well, and perhaps not counted.
     PerhapsWell,
+}
+
+impl Ended {
+    fn is_well(self) -> bool {
+        matches!(self, Ended::Well | Ended::PerhapsWell)
+    }
 }
 
 impl<'h> Circuit<'h> {
@@ -60,6 +74,7 @@ impl<'h> Circuit<'h> {
             numbers,
             state: State::Closed,
             ended: VecDeque::new(),
+            unheard: VecDeque::new(),
             unsure_until: Duration::ZERO,
             unanswered: None,
             announces: false,
@@ -69,6 +84,7 @@ impl<'h> Circuit<'h> {
 
     /// Takes an event of the host into account.
     pub(super) fn read(&mut self, event: &'h Event, too_large: &[&str]) -> Option<Breach<'h>> {
+        self.gives_up(event.at);
         let is_too_large = |id: &Option<String>| {
             let id = id.as_deref();
             id.is_some_and(|id| too_large.contains(&id))
@@ -80,8 +96,11 @@ impl<'h> Circuit<'h> {
             What::PublishRejected { event_id, .. } if is_too_large(event_id) => {
                 self.ends(event, event_id.as_deref(), Ended::Well)
             }
-            What::PublishRejected { event_id, .. } | What::PublishUnknown { event_id, .. } => {
+            What::PublishRejected { event_id, .. } => {
                 self.ends(event, event_id.as_deref(), Ended::Badly)
+            }
+            What::PublishUnknown { event_id, .. } => {
+                self.ends(event, event_id.as_deref(), Ended::Unheard)
             }
             // A new process has published nothing, so that nothing of it was under way before.
             What::HostStarted { .. } => {
@@ -136,27 +155,49 @@ impl<'h> Circuit<'h> {
         ended: Ended,
     ) -> Option<Breach<'h>> {
         self.unanswered = None;
+        let numbers = self.numbers;
         match self.state {
+            State::Closed if ended == Ended::Unheard => {
+                self.unheard.push_back((event.at, event.index));
+                None
+            }
             State::Closed => {
-                self.count(event, ended);
+                self.count(event.at, ended);
+                self.trips(event.at, event.index, Duration::ZERO);
                 None
             }
             State::Open(opening) => {
-                let (since, numbers) = (event.at.saturating_sub(opening.at), self.numbers);
-                if since <= numbers.publish_max {
-                    self.ends_late(event, about, opening)
-                } else if since + numbers.publish_max < numbers.open_for {
-                    Some(self.attempted(event, about, since))
-                } else {
-                    let next_try = Opening {
-                        probes: 0,
-                        succeeded: 0,
-                        ..opening
-                    };
-                    self.probed(event, about, ended, next_try)
+                let was_under_way = event.at <= opening.at + numbers.publish_max;
+                let may_be_a_probe = event.at + opening.doubt >= opening.at + numbers.open_for;
+                match (was_under_way, may_be_a_probe) {
+                    (true, false) => self.ends_late(event, about, opening),
+                    (false, false) => Some(self.attempted(event, about, opening)),
+                    (false, true) => {
+                        let next_try = Opening {
+                            probes: 0,
+                            succeeded: 0,
+                            ..opening
+                        };
+                        self.probed(event, about, ended, next_try)
+                    }
+                    // Nothing can be told any more but that it may be closed.
+                    (true, true) => {
+                        self.changes(event.at);
+                        self.state = State::Closed;
+                        None
+                    }
                 }
             }
             State::HalfOpen(opening) => self.probed(event, about, ended, opening),
+        }
+    }
+
+    /// Nobody waits any more for the answers that were lost so long ago.
+    fn gives_up(&mut self, now: Duration) {
+        let patience = self.numbers.publish_max;
+        while let Some((at, index)) = self.unheard.pop_front_if(|(at, _)| *at + patience <= now) {
+            self.count(at, Ended::Badly);
+            self.trips(at + patience, index, patience);
         }
     }
 
@@ -180,9 +221,13 @@ impl<'h> Circuit<'h> {
         opening: Opening,
     ) -> Option<Breach<'h>> {
         let probes = opening.probes + 1;
-        let succeeded = opening.succeeded + u32::from(ended != Ended::Badly);
-        if ended == Ended::Badly {
-            self.opens(event, probes);
+        let succeeded = opening.succeeded + u32::from(ended.is_well());
+        if !ended.is_well() {
+            let patience = match ended {
+                Ended::Unheard => self.numbers.publish_max,
+                _ => Duration::ZERO,
+            };
+            self.opens(event.at + patience, event.index, patience, probes);
         } else if succeeded >= self.numbers.probes.max(1) {
             self.changes(event.at);
             self.state = State::Closed;
@@ -198,8 +243,8 @@ impl<'h> Circuit<'h> {
         self.stampede(event, about, probes)
     }
 
-    fn attempted(&self, event: &Event, about: Option<&'h str>, since: Duration) -> Breach<'h> {
-        let (host, seconds) = (self.host, since.as_secs_f64());
+    fn attempted(&self, event: &Event, about: Option<&'h str>, opening: Opening) -> Breach<'h> {
+        let (host, seconds) = (self.host, (event.at - opening.at).as_secs_f64());
         let summary = format!("{host} published {seconds:.1} s after its circuit had opened");
         breach("attempted-while-open", event.index, about, summary)
     }
@@ -214,45 +259,53 @@ impl<'h> Circuit<'h> {
         })
     }
 
-    fn count(&mut self, event: &Event, ended: Ended) {
-        let now = event.at;
+    fn count(&mut self, at: Duration, ended: Ended) {
         match ended {
-            Ended::Badly if now <= self.unsure_until => return,
-            Ended::Badly => self.ended.push_back((now, Ended::Badly)),
-            _ if now <= self.unsure_until => self.ended.push_back((now, Ended::PerhapsWell)),
-            _ => self.ended.push_back((now, Ended::Well)),
-        }
-        let window = self.numbers.window;
-        self.ended
-            .retain(|(at, _)| now.saturating_sub(*at) <= window);
-        let number = |wanted: &[Ended]| {
-            let of_those = self.ended.iter().filter(|(_, own)| wanted.contains(own));
-            of_those.count()
-        };
-        let (failed, sure) = (
-            number(&[Ended::Badly]),
-            number(&[Ended::Badly, Ended::Well]),
-        );
-        let trips = failed * 100 >= self.ended.len() * self.numbers.trip_percent;
-        if sure >= self.numbers.minimum_volume.max(1) && trips {
-            self.opens(event, 0);
+            _ if at > self.unsure_until => self.ended.push_back((at, ended)),
+            Ended::Well => self.ended.push_back((at, Ended::PerhapsWell)),
+            _ => {}
         }
     }
 
-    fn opens(&mut self, event: &Event, probes: u32) {
+    /// Opens it if enough has failed by now, of which the last may have been known for so long already.
+    fn trips(&mut self, now: Duration, index: u64, doubt: Duration) {
+        let (window, publish_max) = (self.numbers.window, self.numbers.publish_max);
+        let since = |at: &Duration| now.saturating_sub(*at);
+        self.ended
+            .retain(|(at, _)| since(at) <= window + publish_max);
+        let within = |span: Duration, wanted: fn(Ended) -> bool| {
+            let of_those = self.ended.iter();
+            let of_those = of_those.filter(|(at, ended)| wanted(*ended) && since(at) <= span);
+            of_those.count()
+        };
+        let failed = within(window, |ended| !ended.is_well());
+        let sure = failed + within(window, |ended| ended == Ended::Well);
+        // What was still in the window when the last failure was known speaks against it.
+        let of_all = failed + within(window + doubt, Ended::is_well);
+        if sure >= self.numbers.minimum_volume.max(1)
+            && failed * 100 >= of_all * self.numbers.trip_percent
+        {
+            self.opens(now, index, doubt, 0);
+        }
+    }
+
+    /// It is open at a time for certain, since one of the failures before it, of which the last was known so long before.
+    fn opens(&mut self, at: Duration, index: u64, doubt: Duration, probes: u32) {
         self.has_tripped = true;
-        self.changes(event.at);
+        self.changes(at);
         self.state = State::Open(Opening {
-            at: event.at,
-            index: event.index,
+            at,
+            index,
+            doubt: doubt + self.numbers.publish_max,
             probes,
             succeeded: 0,
-            due: event.at + self.numbers.open_for,
+            due: at + self.numbers.open_for,
         });
     }
 
     fn changes(&mut self, at: Duration) {
         self.ended.clear();
+        self.unheard.clear();
         self.unanswered = None;
         self.unsure_until = self.unsure_until.max(at + self.numbers.publish_max);
     }
@@ -269,7 +322,8 @@ impl<'h> Circuit<'h> {
 
     /// The breach of a circuit that is not closed at the end, though there was something to try it with: an event of the
     /// host's own, or, where the host publishes for others, one that nobody has published.
-    pub(super) fn stuck(&self, last: &'h Event, owed: Option<&'h str>) -> Option<Breach<'h>> {
+    pub(super) fn stuck(&mut self, last: &'h Event, owed: Option<&'h str>) -> Option<Breach<'h>> {
+        self.gives_up(last.at);
         let numbers = self.numbers;
         let patience = numbers.open_for + numbers.publish_max;
         let opening = self.due_before(last.at.saturating_sub(patience))?;

@@ -29,6 +29,12 @@ fn fails(tale: &mut Tale) -> u64 {
     tale.happens("relay", rejected)
 }
 
+/// Its answer is lost: the relay hears of it when it gives up, five steps later at most.
+fn is_unheard(tale: &mut Tale) -> u64 {
+    let (topic, event_id) = ("orders".to_owned(), Some("e1".to_owned()));
+    tale.happens("relay", What::PublishUnknown { topic, event_id })
+}
+
 fn succeeds(tale: &mut Tale) -> u64 {
     let acknowledged = What::PublishAcknowledged {
         position: at("orders", 0),
@@ -81,6 +87,59 @@ fn accepts_what_was_under_way_when_it_opened() {
     fails(&mut tale);
     tale.publishes("e1", "order-1");
     assert_holds(&breaker(), &tale);
+}
+
+/// As it was recorded over JetStream: the broker knows of a lost answer at once, and the relay tried once more before it
+/// gave up on it, and opened.
+#[test]
+fn accepts_that_a_lost_answer_is_known_later() {
+    let mut tale = Tale::on_kafka();
+    tale.commits("e1", "order-1");
+    fails(&mut tale);
+    is_unheard(&mut tale);
+    fails(&mut tale);
+    time_passes(&mut tale, 7);
+    succeeds(&mut tale);
+    time_passes(&mut tale, 40);
+    succeeds(&mut tale);
+    succeeds(&mut tale);
+    tale.publishes("e1", "order-1");
+    assert_holds(&breaker(), &tale);
+}
+
+#[test]
+fn accepts_a_probe_whose_answer_is_lost() {
+    let mut tale = opened();
+    time_passes(&mut tale, 40);
+    is_unheard(&mut tale);
+    time_passes(&mut tale, 8);
+    // The other probe, admitted before the first had failed.
+    fails(&mut tale);
+    time_passes(&mut tale, 40);
+    succeeds(&mut tale);
+    succeeds(&mut tale);
+    tale.publishes("e1", "order-1");
+    assert_holds(&breaker(), &tale);
+}
+
+/// With so short a rest, a publish that ends may have begun before the circuit opened, or after it was closed again.
+#[test]
+fn concludes_nothing_where_too_little_is_known() {
+    let numbers = BreakerNumbers {
+        open_for: Duration::from_millis(12),
+        ..breaker().numbers
+    };
+    let mut tale = Tale::on_kafka();
+    tale.commits("e1", "order-1");
+    for _ in 0..3 {
+        is_unheard(&mut tale);
+    }
+    time_passes(&mut tale, 5);
+    for _ in 0..9 {
+        fails(&mut tale);
+    }
+    tale.publishes("e1", "order-1");
+    assert_holds(&Breaker::of("relay", numbers), &tale);
 }
 
 #[test]
@@ -143,6 +202,19 @@ fn takes_the_refusal_of_a_large_event_for_a_working_broker() {
 #[test]
 fn rejects_a_publish_while_it_is_open() {
     let mut tale = opened();
+    time_passes(&mut tale, 20);
+    let attempted = fails(&mut tale);
+    assert_eq!(broken_at(&breaker(), &tale), Some(attempted));
+    assert_eq!(rule(&tale), "attempted-while-open");
+}
+
+#[test]
+fn rejects_a_publish_while_a_lost_answer_keeps_it_open() {
+    let mut tale = Tale::on_kafka();
+    tale.commits("e1", "order-1");
+    for _ in 0..3 {
+        is_unheard(&mut tale);
+    }
     time_passes(&mut tale, 20);
     let attempted = fails(&mut tale);
     assert_eq!(broken_at(&breaker(), &tale), Some(attempted));
