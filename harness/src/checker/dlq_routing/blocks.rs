@@ -1,5 +1,6 @@
 //! Blocks: a parked event holds up the later ones of its entity until its group has applied or
-//! discarded it. What is held up has to be parked as well, or it would overtake.
+//! discarded it. What is held up has to be parked as well, or it would overtake. So does an event that its group has decided
+//! to park, as long as the broker does not take it for the dead letters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +17,14 @@ pub(super) struct Blocks<'h> {
 
 struct Block {
     trail: usize,
-    parked: u64,
+    /// Since when its group does not go back and apply it: it is parked, or was tried to be.
+    decided: u64,
     ended: u64,
 }
 
 impl<'h> Blocks<'h> {
     pub(super) fn of(trails: &Trails<'h>) -> Self {
+        let tried = tried(trails);
         let mut by_name: BTreeMap<_, Vec<Block>> = BTreeMap::new();
         for (trail, group) in trails.parkings() {
             let number = trails.number_of(trail.event_id);
@@ -34,19 +37,19 @@ impl<'h> Blocks<'h> {
                 .filter(|end| end.consumer == group && end.index > parked)
                 .map(|end| end.index)
                 .min();
+            let decided = tried.get(&(group, trail.event_id));
             for name in names(trail) {
                 by_name.entry((group, name)).or_default().push(Block {
                     trail: number,
-                    parked,
+                    decided: decided.map_or(parked, |&tried| tried.min(parked)),
                     ended: ended.unwrap_or(u64::MAX),
                 });
             }
         }
-        let tried = tried(trails);
         Blocks { by_name, tried }
     }
 
-    /// Whether another event of the same entity was parked before and had not ended since: then this
+    /// Whether another event of the same entity was to be parked before and had not ended since: then this
     /// one has to follow. What counts is how things stood while the group had this one in hand, or when it first
     /// tried to park it: whoever does not know what became of that cannot go back and apply it.
     pub(super) fn hold_up(&self, number: usize, trail: &Trail<'h>, group: &str, at: u64) -> bool {
@@ -57,7 +60,7 @@ impl<'h> Blocks<'h> {
         names(trail).into_iter().any(|name| {
             let blocks = self.by_name.get(&(group, name)).into_iter().flatten();
             let mut others = blocks.filter(|block| block.trail != number);
-            others.any(|block| block.parked < at && since < block.ended)
+            others.any(|block| block.decided < at && since < block.ended)
         })
     }
 }
