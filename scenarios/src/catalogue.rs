@@ -243,7 +243,7 @@ impl Scenario {
                     system.property(Progress::within(PROGRESS).recovering(RECOVERY))
                 }
                 Beside::Fencing => system.property(Fencing),
-                Beside::Breaker => system.property(breaker()),
+                Beside::Breaker => system.property(breaker(broker)),
                 Beside::Neighbours => system.property(PartnerTold).property(SearchAgrees),
                 Beside::OneTrace => system.property(OneTrace),
                 Beside::Analytics => system.property(AnalyticsCounts),

@@ -61,7 +61,7 @@ use std::sync::Arc;
 use reference_system::Settings;
 use reference_system::publishing::{Direct, Outbox};
 use scenarios::catalogue::{Incident, PROGRESS, under_test};
-use scenarios::deploy::{Saga, breaker};
+use scenarios::deploy::{Saga, ShopBroker, breaker};
 use scenarios::{Deployment, OneTrace, deploy};
 use stormglass::System;
 use stormglass::checker::Progress;
@@ -452,7 +452,8 @@ pub const DEFECTS: &[Defect] = &[
         exposed_by: &[FaultKind::BrokerOutage, FaultKind::CapacityLimit],
         breaks: "breaker",
         plant: |name| {
-            judged(Deployment::new(name).processes(BreakerNeverHalfOpens)).property(breaker())
+            judged(Deployment::new(name).processes(BreakerNeverHalfOpens))
+                .property(breaker(ShopBroker::Simulated))
         },
     },
     Defect {

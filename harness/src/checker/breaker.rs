@@ -26,12 +26,18 @@ pub struct BreakerNumbers {
     pub minimum_volume: usize,
     /// Of a hundred publishes in the window, how many have to fail for it to open.
     pub trip_percent: usize,
-    /// How long it stays open: more than twice `publish_max`, or nothing can be told.
+    /// How long it stays open: more than twice `recorded_within`, or nothing can be told.
     pub open_for: Duration,
     /// How many publishes it admits before it closes again.
     pub probes: u32,
     /// How long one publish takes at most, its client's timeout included.
     pub publish_max: Duration,
+    /// How long after a publish began its end is recorded at most, if there was a connection: `publish_max` where the client
+    /// records it, the way to the broker where a server does, as for NATS.
+    pub recorded_within: Duration,
+    /// Whether its client keeps what it is given without a connection, and sends that when it has one again, however long ago
+    /// its caller gave up, as `async-nats` does. Then nothing is concluded from what comes right after an outage.
+    pub keeps_unsent: bool,
 }
 
 /// While the breaker of a service's host is open, no publish is attempted; half open, no more than so many; and it
@@ -60,12 +66,17 @@ impl Breaker {
     ) -> (BTreeMap<&'h str, Circuit<'h>>, Reading<'h>) {
         let mut circuits: BTreeMap<&str, Circuit<'_>> = BTreeMap::new();
         let mut reading = Reading::default();
+        let servers = &history.description.servers;
         for event in &history.events {
+            if let What::HostStarted { incarnation } = event.what {
+                let is_restart = incarnation > 1 && servers.contains(&*event.host);
+                reading.restarts += usize::from(is_restart);
+            }
             reading.read(event);
             if self.is_instance(&event.host) {
                 let circuit = circuits.entry(&event.host);
                 let circuit = circuit.or_insert_with(|| Circuit::new(&event.host, self.numbers));
-                let breach = circuit.read(event, &reading.too_large);
+                let breach = circuit.read(event, &reading);
                 tell(event, circuit, breach);
             }
         }
@@ -128,6 +139,8 @@ impl Property for Breaker {
 /// What is known of all events while the history is read.
 #[derive(Default)]
 struct Reading<'h> {
+    /// How often a server has come back.
+    restarts: usize,
     /// Events whose refusal says that the broker works.
     too_large: Vec<&'h str>,
     /// Announced events that are not published, and where they were announced.

@@ -2,13 +2,14 @@
 //!
 //! It errs towards closed. A publish that may have begun before the circuit last changed counts as a success if it was one,
 //! and not at all if it failed. One whose answer was lost counts when its client has given up for certain, because a broker
-//! that records it cannot tell when that is. So the real breaker has opened wherever this one has, and not much earlier:
+//! that records it cannot tell when that is. Where it is not known whether the circuit is open, a success may be a probe's, which
+//! the real breaker forgets when it closes. So the real breaker has opened wherever this one has, and not much earlier:
 //! [`Opening`] says by how much at most.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{BreakerNumbers, breach};
+use super::{BreakerNumbers, Reading, breach};
 use crate::checker::breach::Breach;
 use crate::history::{Event, Fact, What};
 
@@ -23,6 +24,10 @@ pub(super) struct Circuit<'h> {
     unheard: VecDeque<(Duration, u64)>,
     /// Until when what ends may have begun before the last change.
     unsure_until: Duration,
+    /// How many successes in a row have to come before it is closed for certain.
+    to_close: u32,
+    /// How often a server had come back when the last publish ended.
+    restarts: usize,
     /// The last announcement of the host's own, made when a probe was due and none has come since.
     unanswered: Option<(Duration, &'h str)>,
     /// Whether the host announces events itself, and so publishes them itself.
@@ -76,6 +81,8 @@ impl<'h> Circuit<'h> {
             ended: VecDeque::new(),
             unheard: VecDeque::new(),
             unsure_until: Duration::ZERO,
+            to_close: 0,
+            restarts: 0,
             unanswered: None,
             announces: false,
             has_tripped: false,
@@ -83,12 +90,24 @@ impl<'h> Circuit<'h> {
     }
 
     /// Takes an event of the host into account.
-    pub(super) fn read(&mut self, event: &'h Event, too_large: &[&str]) -> Option<Breach<'h>> {
+    pub(super) fn read(&mut self, event: &'h Event, known: &Reading<'h>) -> Option<Breach<'h>> {
         self.gives_up(event.at);
         let is_too_large = |id: &Option<String>| {
             let id = id.as_deref();
-            id.is_some_and(|id| too_large.contains(&id))
+            id.is_some_and(|id| known.too_large.contains(&id))
         };
+        let ends_publish = matches!(
+            event.what,
+            What::PublishAcknowledged { .. }
+                | What::PublishRejected { .. }
+                | What::PublishUnknown { .. }
+        );
+        if ends_publish && self.restarts < known.restarts {
+            self.restarts = known.restarts;
+            if self.numbers.keeps_unsent {
+                self.forgets(event.at);
+            }
+        }
         match &event.what {
             What::PublishAcknowledged { event_id, .. } => {
                 self.ends(event, event_id.as_deref(), Ended::Well)
@@ -107,6 +126,7 @@ impl<'h> Circuit<'h> {
                 *self = Circuit {
                     has_tripped: self.has_tripped,
                     announces: self.announces,
+                    restarts: self.restarts,
                     ..Circuit::new(self.host, self.numbers)
                 };
                 None
@@ -115,13 +135,11 @@ impl<'h> Circuit<'h> {
             | What::HostStopping { .. }
             | What::HostStopped { .. }
             | What::HostExited { .. } => {
-                self.changes(event.at);
-                self.state = State::Closed;
+                self.forgets(event.at);
                 None
             }
             What::HostPaused { until } => {
-                self.changes(*until);
-                self.state = State::Closed;
+                self.forgets(*until);
                 None
             }
             What::Observed {
@@ -167,7 +185,7 @@ impl<'h> Circuit<'h> {
                 None
             }
             State::Open(opening) => {
-                let was_under_way = event.at <= opening.at + numbers.publish_max;
+                let was_under_way = event.at <= opening.at + numbers.recorded_within;
                 let may_be_a_probe = event.at + opening.doubt >= opening.at + numbers.open_for;
                 match (was_under_way, may_be_a_probe) {
                     (true, false) => self.ends_late(event, about, opening),
@@ -180,10 +198,8 @@ impl<'h> Circuit<'h> {
                         };
                         self.probed(event, about, ended, next_try)
                     }
-                    // Nothing can be told any more but that it may be closed.
                     (true, true) => {
-                        self.changes(event.at);
-                        self.state = State::Closed;
+                        self.forgets(event.at);
                         None
                     }
                 }
@@ -260,10 +276,21 @@ impl<'h> Circuit<'h> {
     }
 
     fn count(&mut self, at: Duration, ended: Ended) {
+        let is_sure = at > self.unsure_until;
         match ended {
-            _ if at > self.unsure_until => self.ended.push_back((at, ended)),
-            Ended::Well => self.ended.push_back((at, Ended::PerhapsWell)),
-            _ => {}
+            Ended::Well if is_sure && self.to_close == 0 => self.ended.push_back((at, Ended::Well)),
+            Ended::Well => {
+                self.to_close = self.to_close.saturating_sub(1);
+                self.ended.push_back((at, Ended::PerhapsWell));
+            }
+            _ => {
+                if self.to_close > 0 {
+                    self.to_close = self.numbers.probes;
+                }
+                if is_sure {
+                    self.ended.push_back((at, Ended::Badly));
+                }
+            }
         }
     }
 
@@ -296,7 +323,7 @@ impl<'h> Circuit<'h> {
         self.state = State::Open(Opening {
             at,
             index,
-            doubt: doubt + self.numbers.publish_max,
+            doubt: doubt + self.numbers.recorded_within,
             probes,
             succeeded: 0,
             due: at + self.numbers.open_for,
@@ -307,7 +334,15 @@ impl<'h> Circuit<'h> {
         self.ended.clear();
         self.unheard.clear();
         self.unanswered = None;
-        self.unsure_until = self.unsure_until.max(at + self.numbers.publish_max);
+        self.unsure_until = self.unsure_until.max(at + self.numbers.recorded_within);
+        self.to_close = 0;
+    }
+
+    /// Nothing can be told of it any more but that it may be closed.
+    fn forgets(&mut self, at: Duration) {
+        self.changes(at);
+        self.state = State::Closed;
+        self.to_close = self.numbers.probes;
     }
 
     /// How the circuit opened that a probe has been due for since before `now`.

@@ -16,6 +16,8 @@ fn breaker() -> Breaker {
         open_for: Duration::from_millis(40),
         probes: 2,
         publish_max: Duration::from_millis(5),
+        recorded_within: Duration::from_millis(5),
+        keeps_unsent: false,
     };
     Breaker::of("relay", numbers)
 }
@@ -120,6 +122,60 @@ fn accepts_a_probe_whose_answer_is_lost() {
     succeeds(&mut tale);
     tale.publishes("e1", "order-1");
     assert_holds(&breaker(), &tale);
+}
+
+/// A circuit that had opened before may be closed by what ends well, and knows nothing of that afterwards.
+#[test]
+fn takes_what_ends_well_after_a_pause_for_probes_perhaps() {
+    let mut tale = Tale::on_kafka();
+    tale.commits("e1", "order-1");
+    let until = Duration::from_millis(10);
+    tale.happens("relay", What::HostPaused { until });
+    time_passes(&mut tale, 20);
+    let closes_and_fails = |tale: &mut Tale| {
+        succeeds(tale);
+        succeeds(tale);
+        fails(tale);
+        fails(tale);
+    };
+    closes_and_fails(&mut tale);
+    time_passes(&mut tale, 20);
+    succeeds(&mut tale);
+    assert_vacuous(&breaker(), &tale);
+    time_passes(&mut tale, 1_000);
+    closes_and_fails(&mut tale);
+    time_passes(&mut tale, 20);
+    let attempted = fails(&mut tale);
+    assert_eq!(broken_at(&breaker(), &tale), Some(attempted));
+}
+
+/// As it was recorded over NATS: publishes on which their caller had given up long before, among them the probes of an outage,
+/// came when the broker was back.
+#[test]
+fn concludes_nothing_from_what_had_waited_for_the_broker() {
+    let mut tale = opened();
+    tale.happens("broker", What::HostCrashed);
+    time_passes(&mut tale, 100);
+    tale.happens("broker", What::HostStarted { incarnation: 2 });
+    for _ in 0..3 {
+        succeeds(&mut tale);
+    }
+    let opened_again = (0..4).map(|_| fails(&mut tale)).next_back();
+    tale.publishes("e1", "order-1");
+    let numbers = BreakerNumbers {
+        keeps_unsent: true,
+        ..breaker().numbers
+    };
+    assert_holds(&Breaker::of("relay", numbers), &tale);
+    assert!(broken_at(&breaker(), &tale) < opened_again);
+    time_passes(&mut tale, 10);
+    for _ in 0..3 {
+        fails(&mut tale);
+    }
+    time_passes(&mut tale, 20);
+    let attempted = fails(&mut tale);
+    let broken = broken_at(&Breaker::of("relay", numbers), &tale);
+    assert_eq!(broken, Some(attempted));
 }
 
 /// With so short a rest, a publish that ends may have begun before the circuit opened, or after it was closed again.
