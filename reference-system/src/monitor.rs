@@ -1,11 +1,13 @@
-//! The monitor: looks again and again at what every consumer has parked and how far it is behind, and has people told
-//! when either is too much.
+//! The monitor: looks again and again at what every consumer has parked, what its service has not published, and how far it
+//! is behind, and has people told when any of it is too much.
 //!
 //! A few parked events a day are normal, hundreds an hour are not; an alert for each of them would soon be ignored. So it
 //! is one alert of a kind for each consumer group, which fires once and is over once. Several monitors may run.
 //!
-//! Reading order: `depth` of a dead letter queue, `lag` of a group, `course` of a group in one partition.
+//! Reading order: `depth` of a dead letter queue, `backlog` of an outbox, `lag` of a group, `course` of a group in one
+//! partition.
 
+mod backlog;
 mod course;
 mod depth;
 mod lag;
@@ -19,8 +21,10 @@ use crate::alert::AlertError;
 use crate::database::Database;
 use crate::ports::Pager;
 use crate::ports::broker::{BrokerError, Standings};
+use crate::relay::Backlog;
 use crate::shutdown::Shutdown;
 
+pub use backlog::{BacklogThreshold, UNPUBLISHED_EVENTS};
 pub use course::{Course, Status};
 pub use depth::{Depth, DepthThreshold, PARKED_EVENTS};
 use lag::Lags;
@@ -34,6 +38,8 @@ pub struct Monitor {
     pub pager: Arc<dyn Pager>,
     /// How much may be parked.
     pub depth: DepthThreshold,
+    /// How long events may wait to be published; `None` where somebody else watches that.
+    pub backlog: Option<BacklogThreshold>,
     /// Who tells how far groups have come.
     pub standings: Arc<dyn Standings>,
     /// How far they may be behind; a group's alert is kept in the database of the consumer of its name.
@@ -45,7 +51,7 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// The usual one: it looks every ten seconds at what is parked, and nobody stops it.
+    /// The usual one: it looks every ten seconds at what is parked and not published, and nobody stops it.
     pub fn new(
         consumers: Vec<(&'static str, Database)>,
         pager: Arc<dyn Pager>,
@@ -55,6 +61,7 @@ impl Monitor {
             consumers,
             pager,
             depth: DepthThreshold::default(),
+            backlog: Some(BacklogThreshold::default()),
             standings,
             lag: Vec::new(),
             every: Duration::from_secs(10),
@@ -88,6 +95,13 @@ impl Monitor {
         depth::alert(consumer)
             .judge(database, pager, judgement)
             .await?;
+        if let Some(threshold) = self.backlog {
+            let judgement = threshold.judge(Backlog::read(database).await?);
+            backlog::alert(consumer)
+                .judge(database, pager, judgement)
+                .await?;
+        }
+        // The broker may be the one that fails, so that it is asked last.
         let mut thresholds = self.lag.iter();
         if let Some(threshold) = thresholds.find(|own| own.group == consumer) {
             let judgement = threshold.judge(lags.measure(threshold).await?);

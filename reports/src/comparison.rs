@@ -54,7 +54,7 @@ pub struct PatternFacts {
     pub processes: u64,
     /// How many databases.
     pub databases: u64,
-    /// Whether a broker is needed.
+    /// Whether a broker is needed. Where one is, monitors watch what is parked, not published, or not consumed.
     pub broker: bool,
 }
 
@@ -84,6 +84,8 @@ pub struct Cell {
     pub refused: u64,
     /// Accepted orders that are neither shipped nor cancelled when nothing happens any more.
     pub orders_lost: Count,
+    /// Those of them that were lost in runs in which no monitor had anybody told that something is wrong.
+    pub lost_unnoticed: Count,
     /// Accepted orders that were shipped, and whose customers were never told.
     pub untold: Count,
     /// Committed events that no broker ever got, where there is one.
@@ -106,6 +108,10 @@ pub struct Cell {
     pub asked_meanwhile: u64,
     /// Those of them that were answered as done.
     pub accepted_meanwhile: u64,
+    /// Runs in which a monitor had somebody told that something is wrong.
+    pub paged: u64,
+    /// From the first fault until somebody was told, of the runs in which faults had an effect, where monitors watch.
+    pub noticed: Latency,
     /// The most events that waited to be published at once, over all runs.
     pub backlog_peak: u64,
     /// The longest that one of them waited, in milliseconds, of those that were published.
@@ -212,7 +218,7 @@ impl Difference {
 
 impl Comparison {
     /// The version that is written here.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// The cell of a pattern under a set of faults.
     #[must_use]

@@ -21,7 +21,7 @@ use stormglass_reports::comparison::{Cell, Difference, FaultSet, Latency, Patter
 
 pub use adversity::{ADVERSITIES, Adversity};
 use contenders::{CONTENDERS, Contender};
-use sample::Sample;
+use sample::{Sample, When};
 pub use wall_time::{WallTime, wall_times};
 
 use crate::incidents::sale::{self, Sale, millis};
@@ -127,9 +127,11 @@ impl Comparing<'_> {
                     calm = Some(run_of(contender, seed, Vec::new())?);
                 }
                 let runs = struck.iter().chain(&calm).take(1);
-                let window = adversity.window(seed);
-                let own = runs.map(|run| Sample::of(run, window.clone(), contender.uses_broker()));
-                samples.extend(own);
+                let when = When {
+                    begins: adversity.begins(seed),
+                    window: adversity.window(seed),
+                };
+                samples.extend(runs.map(|run| Sample::of(run, &when, contender.uses_broker())));
             }
         }
         Ok(sets)
@@ -154,6 +156,8 @@ impl Comparing<'_> {
             };
             cell.answer = Latency::of(all(|own| &own.answers));
             cell.effect = Latency::of(all(|own| &own.effects));
+            let noticed = samples.iter().filter_map(|own| own.noticed);
+            cell.noticed = Latency::of(noticed.collect());
             let pairs = samples.iter().zip(&firsts);
             let pairs: Vec<_> = pairs
                 .map(|(own, first)| (&own.effects[..], &first.effects[..]))
@@ -235,11 +239,17 @@ mod tests {
                 cell.ghosts,
             ];
             assert!(wrong.iter().all(|own| own.total == 0), "{cell:?}");
-            assert_eq!(cell.effect.never, 0, "{cell:?}");
+            assert_eq!((cell.effect.never, cell.paged), (0, 0), "{cell:?}");
         }
         assert_eq!(lost("outbox", "outage"), 0);
         assert_eq!(lost("cdc", "outage"), 0);
         assert!(lost("direct", "outage") > 0);
+        let told = |pattern| {
+            let cell = comparison.cell(pattern, "outage").expect("it was run");
+            cell.noticed.count - cell.noticed.never
+        };
+        assert!(told("outbox") > 0 && told("cdc") > 0);
+        assert_eq!(told("direct"), 0, "what is in no table is seen by nobody");
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub use circuit::{CIRCUIT, GuardedRelay, breaker};
 pub use collector::COLLECTOR;
 use collector::Spans;
 pub use events::Events;
-pub use monitor::Watch;
+pub use monitor::{MONITOR, Watch};
 pub use monolith::monolith;
 pub(crate) use neighbours::SMS_GATEWAY;
 use old_reader::OldReader;
@@ -368,8 +368,8 @@ pub fn deploy(deployment: Deployment) -> System {
     if deployment.watch.is_some() {
         system = system
             .third_party(third_parties::pager())
-            .host("monitor", with(&deployment, monitor::run))
-            .instances("monitor", 1..=2);
+            .host(MONITOR, with(&deployment, monitor::run))
+            .instances(MONITOR, 1..=2);
     }
     if deployment.is_traced {
         system = system.third_party(collector::collector());

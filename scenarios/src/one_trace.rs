@@ -1,12 +1,14 @@
 //! `one-trace`: the spans that reach the collector of one flow are one tree, over all services that had a part in it.
 //!
 //! A flow is what one request set in motion; its id is in the spans, as in the events. A service that dies takes the spans with it that it had
-//! not exported yet: in such a run what has arrived must still be of one trace and have no second root, and may have gaps. What happened itself is judged by
-//! other properties; this one only holds the spans against it.
+//! not exported yet, and one that waits for the collector's answer when the run ends has those that came meanwhile: in such a run what has arrived must
+//! still be of one trace and have no second root, and may have gaps. What happened itself is judged by other properties; this one only holds the
+//! spans against it.
 
 mod spans;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use stormglass::checker::{Property, Verdict};
 use stormglass::history::{Application, ExternalOutcome, Fact, History, What};
@@ -15,6 +17,10 @@ use crate::breach::{About, Breach, judge};
 use crate::deploy::COLLECTOR;
 
 use spans::{Span, exported};
+
+/// How long after an export that was not answered its service may not have come back with it: it waits for the answer for two
+/// seconds, and then for a moment.
+const EXPORTED_AGAIN: Duration = Duration::from_secs(3);
 
 /// The spans of one flow are one tree.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +41,7 @@ impl Property for OneTrace {
         if traces.flows.is_empty() {
             return Verdict::Vacuous("no span of any flow reached the collector".to_owned());
         }
-        let whole = !may_have_lost_spans(history);
+        let whole = !may_have_lost_spans(history) && !is_exporting(history);
         let flows = traces.flows.iter();
         let mut breaches: Vec<Breach> = flows
             .filter_map(|(flow, of_flow)| traces.judge(flow, of_flow, whole))
@@ -136,6 +142,34 @@ fn may_have_lost_spans(history: &History) -> bool {
     died || (stopped && refused)
 }
 
+/// Whether a service still waited for the collector when the run ended.
+fn is_exporting(history: &History) -> bool {
+    let Some(end) = history.events.last().map(|last| last.at) else {
+        return false;
+    };
+    let mut waits: BTreeMap<&str, Duration> = BTreeMap::new();
+    for event in &history.events {
+        match &event.what {
+            What::ExternalCalled {
+                provider,
+                outcome,
+                answered,
+                ..
+            } if **provider == *COLLECTOR => {
+                if *answered && *outcome != ExternalOutcome::Unavailable {
+                    waits.remove(&*event.host);
+                } else {
+                    waits.insert(&event.host, event.at);
+                }
+            }
+            _ => {}
+        }
+    }
+    waits
+        .values()
+        .any(|since| end.saturating_sub(*since) <= EXPORTED_AGAIN)
+}
+
 /// Effects of which the collector has no span.
 fn unseen(history: &History, spans: &[Span<'_>]) -> Option<Breach> {
     let seen: BTreeSet<_> = spans
@@ -186,7 +220,7 @@ mod tests {
         })
     }
 
-    fn export(shop: &mut Shop, outcome: ExternalOutcome, spans: &[Value]) -> u64 {
+    fn export(shop: &mut Shop, outcome: ExternalOutcome, answered: bool, spans: &[Value]) -> u64 {
         let service = json!({ "key": "service.name", "value": { "stringValue": "payment" } });
         shop.happens(What::ExternalCalled {
             provider: COLLECTOR.into(),
@@ -196,12 +230,44 @@ mod tests {
                 "scopeSpans": [{ "spans": spans }],
             }]}),
             outcome,
-            answered: true,
+            answered,
         })
     }
 
     fn collected(shop: &mut Shop, spans: &[Value]) -> u64 {
-        export(shop, ExternalOutcome::Booked, spans)
+        export(shop, ExternalOutcome::Booked, true, spans)
+    }
+
+    /// The collector takes a span, and its answer is lost; an effect has no span; and so much happens before the run ends.
+    fn unanswered(events_after: usize) -> (Shop, u64) {
+        let mut shop = Shop::open();
+        let spans = [span("t", "1", "")];
+        export(&mut shop, ExternalOutcome::Booked, false, &spans);
+        let index = shop.applies("shipping", "a", "sent");
+        for _ in 0..events_after {
+            shop.mails("a", "sent");
+        }
+        (shop, index)
+    }
+
+    /// As it was recorded: two answers of the collector were lost, and nothing else happened any more.
+    #[test]
+    fn accepts_gaps_where_a_service_waits_for_the_collector_at_the_end() {
+        let (shop, _) = unanswered(10);
+        assert_eq!(shop.judged_by(&OneTrace), Verdict::Holds);
+    }
+
+    #[test]
+    fn rejects_gaps_where_a_service_never_comes_back_to_the_collector() {
+        let (shop, index) = unanswered(3_100);
+        shop.must_break_at(&OneTrace, index, "no span says so");
+    }
+
+    #[test]
+    fn rejects_gaps_where_the_collector_answered_afterwards() {
+        let (mut shop, index) = unanswered(10);
+        collected(&mut shop, &[span("t", "1", "")]);
+        shop.must_break_at(&OneTrace, index, "no span says so");
     }
 
     #[test]
@@ -228,6 +294,7 @@ mod tests {
         export(
             &mut shop,
             ExternalOutcome::Unavailable,
+            true,
             &[span("t", "1", "")],
         );
         assert!(matches!(shop.judged_by(&OneTrace), Verdict::Vacuous(_)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reference_system::monitor::UNPUBLISHED_EVENTS;
 use serde_json::{Value, json};
 use stormglass::broker::Profile;
 use stormglass::checker::{Property, Verdict};
@@ -13,7 +14,7 @@ use stormglass::history::{
 };
 use stormglass::{CORRELATION_ID, EVENT_ID, Message, Position};
 
-use crate::deploy::{ARTICLES, CARD_PROCESSOR, MAILER, view};
+use crate::deploy::{ARTICLES, CARD_PROCESSOR, MAILER, PAGER, view};
 use crate::told::Told;
 use crate::workload::{Manner, Operation};
 
@@ -179,6 +180,19 @@ impl Shop {
             provider: MAILER.into(),
             idempotency_key: format!("mail {number}"),
             request: json!({ "to": address_of(order), "order_id": order, "occasion": occasion }),
+            outcome: ExternalOutcome::Booked,
+            answered: true,
+        })
+    }
+
+    /// A monitor has people told that events of this service are not published, or that this is over.
+    pub(crate) fn pages(&mut self, service: &str, status: &str) -> u64 {
+        let number = self.history.events.len();
+        let labels = json!({ "alertname": UNPUBLISHED_EVENTS, "group": service });
+        self.happens(What::ExternalCalled {
+            provider: PAGER.into(),
+            idempotency_key: format!("page {number}"),
+            request: json!({ "alerts": [{ "status": status, "labels": labels }] }),
             outcome: ExternalOutcome::Booked,
             answered: true,
         })

@@ -125,6 +125,40 @@ async fn an_alert_is_told_once_and_its_end_once_across_restarts_and_two_monitors
     again.abort();
 }
 
+/// An event that has been due for so many milliseconds.
+macro_rules! due_since {
+    ($ago_ms:literal) => {
+        concat!(
+            "INSERT INTO outbox (event_id, topic, partition_key, headers, payload, due_at_ms) VALUES ('event-",
+            $ago_ms,
+            "', 'inventory', 'order', '{}', '{}', CAST(strftime('%s', 'now') AS INTEGER) * 1000 - ",
+            $ago_ms,
+            ")"
+        )
+    };
+}
+
+#[tokio::test]
+async fn an_event_that_waits_to_be_published_is_told_of_until_it_is_sent() {
+    let stocks = database(inventory::schema).await;
+    let pager = Recorder::default();
+    let monitor = watch(&stocks, &pager);
+    execute(&stocks, due_since!(20_000)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(
+        pager.told().is_empty(),
+        "it may wait for a third of a minute"
+    );
+    execute(&stocks, due_since!(70_000)).await;
+    let key = |status| format!("UnpublishedEvents/inventory/1/{status}");
+    let first = (key("firing"), Status::Firing);
+    Patience::until("it fires", async || pager.told() == [first.clone()]).await;
+    execute(&stocks, "UPDATE outbox SET sent = 1").await;
+    let told = [first, (key("resolved"), Status::Resolved)];
+    Patience::until("it is over", async || pager.told() == told).await;
+    monitor.abort();
+}
+
 #[tokio::test]
 async fn a_webhook_is_called_with_the_key_and_a_refusal_is_no_answer() {
     let calls: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();

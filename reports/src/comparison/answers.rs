@@ -31,6 +31,11 @@ pub(super) fn answers(comparison: &Comparison) -> Vec<Answer> {
         ),
         answer("A quick effect", quickest(comparison, |cell| cell.effect)),
         answer("Taking orders while the broker is down", outage(comparison)),
+        answer(
+            "Being told that the broker is down",
+            told_of_outage(comparison),
+        ),
+        answer("Knowing of what was lost", unnoticed(comparison)),
         answer("Little to operate", parts(comparison)),
     ];
     answers.retain(|answer| !answer.text.is_empty());
@@ -113,6 +118,44 @@ fn outage(comparison: &Comparison) -> String {
         format!("{pattern} took {accepted} of {asked}{lost}")
     });
     told.collect::<Vec<_>>().join(", ")
+}
+
+/// When monitors had somebody told of an outage, pattern by pattern.
+fn told_of_outage(comparison: &Comparison) -> String {
+    let cells = comparison.cells.iter().filter(|cell| cell.faults == OUTAGE);
+    let cells = cells.filter(|cell| cell.noticed.count > 0);
+    let told = cells.map(|cell| {
+        let Latency { count, never, .. } = cell.noticed;
+        let within = match cell.noticed.p500 {
+            Some(median) => format!(" (half of all within {median} ms)"),
+            None => String::new(),
+        };
+        format!(
+            "{} in {} of {count} runs{within}",
+            cell.pattern,
+            count - never
+        )
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+/// How many of the lost orders were lost without a word, under all faults, of the patterns that lost any.
+fn unnoticed(comparison: &Comparison) -> String {
+    let told = comparison.patterns.iter().filter(|own| own.broker);
+    let told = told.filter_map(|pattern| {
+        let met = met(comparison, &pattern.name);
+        let sum = |of: fn(&Cell) -> Count| met.iter().map(|cell| of(cell).total).sum::<u64>();
+        let (lost, silent) = (
+            sum(|cell| cell.orders_lost),
+            sum(|cell| cell.lost_unnoticed),
+        );
+        let text = format!(
+            "{} lost {lost} orders, {silent} of them in runs in which nobody was told of anything",
+            pattern.name
+        );
+        (lost > 0).then_some(text)
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 fn parts(comparison: &Comparison) -> String {
@@ -214,7 +257,7 @@ pub(super) const COLUMNS: &str = "Reliability is what the runs measure. Of the o
     parts. Time to set up and best use are judgements about people, which no run can confirm or refute.";
 
 /// What the figures are not.
-pub(super) const METHOD: [&str; 7] = [
+pub(super) const METHOD: [&str; 8] = [
     "Every pattern ran the same seeds: the same orders at the same virtual times, whether or not earlier ones were answered, and the same \
      faults. What a fault names and a pattern does not have, such as a broker in one process, cannot strike it.",
     "Times are virtual and modelled: 1 to 10 ms a network segment, a fixed time a database statement. They compare patterns; they do \
@@ -226,6 +269,8 @@ pub(super) const METHOD: [&str; 7] = [
     "Lost events and ghosts are counted where a broker is used; lost orders everywhere. Nothing is taken from a service's own word.",
     "Statements are all that services ask of their databases, in vain or not: a relay that polls asks without any order, so its share \
      shrinks with the load.",
-    "Not measured: the time until a monitor notices (none is deployed here; `stormglass incidents lagging-consumer` measures one), \
-     the cost of people.",
+    "Where a broker is used, a monitor looks every two seconds, and has somebody told when a consumer's message or an event that is to be published \
+     has waited for two seconds, or anything was parked; what is down is down for seconds here, so that the thresholds are short. It is \
+     counted from the first fault to the first word. Statements, transactions and processes of the monitor itself are left out.",
+    "Not measured: the cost of people.",
 ];

@@ -92,11 +92,12 @@ fn has_broker(comparison: &Comparison, cell: &Cell) -> bool {
 }
 
 /// What went wrong.
-pub(super) const CORRECTNESS: [&str; 10] = [
+pub(super) const CORRECTNESS: [&str; 11] = [
     "pattern",
     "orders accepted",
     "orders lost",
     "seeds that lost any",
+    "lost, and nobody told",
     "against the first (this : first)",
     "shipped, customer never told",
     "events lost",
@@ -112,7 +113,7 @@ fn correctness(comparison: &Comparison, faults: &str) -> String {
     )
 }
 
-pub(super) fn correctness_row(comparison: &Comparison, cell: &Cell) -> [String; 10] {
+pub(super) fn correctness_row(comparison: &Comparison, cell: &Cell) -> [String; 11] {
     let on_broker = |count: u64| match has_broker(comparison, cell) {
         true => count.to_string(),
         false => "–".to_owned(),
@@ -125,6 +126,7 @@ pub(super) fn correctness_row(comparison: &Comparison, cell: &Cell) -> [String; 
             true => share(cell.orders_lost.seeds, cell.runs),
             false => "not met: no fault had an effect".to_owned(),
         },
+        on_broker(cell.lost_unnoticed.total),
         match cell.is_met() {
             true => cell.against_first.told(),
             false => "–".to_owned(),
@@ -141,12 +143,13 @@ pub(super) fn correctness_row(comparison: &Comparison, cell: &Cell) -> [String; 
 }
 
 /// How long things take, and what they cost.
-pub(super) const SPEED: [&str; 7] = [
+pub(super) const SPEED: [&str; 8] = [
     "pattern",
     "answer p50/p99/p99.9, ms",
     "effect p50/p99/p99.9, ms (never)",
     "effect against the first, ms",
     "taken while it lasted",
+    "told after p50/p99, ms (never)",
     "backlog: peak, oldest, drained",
     "an order: statements, commits, publishes, deliveries",
 ];
@@ -158,7 +161,7 @@ fn speed(comparison: &Comparison, faults: &str) -> String {
     )
 }
 
-pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
+pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 8] {
     let signed = |time: Option<i64>| time.map_or("never".to_owned(), |ms| format!("{ms:+}"));
     let against = match cell.effect_against_first {
         Some(own) => format!(
@@ -173,6 +176,15 @@ pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
         0 => "–".to_owned(),
         asked => format!("{} of {asked}", cell.accepted_meanwhile),
     };
+    let noticed = match cell.noticed.count {
+        0 => "–".to_owned(),
+        _ => format!(
+            "{} / {} ({})",
+            time(cell.noticed.p500),
+            time(cell.noticed.p990),
+            cell.noticed.never
+        ),
+    };
     let drained = match cell.never_drained {
         0 => format!("{} ms", cell.drained_ms),
         never => format!("{} ms, never in {never} runs", cell.drained_ms),
@@ -185,6 +197,7 @@ pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
         format!("{} ({})", percentiles(cell.effect), cell.effect.never),
         against,
         meanwhile,
+        noticed,
         match has_broker(comparison, cell) {
             true => format!(
                 "{}, {} ms, {drained}",
@@ -203,11 +216,14 @@ pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
 }
 
 fn percentiles(latency: Latency) -> String {
-    let told = |time: Option<u64>| time.map_or("never".to_owned(), |ms| ms.to_string());
     format!(
         "{} / {} / {}",
-        told(latency.p500),
-        told(latency.p990),
-        told(latency.p999)
+        time(latency.p500),
+        time(latency.p990),
+        time(latency.p999)
     )
+}
+
+fn time(time: Option<u64>) -> String {
+    time.map_or("never".to_owned(), |ms| ms.to_string())
 }

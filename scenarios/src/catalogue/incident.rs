@@ -85,6 +85,7 @@ impl Incident {
             Incident::DlqFlood => deployment
                 .watched(Watch {
                     depth: DEPTH,
+                    unpublished: None,
                     waiting: REAL_TIME,
                     every: Duration::from_millis(500),
                 })
@@ -97,6 +98,7 @@ impl Incident {
                 })
                 .watched(Watch {
                     depth: DepthThreshold::default(),
+                    unpublished: None,
                     waiting: REAL_TIME,
                     every: Duration::from_secs(10),
                 })

@@ -199,6 +199,12 @@ impl Adversity {
         faults
     }
 
+    /// When the first of them comes, in milliseconds, if there are any.
+    pub(super) fn begins(&self, seed: Seed) -> Option<u64> {
+        let strikes = (self.strikes)(seed).into_iter();
+        strikes.map(|own| own.at_ms).min()
+    }
+
     /// From when to when something is down, in milliseconds, if it is for a while.
     pub(super) fn window(&self, seed: Seed) -> Option<Range<u64>> {
         self.lasts.map(|lasts| lasts(seed))

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use reference_system::Settings;
+use reference_system::monitor::DepthThreshold;
 use stormglass::System;
+use stormglass::simulation::Settings;
 
-use crate::deploy::{self, ARTICLES, Deployment, Pattern, deploy};
+use crate::deploy::{self, ARTICLES, Deployment, Pattern, Watch, deploy};
 use crate::incidents::sale::patient;
 use crate::workload;
 
@@ -24,6 +25,19 @@ enum Way {
 }
 
 const USUAL: Duration = Duration::from_millis(100);
+
+/// How services are watched that tell each other of events. What is down is down for seconds here and not for minutes, so that the
+/// thresholds are short.
+pub(super) const WATCH: Watch = Watch {
+    depth: DepthThreshold {
+        parked: 5,
+        lately: 1,
+        window: Duration::from_secs(60 * 60),
+    },
+    unpublished: Some(Duration::from_secs(2)),
+    waiting: Duration::from_secs(2),
+    every: Duration::from_secs(2),
+};
 
 /// All of them; the first is the one that others are tested against.
 pub(super) const CONTENDERS: &[Contender] = &[
@@ -70,18 +84,26 @@ impl Contender {
         let name = format!("compare {}", self.name);
         let system = match self.way {
             Way::Services(pattern, relay_poll) => {
-                let settings = Settings {
+                let settings = reference_system::Settings {
                     relay_poll,
-                    ..Settings::default()
+                    ..reference_system::Settings::default()
                 };
                 let deployment = Deployment::new(&name).settings(settings);
+                let deployment = match self.uses_broker() {
+                    true => deployment.watched(WATCH),
+                    false => deployment,
+                };
                 deploy(deployment.pattern(pattern))
             }
             Way::Monolith => deploy::monolith(&name, &ARTICLES),
         };
         system
             .operations(workload::operation, workload::carry_out)
-            .settings(patient())
+            .settings(Settings {
+                // Faults last for six seconds, so that what has not come within a minute never comes.
+                liveness_bound: Duration::from_secs(60),
+                ..patient()
+            })
     }
 
     /// Whether its services tell each other of events over a broker.

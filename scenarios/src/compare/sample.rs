@@ -13,10 +13,19 @@ use stormglass::simulation::Run;
 use stormglass_reports::comparison::Cell;
 
 use crate::MoneyAndStock;
-use crate::deploy::{CARD_PROCESSOR, MAILER};
-use crate::incidents::figures::{Backlog, Orders};
+use crate::deploy::{CARD_PROCESSOR, MAILER, MONITOR, PAGER};
+use crate::incidents::figures::{self, Backlog, Orders};
 use crate::incidents::sale::millis;
 use crate::workload::Operation;
+
+/// When the faults of a run come, in milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct When {
+    /// When the first of them does, if there are any.
+    pub(super) begins: Option<u64>,
+    /// When something is down, if it is for a while.
+    pub(super) window: Option<Range<u64>>,
+}
 
 /// What one run of one pattern showed.
 #[derive(Debug, Default)]
@@ -35,6 +44,11 @@ pub(super) struct Sample {
     pub(super) effects: Vec<Option<u64>>,
     asked_meanwhile: u64,
     accepted_meanwhile: u64,
+    /// Whether a monitor had somebody told that something is wrong.
+    paged: bool,
+    /// From the first fault until somebody was told, in milliseconds, where faults had an effect and monitors watch; the inner
+    /// `None` where nobody ever was.
+    pub(super) noticed: Option<Option<u64>>,
     /// Of events that were committed and not yet published, where a broker is used.
     backlog: Option<Backlog>,
     statements: u64,
@@ -44,28 +58,39 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// What a run showed; `window` is when something was down, in milliseconds. Whether services use a broker is to be said:
-    /// that nothing is published may be the worst of losses.
-    pub(super) fn of(run: &Run, window: Option<Range<u64>>, uses_broker: bool) -> Self {
-        let mut sample = Sample::of_history(&run.history, window, uses_broker);
+    /// What a run showed. Whether services use a broker, and so are watched, is to be said: that nothing is published may be the
+    /// worst of losses.
+    pub(super) fn of(run: &Run, when: &When, uses_broker: bool) -> Self {
+        let bitten = !run.bitten.is_empty();
+        let mut sample = Sample::of_history(&run.history, bitten, when, uses_broker);
         let statements = run.calls.iter();
-        let statements = statements.filter(|((_, call), _)| *call == Call::Statement);
-        sample.bitten = !run.bitten.is_empty();
+        let statements =
+            statements.filter(|((host, call), _)| *call == Call::Statement && !is_monitor(host));
         sample.statements = statements.map(|(_, times)| times).sum();
         sample
     }
 
-    fn of_history(history: &History, window: Option<Range<u64>>, uses_broker: bool) -> Self {
+    fn of_history(history: &History, bitten: bool, when: &When, uses_broker: bool) -> Self {
+        let When { begins, window } = when;
         let orders = Orders::of(history);
         let count = |wanted: fn(&What) -> bool| {
-            let own = history.events.iter().filter(|event| wanted(&event.what));
+            let own = history.events.iter();
+            let own = own.filter(|event| wanted(&event.what) && !is_monitor(&event.host));
             own.count() as u64
         };
-        let until = match &window {
+        let pages: Vec<u64> = figures::pages(history).map(|(at, _)| millis(at)).collect();
+        let noticed = |begins| {
+            let since = pages.iter().filter_map(|at| at.checked_sub(begins));
+            since.min()
+        };
+        let until = match window {
             Some(window) => Duration::from_millis(window.end),
             None => history.events.last().map_or(Duration::ZERO, |last| last.at),
         };
         let mut sample = Sample {
+            bitten,
+            paged: !pages.is_empty(),
+            noticed: begins.filter(|_| bitten && uses_broker).map(noticed),
             accepted: orders.accepted,
             refused: orders.refused,
             lost: orders.lost,
@@ -78,12 +103,12 @@ impl Sample {
             deliveries: count(|what| matches!(what, What::Delivered { .. })),
             ..Sample::default()
         };
-        sample.customers(history, window);
+        sample.customers(history, window.as_ref());
         sample
     }
 
     /// What customers saw: answers, mails, and whether they were served while something was down.
-    fn customers(&mut self, history: &History, window: Option<Range<u64>>) {
+    fn customers(&mut self, history: &History, window: Option<&Range<u64>>) {
         let told = dispatched(history);
         let states = states_of_orders(history);
         for asked in history.operations() {
@@ -92,7 +117,7 @@ impl Sample {
             let answered = answer.map(|told| time_of(history, told.index) - at);
             self.answers.push(answered);
             let is_done = answer.is_some_and(|told| told.answer == Answer::Done);
-            if window.as_ref().is_some_and(|window| window.contains(&at)) {
+            if window.is_some_and(|window| window.contains(&at)) {
                 self.asked_meanwhile += 1;
                 self.accepted_meanwhile += u64::from(is_done);
             }
@@ -113,6 +138,9 @@ impl Sample {
         cell.accepted += self.accepted;
         cell.refused += self.refused;
         cell.orders_lost.add(self.lost);
+        cell.paged += u64::from(self.paged);
+        cell.lost_unnoticed
+            .add(if self.paged { 0 } else { self.lost });
         cell.untold.add(self.untold);
         cell.events_lost.add(self.events.lost);
         cell.ghosts.add(self.events.ghosts);
@@ -141,6 +169,11 @@ impl Sample {
     }
 }
 
+/// Whether it is the monitor's host, which is no part of any pattern.
+fn is_monitor(host: &str) -> bool {
+    host == MONITOR || host.starts_with("monitor-")
+}
+
 /// How many processes of the shop's own had anything to do; the products that they use are left out, and the customers.
 pub(super) fn processes(run: &Run) -> u64 {
     let servers = &run.history.description.servers;
@@ -155,7 +188,8 @@ pub(super) fn processes(run: &Run) -> u64 {
     });
     let busy: BTreeSet<&str> = busy.map(|event| &*event.host).collect();
     let own = started.filter(|host| busy.contains(host) && !servers.contains(*host));
-    let own = own.filter(|host| ![CARD_PROCESSOR, MAILER, CLIENT].contains(host));
+    let own = own.filter(|host| ![CARD_PROCESSOR, MAILER, CLIENT, PAGER].contains(host));
+    let own = own.filter(|host| !is_monitor(host));
     own.collect::<BTreeSet<&str>>().len() as u64
 }
 
@@ -261,15 +295,16 @@ impl Events {
 mod tests {
     use std::time::Duration;
 
-    use stormglass_reports::comparison::{Cell, Count};
+    use stormglass_reports::comparison::{Cell, Count, Latency};
 
-    use super::Sample;
+    use super::{Sample, When};
     use crate::test_shop::{PRICE, Shop, order_of};
 
     /// What the only run of a cell adds to it.
     fn cell_of(shop: Shop, uses_broker: bool) -> Cell {
         let mut cell = Cell::default();
-        Sample::of_history(&shop.closed(), None, uses_broker).add_to(&mut cell);
+        let sample = Sample::of_history(&shop.closed(), true, &When::default(), uses_broker);
+        sample.add_to(&mut cell);
         cell
     }
 
@@ -395,14 +430,61 @@ mod tests {
         assert_eq!(cell_of(shop, true).inversions, once(1));
     }
 
+    /// One order is lost; a monitor tells of it, or that all is well again.
+    fn lost_and(status: &str, when: &When, bitten: bool) -> Cell {
+        let mut shop = shop();
+        shop.places("two");
+        shop.pages("order", status);
+        let mut cell = Cell::default();
+        let sample = Sample::of_history(&shop.closed(), bitten, when, true);
+        cell.noticed = Latency::of(sample.noticed.into_iter().collect());
+        sample.add_to(&mut cell);
+        cell
+    }
+
+    #[test]
+    fn what_was_lost_without_a_word_is_told_apart() {
+        let when = When {
+            begins: Some(1),
+            window: None,
+        };
+        let told = lost_and("firing", &when, true);
+        assert_eq!((told.paged, told.lost_unnoticed), (1, NONE));
+        assert_eq!((told.noticed.count, told.noticed.never), (1, 0));
+        assert!(told.noticed.p500 > Some(0), "{told:?}");
+        let untold = lost_and("resolved", &when, true);
+        assert_eq!((untold.paged, untold.lost_unnoticed), (0, once(1)));
+        assert_eq!((untold.noticed.count, untold.noticed.never), (1, 1));
+    }
+
+    #[test]
+    fn nothing_is_to_be_noticed_where_no_fault_had_an_effect() {
+        let when = When {
+            begins: Some(1),
+            window: None,
+        };
+        assert_eq!(lost_and("firing", &when, false).noticed.count, 0);
+        assert_eq!(lost_and("firing", &When::default(), true).noticed.count, 0);
+        let late = When {
+            begins: Some(1_000),
+            window: None,
+        };
+        let before = lost_and("firing", &late, true);
+        assert_eq!((before.paged, before.noticed.never), (1, 1));
+    }
+
     #[test]
     fn who_was_asked_while_something_was_down_is_counted_apart() {
         let mut shop = shop();
         shop.asks_in_vain(&order_of("two"));
-        let sample = Sample::of_history(&shop.closed(), Some(0..1_000), true);
+        let when = When {
+            window: Some(0..1_000),
+            ..When::default()
+        };
+        let sample = Sample::of_history(&shop.closed(), true, &when, true);
         assert_eq!((sample.asked_meanwhile, sample.accepted_meanwhile), (2, 1));
         assert_eq!(sample.answers.iter().filter(|own| own.is_none()).count(), 1);
-        let over = Sample::of_history(&Shop::open().closed(), Some(0..1_000), true);
+        let over = Sample::of_history(&Shop::open().closed(), true, &when, true);
         let backlog = over.backlog.expect("a broker is used");
         assert_eq!(backlog.drained_in, Some(Duration::ZERO));
     }

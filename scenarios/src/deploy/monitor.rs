@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reference_system::monitor::{DepthThreshold, LagThreshold, Monitor};
+use reference_system::monitor::{BacklogThreshold, DepthThreshold, LagThreshold, Monitor};
 use reference_system::ports::pager::HttpPager;
 use reference_system::{Database, Shutdown};
 use stormglass::Machine;
@@ -11,11 +11,16 @@ use stormglass::Machine;
 use super::third_parties::PAGER;
 use super::{Deployment, StartError, handlers};
 
+/// The monitor's host.
+pub const MONITOR: &str = "monitor";
+
 /// How the consumers are watched.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
     /// How much may be parked.
     pub depth: DepthThreshold,
+    /// How long an event may wait to be published, if that is watched.
+    pub unpublished: Option<Duration>,
     /// How long a message may wait for a group.
     pub waiting: Duration,
     /// How often the monitor looks.
@@ -38,8 +43,10 @@ pub(super) async fn run(machine: Machine, deployment: Deployment) -> Result<(), 
         topics: topics.to_vec(),
         waiting: watch.waiting,
     });
+    let backlog = watch.unpublished;
     let monitor = Monitor {
         depth: watch.depth,
+        backlog: backlog.map(|waiting| BacklogThreshold { waiting }),
         lag: lag.into(),
         every: watch.every,
         shutdown: Shutdown::when(machine.terminated()),

@@ -76,6 +76,7 @@ fn deployment(broken_until: Duration) -> Deployment {
         .settings(unhurried())
         .watched(Watch {
             depth: DepthThreshold::default(),
+            unpublished: None,
             waiting: REAL_TIME,
             every: Duration::from_secs(10),
         })

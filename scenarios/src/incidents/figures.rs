@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::Value;
 use stormglass::checker::{Property, Verdict};
 use stormglass::history::{Answer, Event, Fact, History, What};
 
@@ -226,18 +227,20 @@ pub(super) fn alarms(
     alert: &str,
     consumer: &str,
 ) -> impl Iterator<Item = Duration> {
+    let pages = pages(history)
+        .filter(move |(_, labels)| labels["alertname"] == alert && labels["group"] == consumer);
+    pages.map(|(at, _)| at)
+}
+
+/// When the pager was told that something is wrong, and the labels of the alert.
+pub(crate) fn pages(history: &History) -> impl Iterator<Item = (Duration, &Value)> {
     let calls = history.ledger(PAGER);
     calls.flat_map(move |(index, _, request)| {
         let at = time_of(history, index);
         let alerts = request["alerts"].as_array();
         let alerts = alerts.into_iter().flatten();
-        let firing = alerts.filter(move |told| {
-            let labels = &told["labels"];
-            told["status"] == "firing"
-                && labels["alertname"] == alert
-                && labels["group"] == consumer
-        });
-        firing.map(move |_| at)
+        let firing = alerts.filter(|told| told["status"] == "firing");
+        firing.map(move |told| (at, &told["labels"]))
     })
 }
 

@@ -59,6 +59,7 @@ fn deployment() -> Deployment {
         .settings(unhurried())
         .watched(Watch {
             depth: DepthThreshold::default(),
+            unpublished: None,
             waiting: REAL_TIME,
             every: Duration::from_secs(10),
         })
