@@ -52,12 +52,14 @@ pub(crate) fn run(
         return Err(RunError::NoOperations(system.name().to_owned()));
     };
     let store = Store::create(&system.databases, &system.databases_on_servers()?)?;
-    let databases = Databases::open(store, &system.databases)?;
+    // The last one who has them is not to be a host, whose end may be that of a process that was killed: it would leave the
+    // files where they are.
+    let databases = Arc::new(Databases::open(store, &system.databases)?);
     let prepared = Prepared {
         system: system.clone(),
         plan: plan.clone(),
         recording,
-        databases: Arc::new(databases),
+        databases: databases.clone(),
         carry_out,
     };
     let settings = &system.settings;
@@ -69,7 +71,9 @@ pub(crate) fn run(
         },
         patience: settings.patience,
     };
-    os::run(settings, move |machines| prepared.carry_out(machines))?
+    let outcome = os::run(settings, move |machines| prepared.carry_out(machines));
+    drop(databases);
+    outcome?
 }
 
 /// What a run is made of before time begins.

@@ -247,7 +247,7 @@ fn journey(story: &Story) -> Markup {
             }
             @if !journey.failures.is_empty() {
                 h3 { "Where it broke" }
-                ul { @for failure in &journey.failures { li { (cut(failure)) } } }
+                ul { @for failure in &journey.failures { li { (cut(&failure.replace('`', ""))) } } }
             }
             @if !journey.names.is_empty() {
                 details { summary { "Names in this way" }
@@ -276,8 +276,8 @@ fn figures(story: &Story) -> Markup {
             h2 id="figures" { "Over time" }
             p class="quiet" {
                 "Virtual time, " (kinds(LaneKind::Host)) " hosts, " (kinds(LaneKind::Partition)) " partitions, "
-                (kinds(LaneKind::Database)) " databases. Shaded: while a fault lasts. What a service keeps to itself, such as the state of a circuit "
-                "breaker, is not seen from outside."
+                (kinds(LaneKind::Database)) " databases. Shaded: while a fault lasts. What a service keeps to itself is not seen from "
+                "outside: a circuit is drawn as what was published lets it be known."
             }
             @for series in story.series.iter().filter(|series| !series.points.is_empty()) {
                 (chart(series, &story.periods, story.end_ns))

@@ -51,6 +51,14 @@ fn time_passes(tale: &mut Tale, steps: u32) {
     }
 }
 
+/// It is tried after its rest, closes, and the event is published at last.
+fn closes(tale: &mut Tale) {
+    time_passes(tale, 40);
+    succeeds(tale);
+    succeeds(tale);
+    tale.publishes("e1", "order-1");
+}
+
 /// The relay's circuit has opened.
 fn opened() -> Tale {
     let mut tale = Tale::on_kafka();
@@ -72,10 +80,7 @@ fn rule(tale: &Tale) -> String {
 #[test]
 fn accepts_a_circuit_that_is_tried_and_closes() {
     let mut tale = opened();
-    time_passes(&mut tale, 40);
-    succeeds(&mut tale);
-    succeeds(&mut tale);
-    tale.publishes("e1", "order-1");
+    closes(&mut tale);
     for _ in 0..5 {
         succeeds(&mut tale);
     }
@@ -102,10 +107,7 @@ fn accepts_that_a_lost_answer_is_known_later() {
     fails(&mut tale);
     time_passes(&mut tale, 7);
     succeeds(&mut tale);
-    time_passes(&mut tale, 40);
-    succeeds(&mut tale);
-    succeeds(&mut tale);
-    tale.publishes("e1", "order-1");
+    closes(&mut tale);
     assert_holds(&breaker(), &tale);
 }
 
@@ -117,10 +119,7 @@ fn accepts_a_probe_whose_answer_is_lost() {
     time_passes(&mut tale, 8);
     // The other probe, admitted before the first had failed.
     fails(&mut tale);
-    time_passes(&mut tale, 40);
-    succeeds(&mut tale);
-    succeeds(&mut tale);
-    tale.publishes("e1", "order-1");
+    closes(&mut tale);
     assert_holds(&breaker(), &tale);
 }
 
@@ -160,14 +159,19 @@ fn concludes_nothing_from_what_had_waited_for_the_broker() {
     for _ in 0..3 {
         succeeds(&mut tale);
     }
-    let opened_again = (0..4).map(|_| fails(&mut tale)).next_back();
+    for _ in 0..4 {
+        fails(&mut tale);
+    }
     tale.publishes("e1", "order-1");
     let numbers = BreakerNumbers {
         keeps_unsent: true,
         ..breaker().numbers
     };
     assert_holds(&Breaker::of("relay", numbers), &tale);
-    assert!(broken_at(&breaker(), &tale) < opened_again);
+    assert!(
+        broken_at(&breaker(), &tale).is_some(),
+        "another client cannot have waited"
+    );
     time_passes(&mut tale, 10);
     for _ in 0..3 {
         fails(&mut tale);
@@ -205,10 +209,7 @@ fn accepts_a_circuit_whose_probe_fails() {
         time_passes(&mut tale, 40);
         fails(&mut tale);
     }
-    time_passes(&mut tale, 40);
-    succeeds(&mut tale);
-    succeeds(&mut tale);
-    tale.publishes("e1", "order-1");
+    closes(&mut tale);
     assert_holds(&breaker(), &tale);
 }
 

@@ -4,6 +4,8 @@
     reason = "what a run takes is measured on the real clock"
 )]
 
+use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use sqlx::SqlitePool;
@@ -79,6 +81,32 @@ fn a_lock_is_waited_for_and_given_up_after_five_seconds() {
         let expected = 100 + u128::from(for_ms.min(5_000));
         let around = expected..expected + ASKS_AGAIN + 50;
         assert!(around.contains(&waited), "{waited} ms");
+    }
+}
+
+/// Writes a note, keeps it open, and is there to the end; the test is told where.
+async fn note_where(machine: Machine) -> Outcome {
+    FOLDERS.lock().unwrap().push(machine.folder());
+    write(machine, ADA).await
+}
+
+static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+#[test]
+fn nothing_is_left_of_files_when_their_run_is_over() {
+    let notebook = Database::new("notebook", SCHEMA);
+    let system = System::new("notebook")
+        .sqlite(notebook)
+        .host("ada", note_where);
+    let (host, down_ms) = ("ada".to_owned(), 100);
+    let crash = Incident::Crash { host, down_ms };
+    Stage::of(system.clone()).run();
+    Stage::of(system).at_ms(500, crash).run();
+    let folders = FOLDERS.lock().unwrap();
+    assert!(folders.len() > 2, "{folders:?}");
+    for folder in &*folders {
+        let of_run = folder.parent().expect("it is a folder of the run's");
+        assert!(!of_run.exists(), "{} is left", of_run.display());
     }
 }
 
