@@ -15,7 +15,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use interval::Interval;
-pub use paired::Discordance;
+pub use paired::{Discordance, Pair};
 
 /// All patterns under all sets of faults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,8 @@ pub struct Comparison {
     pub faults: Vec<FaultSet>,
     /// Every pattern under every set, set by set.
     pub cells: Vec<Cell>,
+    /// Every two patterns that a set had an effect on, set by set.
+    pub pairs: Vec<Pair>,
 }
 
 /// A way of publishing, and what runs for it.
@@ -128,10 +130,6 @@ pub struct Cell {
     pub publishes: u64,
     /// Messages that the broker handed over, over all runs.
     pub deliveries: u64,
-    /// How this pattern and the first differ in losing orders, seed by seed.
-    pub against_first: Discordance,
-    /// How the median time to the effect differs from the first pattern's.
-    pub effect_against_first: Option<Difference>,
 }
 
 /// How often something happened, and in how many seeds at all.
@@ -206,19 +204,19 @@ pub struct Difference {
 }
 
 /// The times of one seed by two patterns, of which `None` never came.
-pub type Pair<'a> = (&'a [Option<u64>], &'a [Option<u64>]);
+pub type Times<'a> = (&'a [Option<u64>], &'a [Option<u64>]);
 
 impl Difference {
     /// The difference by a paired bootstrap of 1,000 resamplings, drawn from `seed`; `None` where one of the patterns has no time.
     #[must_use]
-    pub fn of(pairs: &[Pair<'_>], seed: u64) -> Option<Self> {
+    pub fn of(pairs: &[Times<'_>], seed: u64) -> Option<Self> {
         paired::bootstrap(pairs, seed)
     }
 }
 
 impl Comparison {
     /// The version that is written here.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 
     /// The cell of a pattern under a set of faults.
     #[must_use]

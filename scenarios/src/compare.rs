@@ -17,7 +17,9 @@ use stormglass::Seed;
 use stormglass::plan::Fault;
 use stormglass::simulation::{Recording, Run, RunError, run};
 use stormglass_reports::Comparison;
-use stormglass_reports::comparison::{Cell, Difference, FaultSet, Latency, PatternFacts};
+use stormglass_reports::comparison::{
+    Cell, Difference, Discordance, FaultSet, Latency, Pair, PatternFacts,
+};
 
 pub use adversity::{ADVERSITIES, Adversity};
 use contenders::{CONTENDERS, Contender};
@@ -60,11 +62,13 @@ impl Comparing<'_> {
     /// See [`RunError`]: some run came to no result.
     pub fn compare(&self) -> Result<Comparison, RunError> {
         let seeds = self.showings()?;
-        let sets = self.adversities.iter().enumerate();
-        let cells = sets.flat_map(|(set, adversity)| {
+        let (mut cells, mut pairs) = (Vec::new(), Vec::new());
+        for (set, adversity) in self.adversities.iter().enumerate() {
             let rows: Vec<&Vec<Sample>> = seeds.iter().map(|own| &own[set]).collect();
-            self.cells(adversity, &rows)
-        });
+            let of_set = cells_of(adversity, &rows);
+            pairs.extend(self.pairs_of(&of_set, &rows));
+            cells.extend(of_set);
+        }
         Ok(Comparison {
             version: Comparison::VERSION,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -75,7 +79,8 @@ impl Comparing<'_> {
             interrupted: (seeds.len() as u64) < self.seeds,
             patterns: facts(self.first)?,
             faults: self.adversities.iter().map(|own| set(own)).collect(),
-            cells: cells.collect(),
+            cells,
+            pairs,
         })
     }
 
@@ -137,39 +142,56 @@ impl Comparing<'_> {
         Ok(sets)
     }
 
-    /// Every pattern's cell, given what all of them showed on each seed.
-    fn cells(&self, adversity: &Adversity, rows: &[&Vec<Sample>]) -> Vec<Cell> {
-        let cell = |(place, contender): (usize, &Contender)| {
-            let samples: Vec<&Sample> = rows.iter().map(|row| &row[place]).collect();
-            let firsts: Vec<&Sample> = rows.iter().map(|row| &row[0]).collect();
-            let mut cell = Cell {
-                pattern: contender.name.to_owned(),
-                faults: adversity.name.to_owned(),
-                ..Cell::default()
-            };
-            for (own, first) in samples.iter().zip(&firsts) {
-                own.add_to(&mut cell);
-                cell.against_first.add(own.lost > 0, first.lost > 0);
+    /// How every two patterns differ on the same seeds, given the cells of one set and what all patterns showed on each seed.
+    fn pairs_of(&self, cells: &[Cell], rows: &[&Vec<Sample>]) -> Vec<Pair> {
+        let pair = |this: usize, other: usize| {
+            let mut lost = Discordance::default();
+            for row in rows {
+                lost.add(row[this].lost > 0, row[other].lost > 0);
             }
-            let all = |of: fn(&Sample) -> &Vec<Option<u64>>| {
-                samples.iter().flat_map(|own| of(own)).copied().collect()
-            };
-            cell.answer = Latency::of(all(|own| &own.answers));
-            cell.effect = Latency::of(all(|own| &own.effects));
-            let noticed = samples.iter().filter_map(|own| own.noticed);
-            cell.noticed = Latency::of(noticed.collect());
-            let pairs = samples.iter().zip(&firsts);
-            let pairs: Vec<_> = pairs
-                .map(|(own, first)| (&own.effects[..], &first.effects[..]))
+            let times = rows.iter();
+            let times: Vec<_> = times
+                .map(|row| (&row[this].effects[..], &row[other].effects[..]))
                 .collect();
-            cell.effect_against_first = match place {
-                0 => None,
-                _ => Difference::of(&pairs, self.first.0),
-            };
-            cell
+            Pair {
+                faults: cells[this].faults.clone(),
+                this: cells[this].pattern.clone(),
+                other: cells[other].pattern.clone(),
+                lost,
+                effect: Difference::of(&times, self.first.0),
+            }
         };
-        CONTENDERS.iter().enumerate().map(cell).collect()
+        let met: Vec<usize> = (0..cells.len()).filter(|at| cells[*at].is_met()).collect();
+        let pairs = met.iter().enumerate().flat_map(|(rank, other)| {
+            let later = met[rank + 1..].iter();
+            later.map(move |this| (*this, *other))
+        });
+        pairs.map(|(this, other)| pair(this, other)).collect()
     }
+}
+
+/// Every pattern's cell, given what all of them showed on each seed.
+fn cells_of(adversity: &Adversity, rows: &[&Vec<Sample>]) -> Vec<Cell> {
+    let cell = |(place, contender): (usize, &Contender)| {
+        let samples: Vec<&Sample> = rows.iter().map(|row| &row[place]).collect();
+        let mut cell = Cell {
+            pattern: contender.name.to_owned(),
+            faults: adversity.name.to_owned(),
+            ..Cell::default()
+        };
+        for own in &samples {
+            own.add_to(&mut cell);
+        }
+        let all = |of: fn(&Sample) -> &Vec<Option<u64>>| {
+            samples.iter().flat_map(|own| of(own)).copied().collect()
+        };
+        cell.answer = Latency::of(all(|own| &own.answers));
+        cell.effect = Latency::of(all(|own| &own.effects));
+        let noticed = samples.iter().filter_map(|own| own.noticed);
+        cell.noticed = Latency::of(noticed.collect());
+        cell
+    };
+    CONTENDERS.iter().enumerate().map(cell).collect()
 }
 
 fn run_of(contender: &Contender, seed: Seed, faults: Vec<Fault>) -> Result<Run, RunError> {
@@ -250,6 +272,15 @@ mod tests {
         };
         assert!(told("outbox") > 0 && told("cdc") > 0);
         assert_eq!(told("direct"), 0, "what is in no table is seen by nobody");
+
+        let pairs = comparison.pairs.iter();
+        let of_outage: Vec<_> = pairs.filter(|own| own.faults == "outage").collect();
+        assert_eq!(of_outage.len(), 10, "two of seven meet no broker's outage");
+        let direct = of_outage
+            .iter()
+            .find(|own| (own.this.as_str(), own.other.as_str()) == ("direct", "cdc"))
+            .expect("both met it");
+        assert!(direct.lost.only_this > 0 && direct.lost.only_other == 0);
     }
 
     #[test]

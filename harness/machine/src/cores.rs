@@ -1,5 +1,6 @@
 //! Cores: all threads of a run stay on one, because they only ever wait for each other: a thread that begins or ends is
-//! not to wait for the core of another run.
+//! not to wait for the core of another run. Another process that a run waits for can be brought there as well, so that
+//! neither of the two ever has to wake a core.
 //!
 //! Nothing of a run depends on where it runs. Where the operating system has no such call or refuses
 //! it, and where more runs than cores are under way, the scheduler decides as it would have.
@@ -40,6 +41,12 @@ fn free(cores: &mut [(usize, u32)], current: Option<usize>) -> Option<&mut (usiz
     free.min_by_key(|(core, _)| current != Some(*core))
 }
 
+/// Has another process run where the current thread may, as far as the operating system allows it. On a thread of a run
+/// this is the core of the run.
+pub fn bring(process: u32) {
+    system::bring(process);
+}
+
 impl Drop for Core {
     fn drop(&mut self) {
         for (core, runs) in &mut *lock(&CORES) {
@@ -52,6 +59,7 @@ impl Drop for Core {
 
 #[cfg(target_os = "linux")]
 mod system {
+    use rustix::process::Pid;
     use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
     /// The cores that the current thread may run on.
@@ -73,6 +81,14 @@ mod system {
         only.set(core);
         sched_setaffinity(None, &only).ok()
     }
+
+    pub(super) fn bring(process: u32) {
+        let process = Pid::from_raw(process.cast_signed());
+        if let (Some(process), Ok(own)) = (process, sched_getaffinity(None)) {
+            // Where it is refused the process stays where it was, and is only slower.
+            let _ = sched_setaffinity(Some(process), &own);
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -88,6 +104,8 @@ mod system {
     pub(super) fn stay_on(_: usize) -> Option<()> {
         None
     }
+
+    pub(super) fn bring(_: u32) {}
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ mod link;
 mod run;
 
 pub use clock::EPOCH;
-pub use cores::Core;
+pub use cores::{Core, bring};
 pub use link::{Affected, Links, Traffic};
 pub use run::{Ending, RunError, Settings, Usage};
 

@@ -27,6 +27,10 @@ use crate::scheduler::{Scheduler, Wait};
 use crate::symbols::{self, threads};
 use crate::{lock, service};
 
+/// How often it is looked, within the time that is allowed, whether a thread has waited for something. A process that
+/// was stopped, as by a terminal, has missed one look, however long that was.
+const LOOKS: u32 = 10;
+
 /// A run, for the thread that drives it.
 pub struct Machine<'run> {
     context: &'run Context,
@@ -86,15 +90,19 @@ pub fn run<T: Send + 'static>(
         }
     };
     let thread = std::thread::Builder::new().spawn(drive)?;
-    let mut steps = scheduler.steps();
+    let (mut steps, mut quiet) = (scheduler.steps(), 0);
     loop {
-        match told.recv_timeout(patience) {
+        match told.recv_timeout(patience / LOOKS) {
             Ok(result) => {
                 // Nothing of a run may still be at work when the next one begins.
                 let _ = thread.join();
                 return result;
             }
-            Err(RecvTimeoutError::Timeout) if scheduler.steps() == steps => {
+            Err(RecvTimeoutError::Timeout) if scheduler.steps() != steps => {
+                (steps, quiet) = (scheduler.steps(), 0);
+            }
+            Err(RecvTimeoutError::Timeout) if quiet + 1 < LOOKS => quiet += 1,
+            Err(RecvTimeoutError::Timeout) => {
                 let (host, before) = scheduler.lock().working();
                 return Err(RunError::Blocked {
                     host,
@@ -103,7 +111,6 @@ pub fn run<T: Send + 'static>(
                     system_call: scheduler.carrier.system_call(),
                 });
             }
-            Err(RecvTimeoutError::Timeout) => steps = scheduler.steps(),
             Err(RecvTimeoutError::Disconnected) => {
                 let panic = thread.join().err();
                 let text = panic.map(|panic| text_of(&*panic));

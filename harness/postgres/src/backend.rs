@@ -212,6 +212,8 @@ impl Backend {
     /// From now on the backend lives in virtual time.
     pub(crate) fn arm(&mut self, slots: &Slots, seed: u64, now: i64) -> io::Result<()> {
         self.slot = Some(slots.arm(self.process, seed, now)?);
+        // The run waits for each of its answers, and the backend for each of its statements.
+        stormglass_machine::bring(self.process);
         // As long as a backend expects an alarm it sets none for anything later. What it expects is the alarm of
         // another clock, real or of a client that has left, and nobody would ring it. Once one has rung the
         // backend sets the alarm for what is due next.

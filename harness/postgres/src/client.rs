@@ -105,6 +105,11 @@ impl Client {
         rows(&answer).map(drop)
     }
 
+    /// Has its process come to the core of the run that has it from now on.
+    pub(crate) fn come(&self) {
+        stormglass_machine::bring(self.backend.process);
+    }
+
     /// Takes leave, and waits until the real server has, too.
     pub(crate) fn close(&mut self) {
         self.backend.close();
@@ -198,6 +203,10 @@ impl Observer {
 
     pub(crate) fn touched(&self) -> u8 {
         self.touched.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn come(&self) {
+        lock(&self.client).come();
     }
 
     /// Makes it as good as new, by doing this with it.

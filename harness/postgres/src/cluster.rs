@@ -51,6 +51,7 @@ impl Cluster {
             Some(real) => real,
             None => outside(Real::open)?,
         };
+        real.come();
         Ok(Cluster(Arc::new(Lease {
             real: Mutex::new(Some(real)),
             names: Mutex::default(),

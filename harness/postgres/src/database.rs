@@ -35,7 +35,7 @@ pub(crate) struct Own {
 /// Connections to a database that outlive a run.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    observer: Option<Observer>,
+    pub(crate) observer: Option<Observer>,
     pub(crate) parked: Parked,
     touched: u8,
 }

@@ -264,8 +264,9 @@ pub(super) const METHOD: [&str; 8] = [
      not predict a production system's.",
     "A time to the effect runs from the request to the mail that says that the parcel is on its way. What never came counts as longer than all \
      others, and is not left out.",
-    "Intervals are Clopper and Pearson's at 95%, over seeds; where no seed or every seed showed something, the bound is one-sided. Patterns are compared with the \
-     first, on the same seeds: in losing orders by McNemar's exact test, in the median time to the effect by a paired bootstrap over seeds.",
+    "Intervals are Clopper and Pearson's at 95%, over seeds; where no seed or every seed showed something, the bound is one-sided. Patterns are compared \
+     in pairs, on the same seeds: in losing orders by McNemar's exact test, in the median time to the effect by a paired bootstrap over seeds. \
+     No p-value is corrected for the number of pairs.",
     "Lost events and ghosts are counted where a broker is used; lost orders everywhere. Nothing is taken from a service's own word.",
     "Statements are all that services ask of their databases, in vain or not: a relay that polls asks without any order, so its share \
      shrinks with the load.",

@@ -1,7 +1,7 @@
 //! The comparison as a Markdown document, which names the drawings beside it.
 
 use super::answers::{ARTICLE_HEAD, COLUMNS, METHOD, answers, article_rows, share};
-use super::{Cell, Comparison, Latency};
+use super::{Cell, Comparison, Difference, Latency, Pair};
 
 pub(super) fn render(comparison: &Comparison) -> String {
     let mut blocks = vec![
@@ -43,6 +43,7 @@ pub(super) fn render(comparison: &Comparison) -> String {
         blocks.push(format!("## {}", faults.name));
         blocks.push(correctness(comparison, &faults.name));
         blocks.push(speed(comparison, &faults.name));
+        blocks.extend(pairs(comparison, &faults.name));
     }
     blocks.push("## Method, and what this does not say".to_owned());
     blocks.push(list(METHOD.into_iter().map(str::to_owned)));
@@ -92,13 +93,12 @@ fn has_broker(comparison: &Comparison, cell: &Cell) -> bool {
 }
 
 /// What went wrong.
-pub(super) const CORRECTNESS: [&str; 11] = [
+pub(super) const CORRECTNESS: [&str; 10] = [
     "pattern",
     "orders accepted",
     "orders lost",
     "seeds that lost any",
     "lost, and nobody told",
-    "against the first (this : first)",
     "shipped, customer never told",
     "events lost",
     "ghosts",
@@ -113,7 +113,7 @@ fn correctness(comparison: &Comparison, faults: &str) -> String {
     )
 }
 
-pub(super) fn correctness_row(comparison: &Comparison, cell: &Cell) -> [String; 11] {
+pub(super) fn correctness_row(comparison: &Comparison, cell: &Cell) -> [String; 10] {
     let on_broker = |count: u64| match has_broker(comparison, cell) {
         true => count.to_string(),
         false => "–".to_owned(),
@@ -127,10 +127,6 @@ pub(super) fn correctness_row(comparison: &Comparison, cell: &Cell) -> [String; 
             false => "not met: no fault had an effect".to_owned(),
         },
         on_broker(cell.lost_unnoticed.total),
-        match cell.is_met() {
-            true => cell.against_first.told(),
-            false => "–".to_owned(),
-        },
         cell.untold.total.to_string(),
         on_broker(cell.events_lost.total),
         on_broker(cell.ghosts.total),
@@ -143,11 +139,10 @@ pub(super) fn correctness_row(comparison: &Comparison, cell: &Cell) -> [String; 
 }
 
 /// How long things take, and what they cost.
-pub(super) const SPEED: [&str; 8] = [
+pub(super) const SPEED: [&str; 7] = [
     "pattern",
     "answer p50/p99/p99.9, ms",
     "effect p50/p99/p99.9, ms (never)",
-    "effect against the first, ms",
     "taken while it lasted",
     "told after p50/p99, ms (never)",
     "backlog: peak, oldest, drained",
@@ -161,17 +156,7 @@ fn speed(comparison: &Comparison, faults: &str) -> String {
     )
 }
 
-pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 8] {
-    let signed = |time: Option<i64>| time.map_or("never".to_owned(), |ms| format!("{ms:+}"));
-    let against = match cell.effect_against_first {
-        Some(own) => format!(
-            "{} ({} to {})",
-            signed(own.median_ms),
-            signed(own.from_ms),
-            signed(own.until_ms)
-        ),
-        None => "–".to_owned(),
-    };
+pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 7] {
     let meanwhile = match cell.asked_meanwhile {
         0 => "–".to_owned(),
         asked => format!("{} of {asked}", cell.accepted_meanwhile),
@@ -195,7 +180,6 @@ pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 8] {
         cell.pattern.clone(),
         percentiles(cell.answer),
         format!("{} ({})", percentiles(cell.effect), cell.effect.never),
-        against,
         meanwhile,
         noticed,
         match has_broker(comparison, cell) {
@@ -213,6 +197,40 @@ pub(super) fn speed_row(comparison: &Comparison, cell: &Cell) -> [String; 8] {
             each(cell.deliveries)
         ),
     ]
+}
+
+/// How two patterns differ on the same seeds.
+pub(super) const PAIRS: [&str; 4] = [
+    "pattern",
+    "other pattern",
+    "seeds in which only one lost orders (pattern : other)",
+    "effect against the other, ms",
+];
+
+fn pairs(comparison: &Comparison, faults: &str) -> Option<String> {
+    let pairs = pair_rows(comparison, faults);
+    (!pairs.is_empty()).then(|| table(&PAIRS, pairs.into_iter()))
+}
+
+pub(super) fn pair_rows(comparison: &Comparison, faults: &str) -> Vec<Vec<String>> {
+    let pairs = comparison.pairs.iter();
+    let pairs = pairs.filter(|pair| pair.faults == faults);
+    pairs.map(|pair| pair_row(pair).to_vec()).collect()
+}
+
+fn pair_row(pair: &Pair) -> [String; 4] {
+    [
+        pair.this.clone(),
+        pair.other.clone(),
+        pair.lost.told(),
+        pair.effect.map_or("–".to_owned(), difference),
+    ]
+}
+
+fn difference(own: Difference) -> String {
+    let signed = |time: Option<i64>| time.map_or("never".to_owned(), |ms| format!("{ms:+}"));
+    let [median, from, until] = [own.median_ms, own.from_ms, own.until_ms].map(signed);
+    format!("{median} ({from} to {until})")
 }
 
 fn percentiles(latency: Latency) -> String {

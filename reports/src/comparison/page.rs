@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::answers::{ARTICLE_HEAD, COLUMNS, METHOD, answers, article_rows};
 use super::chart::{effect, lost};
-use super::markdown::{CORRECTNESS, SPEED, command, correctness_row, speed_row};
+use super::markdown::{CORRECTNESS, PAIRS, SPEED, command, correctness_row, pair_rows, speed_row};
 use super::{Cell, Comparison, Interval};
 use crate::html::Page;
 
@@ -108,11 +108,13 @@ fn detail(comparison: &Comparison, faults: &str) -> Markup {
     let speed = cells
         .iter()
         .map(|cell| speed_row(comparison, cell).to_vec());
+    let pairs = pair_rows(comparison, faults);
     html! {
         section {
             h2 id=(faults) { (faults) }
             (table(&format!("{faults}: what went wrong"), &CORRECTNESS, correctness.collect()))
             (table(&format!("{faults}: times and cost"), &SPEED, speed.collect()))
+            @if !pairs.is_empty() { details { summary { "Pattern against pattern" } (table(&format!("{faults}: pattern against pattern"), &PAIRS, pairs)) } }
         }
     }
 }

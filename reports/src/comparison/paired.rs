@@ -4,34 +4,49 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::interval::at_most;
-use super::{Difference, Pair};
+use super::{Difference, Times};
 
 const RESAMPLINGS: usize = 1_000;
+
+/// Two patterns under one set of faults that had an effect on both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// The set's name.
+    pub faults: String,
+    /// The name of one pattern.
+    pub this: String,
+    /// The name of the one that it is compared with.
+    pub other: String,
+    /// How they differ in losing orders, seed by seed.
+    pub lost: Discordance,
+    /// How the median time to the effect differs; `None` where one has no time.
+    pub effect: Option<Difference>,
+}
 
 /// Seeds in which only one of two patterns lost orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discordance {
-    /// Seeds in which this one lost some and the first did not.
+    /// Seeds in which this one lost some and the other did not.
     pub only_this: u64,
-    /// Seeds in which the first lost some and this one did not.
-    pub only_first: u64,
+    /// Seeds in which the other lost some and this one did not.
+    pub only_other: u64,
 }
 
 impl Discordance {
     /// One more seed.
-    pub fn add(&mut self, this: bool, first: bool) {
-        self.only_this += u64::from(this && !first);
-        self.only_first += u64::from(first && !this);
+    pub fn add(&mut self, this: bool, other: bool) {
+        self.only_this += u64::from(this && !other);
+        self.only_other += u64::from(other && !this);
     }
 
     /// How likely a difference at least as large is if both lose equally often: McNemar's test, exact and two-sided
     /// (Psychometrika 12, 1947).
     #[must_use]
     pub fn p_value(self) -> f64 {
-        let discordant = self.only_this + self.only_first;
+        let discordant = self.only_this + self.only_other;
         match discordant {
             0 => 1.0,
-            _ => (2.0 * at_most(self.only_this.min(self.only_first), discordant, 0.5)).min(1.0),
+            _ => (2.0 * at_most(self.only_this.min(self.only_other), discordant, 0.5)).min(1.0),
         }
     }
 
@@ -42,13 +57,13 @@ impl Discordance {
             true => "p < 0.001".to_owned(),
             false => format!("p = {p:.3}"),
         };
-        format!("{} : {}, {p}", self.only_this, self.only_first)
+        format!("{} : {}, {p}", self.only_this, self.only_other)
     }
 }
 
 /// The difference of the medians, and the interval of the middle 95% of its resamplings. Seeds are drawn, each with all its times
 /// by both patterns: those of one seed are not independent.
-pub(super) fn bootstrap(pairs: &[Pair<'_>], seed: u64) -> Option<Difference> {
+pub(super) fn bootstrap(pairs: &[Times<'_>], seed: u64) -> Option<Difference> {
     let known = |time: i64| (time != i64::MAX && time != i64::MIN).then_some(time);
     let median_ms = difference(pairs.iter())?;
     let mut rng = Rng::with_seed(seed);
@@ -64,17 +79,17 @@ pub(super) fn bootstrap(pairs: &[Pair<'_>], seed: u64) -> Option<Difference> {
     })
 }
 
-/// The median of the first times less that of the second ones. One that never came is longer than all others by more than can be
+/// The median of the one times less that of the others. One that never came is longer than all others by more than can be
 /// said.
-fn difference<'a>(pairs: impl Iterator<Item = &'a Pair<'a>>) -> Option<i64> {
-    let (mut these, mut firsts) = (Vec::new(), Vec::new());
-    for (this, first) in pairs {
+fn difference<'a>(pairs: impl Iterator<Item = &'a Times<'a>>) -> Option<i64> {
+    let (mut these, mut others) = (Vec::new(), Vec::new());
+    for (this, other) in pairs {
         these.extend_from_slice(this);
-        firsts.extend_from_slice(first);
+        others.extend_from_slice(other);
     }
     let signed = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
-    Some(match (median(these)?, median(firsts)?) {
-        (Some(this), Some(first)) => signed(this) - signed(first),
+    Some(match (median(these)?, median(others)?) {
+        (Some(this), Some(other)) => signed(this) - signed(other),
         (None, Some(_)) => i64::MAX,
         (Some(_), None) => i64::MIN,
         (None, None) => 0,
@@ -90,14 +105,14 @@ fn median(mut times: Vec<Option<u64>>) -> Option<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Discordance, Pair, bootstrap};
+    use super::{Discordance, Times, bootstrap};
 
     #[test]
     fn mcnemar_is_the_exact_binomial() {
-        let p = |only_this, only_first| {
+        let p = |only_this, only_other| {
             Discordance {
                 only_this,
-                only_first,
+                only_other,
             }
             .p_value()
         };
@@ -112,7 +127,7 @@ mod tests {
     fn the_bootstrap_repeats_and_holds_the_difference() {
         let times: Vec<[Option<u64>; 2]> =
             (0..100).map(|own| [Some(90 + own % 7), Some(90)]).collect();
-        let pairs: Vec<Pair<'_>> = times.iter().map(|own| (&own[..1], &own[1..])).collect();
+        let pairs: Vec<Times<'_>> = times.iter().map(|own| (&own[..1], &own[1..])).collect();
         let difference = bootstrap(&pairs, 7).expect("there are times");
         assert_eq!(bootstrap(&pairs, 7), Some(difference));
         assert_eq!(difference.median_ms, Some(3));
@@ -125,7 +140,7 @@ mod tests {
     #[test]
     fn what_never_came_is_longer_than_all_others() {
         let (came, never) = ([Some(5)], [None]);
-        let mut pairs: Vec<Pair<'_>> = vec![(&came, &came); 52];
+        let mut pairs: Vec<Times<'_>> = vec![(&came, &came); 52];
         pairs.resize(100, (&never, &came));
         let difference = bootstrap(&pairs, 1).expect("there are times");
         // Half and a little more came; many resamplings have less than half.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use stormglass_reports::Comparison;
 use stormglass_reports::comparison::{
-    Cell, Count, Difference, Discordance, FaultSet, Interval, Latency, PatternFacts,
+    Cell, Count, Difference, Discordance, FaultSet, Interval, Latency, Pair, PatternFacts,
 };
 
 fn latency(times: std::ops::Range<u64>, never: usize) -> Latency {
@@ -38,16 +38,21 @@ fn comparison() -> Comparison {
         commits: 36_000,
         publishes: 15_000,
         deliveries: 45_000,
-        against_first: Discordance {
+        ..Cell::default()
+    };
+    let pair = |faults: &str, lost: Count| Pair {
+        faults: faults.to_owned(),
+        this: "direct".to_owned(),
+        other: "outbox".to_owned(),
+        lost: Discordance {
             only_this: lost.seeds,
-            only_first: 0,
+            only_other: 0,
         },
-        effect_against_first: (pattern == "direct").then_some(Difference {
+        effect: Some(Difference {
             median_ms: Some(-120),
             from_ms: Some(-131),
             until_ms: (faults == "none").then_some(-110),
         }),
-        ..Cell::default()
     };
     let pattern = |name: &str, about: &str| PatternFacts {
         name: name.to_owned(),
@@ -89,6 +94,7 @@ fn comparison() -> Comparison {
             cell("outbox", "outage", Count::default()),
             cell("direct", "outage", lost),
         ],
+        pairs: vec![pair("none", Count::default()), pair("outage", lost)],
     }
 }
 
@@ -170,21 +176,25 @@ fn recomputed(comparison: &Comparison) {
         }
         let shown = format!("{hits} of {runs} seeds ({interval})");
         assert!(markdown.contains(&shown), "{shown}");
-        let against = &cell["against_first"];
-        let (this, first) = (
-            number(&against["only_this"]),
-            number(&against["only_first"]),
-        );
+    }
+    for pair in document["pairs"].as_array().expect("a list") {
+        let number = |name: &str| pair["lost"][name].as_u64().expect("a count");
+        let (this, other) = (number("only_this"), number("only_other"));
         // Both ends of what is at least as far from even.
-        let p = match this + first {
+        let p = match this + other {
             0 => 1.0,
-            all => f64::min(1.0, 2.0 * at_most(this.min(first), all, 0.5)),
+            all => f64::min(1.0, 2.0 * at_most(this.min(other), all, 0.5)),
         };
         let p = match p < 0.001 {
             true => "p < 0.001".to_owned(),
             false => format!("p = {p:.3}"),
         };
-        let shown = format!("{this} : {first}, {p}");
+        let name = |name: &str| pair[name].as_str().expect("a name");
+        let shown = format!(
+            "| {} | {} | {this} : {other}, {p} |",
+            name("this"),
+            name("other")
+        );
         assert!(markdown.contains(&shown), "{shown}");
     }
 }

@@ -63,6 +63,17 @@ impl Real {
         })
     }
 
+    /// Has the connections by which the library itself asks come to where the run is that has it from now on.
+    pub(super) fn come(&self) {
+        if self.is_private() {
+            self.control.come();
+            let stores = self.kept.values();
+            for observer in stores.filter_map(|(_, store)| store.observer.as_ref()) {
+                observer.come();
+            }
+        }
+    }
+
     pub(crate) fn is_private(&self) -> bool {
         self.slots.is_some()
     }
