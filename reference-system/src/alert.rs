@@ -5,6 +5,7 @@
 //! at worst, and the pager drops that. A change waits until the one before it was told, so that they come in order.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::clock::now_ms;
 use crate::database::Database;
@@ -20,6 +21,21 @@ pub enum Judgement {
     Right(String),
     /// It stays as it is: the figures are between the two.
     Undecided,
+}
+
+impl Judgement {
+    /// What it means that something has waited for so long: it is wrong from `allowed` on, and over below half of it, so
+    /// that what is about there does not fire again and again.
+    #[must_use]
+    pub fn of_wait(waited: Duration, allowed: Duration, summary: String) -> Self {
+        if waited >= allowed {
+            Judgement::Wrong(summary)
+        } else if waited * 2 < allowed {
+            Judgement::Right(summary)
+        } else {
+            Judgement::Undecided
+        }
+    }
 }
 
 /// An alert of one database.

@@ -454,3 +454,36 @@ fn response(
     }
     Ok(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::Pid;
+    use rustix::thread::sched_getaffinity;
+    use stormglass_machine::Core;
+
+    use super::Backend;
+    use crate::cluster::Cluster;
+
+    #[test]
+    fn a_backend_works_where_its_run_does() {
+        let cluster = Cluster::take().unwrap();
+        let found = cluster
+            .0
+            .with(|real| Ok((real.place.clone(), real.slots.clone())));
+        let (place, slots) = found.unwrap();
+        let Some(slots) = slots else {
+            return;
+        };
+        let parameters = [("user", "postgres"), ("database", "postgres")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (mut backend, _) = Backend::open(&place, &parameters).unwrap();
+        let _core = Core::claim();
+        backend.arm(&slots, 1, 0).unwrap();
+        let process = Pid::from_raw(backend.process.cast_signed());
+        assert_eq!(
+            sched_getaffinity(process).unwrap(),
+            sched_getaffinity(None).unwrap()
+        );
+        backend.close();
+    }
+}

@@ -48,13 +48,7 @@ impl BacklogThreshold {
         let summary = format!(
             "{rows} events are not published, the oldest for {seconds:.1} s; {withheld} are withheld"
         );
-        if age >= self.waiting {
-            Judgement::Wrong(summary)
-        } else if age * 2 < self.waiting {
-            Judgement::Right(summary)
-        } else {
-            Judgement::Undecided
-        }
+        Judgement::of_wait(age, self.waiting, summary)
     }
 }
 

@@ -51,13 +51,7 @@ impl LagThreshold {
         let (seconds, status) = (waiting.as_secs_f64(), status.word());
         let summary =
             format!("{unread} messages are unread, the first for {seconds:.1} s: {status}");
-        if waiting >= self.waiting {
-            Judgement::Wrong(summary)
-        } else if waiting * 2 < self.waiting {
-            Judgement::Right(summary)
-        } else {
-            Judgement::Undecided
-        }
+        Judgement::of_wait(waiting, self.waiting, summary)
     }
 }
 

@@ -215,15 +215,25 @@ fn pairs(comparison: &Comparison, faults: &str) -> Option<String> {
 pub(super) fn pair_rows(comparison: &Comparison, faults: &str) -> Vec<Vec<String>> {
     let pairs = comparison.pairs.iter();
     let pairs = pairs.filter(|pair| pair.faults == faults);
-    pairs.map(|pair| pair_row(pair).to_vec()).collect()
+    pairs
+        .map(|pair| pair_row(comparison, pair).to_vec())
+        .collect()
 }
 
-fn pair_row(pair: &Pair) -> [String; 4] {
+fn pair_row(comparison: &Comparison, pair: &Pair) -> [String; 4] {
+    let never = |pattern: &str| {
+        let cell = comparison.cell(pattern, &pair.faults);
+        cell.is_some_and(|cell| cell.effect.count > 0 && cell.effect.p500.is_none())
+    };
     [
         pair.this.clone(),
         pair.other.clone(),
         pair.lost.told(),
-        pair.effect.map_or("–".to_owned(), difference),
+        match pair.effect {
+            Some(_) if never(&pair.this) && never(&pair.other) => "never by both".to_owned(),
+            Some(own) => difference(own),
+            None => "–".to_owned(),
+        },
     ]
 }
 

@@ -28,7 +28,7 @@ const USUAL: Duration = Duration::from_millis(100);
 
 /// How services are watched that tell each other of events. What is down is down for seconds here and not for minutes, so that the
 /// thresholds are short.
-pub(super) const WATCH: Watch = Watch {
+const WATCH: Watch = Watch {
     depth: DepthThreshold {
         parked: 5,
         lately: 1,
@@ -39,7 +39,7 @@ pub(super) const WATCH: Watch = Watch {
     every: Duration::from_secs(2),
 };
 
-/// All of them; the first is the one that others are tested against.
+/// All of them; in pairs a later one is compared with an earlier one.
 pub(super) const CONTENDERS: &[Contender] = &[
     Contender {
         name: "outbox",

@@ -237,6 +237,33 @@ fn a_driver_that_waits_in_vain_is_named() {
 }
 
 #[test]
+fn a_process_that_was_stopped_is_not_blocked() {
+    const IS_CHILD: &str = "STORMGLASS_MACHINE_TEST_STOPPED";
+    if std::env::var(IS_CHILD).is_ok() {
+        let settings = Settings {
+            patience: 2 * SECOND,
+            ..Settings::of([9; 32])
+        };
+        let work = || (0..6).for_each(|_| std::thread::sleep(SECOND / 10));
+        return run(settings, move |_| stormglass_machine::outside(work)).unwrap();
+    }
+    let name = "driving::a_process_that_was_stopped_is_not_blocked";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let mut child = child
+        .args(["--exact", name])
+        .env(IS_CHILD, "1")
+        .spawn()
+        .unwrap();
+    let id = rustix::process::Pid::from_child(&child);
+    let signal = |signal| rustix::process::kill_process(id, signal).unwrap();
+    std::thread::sleep(SECOND * 3 / 10);
+    signal(rustix::process::Signal::STOP);
+    std::thread::sleep(3 * SECOND);
+    signal(rustix::process::Signal::CONT);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn all_threads_of_a_run_stay_on_one_core_and_of_two_runs_on_two() {
     const IS_CHILD: &str = "STORMGLASS_MACHINE_TEST_CORES";
     if std::env::var(IS_CHILD).is_ok() {
@@ -268,6 +295,23 @@ fn on_cores_of_their_own() {
     }
     assert_ne!(one[0], other[0]);
     assert_eq!(cores_of_this_thread(), all);
+    let (own, brought) = in_a_run(move |_| {
+        stormglass_machine::outside(|| {
+            let mut other = std::process::Command::new("sleep");
+            let mut other = other.arg("60").spawn().unwrap();
+            // Whoever has everybody's cores is not where it would have been anyway.
+            let id = rustix::process::Pid::from_child(&other);
+            let mut everywhere = rustix::thread::CpuSet::new();
+            all.iter().for_each(|core| everywhere.set(*core));
+            rustix::thread::sched_setaffinity(Some(id), &everywhere).unwrap();
+            stormglass_machine::bring(other.id());
+            let brought = cores_of(Some(id));
+            other.kill().unwrap();
+            other.wait().unwrap();
+            (cores_of_this_thread(), brought)
+        })
+    });
+    assert_eq!((own.len(), &brought), (1, &own));
 }
 
 /// The cores of the current thread of a run, and of one that it starts.
@@ -278,7 +322,11 @@ fn cores_of_threads() -> [Vec<usize>; 2] {
 
 /// The cores that the current thread may be on.
 fn cores_of_this_thread() -> Vec<usize> {
-    let set = rustix::thread::sched_getaffinity(None).unwrap();
+    cores_of(None)
+}
+
+fn cores_of(process: Option<rustix::process::Pid>) -> Vec<usize> {
+    let set = rustix::thread::sched_getaffinity(process).unwrap();
     let most = rustix::thread::CpuSet::MAX_CPU;
     (0..most).filter(|core| set.is_set(*core)).collect()
 }

@@ -172,3 +172,16 @@ fn a_broker_takes_as_many_as_its_limit_says() {
     let refused = seen.count(|event| matches!(event.what, What::PublishRejected { .. }));
     assert_eq!(refused, 1);
 }
+
+#[test]
+fn a_refusal_that_is_lost_is_known_to_nobody() {
+    let limit = Incident::capacity_used_up(20_000);
+    let seen = run(|stage| {
+        let stage = stage.at_ms(500, limit);
+        stage.strike("producer", 2, PublishFault::AckLost)
+    });
+    assert_eq!(published(&seen), 0);
+    let refused = seen.count(|event| matches!(event.what, What::PublishRejected { .. }));
+    let unknown = seen.count(|event| matches!(event.what, What::PublishUnknown { .. }));
+    assert_eq!((refused, unknown), (2, 1));
+}
