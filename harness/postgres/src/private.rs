@@ -84,8 +84,16 @@ struct Home {
 /// The folder, once there is one. A failure is not kept: a server may be installed meanwhile.
 static HOME: Mutex<Option<Home>> = Mutex::new(None);
 
+/// A server of this process.
+pub(crate) struct Private {
+    pub(crate) place: Place,
+    pub(crate) slots: Slots,
+    /// The number of the process that starts all others.
+    pub(crate) postmaster: u32,
+}
+
 /// Starts one more server of this process.
-pub(crate) fn start() -> Result<(Place, Slots), Error> {
+pub(crate) fn start() -> Result<Private, Error> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let mut home = HOME.lock().unwrap_or_else(PoisonError::into_inner);
     let home = match &mut *home {
@@ -120,7 +128,7 @@ impl Home {
         Ok(home)
     }
 
-    fn start(&self, folder: &Path) -> Result<(Place, Slots), Error> {
+    fn start(&self, folder: &Path) -> Result<Private, Error> {
         let start = |error: io::Error| Error::Start(error.to_string());
         self.create_own(folder).map_err(start)?;
         let data = folder.join("data");
@@ -155,7 +163,13 @@ impl Home {
             user: "postgres".to_owned(),
             password: None,
         };
-        Ok((place, file))
+        let running = fs::read_to_string(data.join("postmaster.pid")).map_err(start)?;
+        let postmaster = running.lines().next().and_then(|own| own.parse().ok());
+        Ok(Private {
+            place,
+            slots: file,
+            postmaster: postmaster.unwrap_or(0),
+        })
     }
 
     fn create_own(&self, folder: &Path) -> io::Result<()> {

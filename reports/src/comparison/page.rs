@@ -12,6 +12,7 @@ const STYLE: &str = "
 dl.answers dt { font-weight: 600; margin-top: 0.8rem; } dl.answers dd { margin: 0.1rem 0 0 0; max-width: 60rem; }
 table.matrix td, table.matrix th { text-align: right; white-space: nowrap; } table.matrix th:first-child { text-align: left; }
 table.matrix small { font-weight: 400; }
+section > .scroll + .scroll, section > details { margin-top: 1rem; } tbody th { white-space: nowrap; }
 td.lost { color: var(--bad); font-weight: 600; } td.kept { color: var(--good); }
 svg { width: 100%; max-width: 60rem; height: auto; font: 12px var(--sans); } svg text { fill: var(--text); } svg .quiet { fill: var(--quiet); }
 svg .rule { stroke: var(--line); } svg .mark { fill: var(--accent); stroke: var(--accent); } svg .bad { fill: var(--bad); stroke: var(--bad); }

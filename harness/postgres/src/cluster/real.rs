@@ -20,6 +20,8 @@ pub(crate) struct Real {
     pub(crate) place: Place,
     /// `None` if the library has not started it.
     pub(crate) slots: Option<Slots>,
+    /// The process that starts all others, of a server that the library has started.
+    postmaster: Option<u32>,
     control: Client,
     version: u32,
     /// Templates that have been made, and what databases look like that were made from them.
@@ -37,14 +39,15 @@ pub(super) const TEMPLATE: &str = "stormglass_template_";
 
 impl Real {
     pub(super) fn open() -> Result<Self, Error> {
-        let (place, slots, home) = match std::env::var(VARIABLE) {
+        let (place, slots, postmaster, home) = match std::env::var(VARIABLE) {
             Ok(named) => {
                 let (place, home) = Place::named(&named)?;
-                (place, None, home)
+                (place, None, None, home)
             }
             Err(_) => {
-                let (place, slots) = private::start()?;
-                (place, Some(slots), "postgres".to_owned())
+                let own = private::start()?;
+                let home = "postgres".to_owned();
+                (own.place, Some(own.slots), Some(own.postmaster), home)
             }
         };
         let mut control = Client::open(&place, &home)?;
@@ -54,6 +57,7 @@ impl Real {
         Ok(Real {
             place,
             slots,
+            postmaster,
             control,
             version,
             templates: BTreeMap::new(),
@@ -63,9 +67,11 @@ impl Real {
         })
     }
 
-    /// Has the connections by which the library itself asks come to where the run is that has it from now on.
+    /// Has the server come to where the run is that has it from now on: what starts backends, and the connections by which
+    /// the library itself asks.
     pub(super) fn come(&self) {
-        if self.is_private() {
+        if let Some(postmaster) = self.postmaster {
+            stormglass_machine::bring(postmaster);
             self.control.come();
             let stores = self.kept.values();
             for observer in stores.filter_map(|(_, store)| store.observer.as_ref()) {
