@@ -32,6 +32,7 @@ mod mark_before_ack;
 mod new_mail_key;
 mod no_compensation;
 mod no_dedup;
+mod no_version_guard;
 mod outbox;
 mod oversell;
 mod parallel_publish;
@@ -61,7 +62,7 @@ use std::sync::Arc;
 use reference_system::Settings;
 use reference_system::publishing::{Direct, Outbox};
 use scenarios::catalogue::{Incident, PROGRESS, under_test};
-use scenarios::deploy::{Saga, ShopBroker, breaker};
+use scenarios::deploy::{Extent, Saga, ShopBroker, breaker};
 use scenarios::{Deployment, OneTrace, deploy};
 use stormglass::System;
 use stormglass::checker::Progress;
@@ -96,6 +97,7 @@ use mark_before_ack::MarkBeforeAck;
 use new_mail_key::NewMailKey;
 use no_compensation::NoCompensation;
 use no_dedup::NoDedup;
+use no_version_guard::NoVersionGuard;
 use oversell::Oversell;
 use parallel_publish::ParallelPublish;
 use poison_row_blocks_relay::PoisonRowBlocksRelay;
@@ -163,6 +165,15 @@ pub const DEFECTS: &[Defect] = &[
             consumers
                 .iter()
                 .fold(system, |system, own| system.instances(own, 1..=1))
+        },
+    },
+    Defect {
+        id: "no-version-guard",
+        exposed_by: &[FaultKind::Pause],
+        breaks: "entity-order",
+        plant: |name| {
+            let deployment = Deployment::new(name).processes(NoVersionGuard);
+            judged(deployment.extent(Extent::WithNeighbours)).strike(&["search"])
         },
     },
     Defect {

@@ -260,6 +260,11 @@
     if (event.key === "Enter" && hits.length) { hit = (hit + (event.shiftKey ? hits.length - 1 : 1)) % hits.length; select(hits[hit]); $("hits").textContent = `${hit + 1} of ${hits.length}`; }
   });
   window.addEventListener("hashchange", follow);
+  // A link to what the address already names changes no hash, but the selection may have gone elsewhere since.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a.event");
+    if (link && link.hash === location.hash) follow();
+  });
   window.addEventListener("resize", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   if (!follow()) { if (data.focus === null) view(0, end); else atFailure(); }

@@ -143,6 +143,7 @@ macro_rules! detected {
 detected! {
     a_consumer_without_dedup_breaks_effect_once: "no-dedup",
     random_partition_keys_break_entity_order: "random-partition-key",
+    writing_whatever_comes_breaks_entity_order: "no-version-guard",
     publishing_after_the_commit_loses_events: "publish-after-commit",
     publishing_before_the_commit_makes_ghosts: "publish-before-commit",
     marking_before_the_acknowledgement_loses_events: "mark-before-ack",
