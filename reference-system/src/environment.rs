@@ -1,5 +1,6 @@
 //! What a service is deployed with: its ports, its patterns and its settings, each chosen when the process starts.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct Settings {
     pub relay_poll_listening: Duration,
     /// How many outbox rows the relay reads at once.
     pub relay_page: u32,
+    /// How many rows a second the relay publishes of an outbox at most; as many as it can without one.
+    pub relay_rate: Option<NonZeroU32>,
     /// How long a relay that is gone keeps an outbox from the others.
     pub relay_lease: Duration,
     /// Which version of its contract a placed order is announced in.
@@ -80,6 +83,7 @@ impl Default for Settings {
             relay_poll: Duration::from_millis(100),
             relay_poll_listening: Duration::from_secs(1),
             relay_page: 100,
+            relay_rate: None,
             relay_lease: Duration::from_secs(2),
             order_placed: OrderPlacedVersion::One,
             retention: Retention::default(),

@@ -11,6 +11,7 @@ mod backlog;
 mod hand_off;
 mod lease;
 mod mark;
+mod pace;
 mod wake_up;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::Telemetry;
 
 use lease::Lease;
+use pace::Pace;
 use wake_up::WakeUp;
 
 pub use backlog::{Backlog, Withheld, release, withheld};
@@ -84,6 +86,7 @@ impl Relay {
                 hand_off: self.hand_off.clone(),
                 lease: Lease::new(self.name.clone(), self.settings.relay_lease),
                 held: BTreeMap::new(),
+                pace: Pace::of(self.settings.relay_rate),
                 wake_up: WakeUp::new(),
                 telemetry: self.telemetry.clone(),
                 shutdown: self.shutdown.clone(),
@@ -110,6 +113,7 @@ struct Outbox {
     lease: Lease,
     /// Keys whose first unsent row failed, and when they may be tried again.
     held: BTreeMap<String, Held>,
+    pace: Pace,
     wake_up: WakeUp,
     telemetry: Telemetry,
     shutdown: Shutdown,
@@ -189,6 +193,7 @@ impl Outbox {
             let _batch = self.telemetry.pass(rows.iter().map(OutboxRow::context));
             let is_last_page = rows.len() < self.settings.relay_page as usize;
             for row in rows {
+                self.pace.turn(&self.shutdown).await;
                 if self.shutdown.has_come() {
                     return Ok(());
                 }
@@ -258,6 +263,7 @@ impl Outbox {
             correlation_id = row.correlation_id(),
             event_id = row.event_id,
         );
+        self.pace.took_its_turn();
         let broker = self.broker.as_ref();
         let handed = self.hand_off.hand_off(&self.database, broker, row);
         let handed = handed.instrument(span.clone());

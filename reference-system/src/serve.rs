@@ -13,6 +13,7 @@ mod third_parties;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,8 @@ pub(super) enum ServeError {
     Database(String, sqlx::Error),
     #[error("neighbours and sagas need a broker: not with --publish sync or in-process")]
     WithoutBroker,
+    #[error("only the outbox has a relay: --relay-rate goes with --publish outbox")]
+    WithoutRelay,
     #[error("webhooks need --webhook-secret or WEBHOOK_SECRET, a secret as whsec_ and base64")]
     NoSecret,
     #[error("cannot reach the database within {} seconds", databases::PATIENCE.as_secs())]
@@ -130,6 +133,8 @@ struct Shop {
     depth: DepthThreshold,
     /// The relay's own among those that share the databases.
     relay: String,
+    /// How fast it may be, in rows a second.
+    relay_rate: Option<NonZeroU32>,
     broker: Arc<dyn Broker>,
     /// The same broker, as it tells how far groups have come.
     standings: Arc<dyn Standings>,
@@ -196,6 +201,7 @@ impl Shop {
             listeners: neighbours,
             neighbours: arguments.neighbours,
             relay,
+            relay_rate: arguments.relay_rate,
             broker,
             standings,
         })
@@ -260,6 +266,7 @@ impl Shop {
         services.spawn(listener("registry", own));
         let settings = Settings {
             order_placed: OrderPlacedVersion::Two,
+            relay_rate: self.relay_rate,
             ..Settings::default()
         };
         register_all(registry, &settings, shutdown).await?;

@@ -1,6 +1,7 @@
 //! What `serve` is asked for.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -24,6 +25,10 @@ pub(crate) struct Arguments {
     /// How events get from one service to the others
     #[arg(long, value_name = "PATTERN", value_enum, default_value_t)]
     pub(super) publish: Publish,
+
+    /// How many events a second the relay of the outbox publishes from each service at most [default: as many as it can]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) relay_rate: Option<NonZeroU32>,
 
     /// Who sees to it that an order whose step is not answered in time is undone
     #[arg(long, value_name = "WAY", value_enum)]
@@ -95,6 +100,9 @@ impl Arguments {
     /// Whether what is to run can run together.
     pub(super) fn check(&self) -> Result<(), ServeError> {
         self.neighbours.partner()?;
+        if self.relay_rate.is_some() && self.publish != Publish::Outbox {
+            return Err(ServeError::WithoutRelay);
+        }
         let needs_broker = !self.beside().is_empty() || self.saga.is_some();
         let is_without = [Publish::Sync, Publish::InProcess].contains(&self.publish);
         match needs_broker && is_without {

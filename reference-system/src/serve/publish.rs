@@ -195,7 +195,9 @@ pub(super) async fn start(
         (name, consuming)
     });
     let mut services: Vec<(&'static str, Service)> = consumers.collect();
-    let Environment { shutdown, .. } = with("order");
+    let Environment {
+        shutdown, settings, ..
+    } = with("order");
     let (databases, telemetry) = (outboxes(means.databases), means.telemetry);
     let broker = telemetry.around(means.broker.clone());
     match means.publish {
@@ -204,6 +206,7 @@ pub(super) async fn start(
             let relay = Relay {
                 telemetry,
                 shutdown,
+                settings,
                 ..relay
             };
             services.push(("relay", Box::pin(relay.run())));
@@ -228,7 +231,9 @@ pub(super) async fn start(
     if means.tracking == Tracked::No {
         return Ok(Running { desk, services });
     }
-    let Environment { shutdown, .. } = with("order");
+    let Environment {
+        shutdown, settings, ..
+    } = with("order");
     let (desk, tracking) = tracked(desk, means.broker.clone());
     services.push(("tracking", Box::pin(tracking.run(shutdown))));
     let desk = Arc::new(desk);

@@ -1,8 +1,10 @@
 //! What a relay leaves to an operator, and what it leaves to the relay that has come after it.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use reference_system::correlation::Correlation;
@@ -14,12 +16,12 @@ use reference_system::ports::broker::{
 use reference_system::publishing::Direct;
 use reference_system::publishing::breaker::BreakerSettings;
 use reference_system::relay::{
-    Backlog, Columns, HandOffError, OutboxRow, mark_sent, release, withheld, withhold,
+    Backlog, Columns, HandOffError, OutboxRow, Relay, mark_sent, release, withheld, withhold,
 };
-use reference_system::{Database, Environment, order};
+use reference_system::{Database, Environment, Settings, order};
 
 use super::placed_orders;
-use super::system::{Patience, database, environment, execute, fast, rows, spawn_relay};
+use super::system::{Patience, database, environment, execute, fast, rows, spawn, spawn_relay};
 
 /// A broker that takes no message of some keys, as if they were too large.
 #[derive(Clone, Default)]
@@ -152,6 +154,27 @@ async fn a_new_life_of_a_relay_raises_the_fence() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_relay_keeps_to_its_rate() {
+    let database = database(order::schema).await;
+    let broker = InProcessBroker::new();
+    let desk = OrderDesk::new(environment(&database, &broker));
+    placed_orders(&desk, 6).await;
+    let settings = Settings {
+        relay_rate: NonZeroU32::new(20),
+        ..fast()
+    };
+    let begun = Instant::now();
+    let relay = Relay::new("relay", vec![database.clone()], Arc::new(broker));
+    spawn(Relay { settings, ..relay }.run());
+    Patience::until("everything is published", async || {
+        Backlog::read(&database).await.unwrap().rows == 0
+    })
+    .await;
+    // Five gaps lie between six rows.
+    assert!(begun.elapsed() >= Duration::from_millis(250));
 }
 
 /// A broker that is away, and knows how often it was asked.

@@ -328,6 +328,9 @@ fn what_a_user_can_cause_is_one_line_and_an_exit_code() {
         1,
         "need a broker",
     );
+    let unrelayed = ["--publish", "direct", "--relay-rate", "10"];
+    let failed = fails(&[&free[..], &data, &unrelayed].concat());
+    expect(&failed, 1, "--publish outbox");
     let nothing = Command::new(env!("CARGO_BIN_EXE_reference-system")).output();
     expect(&nothing.unwrap(), 2, "requires a subcommand");
     for (wrong, words) in [
@@ -335,6 +338,7 @@ fn what_a_user_can_cause_is_one_line_and_an_exit_code() {
         (["--listen", "8080"], "8080"),
         (["--cards", "https://cards.example"], "http://"),
         (["--database", "mysql://shop"], "postgres://"),
+        (["--relay-rate", "0"], "--relay-rate"),
         (["--colour", "blue"], "--colour"),
     ] {
         expect(&fails(&wrong), 2, words);
