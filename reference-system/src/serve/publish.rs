@@ -231,9 +231,7 @@ pub(super) async fn start(
     if means.tracking == Tracked::No {
         return Ok(Running { desk, services });
     }
-    let Environment {
-        shutdown, settings, ..
-    } = with("order");
+    let Environment { shutdown, .. } = with("order");
     let (desk, tracking) = tracked(desk, means.broker.clone());
     services.push(("tracking", Box::pin(tracking.run(shutdown))));
     let desk = Arc::new(desk);
