@@ -11,7 +11,8 @@
 //! - random bytes are a stream that the slot's seed begins,
 //! - an alarm is noted and never rings by itself: the simulation sends the signal when virtual time has come,
 //! - a wait says that it waits and until when, never ends by the real clock, and goes on only when the gate
-//!   is open, so that of several backends that get their locks at once one works at a time.
+//!   is open, so that of several backends that get their locks at once one works at a time,
+//! - a nap, between two looks at what nobody would tell it of, says so and lasts as long as it does.
 //!
 //! Not covered: a server that reads `/dev/urandom` itself, because it was built without OpenSSL.
 
@@ -38,7 +39,7 @@ struct Slot {
     drawn: AtomicU64,
     /// How often it has begun to wait.
     waits: AtomicU32,
-    /// 0 while it works, 1 while it waits, 2 while it waits until `wake_at`.
+    /// 0 while it works, 1 while it waits, 2 while it waits until `wake_at`, 3 while it naps.
     waiting: AtomicU32,
     /// When its alarm would ring, in microseconds since 1970; 0 for never.
     alarm_at: AtomicI64,
@@ -94,6 +95,7 @@ unsafe extern "C" {
 #[cfg(target_arch = "x86_64")]
 mod number {
     use core::ffi::c_long;
+    pub const PSELECT: c_long = 270;
     pub const NANOSLEEP: c_long = 35;
     pub const SETITIMER: c_long = 38;
     pub const CLOCK_GETTIME: c_long = 228;
@@ -104,6 +106,7 @@ mod number {
 #[cfg(target_arch = "aarch64")]
 mod number {
     use core::ffi::c_long;
+    pub const PSELECT: c_long = 72;
     pub const NANOSLEEP: c_long = 101;
     pub const SETITIMER: c_long = 103;
     pub const CLOCK_GETTIME: c_long = 113;
@@ -346,5 +349,47 @@ pub unsafe extern "C" fn epoll_wait(
     }
     slot.waiting.store(0, SeqCst);
     // A pause can only be interrupted, so that it leaves `errno` as an interrupted wait has set it.
+    found
+}
+
+/// How PostgreSQL naps (`pg_usleep`): a wait for no descriptor at all.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn select(
+    count: c_int,
+    readable: *mut c_void,
+    writable: *mut c_void,
+    exceptional: *mut c_void,
+    timeout: *const Timeval,
+) -> c_int {
+    let slot = slot().filter(|_| count == 0);
+    if let Some(slot) = slot {
+        slot.waiting.store(3, SeqCst);
+    }
+    // The system call takes what is left of the time away from what it is given.
+    let left = (!timeout.is_null()).then(|| {
+        // SAFETY: the caller's own pointer.
+        let timeout = unsafe { &*timeout };
+        Timespec {
+            seconds: timeout.seconds,
+            nanos: timeout.micros * 1000,
+        }
+    });
+    // SAFETY: the caller's own arguments; no signal mask is given.
+    let found = unsafe {
+        let left = left.as_ref().map_or(core::ptr::null(), |left| left as *const Timespec);
+        let no_mask = null_mut::<c_void>();
+        syscall(
+            number::PSELECT,
+            count as c_long,
+            readable,
+            writable,
+            exceptional,
+            left,
+            no_mask,
+        ) as c_int
+    };
+    if let Some(slot) = slot {
+        slot.waiting.store(0, SeqCst);
+    }
     found
 }

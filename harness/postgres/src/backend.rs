@@ -265,7 +265,7 @@ impl Backend {
     }
 
     /// Goes on with a batch until it is answered or the backend waits, and that not since before its wait
-    /// number `waited` was over. Whether it waits for a lock `is_locked` says; `stirs` is called where it has worked for long.
+    /// number `waited` was over. Whether it waits for a lock `is_locked` says; `stirs` is called where it naps or has worked for long.
     pub(crate) fn step(
         &mut self,
         exchange: &mut Exchange,
@@ -274,7 +274,7 @@ impl Backend {
         mut stirs: impl FnMut() -> Result<(), Error>,
     ) -> Result<Step, Error> {
         let mut patience = PATIENCE;
-        let mut looks = 0;
+        let mut looks: u32 = 0;
         if !exchange.rest().is_empty() {
             exchange.sent += self.write_some(exchange.rest())?;
         }
@@ -290,7 +290,8 @@ impl Backend {
             if ready.is_empty() {
                 patience = (patience * 2).min(PATIENCE_MAX);
                 let waits = self.waits()?;
-                if self.slot.is_some() && waited == Some(waits.count) {
+                let is_at_rest = waits.is_waiting || waits.wakes_at.is_some();
+                if self.slot.is_some() && is_at_rest && waited == Some(waits.count) {
                     continue;
                 }
                 if let Some(at) = waits.wakes_at {
@@ -301,7 +302,8 @@ impl Backend {
                     return Ok(Step::Locked);
                 }
                 looks += 1;
-                if looks % SILENT_LOOKS == 0 {
+                let naps = waits.is_napping && looks.is_power_of_two();
+                if naps || looks % SILENT_LOOKS == 0 {
                     stirs()?;
                 }
                 continue;
@@ -461,29 +463,52 @@ mod tests {
     use rustix::thread::sched_getaffinity;
     use stormglass_machine::Core;
 
-    use super::Backend;
+    use super::{Backend, Exchange, Until};
     use crate::cluster::Cluster;
+    use crate::{Error, wire};
 
-    #[test]
-    fn a_backend_works_where_its_run_does() {
-        let cluster = Cluster::take().unwrap();
+    /// A backend of a private server that lives in virtual time; none where the server is another one.
+    fn armed(cluster: &Cluster) -> Option<Backend> {
         let found = cluster
             .0
             .with(|real| Ok((real.place.clone(), real.slots.clone())));
         let (place, slots) = found.unwrap();
-        let Some(slots) = slots else {
-            return;
-        };
+        let slots = slots?;
         let parameters = [("user", "postgres"), ("database", "postgres")];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let (mut backend, _) = Backend::open(&place, &parameters).unwrap();
-        let _core = Core::claim();
         backend.arm(&slots, 1, 0).unwrap();
+        Some(backend)
+    }
+
+    #[test]
+    fn a_backend_works_where_its_run_does() {
+        let cluster = Cluster::take().unwrap();
+        let _core = Core::claim();
+        let Some(mut backend) = armed(&cluster) else {
+            return;
+        };
         let process = Pid::from_raw(backend.process.cast_signed());
         assert_eq!(
             sched_getaffinity(process).unwrap(),
             sched_getaffinity(None).unwrap()
         );
         backend.close();
+    }
+
+    #[test]
+    fn who_naps_is_seen_to_also_before_it_has_waited_for_anything() {
+        let cluster = Cluster::take().unwrap();
+        let Some(mut backend) = armed(&cluster) else {
+            return;
+        };
+        // The template is in use as long as the server has this library's own connection, which the backend
+        // looks at every tenth of a second.
+        let sql = "CREATE DATABASE copy TEMPLATE postgres";
+        let mut exchange = Exchange::new(wire::query(sql), Until::Ready(1));
+        let waited = backend.waits().unwrap().count;
+        let enough = || Err(Error::Address("enough".to_owned()));
+        let step = backend.step(&mut exchange, Some(waited), |_| Ok(false), enough);
+        assert!(step.is_err(), "{:?}", exchange.answer);
     }
 }

@@ -209,6 +209,11 @@ impl Observer {
         lock(&self.client).come();
     }
 
+    /// Takes leave for all clones.
+    pub(crate) fn close(&self) {
+        outside(|| lock(&self.client).close());
+    }
+
     /// Makes it as good as new, by doing this with it.
     pub(crate) fn renew(
         &self,

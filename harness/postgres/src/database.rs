@@ -40,6 +40,15 @@ pub(crate) struct Store {
     touched: u8,
 }
 
+impl Store {
+    /// Closes them, also the observer's, of which others may have clones.
+    pub(crate) fn close(self) {
+        if let Some(observer) = &self.observer {
+            observer.close();
+        }
+    }
+}
+
 /// No run has written anything.
 const UNTOUCHED: u8 = 0;
 /// Rows have changed, or may have.

@@ -39,6 +39,8 @@ pub(crate) struct Waits {
     pub(crate) count: u32,
     /// Whether it waits now, and not until a moment.
     pub(crate) is_waiting: bool,
+    /// Whether it sleeps between two looks at what nobody tells it of.
+    pub(crate) is_napping: bool,
     /// The moment until which it waits, in microseconds since 1970.
     pub(crate) wakes_at: Option<i64>,
     /// The moment at which its alarm rings, if it ever does.
@@ -108,6 +110,7 @@ impl Slot {
         Ok(Waits {
             count: word(32),
             is_waiting: word(36) == 1,
+            is_napping: word(36) == 3,
             wakes_at: (word(36) == 2).then(|| moment(48)),
             alarm_at: Some(moment(40)).filter(|at| (1..NEVER).contains(at)),
         })

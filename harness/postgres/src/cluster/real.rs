@@ -140,7 +140,7 @@ impl Real {
         match self.kept.remove(name) {
             Some((own, store)) if own == template => return Ok(store),
             Some((_, store)) => {
-                drop(store);
+                store.close();
                 self.drop_database(name)?;
             }
             None => {}
@@ -168,11 +168,11 @@ impl Real {
             self.kept.insert(name.to_owned(), kept);
             return Ok(());
         }
-        drop(store);
+        store.close();
         // What has changed the schema may have changed a role as well.
         self.claimed.clear();
         for (name, (_, store)) in std::mem::take(&mut self.kept) {
-            drop(store);
+            store.close();
             self.drop_database(&name)?;
         }
         self.drop_database(name)
