@@ -162,7 +162,7 @@ impl Outbox {
         let due = self.held.values().map(|held| held.until).min();
         let due = due.map(|due| due.saturating_duration_since(Instant::now()));
         let (polling, listening) = (self.settings.relay_poll, self.settings.relay_poll_listening);
-        let listening = due.map_or(listening, |due| due.clamp(polling, listening));
+        let listening = due.map_or(listening, |due| due.max(polling).min(listening));
         let database = &self.database;
         self.wake_up.comes(database, listening, polling).await;
     }

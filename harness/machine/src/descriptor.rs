@@ -22,9 +22,11 @@ pub(crate) type ObjectId = u32;
 /// The first descriptor of the first process.
 pub(crate) const FIRST: c_int = 1 << 20;
 /// How many numbers each process of a run has, of those that begin at [`FIRST`].
-const NUMBERS: c_int = 1 << 20;
+const NUMBERS: c_int = 1 << 16;
+/// How many processes of a run have numbers of their own; the later ones have those of the first ones again.
+pub(crate) const PLACES: usize = ((c_int::MAX - FIRST) / NUMBERS) as usize;
 
-/// The process that a descriptor belongs to, by its place in the run.
+/// The place in the run of the first process that has this number among its own.
 pub(crate) fn owner_of(descriptor: c_int) -> Option<usize> {
     usize::try_from((descriptor - FIRST).div_euclid(NUMBERS)).ok()
 }
@@ -98,10 +100,9 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Those of the process at `place` in its run; of more than two thousand processes some share their numbers.
+    /// Those of the process at `place` in its run.
     pub(crate) fn new(place: usize) -> Self {
-        let most = usize::try_from((c_int::MAX - FIRST) / NUMBERS).unwrap_or(1);
-        let place = c_int::try_from(place % most).unwrap_or(0);
+        let place = c_int::try_from(place % PLACES).unwrap_or(0);
         Descriptors {
             first: FIRST + place * NUMBERS,
             open: BTreeMap::new(),
@@ -145,9 +146,12 @@ impl Descriptors {
 
     /// A new number for an open file.
     pub(crate) fn give(&mut self, object: Arc<Object>) -> c_int {
-        let descriptor = self.first + self.opened_count;
-        // Whoever opens a million of them has closed the first ones long ago.
-        self.opened_count = (self.opened_count + 1) % NUMBERS;
+        let numbers = (0..NUMBERS).map(|by| (self.opened_count + by) % NUMBERS);
+        let mut free = numbers.filter(|own| !self.open.contains_key(&(self.first + own)));
+        // Nobody has so many open at a time.
+        let number = free.next().unwrap_or(self.opened_count);
+        let descriptor = self.first + number;
+        self.opened_count = (number + 1) % NUMBERS;
         self.open.insert(descriptor, object);
         descriptor
     }
@@ -188,6 +192,35 @@ impl Descriptors {
             if let Kind::Epoll(epoll) = &epoll.kind {
                 epoll.signal(id);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(descriptors: &mut Descriptors) -> c_int {
+        descriptors.open(Kind::Counter(AtomicU64::new(0)), true).0
+    }
+
+    #[test]
+    fn a_number_that_is_in_use_is_not_given_again() {
+        let mut descriptors = Descriptors::new(0);
+        let listener = opened(&mut descriptors);
+        for _ in 0..2 * NUMBERS {
+            let connection = opened(&mut descriptors);
+            assert_ne!(connection, listener);
+            descriptors.close(connection).unwrap();
+        }
+        assert!(descriptors.get(listener).is_ok());
+    }
+
+    #[test]
+    fn a_number_tells_the_process_also_of_one_that_was_started_very_often() {
+        for place in [0, 1, 2_047, PLACES - 1, PLACES, 3 * PLACES + 7] {
+            let number = opened(&mut Descriptors::new(place));
+            assert_eq!(owner_of(number), Some(place % PLACES));
         }
     }
 }

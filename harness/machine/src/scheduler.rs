@@ -15,7 +15,7 @@ use turmoil_net::Packet;
 
 use crate::clock::{Clock, Moment};
 use crate::context::{Away, Context};
-use crate::descriptor::ObjectId;
+use crate::descriptor::{ObjectId, PLACES};
 use crate::fiber::Carrier;
 use crate::foreign::spin;
 use crate::host::Host;
@@ -450,9 +450,9 @@ impl Schedule {
         self.plan(at, Event::Tell(host.clone(), id));
     }
 
-    /// The process at a place in the run, in the order of their starts.
+    /// The last process whose descriptors are those of the place, in the order of their starts.
     pub(crate) fn process_at(&self, place: usize) -> Option<Arc<Host>> {
-        self.processes.get(place).cloned()
+        self.processes.iter().skip(place).step_by(PLACES).last().cloned()
     }
 
     /// Adds a process at the place that is next.

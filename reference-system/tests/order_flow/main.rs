@@ -23,8 +23,10 @@ use reference_system::order::{OrderDesk, Orders, PlaceOrder};
 use reference_system::ports::broker::{Broker, InProcessBroker, Message, header};
 use reference_system::ports::mailer::LoggingMailer;
 use reference_system::publishing::Direct;
+use reference_system::relay::Relay;
 use reference_system::{
-    Environment, Shutdown, Telemetry, correlation, gateway, inventory, notification, order,
+    Environment, Settings, Shutdown, Telemetry, correlation, gateway, inventory, notification,
+    order,
 };
 use serde_json::json;
 
@@ -32,7 +34,7 @@ use tokio::net::TcpListener;
 
 use system::faulty::{AlwaysNew, FaultyBroker};
 use system::{
-    Http, Patience, System, database, environment, event, rows, spawn, spawn_relay, stock,
+    Http, Patience, System, database, environment, event, fast, rows, spawn, spawn_relay, stock,
 };
 
 fn body(sku: &str, card: &str) -> serde_json::Value {
@@ -413,6 +415,27 @@ async fn the_relay_loses_nothing_while_the_broker_refuses() {
     let keys: Vec<&String> = published.iter().map(|message| &message.key).collect();
     assert_eq!(keys.len(), 5);
     assert!(ids.iter().all(|id| keys.contains(&id)));
+}
+
+/// What is held back is due before the next poll.
+#[tokio::test]
+async fn a_relay_that_polls_more_rarely_than_it_listens_goes_on_after_a_refusal() {
+    let database = database(order::schema).await;
+    let broker = FaultyBroker::rejecting("orders", 2);
+    let desk = OrderDesk::new(environment(&database, &broker));
+    placed_orders(&desk, 1).await;
+    let settings = Settings {
+        relay_poll: Duration::from_millis(20),
+        relay_poll_listening: Duration::from_millis(5),
+        ..fast()
+    };
+    let relay = Relay::new("relay", vec![database.clone()], Arc::new(broker));
+    spawn(Relay { settings, ..relay }.run());
+    let sent = "SELECT position || '' FROM outbox WHERE sent = 1";
+    Patience::until("it is sent", async || {
+        rows(&database, sent).await.len() == 1
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const RUSH: Sale = Sale {
     from: MINUTE,
     lasts: MINUTE.saturating_mul(240),
-    orders: 240,
+    orders: 480,
 };
 /// The next one.
 const NEXT: Sale = Sale {
@@ -34,8 +34,8 @@ const NEXT: Sale = Sale {
     lasts: MINUTE.saturating_mul(60),
     orders: 60,
 };
-/// How many publishes a minute the broker takes during the first sale, which asks for five where none is lost.
-const PER_MINUTE: u32 = 4;
+/// How many publishes a minute the broker takes during the first sale, which asks for ten where none is lost.
+const PER_MINUTE: u32 = 8;
 /// How many events of an outbox the relay publishes a second.
 const RELAY_RATE: Option<NonZeroU32> = NonZeroU32::new(5);
 /// When the broker goes down, and for how long.

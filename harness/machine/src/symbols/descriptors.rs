@@ -9,7 +9,7 @@ use libc::{iovec, size_t, ssize_t};
 use super::sockets::{receive, send};
 use super::{Errno, next, returned};
 use crate::context::{Context, current};
-use crate::descriptor::{FIRST, Kind, Object, owner_of};
+use crate::descriptor::{FIRST, Kind, Object, PLACES, owner_of};
 use crate::host::Host;
 use crate::lock;
 use crate::scheduler::Scheduler;
@@ -31,7 +31,8 @@ pub(super) fn own(descriptor: c_int) -> Option<(&'static Context, Result<Arc<Obj
 /// The process that a descriptor belongs to, if it is not the current one: a thread of one process drops or wakes what
 /// belongs to another where both share memory, as the one that drives the run does.
 fn other_owner(context: &Context, descriptor: c_int) -> Option<Arc<Host>> {
-    let place = owner_of(descriptor).filter(|place| *place != context.host.place)?;
+    let own = context.host.place % PLACES;
+    let place = owner_of(descriptor).filter(|place| *place != own)?;
     context.scheduler.lock().process_at(place)
 }
 
