@@ -452,7 +452,7 @@ impl Schedule {
 
     /// The last process whose descriptors are those of the place, in the order of their starts.
     pub(crate) fn process_at(&self, place: usize) -> Option<Arc<Host>> {
-        self.processes.iter().skip(place).step_by(PLACES).last().cloned()
+        self.processes.iter().skip(place).step_by(PLACES).next_back().cloned()
     }
 
     /// Adds a process at the place that is next.

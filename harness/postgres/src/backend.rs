@@ -303,7 +303,7 @@ impl Backend {
                 }
                 looks += 1;
                 let naps = waits.is_napping && looks.is_power_of_two();
-                if naps || looks % SILENT_LOOKS == 0 {
+                if naps || looks.is_multiple_of(SILENT_LOOKS) {
                     stirs()?;
                 }
                 continue;
