@@ -93,6 +93,7 @@ impl System {
             kept: kept.held,
             kept_of_another_engine: kept.of_another_engine,
             kept_of_other_systems: kept.of_other_systems,
+            panics: tally.panics,
         })
     }
 
@@ -139,6 +140,7 @@ impl System {
             system: self.name().to_owned(),
             seeds: tally.seeds,
             untested,
+            panics: tally.panics.clone(),
         })
     }
 

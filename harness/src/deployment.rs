@@ -22,6 +22,7 @@ use std::time::Duration;
 use stormglass_machine as os;
 use stormglass_sqlite::Watch;
 use tokio::sync::oneshot;
+use tracing::Dispatch;
 
 use crate::broker;
 use crate::database::{Store, StoreError};
@@ -61,6 +62,7 @@ pub(crate) fn run(
         recording,
         databases: databases.clone(),
         carry_out,
+        logs: (recording == Recording::On).then(logs::capture),
     };
     let settings = &system.settings;
     let settings = os::Settings {
@@ -83,6 +85,8 @@ struct Prepared {
     recording: Recording,
     databases: Arc<Databases>,
     carry_out: CarryOut,
+    /// Made outside of the run, because all runs of the process share what it is noted in.
+    logs: Option<Dispatch>,
 }
 
 impl Prepared {
@@ -242,11 +246,10 @@ impl<'a, 'run> Deployment<'a, 'run> {
         let variables = variables.into_iter().flatten();
         let variables: Vec<(&str, &str)> =
             variables.map(|(name, value)| (&**name, &**value)).collect();
-        let world = self.world.clone();
+        let logs = self.prepared.logs.clone();
         self.machines
             .start_service(host, &variables, move || async move {
-                let _logs =
-                    (world.recorder.recording() == Recording::On).then(|| logs::capture(world));
+                let _logs = logs.map(logs::listen);
                 let end = factory(machine).await;
                 gate.ended(end.err());
             });

@@ -381,6 +381,13 @@ pub enum What {
         /// The event.
         event_id: String,
     },
+    /// Code of a host panicked, in whatever task or thread, whether anybody noticed or not.
+    Panicked {
+        /// What it said.
+        message: String,
+        /// Where, as `src/relay.rs:52:9`; empty if that is not known.
+        place: String,
+    },
 }
 
 impl fmt::Display for Event {

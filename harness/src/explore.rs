@@ -9,10 +9,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use stormglass_reports::{FaultCount, PropertyCount, Signature};
+use stormglass_reports::{FaultCount, Panics, PropertyCount, Signature};
 
 use crate::checker::{Verdict, Witness};
-use crate::history::What;
+use crate::history::{CLIENT, What};
 use crate::plan::{Call, Fault, Generator, Plan};
 use crate::seed::Seed;
 use crate::simulation::{Recording, Run, RunError, run};
@@ -59,6 +59,8 @@ pub struct Tally {
     pub failures: BTreeMap<String, Failure>,
     /// All failures, those that look alike together.
     pub signatures: Vec<Signature>,
+    /// Where services panicked, whether a property minds or not.
+    pub panics: Vec<Panics>,
     /// The properties in the order in which the system judges them.
     order: Vec<String>,
     /// Why a property was vacuous, the first time it was.
@@ -147,6 +149,7 @@ impl Tally {
             self.failures.entry(property).or_insert(failure);
         }
         Signature::add(&mut self.signatures, &later.signatures);
+        Panics::add(&mut self.panics, &later.panics);
     }
 
     fn add(&mut self, run: &Run, verdicts: &[(String, Verdict)]) {
@@ -162,6 +165,7 @@ impl Tally {
             count.bitten += u64::from(bitten);
             count.never_called += u64::from(!bitten && !was_called(run, fault));
         }
+        self.panics = panics(run);
         for (property, verdict) in verdicts {
             let count = self.properties.entry(property.clone()).or_default();
             match verdict {
@@ -211,6 +215,24 @@ impl Tally {
             (property.as_str(), reason)
         })
     }
+}
+
+/// The places at which services panicked in a run.
+fn panics(run: &Run) -> Vec<Panics> {
+    let mut places: BTreeMap<&str, Panics> = BTreeMap::new();
+    let events = run.history.events.iter();
+    for event in events.filter(|event| *event.host != *CLIENT) {
+        if let What::Panicked { message, place } = &event.what {
+            places.entry(place).or_insert_with(|| Panics {
+                place: place.clone(),
+                seeds: 1,
+                first_seed: run.plan.seed.0,
+                host: event.host.to_string(),
+                message: message.clone(),
+            });
+        }
+    }
+    places.into_values().collect()
 }
 
 /// Whether the call came that a fault waits for, as far as the history tells: a statement leaves no

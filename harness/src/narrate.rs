@@ -179,6 +179,7 @@ fn kind(what: &What) -> RowKind {
         | What::HostPaused { .. } => RowKind::Fault,
         What::HostStarted { .. }
         | What::HostExited { .. }
+        | What::Panicked { .. }
         | What::HealBegan
         | What::Quiet { .. }
         | What::LivenessBoundReached { .. } => RowKind::Run,

@@ -66,6 +66,14 @@ impl World {
         }
     }
 
+    /// The world that the current thread belongs to, and its host; `None` if that is down, because what destructors of a
+    /// crashed process say was never said.
+    pub(crate) fn here() -> Option<(Arc<World>, Arc<str>)> {
+        let host = stormglass_machine::living_host()?;
+        let world = stormglass_machine::attached::<World>()?;
+        world.hosts.is_up(&host).then_some((world, host))
+    }
+
     /// The gate of a host's next incarnation, which is up from now on.
     pub(crate) fn start(self: &Arc<Self>, host: &Arc<str>) -> Gate {
         Gate {

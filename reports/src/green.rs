@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure_rate::FailureRate;
 use crate::figures::{count, virtual_time, wall_time};
+use crate::panics::Panics;
 use crate::paragraph::one_line;
 use crate::sweep::{FaultCount, PropertyCount};
 
@@ -36,6 +37,9 @@ pub struct GreenReport {
     /// The other systems that kept failures are of. Where a system was renamed, nobody runs those any more.
     #[serde(default)]
     pub kept_of_other_systems: BTreeSet<String>,
+    /// Where services panicked although every property holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub panics: Vec<Panics>,
 }
 
 impl fmt::Display for GreenReport {
@@ -81,6 +85,9 @@ impl fmt::Display for GreenReport {
                 formatter,
                 "; kept failures of {systems} are for other tests"
             )?;
+        }
+        for panics in &self.panics {
+            write!(formatter, "; {panics}")?;
         }
         Ok(())
     }
@@ -147,7 +154,7 @@ pub(crate) fn mattered(kinds: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::GreenReport;
+    use super::{GreenReport, Panics};
     use crate::sweep::{FaultCount, PropertyCount};
 
     fn held(property: &str, holds: u64, vacuous: u64) -> (String, PropertyCount) {
@@ -196,6 +203,13 @@ mod tests {
             kept: 2,
             kept_of_another_engine: 1,
             kept_of_other_systems: ["old name".to_owned()].into(),
+            panics: vec![Panics {
+                place: "src/relay.rs:52:9".to_owned(),
+                seeds: 12,
+                first_seed: 3,
+                host: "relay".to_owned(),
+                message: "min > max".to_owned(),
+            }],
         };
         assert_eq!(
             green.to_string(),
@@ -203,7 +217,8 @@ mod tests {
              never bit: never-bit (5 planned; for 3 the call never came, for the others nothing was \
              there to strike); failure rate at most 0.75% (effect-once, log), 3% (dlq-routing); \
              2 kept failures hold; 1 kept failure of another database not run; \
-             kept failures of `old name` are for other tests"
+             kept failures of `old name` are for other tests; \
+             relay panicked at src/relay.rs:52:9 in 12 seeds, first in 0x00000003: min > max"
         );
     }
 

@@ -7,6 +7,7 @@
 //! - [`GreenReport`]: the one line of evidence that a test gives which holds;
 //! - [`Story`]: a failure with all that its run shows, rendered as a page, and for other viewers by [`export`];
 //! - [`Comparison`]: publish patterns side by side, under the same faults;
+//! - [`Panics`]: where the system panicked, in how many seeds;
 //! - [`Timeline`]: one run, row by row;
 //! - [`seed`]: how a seed is written, everywhere.
 //!
@@ -26,6 +27,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod merge;
+mod panics;
 mod paragraph;
 pub mod seed;
 mod shard;
@@ -43,6 +45,7 @@ pub use failure::{CauseLine, FailureReport, NameLine};
 pub use failure_rate::FailureRate;
 pub use green::GreenReport;
 pub use journey::{Hop, Journey};
+pub use panics::Panics;
 pub use shard::{BadShard, Shard};
 pub use signature::Signature;
 pub use story::Story;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::failure::FailureReport;
+use crate::panics::Panics;
 use crate::shard::Shard;
 use crate::signature::Signature;
 use crate::sweep::{FaultCount, PropertyCount, ScenarioReport, SweepReport};
@@ -154,6 +155,7 @@ fn append(sum: &mut ScenarioReport, later: &ScenarioReport) {
         };
     }
     Signature::add(&mut sum.signatures, &later.signatures);
+    Panics::add(&mut sum.panics, &later.panics);
     // Shards come in the order of their seeds, so what is there already is of a lower seed.
     let both = later.failures.iter().chain(&sum.failures);
     let lowest: BTreeMap<&str, &FailureReport> =

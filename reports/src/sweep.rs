@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::FailureReport;
 use crate::failure_rate::FailureRate;
+use crate::panics::Panics;
 use crate::shard::Shard;
 use crate::signature::Signature;
 use crate::verdict::VerdictWord;
@@ -89,6 +90,9 @@ pub struct ScenarioReport {
     /// How many kept failures were run again before the seeds and hold.
     #[serde(default)]
     pub kept: u64,
+    /// Where the system's services panicked, whether a property minds or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub panics: Vec<Panics>,
 }
 
 /// How many faults of a kind were planned, and how many of them made a difference to their run.

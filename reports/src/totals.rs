@@ -37,6 +37,13 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<Sentence> {
             text: format!("{} {verb}", count(kept, "kept failure")),
         });
     }
+    for scenario in &report.scenarios {
+        let panics = scenario.panics.iter();
+        sentences.extend(panics.map(|panics| Sentence {
+            label: "panics",
+            text: format!("{}: {panics}", scenario.name),
+        }));
+    }
     if report.interrupted {
         let text = "the sweep was interrupted: only the runs that had ended are counted".to_owned();
         sentences.push(Sentence {

@@ -20,7 +20,7 @@ use stormglass::System;
 use stormglass::broker::Profile;
 use stormglass::checker::{
     Causality, Convergence, DlqReplay, DlqRouting, EffectOnce, EntityOrder, Fencing, Log,
-    LogCorrelation, NoGhostEvent, NoLostEvent, OneEventPerId, OnlyPoisonParked, Progress,
+    LogCorrelation, NoGhostEvent, NoLostEvent, NoPanic, OneEventPerId, OnlyPoisonParked, Progress,
 };
 use stormglass::plan::FaultKind;
 use stormglass::simulation::Settings;
@@ -274,6 +274,7 @@ pub fn under_test(system: System) -> System {
         .property(MoneyAndStock)
         .property(MailAndCharge)
         .property(AnsweredStays)
+        .property(NoPanic)
         .property(Convergence)
         .property(Log)
 }

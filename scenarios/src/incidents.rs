@@ -43,6 +43,9 @@ pub enum MeasureError {
     /// A run came to no result.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A service panicked, so that its run says nothing.
+    #[error("nothing is measured where a service panics: {0}")]
+    Panicked(String),
     /// A real database failed.
     #[error("a database in which look-ups are timed failed: {0}")]
     Database(#[from] sqlx::Error),

@@ -47,6 +47,8 @@ pub fn attached<T: Any + Send + Sync>() -> Option<Arc<T>> {
     None
 }
 
+pub fn threads_begin(_: impl Fn() -> Box<dyn Any> + Send + Sync + 'static) {}
+
 pub fn lacks() -> Option<&'static str> {
     None
 }

@@ -2,6 +2,7 @@
 //!
 //! A process that is started again after a crash is a new `Host` at the old address.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::net::Ipv4Addr;
@@ -15,6 +16,7 @@ use rand_chacha::rand_core::Rng;
 use turmoil_net::Packet;
 
 use crate::clock::Moment;
+use crate::context::current;
 use crate::descriptor::{Descriptors, ObjectId};
 use crate::fiber::{Carrier, Fiber};
 use crate::kernel::{self, Job, Kernel};
@@ -58,6 +60,19 @@ pub(crate) struct Host {
     pub(crate) root: Mutex<Option<Waker>>,
     pub(crate) ending: Mutex<Option<Ending>>,
     pub(crate) termination: Termination,
+    /// What each further thread of the process begins with.
+    threads_begin: OnceLock<Begin>,
+}
+
+/// What a thread begins with, and keeps until its end.
+type Begin = Box<dyn Fn() -> Box<dyn Any> + Send + Sync>;
+
+/// Has every thread that the current host's process starts from now on begin with `begin`. What that gives is dropped at
+/// the thread's end. Only the first call of a process counts, and outside of a host none.
+pub fn threads_begin(begin: impl Fn() -> Box<dyn Any> + Send + Sync + 'static) {
+    if let Some(context) = current() {
+        let _ = context.host.threads_begin.set(Box::new(begin));
+    }
 }
 
 /// The thread that a process began with.
@@ -101,7 +116,13 @@ impl Host {
             root: Mutex::default(),
             ending: Mutex::default(),
             termination: Termination::default(),
+            threads_begin: OnceLock::new(),
         }
+    }
+
+    /// What a thread that its process has just started keeps until its end.
+    pub(crate) fn thread_begins(&self) -> Option<Box<dyn Any>> {
+        self.threads_begin.get().map(|begin| begin())
     }
 
     /// Fills `bytes` from this host's stream of random numbers.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stormglass_reports::FailureReport;
+use stormglass_reports::{FailureReport, Panics};
 
 use crate::artefact::{ArtefactError, Divergence};
 use crate::checker::Witness;
@@ -43,8 +43,9 @@ pub enum CheckError {
     /// No seed put some properties to the test.
     #[error(
         "{system}: {seeds} seeds never put to the test: {}. If that is not how the system is described, \
-         explore more seeds (STORMGLASS_SEEDS), allow more kinds of fault, or drop the property.",
-        told(untested)
+         explore more seeds (STORMGLASS_SEEDS), allow more kinds of fault, or drop the property.{}",
+        told(untested),
+        panics.iter().map(|panics| format!("\n  {panics}")).collect::<String>()
     )]
     Vacuous {
         /// The system.
@@ -53,6 +54,8 @@ pub enum CheckError {
         seeds: u64,
         /// The properties, each with what was missing.
         untested: Vec<(String, String)>,
+        /// Where services panicked meanwhile, which may be why.
+        panics: Vec<Panics>,
     },
     /// What is asked for cannot be meant.
     #[error("{system}: {what}")]

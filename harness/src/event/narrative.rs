@@ -186,6 +186,10 @@ impl fmt::Display for What {
             What::MadeTooLarge { event_id, .. } => {
                 write!(f, "{event_id} is too large for the broker from here on")
             }
+            What::Panicked { message, place } => {
+                let at = if place.is_empty() { "" } else { ", at " };
+                write!(f, "panicked: {message}{at}{place}")
+            }
         }
     }
 }

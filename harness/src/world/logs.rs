@@ -4,11 +4,11 @@
 //! time, with the correlation id of its span. Libraries below the system are left out.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
+use tracing::dispatcher::{DefaultGuard, set_default};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
@@ -55,17 +55,19 @@ impl<S: Subscriber> Layer<S> for Listener {
     }
 }
 
-/// Captures log lines of this thread until the guard is dropped.
-pub(crate) fn capture(world: Arc<World>) -> DefaultGuard {
-    let unknown = "unknown".into();
-    tracing::subscriber::set_default(Registry::default().with(Capture { world, unknown }))
+/// What captures the log lines of a run's services.
+pub(crate) fn capture() -> Dispatch {
+    Dispatch::new(Registry::default().with(Capture))
 }
 
-struct Capture {
-    world: Arc<World>,
-    /// Where a line comes from that no host says.
-    unknown: Arc<str>,
+/// Captures the log lines of this thread until the guard is dropped, and those of all threads that its process starts.
+pub(crate) fn listen(capture: Dispatch) -> DefaultGuard {
+    let own = set_default(&capture);
+    stormglass_machine::threads_begin(move || Box::new(set_default(&capture)));
+    own
 }
+
+struct Capture;
 
 fn is_of_the_system(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target().split("::").next().unwrap_or_default();
@@ -93,11 +95,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let host = stormglass_machine::host().unwrap_or_else(|| self.unknown.clone());
-        // What destructors of a crashed host say was never said.
-        if !self.world.hosts.is_up(&host) {
+        let Some((world, host)) = World::here() else {
             return;
-        }
+        };
         let mut line = Line::default();
         event.record(&mut line);
         let of_span = || {
@@ -114,7 +114,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
             message: line.message + &line.fields,
             correlation_id,
         };
-        self.world.recorder.record(&host, what);
+        world.recorder.record(&host, what);
     }
 }
 

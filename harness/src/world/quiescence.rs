@@ -202,6 +202,7 @@ impl Quiescence {
         };
         Some(match what {
             What::Logged { .. }
+            | What::Panicked { .. }
             | What::MadePoison { .. }
             | What::MadeTooLarge { .. }
             | What::Committed { .. }

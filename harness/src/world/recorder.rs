@@ -40,11 +40,6 @@ impl Recorder {
         }
     }
 
-    /// Whether anything is recorded at all.
-    pub(crate) fn recording(&self) -> Recording {
-        self.recording
-    }
-
     /// Appends to the history.
     pub(crate) fn record(&self, host: &Arc<str>, what: What) {
         self.append(host, what);

@@ -99,10 +99,16 @@ impl Stage {
             schedule: self.faults,
         };
         let runs = [0, 1].map(|_| run(&self.system, &plan, Recording::On).unwrap());
-        assert_eq!(runs[0].digest(), runs[1].digest());
-        let [run, _] = runs;
-        let seen = Seen(run.history);
-        assert_eq!(run.bitten, faults, "{}", seen.text());
+        let [one, other] = runs;
+        let digests = [one.digest(), other.digest()];
+        let (seen, again) = (Seen(one.history), Seen(other.history));
+        assert!(
+            digests[0] == digests[1],
+            "{}\n\nand again:\n{}",
+            seen.text(),
+            again.text()
+        );
+        assert_eq!(one.bitten, faults, "{}", seen.text());
         seen
     }
 }

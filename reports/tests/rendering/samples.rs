@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use stormglass_reports::{
-    CauseLine, Database, FailureReport, FaultCount, NameLine, PropertyCount, RowKind,
+    CauseLine, Database, FailureReport, FaultCount, NameLine, Panics, PropertyCount, RowKind,
     ScenarioReport, Signature, SweepReport, Timeline, TimelineRow, VerdictLine, VerdictWord,
 };
 
@@ -168,6 +168,7 @@ fn calm() -> ScenarioReport {
         failures: Vec::new(),
         signatures: Vec::new(),
         kept: 2,
+        panics: Vec::new(),
     }
 }
 
@@ -195,6 +196,13 @@ fn relay_crashes() -> ScenarioReport {
         failures: Vec::new(),
         signatures: Vec::new(),
         kept: 0,
+        panics: vec![Panics {
+            place: "reference-system/src/relay/pace.rs:52:20".to_owned(),
+            seeds: 3,
+            first_seed: 0x5eed_0007,
+            host: "relay".to_owned(),
+            message: "assertion failed: min <= max".to_owned(),
+        }],
     }
 }
 
@@ -248,6 +256,7 @@ fn everything() -> ScenarioReport {
         failures: Vec::new(),
         signatures: Vec::new(),
         kept: 0,
+        panics: Vec::new(),
     }
 }
 

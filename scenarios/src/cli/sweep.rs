@@ -285,6 +285,7 @@ impl Sweep<'_> {
             failures,
             signatures: tally.signatures,
             kept: kept.held,
+            panics: tally.panics,
         })
     }
 

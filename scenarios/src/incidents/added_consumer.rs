@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use stormglass::Seed;
 use stormglass::plan::Plan;
-use stormglass::simulation::RunError;
 
 use super::figures::{Orders, answer_times, percentile};
 use super::sale::{Sale, plan, run};
@@ -68,7 +67,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(seeds: &[Seed], extent: Extent) -> Result<Self, RunError> {
+    fn of(seeds: &[Seed], extent: Extent) -> Result<Self, MeasureError> {
         let mut shown = Shown::default();
         for seed in seeds {
             let deployment = Deployment::new("added consumer").extent(extent);

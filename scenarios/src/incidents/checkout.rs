@@ -11,7 +11,7 @@ use reference_system::Settings;
 use stormglass::Seed;
 use stormglass::checker::NoLostEvent;
 use stormglass::plan::{Fault, Incident as Befalls, Plan};
-use stormglass::simulation::{Run, RunError};
+use stormglass::simulation::Run;
 
 use super::figures::{Backlog, Judged, Orders, answer_times, percentile};
 use super::sale::{Sale, millis, plan, run, unhurried};
@@ -136,7 +136,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(pattern: Pattern, seeds: &[Seed], plan: fn(Seed) -> Plan) -> Result<Self, RunError> {
+    fn of(pattern: Pattern, seeds: &[Seed], plan: fn(Seed) -> Plan) -> Result<Self, MeasureError> {
         let mut shown = Shown {
             orders: Orders::default(),
             no_lost_event: Judged::by(&NoLostEvent),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use reference_system::monitor::{DepthThreshold, PARKED_EVENTS, REAL_TIME};
 use stormglass::Seed;
 use stormglass::plan::Plan;
-use stormglass::simulation::RunError;
 
 use super::at_debug::AtDebug;
 use super::figures::{alarms, mails, parked};
@@ -106,7 +105,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(seeds: &[Seed], deployment: fn() -> Deployment) -> Result<Self, RunError> {
+    fn of(seeds: &[Seed], deployment: fn() -> Deployment) -> Result<Self, MeasureError> {
         let mut shown = Shown::default();
         for seed in seeds {
             let history = run(deployment(), &replayed(*seed))?.history;

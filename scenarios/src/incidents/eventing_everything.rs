@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde_json::Value;
 use stormglass::Seed;
 use stormglass::plan::{Fault, Incident as Befalls, Plan};
-use stormglass::simulation::RunError;
 
 use super::figures::{Orders, answer_times, percentile};
 use super::sale::{Sale, millis, plan, run};
@@ -89,7 +88,7 @@ struct Waited {
 }
 
 impl Waited {
-    fn by(asking: Asking, seeds: &[Seed], plan: fn(Seed) -> Plan) -> Result<Self, RunError> {
+    fn by(asking: Asking, seeds: &[Seed], plan: fn(Seed) -> Plan) -> Result<Self, MeasureError> {
         let mut waited = Self::default();
         for seed in seeds {
             let plan = plan(*seed);

@@ -8,7 +8,6 @@ use reference_system::event::contract::event_type;
 use stormglass::Seed;
 use stormglass::history::{History, What};
 use stormglass::plan::{Fault, Incident as Befalls, Plan, Restarted};
-use stormglass::simulation::RunError;
 
 use super::figures::Orders;
 use super::sale::{Sale, millis, plan, run};
@@ -71,7 +70,7 @@ struct Broken {
 }
 
 impl Broken {
-    fn by(events: Events, seeds: &[Seed]) -> Result<Self, RunError> {
+    fn by(events: Events, seeds: &[Seed]) -> Result<Self, MeasureError> {
         let mut broken = Self::default();
         for seed in seeds {
             let deployment = Deployment::new("fat events")

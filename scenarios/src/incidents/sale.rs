@@ -10,10 +10,12 @@ use reference_system::ports::broker::header::MESSAGE_ID;
 use reference_system::retention::Retention;
 use serde_json::Value;
 use stormglass::broker::{JetStreamSettings, Profile};
+use stormglass::checker::{NoPanic, Property, Verdict};
 use stormglass::plan::{self, Fault, Plan};
-use stormglass::simulation::{self, Recording, Run, RunError, Settings};
+use stormglass::simulation::{self, Recording, Run, Settings};
 use stormglass::{Seed, System};
 
+use super::MeasureError;
 use crate::deploy::{self, Deployment, deploy};
 use crate::workload::{self, Manner, Operation};
 
@@ -86,21 +88,30 @@ pub(super) fn asked(at: Duration, operation: Operation) -> plan::Operation {
 ///
 /// # Errors
 ///
-/// See [`RunError`].
-pub(super) fn run(deployment: Deployment, plan: &Plan) -> Result<Run, RunError> {
-    simulation::run(&shop(deployment), plan, Recording::On)
+/// See [`MeasureError`].
+pub(super) fn run(deployment: Deployment, plan: &Plan) -> Result<Run, MeasureError> {
+    measured(&shop(deployment), plan)
 }
 
 /// Runs a plan in a monolith.
 ///
 /// # Errors
 ///
-/// See [`RunError`].
-pub(super) fn monolith(plan: &Plan) -> Result<Run, RunError> {
+/// See [`MeasureError`].
+pub(super) fn monolith(plan: &Plan) -> Result<Run, MeasureError> {
     let system = deploy::monolith("small team", &STOCK)
         .operations(workload::operation, workload::carry_out)
         .settings(patient());
-    simulation::run(&system, plan, Recording::On)
+    measured(&system, plan)
+}
+
+/// A run that says something of a design: what a service makes of its time that panics again and again is no figure.
+fn measured(system: &System, plan: &Plan) -> Result<Run, MeasureError> {
+    let run = simulation::run(system, plan, Recording::On)?;
+    match NoPanic.check(&run.history) {
+        Verdict::Broken(witness) => Err(MeasureError::Panicked(witness.summary)),
+        _ => Ok(run),
+    }
 }
 
 pub(crate) fn patient() -> Settings {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use stormglass::Seed;
 use stormglass::history::History;
 use stormglass::plan::{Fault, Incident as Befalls, Plan};
-use stormglass::simulation::RunError;
 
 use super::figures::applied;
 use super::sale::{Sale, millis, plan, run};
@@ -83,7 +82,7 @@ impl Pace {
     }
 }
 
-fn paces(seeds: &[Seed], plan: fn(Seed) -> Plan) -> Result<[Pace; 2], RunError> {
+fn paces(seeds: &[Seed], plan: fn(Seed) -> Plan) -> Result<[Pace; 2], MeasureError> {
     let mut paces = [Pace::default(); 2];
     for seed in seeds {
         let run = run(Deployment::new("scaling apart"), &plan(*seed))?;

@@ -10,7 +10,6 @@ use reference_system::event::contract::topic;
 use stormglass::Seed;
 use stormglass::history::{History, What};
 use stormglass::plan::{Fault, Incident as Befalls, Plan, Restarted};
-use stormglass::simulation::RunError;
 
 use super::at_debug::AtDebug;
 use super::figures::{Orders, parked};
@@ -161,7 +160,7 @@ impl Shown {
         seeds: &[Seed],
         deployment: fn() -> Deployment,
         plan: fn(Seed) -> Plan,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, MeasureError> {
         let mut shown = Shown::default();
         for seed in seeds {
             shown.add(&run(deployment(), &plan(*seed))?.history);

@@ -14,7 +14,6 @@ use reference_system::publishing::Outbox;
 use stormglass::Seed;
 use stormglass::history::{Fact, History, What};
 use stormglass::plan::Plan;
-use stormglass::simulation::RunError;
 
 use super::sale::{Sale, plan, run};
 use super::{Finding, Incident, MeasureError};
@@ -76,7 +75,7 @@ impl Rate {
         seeds: &[Seed],
         load: u64,
         deployment: impl Fn() -> Deployment,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, MeasureError> {
         let (mut orders, mut inverted) = (0, 0);
         for seed in seeds {
             let run = run(deployment(), &load_of(*seed, load))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stormglass::Seed;
 use stormglass::plan::{Aim, Call, Fault, Incident as Befalls, Plan, Side};
-use stormglass::simulation::{Run, RunError};
+use stormglass::simulation::Run;
 
 use super::figures::Orders;
 use super::sale::{Sale, monolith, plan};
@@ -47,7 +47,7 @@ impl Incident for SmallTeam {
     }
 }
 
-fn shown(seeds: &[Seed], plan: fn(Seed) -> Plan) -> Result<Orders, RunError> {
+fn shown(seeds: &[Seed], plan: fn(Seed) -> Plan) -> Result<Orders, MeasureError> {
     let mut shown = Orders::default();
     for seed in seeds {
         let Run { history, .. } = monolith(&plan(*seed))?;

@@ -9,7 +9,6 @@ use reference_system::ports::Broker;
 use reference_system::publishing::{Direct, PublishPattern, Retrying};
 use stormglass::Seed;
 use stormglass::plan::{Fault, Incident as Befalls, Plan};
-use stormglass::simulation::RunError;
 
 use super::figures::{Orders, answer_times, percentile};
 use super::sale::{Sale, millis, plan, run, unhurried};
@@ -85,7 +84,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(seeds: &[Seed], deployment: fn() -> Deployment) -> Result<Self, RunError> {
+    fn of(seeds: &[Seed], deployment: fn() -> Deployment) -> Result<Self, MeasureError> {
         let mut shown = Shown::default();
         for seed in seeds {
             let history = run(deployment(), &down(*seed))?.history;

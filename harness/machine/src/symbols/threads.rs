@@ -87,7 +87,9 @@ extern "C" fn begin(start: *mut c_void) -> *mut c_void {
     own.scheduler.carrier.lend(&own.thread.fiber, || {
         own.serve_until_own_turn();
         enter(Some(own));
+        let kept = own.host.thread_begins();
         result = (start.main)(start.argument);
+        drop(kept);
     });
     result
 }

@@ -8,7 +8,7 @@ use stormglass::history::What;
 use stormglass::plan::{CommitFault, Incident, PublishFault};
 use stormglass::{Machine, System};
 
-use super::{Stage, idle};
+use super::{Seen, Stage, idle};
 
 #[test]
 fn a_service_that_stands_still_goes_on_where_it_was() {
@@ -43,26 +43,69 @@ fn a_panic_ends_a_service_and_is_told() {
         std::future::pending().await
     }
     let seen = Stage::of(System::new("frail").host("ada", frail)).run();
-    let said = seen.said("ada");
-    let is_told = said[0].starts_with("panicked: the first time is the hardest, at ");
-    assert!(said.len() == 1 && is_told, "{said:?}");
+    assert_eq!(panics(&seen), ["the first time is the hardest"]);
     let exited = |what: &What| matches!(what, What::HostExited { error: Some(_) });
     assert_eq!(seen.count(|event| exited(&event.what)), 1);
 }
 
 #[test]
-fn a_panic_in_a_spawned_task_is_told_with_its_place_and_ends_nothing() {
+fn a_panic_that_nobody_notices_is_told_with_its_place_and_ends_nothing() {
+    #[expect(clippy::disallowed_methods, reason = "they are those of the run")]
     async fn spawning(_: Machine) -> Result<(), String> {
-        let spawned = tokio::spawn(async { panic!("the spawned one") });
-        tracing::info!("a panic: {}", spawned.await.is_err());
+        drop(tokio::spawn(async { panic!("the task") }));
+        drop(tokio::task::spawn_blocking(|| panic!("the pool")));
+        drop(std::thread::spawn(|| panic!("the thread")));
         idle().await
     }
     let seen = Stage::of(System::new("spawning").host("ada", spawning)).run();
-    let said = seen.said("ada");
-    assert_eq!((said.len(), said[1]), (2, "a panic: true"), "{said:?}");
-    for part in ["panicked: the spawned one", "process.rs"] {
-        assert!(said[0].contains(part), "{said:?}");
+    let mut said = panics(&seen);
+    said.sort_unstable();
+    assert_eq!(said, ["the pool", "the task", "the thread"]);
+    for (_, place) in panicked(&seen) {
+        let (file, line) = place.split_once(':').unwrap();
+        assert!(
+            file.ends_with("tests/ordinary/semantics/process.rs"),
+            "{place}"
+        );
+        assert!(line.split_once(':').is_some(), "{place}");
     }
+    let exited = |what: &What| matches!(what, What::HostExited { .. });
+    assert_eq!(seen.count(|event| exited(&event.what)), 0);
+}
+
+#[test]
+fn what_every_thread_of_a_service_logs_is_told_with_its_flow() {
+    #[expect(clippy::disallowed_methods, reason = "they are those of the run")]
+    async fn threaded(_: Machine) -> Result<(), String> {
+        let span = tracing::info_span!("handling", correlation_id = "flow-1");
+        let in_pool = span.clone();
+        let pooled = tokio::task::spawn_blocking(move || {
+            in_pool.in_scope(|| tracing::info!("in the pool"));
+        });
+        pooled.await.map_err(|error| error.to_string())?;
+        let thread = std::thread::spawn(|| tracing::info!("in a thread"));
+        drop(tokio::task::spawn_blocking(|| thread.join()).await);
+        idle().await
+    }
+    let seen = Stage::of(System::new("threaded").host("ada", threaded)).run();
+    assert_eq!(seen.said("ada"), ["in the pool", "in a thread"]);
+    let flow = seen.first("ada", |what| matches!(what, What::Logged { .. }));
+    assert!(
+        matches!(&flow.what, What::Logged { correlation_id: Some(own), .. } if own == "flow-1")
+    );
+}
+
+/// What was said by each panic.
+fn panics(seen: &Seen) -> Vec<&str> {
+    panicked(seen).map(|(message, _)| message).collect()
+}
+
+/// What was said by each panic, and where.
+fn panicked(seen: &Seen) -> impl Iterator<Item = (&str, &str)> {
+    seen.of("ada").filter_map(|event| match &event.what {
+        What::Panicked { message, place } => Some((message.as_str(), place.as_str())),
+        _ => None,
+    })
 }
 
 #[test]
