@@ -88,6 +88,8 @@ impl System {
             seeds: tally.seeds,
             elapsed_ms: begun.elapsed().as_millis() as u64,
             virtual_ms: tally.virtual_time.as_millis() as u64,
+            operations: tally.operations,
+            operations_failed: tally.operations_failed,
             properties: tally.properties,
             faults: tally.faults,
             kept: kept.held,
@@ -203,7 +205,12 @@ impl System {
         match written {
             Ok(()) => {
                 report.artefact = Some(path.display().to_string());
-                report.keep_as = Some(format!("{}/{name}", regressions::FOLDER));
+                match artefact.replay(self) {
+                    Ok(Replay::Diverged(divergence)) => {
+                        report.note = Some(format!("it does not repeat: {divergence}"));
+                    }
+                    _ => report.keep_as = Some(format!("{}/{name}", regressions::FOLDER)),
+                }
             }
             Err(error) => report.error = Some(error.to_string()),
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use stormglass_reports::{FaultCount, Panics, PropertyCount, Signature};
 
 use crate::checker::{Verdict, Witness};
-use crate::history::{CLIENT, What};
+use crate::history::{Answer, CLIENT, What};
 use crate::plan::{Call, Fault, Generator, Plan};
 use crate::seed::Seed;
 use crate::simulation::{Recording, Run, RunError, run};
@@ -51,6 +51,10 @@ pub struct Tally {
     pub seeds: u64,
     /// How much virtual time they took together.
     pub virtual_time: Duration,
+    /// How many operations clients asked for.
+    pub operations: u64,
+    /// How many of them failed, as their clients saw it.
+    pub operations_failed: u64,
     /// Faults by kind.
     pub faults: BTreeMap<String, FaultCount>,
     /// Verdicts by property.
@@ -130,6 +134,8 @@ impl Tally {
         self.seeds += later.seeds;
         self.order = later.order;
         self.virtual_time += later.virtual_time;
+        self.operations += later.operations;
+        self.operations_failed += later.operations_failed;
         for (kind, count) in later.faults {
             let sum = self.faults.entry(kind).or_default();
             sum.planned += count.planned;
@@ -155,6 +161,16 @@ impl Tally {
     fn add(&mut self, run: &Run, verdicts: &[(String, Verdict)]) {
         self.seeds += 1;
         self.virtual_time += run.elapsed;
+        for event in &run.history.events {
+            match event.what {
+                What::OperationInvoked { .. } => self.operations += 1,
+                What::OperationAnswered {
+                    answer: Answer::Failed,
+                    ..
+                } => self.operations_failed += 1,
+                _ => {}
+            }
+        }
         for (index, fault) in run.plan.schedule.iter().enumerate() {
             let count = self
                 .faults

@@ -41,6 +41,20 @@ pub fn shrunk(system: &System, original: &Plan, shrunk: &Shrunk, property: &str)
     report
 }
 
+/// What to think of where something never happened in a run that ended because the system was quiet.
+fn early_end(system: &System, run: &Run, witness: &Witness) -> Option<String> {
+    let never = ["lost", "unfinished", "never-delivered"];
+    let mut latest_first = run.history.events.iter().rev();
+    let is_quiet = latest_first.any(|event| matches!(event.what, What::Quiet { .. }));
+    (is_quiet && never.contains(&&*witness.rule)).then(|| {
+        let quiet = system.settings.quiet.as_secs_f64();
+        format!(
+            "the run ended {quiet} s after the last thing that was owed. Where it would have come later, as by a poll \
+             every few seconds, give it longer (Settings::quiet), or say which rows are work to be done (Database::owes)"
+        )
+    })
+}
+
 /// A failure that was not shrunk as a report.
 pub fn failure(
     system: &System,
@@ -81,6 +95,7 @@ pub fn failure(
         chain,
         names: names.legend(),
         digest: run.digest().to_string(),
+        note: early_end(system, run, witness),
         ..FailureReport::default()
     }
 }

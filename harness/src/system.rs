@@ -250,7 +250,12 @@ impl System {
         self.operation = Arc::new(move || {
             operation()
                 .prop_map(|operation| {
-                    serde_json::to_value(operation).expect("an operation can be written as JSON")
+                    serde_json::to_value(&operation).unwrap_or_else(|error| {
+                        panic!(
+                            "an operation cannot be written as JSON, whose whole numbers have 64 bits: {error}: \
+                             {operation:?}"
+                        )
+                    })
                 })
                 .boxed()
         });

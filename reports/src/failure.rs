@@ -67,6 +67,9 @@ pub struct FailureReport {
     pub story: Option<String>,
     /// The other properties that the same run broke.
     pub others: Vec<String>,
+    /// What to think of before the failure is believed, such as that the run ended early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// What a host died of, or the like, if that belongs to the failure. It may have several lines.
     pub error: Option<String>,
 }
@@ -279,6 +282,9 @@ impl FailureReport {
             let mut also = words("the same run broke");
             also.extend(listed(self.others.iter().map(String::as_str)));
             lines.extend(hang("  also    ", &also, WIDTH));
+        }
+        if let Some(note) = &self.note {
+            lines.extend(hang("  note    ", &words(&one_line(note)), WIDTH));
         }
         lines.extend(self.error.iter().flat_map(|error| error_lines(error)));
         if !self.digest.is_empty() {

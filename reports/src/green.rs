@@ -26,6 +26,12 @@ pub struct GreenReport {
     pub virtual_ms: u64,
     /// By kind of fault: how many were planned, and how many made a difference.
     pub faults: BTreeMap<String, FaultCount>,
+    /// How many operations clients asked for.
+    #[serde(default)]
+    pub operations: u64,
+    /// How many of them were refused, got no answer in time or were broken off.
+    #[serde(default)]
+    pub operations_failed: u64,
     /// By property: how many seeds gave each verdict. Seeds in which nothing could have broken it exclude nothing.
     pub properties: BTreeMap<String, PropertyCount>,
     /// How many kept failures were run again before the seeds, all of them green.
@@ -61,6 +67,14 @@ impl fmt::Display for GreenReport {
         let idle = idle(&self.faults);
         if !idle.is_empty() {
             write!(formatter, "; never bit: {}", idle.join(", "))?;
+        }
+        if self.operations_failed > 0 {
+            let operations = count(self.operations, "operation");
+            write!(
+                formatter,
+                "; {} of {operations} failed",
+                self.operations_failed
+            )?;
         }
         if let Some(rates) = rates(&self.properties) {
             write!(formatter, "; failure rate at most {rates}")?;
@@ -194,6 +208,8 @@ mod tests {
             elapsed_ms: 6_690,
             virtual_ms: 354_240_000,
             faults: kinds.into_iter().collect(),
+            operations: 6_200,
+            operations_failed: 310,
             properties: [
                 held("effect-once", 400, 0),
                 held("dlq-routing", 100, 300),
@@ -215,7 +231,7 @@ mod tests {
             green.to_string(),
             "no_lost_orders holds   400 seeds in 6.7 s, 4.1 virtual days; 9 kinds of fault mattered; \
              never bit: never-bit (5 planned; for 3 the call never came, for the others nothing was \
-             there to strike); failure rate at most 0.75% (effect-once, log), 3% (dlq-routing); \
+             there to strike); 310 of 6200 operations failed; failure rate at most 0.75% (effect-once, log), 3% (dlq-routing); \
              2 kept failures hold; 1 kept failure of another database not run; \
              kept failures of `old name` are for other tests; \
              relay panicked at src/relay.rs:52:9 in 12 seeds, first in 0x00000003: min > max"

@@ -51,7 +51,9 @@ impl Property for EntityOrder {
         if progress.streams.values().any(|stream| stream.applied > 1) {
             return Verdict::Holds;
         }
-        Verdict::Vacuous("no consumer applied two events of one entity".to_owned())
+        Verdict::Vacuous(
+            "no consumer applied two events of one entity that came by one topic".to_owned(),
+        )
     }
 }
 

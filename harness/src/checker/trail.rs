@@ -102,6 +102,8 @@ pub(super) struct Handling<'h> {
     pub(super) host: &'h str,
     pub(super) group: &'h str,
     pub(super) position: &'h Position,
+    /// How often the group had been handed the copy by then, as the broker counts.
+    pub(super) attempt: u32,
     pub(super) settled: Option<Settled>,
     /// Whether its lease ran out before it was settled.
     is_lease_lost: bool,
@@ -364,8 +366,11 @@ impl<'h> Trails<'h> {
                 fact,
             } => self.read_fact(event, database, *commit, fact),
             What::Delivered {
-                group, position, ..
-            } => self.read_delivered(event, group, position),
+                group,
+                position,
+                attempt,
+                ..
+            } => self.read_delivered(event, group, position, *attempt),
             What::Settled {
                 group,
                 position,
@@ -387,7 +392,13 @@ impl<'h> Trails<'h> {
         self.last.entry(&event.host).or_default().deed = event.index;
     }
 
-    fn read_delivered(&mut self, event: &'h Event, group: &'h str, position: &'h Position) {
+    fn read_delivered(
+        &mut self,
+        event: &'h Event,
+        group: &'h str,
+        position: &'h Position,
+        attempt: u32,
+    ) {
         let Some(trail) = self.at(position) else {
             return;
         };
@@ -402,6 +413,7 @@ impl<'h> Trails<'h> {
             host: &event.host,
             group,
             position,
+            attempt,
             settled: None,
             is_lease_lost: false,
             over: u64::MAX,

@@ -23,7 +23,10 @@ pub enum RunError {
         source: ReadError,
     },
     /// A probe or a view cannot be read.
-    #[error("failed to read the probe or view `{query}` of database `{database}`: {source}")]
+    #[error(
+        "failed to read the probe or view `{query}` of database `{database}`: {source}{}",
+        of_a_missing_table(source)
+    )]
     Probe {
         /// The database.
         database: String,
@@ -70,5 +73,16 @@ pub(crate) fn refuse(wrong: Vec<String>) -> Result<(), Misuse> {
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(Misuse(wrong.join("; "))),
+    }
+}
+
+/// What to do about a table that is not there yet when a run begins.
+fn of_a_missing_table(error: &ReadError) -> &'static str {
+    let text = error.to_string();
+    if text.contains("no such table") || text.contains("42P01") {
+        "; a probe looks from the first commit on, so tables that a service makes by migrations of its own have to be in \
+         the schema of `Database::new` as well"
+    } else {
+        ""
     }
 }

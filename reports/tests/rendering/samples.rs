@@ -59,6 +59,10 @@ pub(crate) fn lost_order() -> FailureReport {
             .to_owned(),
         story: Some("target/stormglass/no_lost_orders-5eed04d2.html".to_owned()),
         others: vec!["convergence".to_owned()],
+        note: Some(
+            "the run ended 1.5 s after the last thing that was owed; what comes later than that was not seen"
+                .to_owned(),
+        ),
         error: None,
     }
 }

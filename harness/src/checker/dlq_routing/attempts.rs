@@ -40,17 +40,19 @@ pub(super) fn too_many<'h>(case: &Case<'_, 'h>) -> Option<Breach<'h>> {
 }
 
 /// The poison was parked before it had been tried as often as was promised. Copies count together
-/// here, because a consumer may count attempts by event.
+/// here, because a consumer may count attempts by event; or it goes by the broker's number of deliveries, which
+/// includes those that never reached it.
 pub(super) fn too_few<'h>(case: &Case<'_, 'h>) -> Option<Breach<'h>> {
     let Attempts::Exactly(least) = case.attempts else {
         return None;
     };
     let parked_at = case.parked_at?;
     let handlings = case.handlings.iter();
-    let tried = handlings
-        .filter(|handling| handling.index < parked_at)
-        .count();
-    (tried < least as usize && !case.is_blocked).then(|| {
+    let earlier = handlings.filter(|handling| handling.index < parked_at);
+    let (tried, delivered) = earlier.fold((0, 0), |(tried, delivered), handling| {
+        (tried + 1, handling.attempt.max(delivered))
+    });
+    (least > tried.max(delivered) && !case.is_blocked).then(|| {
         let (group, name) = (case.group, case.trail.name());
         let summary = format!("{group} parked poison {name} after {tried} of {least} attempts");
         case.breach("too-few-attempts", parked_at, summary)

@@ -476,6 +476,27 @@ fn accepts_the_headers_in_which_others_tell_the_error() {
 }
 
 #[test]
+fn accepts_that_a_message_has_the_subject_for_a_key_that_it_is_parked_under() {
+    let mut tale = Tale::on_kafka();
+    let original = Message {
+        key: "orders".to_owned(),
+        ..poison("e1", "order-1")
+    };
+    tale.sends("orders", original);
+    for _ in 0..2 {
+        tale.delivers("e1");
+        tale.retries("e1");
+    }
+    tale.delivers("e1");
+    tale.parks_as("e1", |message| Message {
+        key: "billing.dead".to_owned(),
+        ..message.header("error", "x")
+    });
+    tale.acks("e1");
+    assert_holds(&property(), &tale);
+}
+
+#[test]
 fn rejects_a_parked_message_that_differs_from_its_original() {
     let cases: [(Change, &str); 5] = [
         (

@@ -26,6 +26,31 @@ fn accepts_deliveries_that_were_interrupted() {
     assert_holds(&property(), &tale);
 }
 
+/// The broker has handed a poison event out this often, of which two reached the consumer, which parks it then.
+fn parked_by_the_brokers_number(attempt: u32) -> Tale {
+    let mut tale = Tale::on_kafka();
+    given_back(&mut tale, "e1", "order-1", 1);
+    let delivered = What::Delivered {
+        group: "billing".into(),
+        position: at("orders", 0),
+        attempt,
+        generation: 0,
+    };
+    tale.happens("billing", delivered);
+    tale.parks("e1");
+    tale.acks("e1");
+    tale
+}
+
+#[test]
+fn a_consumer_may_go_by_the_brokers_number_of_deliveries() {
+    assert_holds(&property(), &parked_by_the_brokers_number(3));
+    assert_eq!(
+        complaint(&property(), &parked_by_the_brokers_number(2)),
+        "billing parked poison order.changed e1 of order-1 after 2 of 3 attempts"
+    );
+}
+
 #[test]
 fn accepts_retries_that_something_else_explains() {
     let unavailable = What::ExternalCalled {
