@@ -1,7 +1,7 @@
 //! The test entry: explores seeds of a system from `cargo test` and fails with a story.
 //!
 //! What was kept under `tests/regressions/` of the package is run first.
-//! `STORMGLASS_SEEDS` sets how many seeds are explored, `STORMGLASS_SEED` explores one,
+//! `STORMGLASS_SEEDS` sets how many seeds are explored, `STORMGLASS_SEED` explores one and tells its timeline,
 //! `STORMGLASS_REPLAY` replays an artefact, `STORMGLASS_SHRINK_SECONDS` bounds a shrink.
 
 mod error;
@@ -81,6 +81,16 @@ impl System {
         let tally = explore(self, &exploration).map_err(|error| self.no_result(error))?;
         if let Some(failure) = tally.first_failure() {
             return Err(CheckError::Broken(self.checked_report(failure)?));
+        }
+        if let Some(seed) = one {
+            let run = self
+                .plan(seed)
+                .and_then(|plan| run(self, &plan, Recording::On));
+            let run = run.map_err(|error| self.no_result(error))?;
+            println!(
+                "{}",
+                narrate::timeline(self, &run, &self.judge(&run.history))
+            );
         }
         self.refuse_vacuous(&tally)?;
         Ok(GreenReport {

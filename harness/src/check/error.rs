@@ -42,8 +42,9 @@ pub enum CheckError {
     },
     /// No seed put some properties to the test.
     #[error(
-        "{system}: {seeds} seeds never put to the test: {}. If that is not how the system is described, \
+        "{system}: {} never put to the test: {}. If that is not how the system is described, \
          explore more seeds (STORMGLASS_SEEDS), allow more kinds of fault, or drop the property.{}",
+        explored(*seeds),
         told(untested),
         panics.iter().map(|panics| format!("\n  {panics}")).collect::<String>()
     )]
@@ -96,6 +97,13 @@ pub enum NoResult {
     /// A run while a failure was shrunk.
     #[error(transparent)]
     Run(#[from] RunError),
+}
+
+fn explored(seeds: u64) -> String {
+    match seeds {
+        1 => "1 seed".to_owned(),
+        _ => format!("{seeds} seeds"),
+    }
 }
 
 fn told(untested: &[(String, String)]) -> String {

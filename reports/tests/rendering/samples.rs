@@ -201,7 +201,7 @@ fn relay_crashes() -> ScenarioReport {
         signatures: Vec::new(),
         kept: 0,
         panics: vec![Panics {
-            place: "reference-system/src/relay/pace.rs:52:20".to_owned(),
+            place: "shop/src/relay/pace.rs:52:20".to_owned(),
             seeds: 3,
             first_seed: 0x5eed_0007,
             host: "relay".to_owned(),

@@ -2,7 +2,8 @@
 
 use proptest::strategy::Just;
 use stormglass::check::CheckError;
-use stormglass::checker::{Convergence, NoPanic};
+use stormglass::checker::{Convergence, NoPanic, Property, Verdict};
+use stormglass::history::History;
 use stormglass::plan::FaultKind;
 use stormglass::{Machine, System};
 use stormglass_tests::postings::{self, Care};
@@ -46,12 +47,29 @@ fn with_a_frail_task(name: &str) -> System {
         .host("worker", serve)
         .operations(|| Just(0_u8), nothing)
         .seeds(20)
-        .property(Convergence)
+}
+
+/// A property that minds nothing.
+struct Indifferent;
+
+impl Property for Indifferent {
+    fn id(&self) -> &str {
+        "indifferent"
+    }
+
+    fn promise(&self) -> &str {
+        "whatever happens"
+    }
+
+    fn check(&self, _: &History) -> Verdict {
+        Verdict::Holds
+    }
 }
 
 #[test]
 fn a_panic_that_no_property_minds_is_told_with_the_evidence() {
-    let green = with_a_frail_task("frail").try_check().unwrap();
+    let system = with_a_frail_task("frail").property(Indifferent);
+    let green = system.try_check().unwrap();
     let [panics] = &*green.panics else {
         panic!("{:?}", green.panics);
     };
@@ -64,6 +82,15 @@ fn a_panic_that_no_property_minds_is_told_with_the_evidence() {
     assert!(text.contains(&told), "{text}");
     assert!(text.contains(": a lease is held already"), "{text}");
     assert!(panics.place.contains("outcomes.rs:"), "{text}");
+}
+
+#[test]
+fn a_panic_is_told_where_nothing_was_put_to_the_test() {
+    let system = with_a_frail_task("frail, and does nothing").property(Convergence);
+    let error = system.try_check().unwrap_err();
+    assert!(matches!(error, CheckError::Vacuous { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("\n  worker panicked at "), "{text}");
 }
 
 #[test]
