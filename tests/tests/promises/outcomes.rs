@@ -1,11 +1,14 @@
 //! How a check ends: its error tells a broken property from one that was never tested.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use proptest::strategy::Just;
 use stormglass::check::CheckError;
-use stormglass::checker::{Convergence, NoPanic, Property, Verdict};
+use stormglass::checker::{Convergence, NoPanic, Property, Verdict, Witness};
 use stormglass::history::History;
 use stormglass::plan::FaultKind;
-use stormglass::{Machine, System};
+use stormglass::simulation::{Recording, run};
+use stormglass::{Machine, Seed, System, narrate};
 use stormglass_tests::postings::{self, Care};
 
 #[test]
@@ -104,5 +107,48 @@ fn a_panic_that_a_property_minds_is_shrunk_to_what_brings_it_about() {
             assert!(report.promise_broken.starts_with(told), "{report}");
         }
         other => panic!("{other:?}"),
+    }
+}
+
+/// A service that tells what number its process gives to its start.
+#[test]
+fn a_failure_that_does_not_repeat_says_so_and_is_not_kept() {
+    static STARTS: AtomicU64 = AtomicU64::new(0);
+    async fn serve(machine: Machine) -> Result<(), String> {
+        tracing::info!("start {}", STARTS.fetch_add(1, Ordering::Relaxed));
+        assert!(machine.incarnation() < 2, "the second start is too much");
+        std::future::pending().await
+    }
+    async fn nothing(_: u8) -> Result<(), String> {
+        Ok(())
+    }
+    let system = System::new("numbered")
+        .host("worker", serve)
+        .operations(|| Just(0_u8), nothing)
+        .property(NoPanic);
+    match system.try_check() {
+        Err(CheckError::Broken(report)) => {
+            let note = report.note.as_deref().unwrap_or_default();
+            assert!(note.starts_with("it does not repeat: "), "{report}");
+            assert_eq!(report.keep_as, None);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_never_happened_in_a_run_that_was_quiet_may_only_have_been_late() {
+    let system = with_a_frail_task("frail, and late").property(Indifferent);
+    let plan = system.plan(Seed(0)).unwrap();
+    let run = run(&system, &plan, Recording::On).unwrap();
+    for (rule, is_noted) in [("lost", true), ("twice", false)] {
+        let witness = Witness {
+            rule: rule.to_owned(),
+            ..Witness::default()
+        };
+        let report = narrate::failure(&system, &plan, &run, "operation-once", &witness);
+        let told = "the run ended 1.5 s after the last thing that was owed";
+        let is_told = report.note.is_some_and(|note| note.starts_with(told));
+        assert_eq!(is_told, is_noted, "{rule}");
     }
 }
