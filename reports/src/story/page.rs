@@ -55,6 +55,7 @@ fn verdict(story: &Story) -> Markup {
                 dt { "observed" } dd { (cut(&failure.promise_broken)) (moment(story)) }
                 dt { "cause" } dd { (causes(story)) }
                 @if !failure.others.is_empty() { dt { "also broken" } dd { (cut(&failure.others.join(", "))) } }
+                @if let Some(note) = &failure.note { dt { "note" } dd { (cut(note)) } }
                 dt { "replay" } dd {
                     code id="replay" class="command" tabindex="0" { (failure.replay_command) }
                     " " button type="button" id="copy" hidden { "Copy" }
