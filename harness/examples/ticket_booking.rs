@@ -113,7 +113,7 @@ async fn main() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stormglass::checker::EffectOnce;
+    use stormglass::checker::{EffectOnce, NoLostEvent};
     use stormglass::database::{Database, Probe};
     use stormglass::{Group, System};
 
@@ -138,6 +138,7 @@ mod tests {
                 book("nats://nats", number, &seat).await
             })
             .property(EffectOnce)
+            .property(NoLostEvent)
     }
 
     #[test]
