@@ -9,7 +9,6 @@ mod probe;
 mod real;
 mod row;
 mod scratch;
-mod sqlite;
 mod statement;
 mod store;
 

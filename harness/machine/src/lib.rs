@@ -69,6 +69,7 @@ macro_rules! simulated {
     };
 }
 simulated! {
+    mod arenas;
     mod context;
     mod descriptor;
     mod epoll;

@@ -16,6 +16,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::context::{self, Context};
+use crate::arenas;
 use crate::cores::Core;
 use crate::host::Host;
 use crate::kernel::{self, Kernel};
@@ -58,6 +59,7 @@ pub fn run<T: Send + 'static>(
         links,
         patience,
     } = settings;
+    arenas::allow_one_for_each_thread();
     let scheduler = Arc::new(Scheduler::new());
     let stream = |name: &str| stream(&seed, name);
     scheduler.lock().network = Network::new(links, seed);

@@ -47,6 +47,7 @@ mod watch;
 mod witness;
 
 pub use reader::{ReadError, Reader, Value};
+pub use vfs::{LogsInMemory, keep_logs_in_memory};
 pub use watch::{Watch, watch};
 pub use witness::{
     Call, CommitFault, Failure, Fate, Kind, RolledBack, Statement, StatementFault, Witness,

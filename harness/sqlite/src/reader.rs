@@ -61,7 +61,10 @@ impl Reader {
     /// If it is no database, or cannot be opened.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let path = c_string(path.as_os_str().as_bytes())?;
-        let flags = sqlite::SQLITE_OPEN_READWRITE | sqlite::SQLITE_OPEN_CREATE;
+        // `&mut` is all the lock that it needs.
+        let flags = sqlite::SQLITE_OPEN_READWRITE
+            | sqlite::SQLITE_OPEN_CREATE
+            | sqlite::SQLITE_OPEN_NOMUTEX;
         let mut reader = Reader {
             database: null_mut(),
             statements: BTreeMap::new(),
@@ -81,6 +84,20 @@ impl Reader {
         reader.checked(opened)?;
         reader.execute("PRAGMA synchronous = OFF")?;
         Ok(reader)
+    }
+
+    /// Leaves a log as it is when this is the last connection that is closed, instead of writing it back into the file
+    /// first: nobody will look at it again.
+    pub fn abandons_log(&mut self) {
+        // SAFETY: the connection is open, and the option takes a number and the address of one, which may be null.
+        unsafe {
+            sqlite::sqlite3_db_config(
+                self.database,
+                sqlite::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE,
+                c_int::from(true),
+                null_mut::<c_int>(),
+            )
+        };
     }
 
     /// Carries out a script.

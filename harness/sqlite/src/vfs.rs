@@ -10,6 +10,7 @@
 
 mod file;
 pub(crate) mod locks;
+mod log;
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt as _;
@@ -27,6 +28,8 @@ use crate::trace;
 use crate::watch::{Watched, is_witnessing};
 use file::Role;
 pub(crate) use file::connection_of;
+use log::Log;
+pub use log::{LogsInMemory, keep_logs_in_memory};
 
 /// The layer that was the default before.
 static ORIGINAL: AtomicPtr<sqlite3_vfs> = AtomicPtr::new(null_mut());
@@ -69,7 +72,7 @@ fn share_no_count() {
 /// A layer around the original one.
 fn around(original: &sqlite3_vfs) -> sqlite3_vfs {
     sqlite3_vfs {
-        szOsFile: file::size_around(original.szOsFile),
+        szOsFile: file::size_around(original.szOsFile.max(log::SIZE)),
         pNext: null_mut(),
         xOpen: Some(open),
         xDelete: Some(delete),
@@ -89,6 +92,13 @@ fn around(original: &sqlite3_vfs) -> sqlite3_vfs {
         xNextSystemCall: original.xNextSystemCall.and(Some(next_system_call)),
         ..*original
     }
+}
+
+/// Whether SQLite opens a log to write to it. Journals and logs that are only read may be other connections', whose names
+/// are not SQLite's own and do not lead to a database.
+fn is_log_to_write(flags: c_int) -> bool {
+    let wanted = sqlite::SQLITE_OPEN_READWRITE | sqlite::SQLITE_OPEN_WAL;
+    flags & wanted == wanted
 }
 
 /// The watched connection that a file which is about to be opened belongs to, and what it is for it.
@@ -114,9 +124,8 @@ unsafe fn belongs_to(name: *const c_char, flags: c_int) -> Option<(Role, Arc<Con
         let file = watched.file(path);
         return Some((Role::Database, Arc::new(Connection::new(watched, file))));
     }
-    // Journals that are only read may be other connections', whose names are not SQLite's own.
     let role = match has(sqlite::SQLITE_OPEN_READWRITE) {
-        true if has(sqlite::SQLITE_OPEN_WAL) => Role::Log,
+        _ if is_log_to_write(flags) => Role::Log,
         true if has(sqlite::SQLITE_OPEN_MAIN_JOURNAL) => Role::Journal,
         _ => return None,
     };
@@ -132,17 +141,78 @@ unsafe extern "C" fn open(
     flags: c_int,
     out_flags: *mut c_int,
 ) -> c_int {
-    let original = ORIGINAL.load(Ordering::Relaxed);
     // SAFETY: SQLite's own arguments; the room behind `file` is as large as `around` has asked for.
     unsafe {
-        let Some(open) = (*original).xOpen else {
-            return sqlite::SQLITE_CANTOPEN;
-        };
         match belongs_to(name, flags) {
-            None => open(original, name, file, flags, out_flags),
+            None => open_below(name, file, flags, out_flags),
             Some((role, connection)) => file::open(file, role, connection, |inner| {
-                open(original, name, inner, flags, out_flags)
+                open_below(name, inner, flags, out_flags)
             }),
+        }
+    }
+}
+
+/// Opens what is below a watched file, and what is not watched.
+///
+/// # Safety
+///
+/// As `open`.
+unsafe fn open_below(
+    name: *const c_char,
+    file: *mut sqlite3_file,
+    flags: c_int,
+    out_flags: *mut c_int,
+) -> c_int {
+    let original = ORIGINAL.load(Ordering::Relaxed);
+    // SAFETY: SQLite's own arguments, for the layer that they would have gone to; a log takes no more room than a file.
+    unsafe {
+        if is_log_to_write(flags)
+            && let Some(log) = Log::opened(name)
+        {
+            log::open(file, log);
+            if !out_flags.is_null() {
+                *out_flags = flags;
+            }
+            return sqlite::SQLITE_OK;
+        }
+        match (*original).xOpen {
+            Some(open) => open(original, name, file, flags, out_flags),
+            None => sqlite::SQLITE_CANTOPEN,
+        }
+    }
+}
+
+unsafe extern "C" fn delete(_: *mut sqlite3_vfs, name: *const c_char, sync: c_int) -> c_int {
+    let original = ORIGINAL.load(Ordering::Relaxed);
+    // SAFETY: SQLite's own arguments.
+    unsafe {
+        let was_in_memory = Log::delete(name);
+        let Some(delete) = (*original).xDelete else {
+            return sqlite::SQLITE_IOERR;
+        };
+        match delete(original, name, sync) {
+            sqlite::SQLITE_IOERR_DELETE_NOENT if was_in_memory => sqlite::SQLITE_OK,
+            result => result,
+        }
+    }
+}
+
+unsafe extern "C" fn access(
+    _: *mut sqlite3_vfs,
+    name: *const c_char,
+    flags: c_int,
+    out: *mut c_int,
+) -> c_int {
+    let original = ORIGINAL.load(Ordering::Relaxed);
+    // SAFETY: SQLite's own arguments.
+    unsafe {
+        if Log::exists(name) {
+            *out = 1;
+            return sqlite::SQLITE_OK;
+        }
+        match (*original).xAccess {
+            Some(access) => access(original, name, flags, out),
+            None => sqlite::SQLITE_IOERR,
         }
     }
 }
@@ -166,8 +236,6 @@ macro_rules! pass_on {
 type Symbol = Option<unsafe extern "C" fn(*mut sqlite3_vfs, *mut c_void, *const c_char)>;
 
 pass_on! {
-    delete => xDelete(name: *const c_char, sync: c_int) -> c_int, or sqlite::SQLITE_IOERR;
-    access => xAccess(name: *const c_char, flags: c_int, out: *mut c_int) -> c_int, or sqlite::SQLITE_IOERR;
     full_pathname => xFullPathname(name: *const c_char, size: c_int, out: *mut c_char) -> c_int, or sqlite::SQLITE_IOERR;
     dl_open => xDlOpen(name: *const c_char) -> *mut c_void, or null_mut();
     dl_error => xDlError(size: c_int, message: *mut c_char) -> (), or ();

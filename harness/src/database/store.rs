@@ -9,12 +9,11 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use stormglass_postgres::Cluster;
-use stormglass_sqlite::Reader;
+use stormglass_sqlite::{LogsInMemory, Reader, keep_logs_in_memory};
 
 use super::Database;
 use super::observer::{Observer, ReadError};
 use super::scratch::Scratch;
-use super::sqlite;
 
 /// The environment variable that says which engine runs work on.
 pub const DATABASE_VARIABLE: &str = "STORMGLASS_DATABASE";
@@ -132,6 +131,7 @@ pub(crate) struct Store {
     /// Where services reach each of them.
     urls: BTreeMap<Arc<str>, String>,
     files: BTreeMap<Arc<str>, PathBuf>,
+    _logs: LogsInMemory,
     /// Removed with everything in it when the run is over.
     folder: Scratch,
     servers: BTreeMap<Arc<str>, Vec<stormglass_postgres::Database>>,
@@ -143,11 +143,12 @@ impl Store {
         databases: &[Database],
         servers: &BTreeMap<Arc<str>, Arc<str>>,
     ) -> Result<Self, StoreError> {
-        sqlite::share_no_count();
+        let folder = Scratch::create()?;
         let mut store = Store {
             urls: BTreeMap::new(),
             files: BTreeMap::new(),
-            folder: Scratch::create()?,
+            _logs: keep_logs_in_memory(folder.path())?,
+            folder,
             servers: BTreeMap::new(),
         };
         for own in databases {
@@ -194,7 +195,9 @@ impl Store {
     /// A look into a database that the store has.
     pub(crate) fn observer(&self, name: &Arc<str>) -> Result<Observer, ReadError> {
         if let Some(path) = self.files.get(name) {
-            return Ok(Observer::Sqlite(Reader::open(path)?));
+            let mut reader = Reader::open(path)?;
+            reader.abandons_log();
+            return Ok(Observer::Sqlite(reader));
         }
         let mut on_servers = self.servers.values().flatten();
         let own = on_servers.find(|own| *own.name() == **name);
