@@ -33,13 +33,35 @@ struct Alias {
     asked: usize,
 }
 
+/// The jitter of a direction.
+struct Jitter {
+    random: ChaCha12Rng,
+    /// The last one that was asked for, and of which span of time it is.
+    last: Option<(u128, u64)>,
+}
+
+impl Jitter {
+    /// What the jitter of a span is taken from.
+    fn of(&mut self, span: u128) -> u64 {
+        if let Some((known, drawn)) = self.last
+            && known == span
+        {
+            return drawn;
+        }
+        self.random.set_word_pos(span * WORDS_EACH);
+        let drawn = self.random.next_u64();
+        self.last = Some((span, drawn));
+        drawn
+    }
+}
+
 /// The network of a run.
 #[derive(Default)]
 pub(crate) struct Network {
     links: Links,
     seed: [u8; 32],
     /// The jitter of each direction.
-    jitters: BTreeMap<(IpAddr, IpAddr), ChaCha12Rng>,
+    jitters: BTreeMap<(IpAddr, IpAddr), Jitter>,
     names: BTreeMap<Arc<str>, Ipv4Addr>,
     /// Names that stand for several hosts.
     aliases: BTreeMap<Arc<str>, Alias>,
@@ -278,13 +300,14 @@ impl Network {
         if !self.jitters.contains_key(&way) {
             let name = |address| self.name_of(address).unwrap_or_default();
             let link = format!("link from {} to {}", name(way.0), name(way.1));
-            self.jitters.insert(way, stream(&self.seed, &link));
+            let (random, last) = (stream(&self.seed, &link), None);
+            self.jitters.insert(way, Jitter { random, last });
         }
-        let Some(random) = self.jitters.get_mut(&way) else {
+        let Some(jitter) = self.jitters.get_mut(&way) else {
             return Duration::ZERO;
         };
-        random.set_word_pos(now.as_nanos() / JITTER_LASTS.as_nanos() * WORDS_EACH);
-        Duration::from_nanos(random.next_u64().checked_rem(most).unwrap_or(0))
+        let drawn = jitter.of(now.as_nanos() / JITTER_LASTS.as_nanos());
+        Duration::from_nanos(drawn.checked_rem(most).unwrap_or(0))
     }
 
     /// A computer without the process that a packet is for refuses it.

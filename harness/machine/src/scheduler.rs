@@ -60,8 +60,8 @@ pub(crate) enum Woken {
 enum Event {
     /// A wait comes to its deadline.
     Deadline(ThreadId),
-    /// A packet arrives.
-    Arrival(Packet),
+    /// A packet arrives. It has a place of its own, so that what is due is quickly put in order.
+    Arrival(Box<Packet>),
     /// The kernel of a host gives up what has taken too long.
     Expiry(Arc<Host>),
     /// Something happens to an open file of a host.
@@ -292,7 +292,7 @@ impl Scheduler {
                 }
                 Some(((at, _), Event::Arrival(packet))) => {
                     schedule.pass_until(at);
-                    schedule = self.arrive(current, schedule, packet);
+                    schedule = self.arrive(current, schedule, *packet);
                 }
                 Some(((at, _), Event::Expiry(host))) => {
                     if host.is_dead() || host.is_paused() {
@@ -437,7 +437,7 @@ impl Schedule {
 
     /// A packet arrives at `at`.
     pub(crate) fn arrive_at(&mut self, at: Moment, packet: Packet) {
-        self.plan(at, Event::Arrival(packet));
+        self.plan(at, Event::Arrival(Box::new(packet)));
     }
 
     /// The kernel of `host` looks at `at` what has taken too long.
@@ -567,7 +567,7 @@ impl Schedule {
     pub(crate) fn carry(&mut self) {
         let now = self.now;
         for (at, packet) in self.network.take_departures(now) {
-            self.plan(at, Event::Arrival(packet));
+            self.plan(at, Event::Arrival(Box::new(packet)));
         }
         if self.network.has_news() {
             self.ring();

@@ -82,7 +82,6 @@ impl Reader {
             }
         });
         reader.checked(opened)?;
-        reader.execute("PRAGMA synchronous = OFF")?;
         Ok(reader)
     }
 

@@ -72,8 +72,12 @@ impl Observer {
     ) -> Result<Vec<Row>, ReadError> {
         match self {
             Observer::Sqlite(reader) => {
-                let columns = reader.columns(query)?;
                 let rows = reader.query(query, position.unwrap_or_default())?;
+                // Most looks find nothing.
+                let columns = match rows.is_empty() {
+                    true => Vec::new(),
+                    false => reader.columns(query)?,
+                };
                 let rows = rows.into_iter();
                 Ok(rows
                     .map(|values| Row::of_sqlite(&columns, values))

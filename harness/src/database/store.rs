@@ -222,7 +222,8 @@ fn template(name: &str, script: &str) -> Result<Arc<Vec<u8>>, StoreError> {
     let path = folder.path().join("template.db");
     let apply = || {
         let mut reader = Reader::open(&path)?;
-        reader.execute(&format!("PRAGMA journal_mode = WAL; {script}"))
+        let script = format!("PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL; {script}");
+        reader.execute(&script)
     };
     apply().map_err(|source| StoreError::Schema {
         database: name.to_owned(),
