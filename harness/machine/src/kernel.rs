@@ -318,7 +318,12 @@ impl Kernel {
         if let Some(datagram) = self.datagrams.get_mut(&id) {
             return datagram.readiness();
         }
-        self.with(id, Socket::readiness).unwrap_or(0)
+        let Some(socket) = self.sockets.get_mut(&id) else {
+            return 0;
+        };
+        // Whoever only looks sends nothing, unless a connection comes about by it.
+        self.is_dirty |= socket.may_be_connecting();
+        socket.readiness()
     }
 
     /// What an open file is ready for, in epoll's bits.

@@ -168,9 +168,14 @@ impl Socket {
         }
     }
 
+    /// Whether it has asked for a connection, and was not seen to have one.
+    pub(super) fn may_be_connecting(&self) -> bool {
+        matches!(self.state, State::Connecting(_))
+    }
+
     pub(super) fn is_connecting(&mut self) -> bool {
         self.go_on_connecting();
-        matches!(self.state, State::Connecting(_))
+        self.may_be_connecting()
     }
 
     /// Whether its peer is to be asked now and then whether it is still there.
