@@ -29,12 +29,8 @@ pub(crate) fn allow_one_for_each_thread() {
     });
 }
 
-#[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "the C library's memory is set up by C")]
 fn allow(count: libc::c_int) {
     // SAFETY: the call takes two numbers, and may be made at any time.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, count) };
 }
-
-#[cfg(not(target_env = "gnu"))]
-fn allow(_: libc::c_int) {}

@@ -101,6 +101,11 @@ pub fn living_host() -> Option<Arc<str>> {
     (!is_driver && !host.is_dead()).then(|| host.name.clone())
 }
 
+/// Whether the process that the current thread belongs to was killed: what it still does must have no effect.
+pub fn is_killed() -> bool {
+    current().is_some_and(|context| context.host.is_dead())
+}
+
 impl Context {
     pub(crate) fn new(scheduler: Arc<Scheduler>, host: Arc<Host>, thread: Arc<Thread>) -> Self {
         Context {

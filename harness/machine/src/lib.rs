@@ -53,7 +53,7 @@ pub use elsewhere::*;
 
 #[cfg(simulated)]
 mod linux {
-    pub use crate::context::{attached, elapsed, host, host_of, living_host, outside};
+    pub use crate::context::{attached, elapsed, host, host_of, is_killed, living_host, outside};
     pub use crate::host::threads_begin;
     pub use crate::machine::{Bell, Machine, run};
     pub use crate::service::lacks;

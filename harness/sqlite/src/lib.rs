@@ -7,7 +7,7 @@
 //! Reading order: `witness` has the questions and the answers; `watch` knows which folders are watched; `connection`
 //! is what one connection is about, and decides; `vfs` and `vfs/file` are the layer between SQLite and the file,
 //! `trace` sees statements begin and end, `functions` makes `random()` repeat with the seed; `statement` tells what SQL
-//! is for; `reader` is for whoever looks at what services have done.
+//! is for; `vfs/log` keeps logs in memory; `reader` is for whoever looks at what services have done.
 //!
 //! # What is seen where
 //!
@@ -28,6 +28,8 @@
 //!   what a subquery calls the fifth of its columns that have one name.
 //! - Databases in memory, and those of another VFS than the default (which may be asked for by its name, `unix`), are
 //!   not watched. Of attached files commits are seen, one for each, without the statement's text and without rollbacks.
+//! - What is in a log that is kept in memory ([`keep_logs_in_memory`]) is not in its `-wal` file, and a connection by another VFS
+//!   than the default does not see it.
 //! - `journal_mode = OFF` leaves SQLite nothing to roll a lost commit back with. What it has written stays.
 //! - `ROLLBACK TO` undoes what was written, and SQLite writes that: a transaction of which nothing is left is seen to
 //!   commit all the same.

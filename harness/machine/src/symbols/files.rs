@@ -8,7 +8,7 @@ use std::ffi::{c_char, c_int, c_void};
 use libc::{mode_t, off_t, size_t, ssize_t};
 
 use super::{Errno, next, returned};
-use crate::context::current;
+use crate::context::is_killed;
 
 pub(super) fn link() -> usize {
     pwrite as *const () as usize
@@ -17,11 +17,7 @@ pub(super) fn link() -> usize {
 /// Whether the current thread's process is dead; its last words may still be printed.
 pub(super) fn is_refused(descriptor: c_int) -> bool {
     let is_output = descriptor == libc::STDOUT_FILENO || descriptor == libc::STDERR_FILENO;
-    !is_output && is_dead()
-}
-
-fn is_dead() -> bool {
-    current().is_some_and(|context| context.host.is_dead())
+    !is_output && is_killed()
 }
 
 fn refused<T: TryFrom<i64>>() -> T {
@@ -30,7 +26,7 @@ fn refused<T: TryFrom<i64>>() -> T {
 
 /// Whether opening a file would make one, or empty it, for a process that is dead.
 fn is_change(flags: c_int) -> bool {
-    flags & (libc::O_CREAT | libc::O_TRUNC) != 0 && is_dead()
+    flags & (libc::O_CREAT | libc::O_TRUNC) != 0 && is_killed()
 }
 
 #[unsafe(no_mangle)]
@@ -53,7 +49,7 @@ unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: mode_t) -> 
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
-    if is_dead() {
+    if is_killed() {
         return refused();
     }
     // SAFETY: the caller's own arguments.
@@ -62,7 +58,7 @@ unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rmdir(path: *const c_char) -> c_int {
-    if is_dead() {
+    if is_killed() {
         return refused();
     }
     // SAFETY: the caller's own argument.
@@ -76,7 +72,7 @@ unsafe extern "C" fn pwrite(
     length: size_t,
     at: off_t,
 ) -> ssize_t {
-    if is_dead() {
+    if is_killed() {
         return refused();
     }
     // SAFETY: the caller's own arguments.
@@ -100,7 +96,7 @@ unsafe extern "C" fn pwrite64(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ftruncate(file: c_int, length: off_t) -> c_int {
-    if is_dead() {
+    if is_killed() {
         return refused();
     }
     // SAFETY: the caller's own arguments.
@@ -115,7 +111,7 @@ unsafe extern "C" fn ftruncate64(file: c_int, length: off_t) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
-    if is_dead() {
+    if is_killed() {
         return refused();
     }
     // SAFETY: the caller's own argument.
@@ -124,7 +120,7 @@ unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn unlinkat(folder: c_int, path: *const c_char, flags: c_int) -> c_int {
-    if is_dead() {
+    if is_killed() {
         return refused();
     }
     // SAFETY: the caller's own arguments.
@@ -133,7 +129,7 @@ unsafe extern "C" fn unlinkat(folder: c_int, path: *const c_char, flags: c_int) 
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
-    if is_dead() {
+    if is_killed() {
         return refused();
     }
     // SAFETY: the caller's own arguments.

@@ -2,6 +2,7 @@
 //!
 //! A run writes its logs page by page and reads them more often still, and nobody but SQLite looks at them. Each such
 //! call is one of the operating system's otherwise, which finds a page, clears it and gives it back after the run.
+//! As on disk, a process that has been killed changes nothing any more.
 
 #![expect(
     unsafe_code,
@@ -21,6 +22,7 @@ use std::time::SystemTime;
 
 use libsqlite3_sys as sqlite;
 use sqlite::{sqlite3_file, sqlite3_io_methods};
+use stormglass_machine::is_killed;
 
 use crate::lock;
 
@@ -130,6 +132,9 @@ impl Log {
         {
             return Some(known.clone());
         }
+        if is_killed() {
+            return None;
+        }
         let mut content = lock(&SPARE).pop().unwrap_or_default();
         if let Ok(mut file) = std::fs::File::open(path) {
             io::Read::read_to_end(&mut file, &mut content).ok()?;
@@ -167,6 +172,7 @@ impl Log {
         // SAFETY: the caller's promise.
         let path = unsafe { path(name) };
         may_be_log(path)
+            && !is_killed()
             && Folder::of(path).is_some_and(|own| lock(&own.logs).remove(path).is_some())
     }
 }
@@ -270,28 +276,40 @@ fn place(at: i64) -> usize {
     usize::try_from(at).unwrap_or(0)
 }
 
+/// Fills `wanted` with what stands at a place, with zeros where there is nothing; whether it was all there.
+fn take(content: &[u8], at: usize, wanted: &mut [u8]) -> bool {
+    let there = content.get(at..).unwrap_or_default();
+    let (found, missing) = wanted.split_at_mut(there.len().min(wanted.len()));
+    found.copy_from_slice(&there[..found.len()]);
+    missing.fill(0);
+    missing.is_empty()
+}
+
+/// Puts `written` at a place, over what is there.
+fn put(content: &mut Vec<u8>, at: usize, written: &[u8]) {
+    if content.len() < at {
+        content.resize(at, 0);
+    }
+    let (over, further) = written.split_at(written.len().min(content.len() - at));
+    content[at..at + over.len()].copy_from_slice(over);
+    content.extend_from_slice(further);
+}
+
 unsafe extern "C" fn read(
     file: *mut sqlite3_file,
     buffer: *mut c_void,
     length: c_int,
     at: i64,
 ) -> c_int {
-    let (at, length) = (place(at), usize::try_from(length).unwrap_or(0));
-    // SAFETY: the contract of `xRead`: room for `length` bytes, which SQLite has initialised or will not read where they
-    // are not written here.
-    unsafe {
+    let length = usize::try_from(length).unwrap_or(0);
+    // SAFETY: the contract of `xRead` is that there is room for `length` bytes.
+    let is_all = unsafe {
         let wanted = std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length);
-        with(file, |content| {
-            let there = content.get(at..).unwrap_or_default();
-            let there = &there[..length.min(there.len())];
-            let (found, missing) = wanted.split_at_mut(there.len());
-            found.copy_from_slice(there);
-            missing.fill(0);
-            match missing.is_empty() {
-                true => sqlite::SQLITE_OK,
-                false => sqlite::SQLITE_IOERR_SHORT_READ,
-            }
-        })
+        with(file, |content| take(content, place(at), wanted))
+    };
+    match is_all {
+        true => sqlite::SQLITE_OK,
+        false => sqlite::SQLITE_IOERR_SHORT_READ,
     }
 }
 
@@ -301,24 +319,22 @@ unsafe extern "C" fn write(
     length: c_int,
     at: i64,
 ) -> c_int {
-    let (at, length) = (place(at), usize::try_from(length).unwrap_or(0));
+    if is_killed() {
+        return sqlite::SQLITE_IOERR_WRITE;
+    }
+    let length = usize::try_from(length).unwrap_or(0);
     // SAFETY: the contract of `xWrite` is that `buffer` has `length` readable bytes.
     unsafe {
         let written = std::slice::from_raw_parts(buffer.cast::<u8>(), length);
-        with(file, |content| {
-            if content.len() < at {
-                content.resize(at, 0);
-            }
-            let over = length.min(content.len() - at);
-            let (over, further) = written.split_at(over);
-            content[at..at + over.len()].copy_from_slice(over);
-            content.extend_from_slice(further);
-        });
+        with(file, |content| put(content, place(at), written));
     }
     sqlite::SQLITE_OK
 }
 
 unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: i64) -> c_int {
+    if is_killed() {
+        return sqlite::SQLITE_IOERR_TRUNCATE;
+    }
     // SAFETY: SQLite calls this with files that `open` has opened, as below.
     unsafe { with(file, |content| content.truncate(place(size))) };
     sqlite::SQLITE_OK
@@ -326,7 +342,11 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: i64) -> c_int {
 
 unsafe extern "C" fn file_size(file: *mut sqlite3_file, out: *mut i64) -> c_int {
     // SAFETY: the contract of `xFileSize`: room for a number.
-    unsafe { *out = with(file, |content| i64::try_from(content.len()).unwrap_or(i64::MAX)) };
+    unsafe {
+        *out = with(file, |content| {
+            i64::try_from(content.len()).unwrap_or(i64::MAX)
+        })
+    };
     sqlite::SQLITE_OK
 }
 
@@ -354,4 +374,31 @@ unsafe extern "C" fn sector_size(_: *mut sqlite3_file) -> c_int {
 
 unsafe extern "C" fn device_characteristics(_: *mut sqlite3_file) -> c_int {
     sqlite::SQLITE_IOCAP_POWERSAFE_OVERWRITE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{put, take};
+
+    #[test]
+    fn what_is_not_there_is_read_as_zeros() {
+        let mut wanted = [9; 4];
+        assert!(take(&[1, 2, 3, 4, 5], 1, &mut wanted));
+        assert_eq!(wanted, [2, 3, 4, 5]);
+        assert!(!take(&[1, 2, 3, 4, 5], 3, &mut wanted));
+        assert_eq!(wanted, [4, 5, 0, 0]);
+        assert!(!take(&[1, 2, 3, 4, 5], 7, &mut wanted));
+        assert_eq!(wanted, [0; 4]);
+    }
+
+    #[test]
+    fn what_is_written_takes_the_place_of_what_was_there() {
+        let mut content = vec![1, 2, 3];
+        put(&mut content, 1, &[7]);
+        assert_eq!(content, [1, 7, 3]);
+        put(&mut content, 2, &[8, 9]);
+        assert_eq!(content, [1, 7, 8, 9]);
+        put(&mut content, 6, &[5]);
+        assert_eq!(content, [1, 7, 8, 9, 0, 0, 5]);
+    }
 }

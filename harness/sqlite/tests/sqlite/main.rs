@@ -6,6 +6,7 @@ mod commits;
 mod exotic;
 mod kills;
 mod locks;
+mod logs;
 mod neighbours;
 mod raw;
 mod repeats;

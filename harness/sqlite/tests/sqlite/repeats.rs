@@ -47,6 +47,7 @@ fn drawn(seed: u8, mode: SqliteJournalMode) -> Vec<String> {
         );
     Stage {
         seed,
+        in_memory: true,
         ..Stage::of(mode, scribe)
     }
     .run(write)

@@ -11,6 +11,7 @@ use sqlx::{Connection as _, SqlitePool};
 use stormglass_machine::{Ending, Machine, Settings, outside};
 use stormglass_sqlite::{
     Call, CommitFault, Failure, Fate, Kind, RolledBack, Statement, StatementFault, Watch, Witness,
+    keep_logs_in_memory,
 };
 
 pub(crate) const MODES: [SqliteJournalMode; 4] = [
@@ -223,6 +224,8 @@ pub(crate) struct Stage {
     pub(crate) seed: u8,
     pub(crate) mode: SqliteJournalMode,
     pub(crate) scribe: Scribe,
+    /// Whether its logs are kept in memory.
+    pub(crate) in_memory: bool,
 }
 
 impl Stage {
@@ -231,6 +234,7 @@ impl Stage {
             seed: 1,
             mode,
             scribe,
+            in_memory: true,
         }
     }
 
@@ -246,6 +250,8 @@ impl Stage {
             mode: self.mode,
             log: log.clone(),
         };
+        let keep = || keep_logs_in_memory(folder.path()).unwrap();
+        let _logs = self.in_memory.then(keep);
         let scribe = Arc::new(self.scribe);
         stormglass_machine::run(Settings::of([self.seed; 32]), move |machine| {
             service.log.begin();
