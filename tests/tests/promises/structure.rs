@@ -232,6 +232,7 @@ fn only_where_c_libraries_are_called_is_code_unsafe() {
         "harness/machine/src/fiber.rs",
         "harness/machine/src/symbols",
         "harness/machine/tests/machine/allocator.rs",
+        "harness/machine/tests/machine/arenas.rs",
         "harness/postgres/preload",
         "harness/sqlite/src/functions.rs",
         "harness/sqlite/src/reader.rs",

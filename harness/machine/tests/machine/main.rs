@@ -6,6 +6,7 @@
 )]
 
 mod allocator;
+mod arenas;
 mod conformance;
 mod driving;
 mod echo;
