@@ -82,6 +82,9 @@ impl Reader {
             }
         });
         reader.checked(opened)?;
+        // Whoever is the first to read a log makes its index, and takes the lock to write for that. Services find the
+        // index there, as in a database that is in use.
+        reader.execute("PRAGMA schema_version")?;
         Ok(reader)
     }
 

@@ -71,12 +71,20 @@ fn create_in(base: &Path) -> std::io::Result<Scratch> {
             Err(error) => return Err(error),
         }
         let lock = File::create(path.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => return Ok(Scratch { path, _lock: lock }),
-            // Somebody who tidies up took it for abandoned in this very moment.
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
+        if let Some(own) = held(path, lock)? {
+            return Ok(own);
         }
+    }
+}
+
+/// The folder at `path`, whose file to lock is `lock`; `None` if somebody who tidies up took it for abandoned before it was
+/// locked.
+fn held(path: PathBuf, lock: File) -> std::io::Result<Option<Scratch>> {
+    match lock.try_lock() {
+        // Whoever removes a folder holds its lock until it is gone.
+        Ok(()) if path.join(LOCK).exists() => Ok(Some(Scratch { path, _lock: lock })),
+        Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -99,7 +107,7 @@ fn remove_abandoned(base: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::{PREFIX, Scratch, create_in, remove_abandoned};
+    use super::{PREFIX, Scratch, create_in, held, remove_abandoned};
 
     #[test]
     fn a_folder_goes_with_its_owner_and_no_other_one() {
@@ -124,6 +132,26 @@ mod tests {
         assert!(held.path().exists());
         assert!(!killed.exists());
         assert!(foreign.exists());
+    }
+
+    #[test]
+    fn a_folder_that_was_taken_for_abandoned_is_not_used() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join(format!("{PREFIX}0-1"));
+        let made = || {
+            std::fs::create_dir(&path).unwrap();
+            std::fs::File::create(path.join(super::LOCK)).unwrap()
+        };
+        let lock = made();
+        remove_abandoned(base.path());
+        assert!(held(path.clone(), lock).unwrap().is_none());
+        let lock = made();
+        let other = std::fs::File::open(path.join(super::LOCK)).unwrap();
+        other.lock().unwrap();
+        assert!(held(path.clone(), lock).unwrap().is_none());
+        drop(other);
+        let lock = std::fs::File::open(path.join(super::LOCK)).unwrap();
+        assert!(held(path.clone(), lock).unwrap().is_some());
     }
 
     #[test]
