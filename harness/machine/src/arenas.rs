@@ -2,7 +2,7 @@
 //!
 //! The GNU C library has eight arenas for each core, each behind a lock, and more threads than that share them. A run
 //! has dozens of threads, of which one works. Runs beside each other, which share nothing, would wait for one another's
-//! arenas all the time: two took a tenth more processor time together than one after the other.
+//! arenas all the time.
 
 use std::sync::Once;
 

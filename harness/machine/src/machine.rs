@@ -15,8 +15,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::context::{self, Context};
 use crate::arenas;
+use crate::context::{self, Context};
 use crate::cores::Core;
 use crate::host::Host;
 use crate::kernel::{self, Kernel};
