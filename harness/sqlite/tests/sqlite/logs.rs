@@ -170,14 +170,30 @@ fn a_log_that_a_file_holds_is_taken_in() {
 #[test]
 fn a_database_that_takes_the_name_of_another_has_a_log_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
+    let (database, other) = (
+        folder.path().join("shop.db"),
+        folder.path().join("other.db"),
+    );
+    let _logs = keep_logs_in_memory(folder.path()).unwrap();
+    // Not empty: SQLite itself deletes the log that it finds beside an empty database.
+    drop(written(&other, 7..8));
+    let _open = written(&database, 0..3);
+    std::fs::remove_file(folder.path().join("shop.db-shm")).unwrap();
+    std::fs::rename(&other, &database).unwrap();
+    assert_eq!(numbers(&database), rows(7..8));
+    drop(written(&database, 8..9));
+    assert_eq!(numbers(&database), rows(7..9));
+}
+
+#[test]
+fn a_log_that_is_left_beside_an_empty_database_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("shop.db");
     let _logs = keep_logs_in_memory(folder.path()).unwrap();
     let _open = written(&database, 0..3);
     std::fs::remove_file(&database).unwrap();
     std::fs::remove_file(folder.path().join("shop.db-shm")).unwrap();
-    let open = written(&database, 7..8);
-    assert_eq!(numbers(&database), rows(7..8));
-    drop(open);
+    drop(written(&database, 7..8));
     assert_eq!(numbers(&database), rows(7..8));
 }
 
