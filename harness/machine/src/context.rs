@@ -9,7 +9,7 @@ use std::time::Duration;
 use libc::pthread_t;
 
 use crate::clock::MONOTONIC_START;
-use crate::foreign::{self, Waiting};
+use crate::foreign;
 use crate::host::Host;
 use crate::kernel::{self, Kernel};
 use crate::scheduler::{Scheduler, Trouble, Wait, Woken};
@@ -235,7 +235,7 @@ impl Context {
         match left {
             Some(_) if self.host.is_dead() => Woken::ByDeadline,
             _ => {
-                let _noted = Waiting::at(address, &self.scheduler);
+                let _noted = self.scheduler.waited_at.wait_at(address);
                 self.wait(Wait::Futex(address), left)
             }
         }

@@ -4,15 +4,14 @@
 //! noted here by address, so that such a thread's wake-up reaches it. When it does depends on the real machine;
 //! `symbols::futex` therefore waits for locks in static memory in real time first, while virtual time stands still.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 
 use crate::scheduler::Scheduler;
 
-/// The runs whose threads wait, by address, each as often as threads of it wait there.
-static WAITING: Mutex<BTreeMap<usize, Vec<Weak<Scheduler>>>> = Mutex::new(BTreeMap::new());
-/// How many addresses are waited at, so that most wake-ups need not look.
+/// The runs of the process.
+static RUNS: Mutex<Vec<Weak<Scheduler>>> = Mutex::new(Vec::new());
+/// How many there are, so that a wake-up need not look where there is none.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Locks what threads of several runs, or of none, lock for a moment, without ever waiting in the kernel: that,
@@ -27,34 +26,40 @@ pub(crate) fn spin<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// A thread of a run waits at an address, until this is dropped.
-pub(crate) struct Waiting {
-    address: usize,
-    run: Weak<Scheduler>,
+/// From now on, wake-ups from outside reach the threads of `run`.
+pub(crate) fn join(run: &Arc<Scheduler>) {
+    let mut runs = spin(&RUNS);
+    runs.retain(|own| own.strong_count() > 0);
+    runs.push(Arc::downgrade(run));
+    COUNT.store(runs.len(), Ordering::SeqCst);
 }
 
-impl Waiting {
-    pub(crate) fn at(address: usize, run: &Arc<Scheduler>) -> Self {
-        let run = Arc::downgrade(run);
-        let mut waiting = spin(&WAITING);
-        waiting.entry(address).or_default().push(run.clone());
-        COUNT.store(waiting.len(), Ordering::SeqCst);
-        Waiting { address, run }
+/// The addresses at which threads of a run wait, each as often as threads of it do.
+#[derive(Default)]
+pub(crate) struct Addresses(Mutex<Vec<usize>>);
+
+impl Addresses {
+    /// A thread of the run waits at `address`, until this is dropped.
+    pub(crate) fn wait_at(&self, address: usize) -> Waiting<'_> {
+        spin(&self.0).push(address);
+        Waiting(self, address)
+    }
+
+    fn has(&self, address: usize) -> bool {
+        spin(&self.0).contains(&address)
     }
 }
 
-impl Drop for Waiting {
+/// A thread of a run waits at an address.
+pub(crate) struct Waiting<'a>(&'a Addresses, usize);
+
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut waiting = spin(&WAITING);
-        if let Some(runs) = waiting.get_mut(&self.address) {
-            if let Some(own) = runs.iter().position(|run| run.ptr_eq(&self.run)) {
-                runs.swap_remove(own);
-            }
-            if runs.is_empty() {
-                waiting.remove(&self.address);
-            }
+        let Waiting(Addresses(all), address) = self;
+        let mut all = spin(all);
+        if let Some(own) = all.iter().rposition(|own| own == address) {
+            all.swap_remove(own);
         }
-        COUNT.store(waiting.len(), Ordering::SeqCst);
     }
 }
 
@@ -63,14 +68,11 @@ pub(crate) fn wake(address: usize, own: Option<&Arc<Scheduler>>) {
     if COUNT.load(Ordering::SeqCst) == 0 {
         return;
     }
-    let runs: Vec<Arc<Scheduler>> = match spin(&WAITING).get(&address) {
-        Some(runs) => runs.iter().filter_map(Weak::upgrade).collect(),
-        None => return,
-    };
+    let runs: Vec<Arc<Scheduler>> = spin(&RUNS).iter().filter_map(Weak::upgrade).collect();
     let others = runs
         .iter()
         .filter(|run| own.is_none_or(|own| !Arc::ptr_eq(own, run)));
-    for run in others {
+    for run in others.filter(|run| run.waited_at.has(address)) {
         run.wake_from_outside(address);
     }
 }

@@ -7,6 +7,7 @@
 mod acknowledgements;
 mod datagram;
 mod loopback;
+mod signals;
 mod socket;
 mod timeouts;
 
@@ -16,7 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::pin::pin;
-use std::task::{Context as Task, Poll, Wake, Waker};
+use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
 use turmoil_net::shim::tokio::net::TcpListener;
@@ -34,6 +35,7 @@ use acknowledgements::Awaited;
 pub(crate) use acknowledgements::is_bare;
 use datagram::Datagram;
 pub(crate) use loopback::Addresses;
+use signals::Signals;
 use socket::{CHUNK, Socket};
 pub(crate) use timeouts::Lifetime;
 use timeouts::{CONNECT_TIME_MAX, Ends, Heard, Unacknowledged};
@@ -51,7 +53,7 @@ pub(crate) struct Kernel {
     sockets: BTreeMap<ObjectId, Socket>,
     datagrams: BTreeMap<ObjectId, Datagram>,
     /// Sockets that something has happened to.
-    signals: Signals,
+    signals: Arc<Signals>,
     /// Sockets that have to be asked once more whether they are ready.
     unsure: BTreeSet<ObjectId>,
     /// Whether turmoil-net may have something to send.
@@ -79,20 +81,6 @@ pub(crate) struct Kernel {
 
 /// After how long Linux asks for a connection again (RFC 6298, 2.1).
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-type Signals = Arc<Mutex<Vec<ObjectId>>>;
-
-/// Tells the kernel that something has happened to a socket.
-struct Signal {
-    socket: ObjectId,
-    signals: Signals,
-}
-
-impl Wake for Signal {
-    fn wake(self: Arc<Self>) {
-        lock(&self.signals).push(self.socket);
-    }
-}
 
 /// Work that the kernel of a host does for a thread that waits for it.
 pub(crate) struct Job {
@@ -158,7 +146,7 @@ pub(crate) fn install(host: &Arc<Host>, scheduler: &Arc<Scheduler>) {
         addresses,
         sockets: BTreeMap::new(),
         datagrams: BTreeMap::new(),
-        signals: Signals::default(),
+        signals: Arc::default(),
         unsure: BTreeSet::new(),
         is_dirty: false,
         departures: Vec::new(),
@@ -281,7 +269,7 @@ impl Kernel {
 
     /// Tells the host's epoll instances and threads of sockets that something has happened to.
     fn tell(&mut self) {
-        let signals = std::mem::take(&mut *lock(&self.signals));
+        let signals = self.signals.take();
         if signals.is_empty() {
             return;
         }
@@ -344,21 +332,13 @@ impl Kernel {
     }
 
     pub(crate) fn open(&mut self, id: ObjectId) {
-        let waker = self.waker(id);
+        let waker = self.signals.waker(id);
         self.sockets.insert(id, Socket::new(waker));
     }
 
     pub(crate) fn open_datagram(&mut self, id: ObjectId) {
-        let waker = self.waker(id);
+        let waker = self.signals.waker(id);
         self.datagrams.insert(id, Datagram::new(waker));
-    }
-
-    /// What tells this kernel that something has happened to a socket.
-    fn waker(&self, id: ObjectId) -> Waker {
-        Waker::from(Arc::new(Signal {
-            socket: id,
-            signals: self.signals.clone(),
-        }))
     }
 
     pub(crate) fn close(&mut self, id: ObjectId) {

@@ -7,7 +7,7 @@
 //! it would wait, so that a run repeats with its seed.
 //!
 //! Reading order: `run` is a run as data; [`run()`] begins one and [`Machine`] starts hosts in it; `scheduler` decides which thread works and
-//! when time moves, `thread` is one of them, `fiber` is how they take turns on one thread of the operating system, `context` says which one the current thread is; `host` is a computer
+//! when time moves, `thread` is one of them, `fiber` is how they take turns on one thread of the operating system, `stacks` what they stand on, `context` says which one the current thread is; `host` is a computer
 //! with one process, `kernel` has its sockets, `descriptor` its numbers for them, `pipe` and `timer` are others of its descriptors, `epoll` tells which are ready; `clock`
 //! is its system clock; `network` carries packets between hosts, as `link` says. `symbols` is how code reaches all of it: the functions of the C library.
 //! `foreign` lets threads of other runs wake those of this one. `service` runs an async function as a host's process.
@@ -82,6 +82,7 @@ simulated! {
     mod pipe;
     mod scheduler;
     mod service;
+    mod stacks;
     mod symbols;
     mod termination;
     mod thread;

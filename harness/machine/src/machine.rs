@@ -26,7 +26,7 @@ use crate::network::Network;
 use crate::run::{Ending, RunError, Settings};
 use crate::scheduler::{Scheduler, Wait};
 use crate::symbols::{self, threads};
-use crate::{lock, service};
+use crate::{foreign, lock, service, stacks};
 
 /// How often it is looked, within the time that is allowed, whether a thread has waited for something. A process that
 /// was stopped, as by a terminal, has missed one look, however long that was.
@@ -61,6 +61,7 @@ pub fn run<T: Send + 'static>(
     } = settings;
     arenas::allow_one_for_each_thread();
     let scheduler = Arc::new(Scheduler::new());
+    foreign::join(&scheduler);
     let stream = |name: &str| stream(&seed, name);
     scheduler.lock().network = Network::new(links, seed);
     let own = Host::new(
@@ -98,6 +99,7 @@ pub fn run<T: Send + 'static>(
             Ok(result) => {
                 // Nothing of a run may still be at work when the next one begins.
                 let _ = thread.join();
+                stacks::join_over(true);
                 return result;
             }
             Err(RecvTimeoutError::Timeout) if scheduler.steps() != steps => {

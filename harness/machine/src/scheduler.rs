@@ -17,7 +17,7 @@ use crate::clock::{Clock, Moment};
 use crate::context::{Away, Context};
 use crate::descriptor::{ObjectId, PLACES};
 use crate::fiber::Carrier;
-use crate::foreign::spin;
+use crate::foreign::{Addresses, spin};
 use crate::host::Host;
 use crate::kernel::{Kernel, is_bare};
 use crate::lock;
@@ -75,7 +75,6 @@ struct Standing {
     /// What it waited for last.
     last: Option<Wait>,
     deadline: Option<Due>,
-    woken: Woken,
     /// How often it has given way since it last waited.
     looks: u32,
 }
@@ -95,7 +94,8 @@ pub(crate) struct Schedule {
     processes: Vec<Arc<Host>>,
     /// Threads by the C library's name for them.
     names: BTreeMap<pthread_t, ThreadId>,
-    futexes: BTreeMap<usize, VecDeque<ThreadId>>,
+    /// Who waits at which address, in the order in which they began to.
+    futexes: Vec<(usize, ThreadId)>,
     /// Ready threads of hosts that are paused.
     held: Vec<ThreadId>,
     pub(crate) network: Network,
@@ -109,8 +109,8 @@ pub(crate) struct Schedule {
     pub(crate) attached: Option<Weak<dyn Any + Send + Sync>>,
     /// Why the run cannot go on.
     pub(crate) trouble: Option<Trouble>,
-    /// The thread that works, and what it waited for last.
-    working: Option<(Arc<Thread>, Option<Wait>)>,
+    /// The thread that works.
+    working: Option<ThreadId>,
 }
 
 /// Something that a run cannot have: which host asked for what.
@@ -129,6 +129,8 @@ pub(crate) struct Scheduler {
     pub(crate) carrier: Carrier,
     /// How often a thread has been picked.
     steps: AtomicU64,
+    /// Where its threads wait for wake-ups.
+    pub(crate) waited_at: Addresses,
     /// Addresses at which threads outside of the run have woken who waits.
     woken_from_outside: Mutex<Vec<usize>>,
     has_woken_from_outside: AtomicBool,
@@ -199,7 +201,10 @@ impl Scheduler {
 
     /// Takes in what threads outside of the run have woken.
     fn take_in_wakes(&self, schedule: &mut Schedule) {
-        if !self.has_woken_from_outside.swap(false, Ordering::SeqCst) {
+        // Asked for every thread that goes on, where exchanging it would cost as much as the rest.
+        if !self.has_woken_from_outside.load(Ordering::SeqCst)
+            || !self.has_woken_from_outside.swap(false, Ordering::SeqCst)
+        {
             return;
         }
         for address in spin(&self.woken_from_outside).drain(..) {
@@ -224,8 +229,7 @@ impl Scheduler {
         let deadline = left.map(|left| schedule.now + left);
         schedule.begin_wait(context.thread.id, wait, deadline);
         self.switch(context, schedule);
-        let mut schedule = self.lock();
-        schedule.standing(context.thread.id).woken
+        context.thread.woken()
     }
 
     /// Lets every other ready thread go on first.
@@ -277,11 +281,11 @@ impl Scheduler {
                     schedule.held.push(id);
                     continue;
                 }
-                let last = schedule.standing(id).last;
-                schedule.working = Some((thread.clone(), last));
+                schedule.working = Some(id);
                 // Who goes on because nothing ever happens, and waits once more, does not get on.
                 if !schedule.is_stuck {
-                    self.steps.fetch_add(1, Ordering::Relaxed);
+                    // Only who has the schedule counts.
+                    self.steps.store(self.steps() + 1, Ordering::Relaxed);
                 }
                 return thread;
             }
@@ -398,7 +402,6 @@ impl Schedule {
             wait: None,
             last: None,
             deadline: None,
-            woken: Woken::ByEvent,
             looks: 0,
         };
         self.threads.insert(id, standing);
@@ -426,7 +429,7 @@ impl Schedule {
     fn begin_wait(&mut self, id: ThreadId, wait: Wait, deadline: Option<Moment>) {
         let due = deadline.map(|at| self.plan(at, Event::Deadline(id)));
         if let Wait::Futex(address) = wait {
-            self.futexes.entry(address).or_default().push_back(id);
+            self.futexes.push((address, id));
         }
         let standing = self.standing(id);
         standing.wait = Some(wait);
@@ -473,10 +476,11 @@ impl Schedule {
 
     /// The host whose thread works, and what that thread has waited for last, in words.
     pub(crate) fn working(&self) -> (String, &'static str) {
-        let Some((thread, last)) = &self.working else {
+        let working = self.working.and_then(|id| self.threads.get(&id));
+        let Some(working) = working else {
             return ("the run".to_owned(), "had not waited for anything");
         };
-        let last = match last {
+        let last = match working.last {
             None => "had not waited for anything",
             Some(Wait::Futex(_)) => "had waited for a lock, a channel or another thread",
             Some(Wait::Io) => "had waited for its sockets",
@@ -484,7 +488,7 @@ impl Schedule {
             Some(Wait::End(_)) => "had waited for the end of a thread",
             Some(Wait::Bell) => "had waited for a host to tell it something",
         };
-        (thread.host.name.to_string(), last)
+        (working.thread.host.name.to_string(), last)
     }
 
     fn plan(&mut self, at: Moment, event: Event) -> Due {
@@ -500,38 +504,34 @@ impl Schedule {
         let Some(wait) = standing.wait.take() else {
             return;
         };
-        standing.woken = woken;
+        standing.thread.note_woken(woken);
         if let Some(due) = standing.deadline.take() {
             self.events.remove(&due);
         }
-        if let Wait::Futex(address) = wait
-            && let Some(waiting) = self.futexes.get_mut(&address)
-        {
-            waiting.retain(|own| *own != id);
-            if waiting.is_empty() {
-                self.futexes.remove(&address);
-            }
+        if let Wait::Futex(_) = wait {
+            self.futexes.retain(|(_, own)| *own != id);
         }
         self.ready.push_back(id);
     }
 
     /// Wakes at most `most` threads that wait at `address`, those first that have waited longest.
     pub(crate) fn wake(&mut self, address: usize, most: usize) -> usize {
-        let waiting = self.futexes.get(&address);
-        let woken: Vec<ThreadId> = waiting.into_iter().flatten().take(most).copied().collect();
-        for id in &woken {
+        let mut count = 0;
+        while count < most
+            && let Some((_, id)) = self.futexes.iter().find(|(own, _)| *own == address)
+        {
             self.resume(*id, Woken::ByEvent);
+            count += 1;
         }
-        woken.len()
+        count
     }
 
     /// Resumes those threads of `host` whose wait `is_over`.
     pub(crate) fn resume_all(&mut self, host: &Host, is_over: impl Fn(Wait) -> bool) {
-        let of_host = self
-            .threads
-            .values()
-            .filter(|own| *own.thread.host == *host);
-        let over = of_host.filter(|own| own.wait.is_some_and(&is_over));
+        // What is asked first lies nearest: most threads wait for something else.
+        let over = self.threads.values();
+        let over = over.filter(|own| own.wait.is_some_and(&is_over));
+        let over = over.filter(|own| *own.thread.host == *host);
         let over: Vec<ThreadId> = over.map(|own| own.thread.id).collect();
         for id in over {
             self.resume(id, Woken::ByEvent);

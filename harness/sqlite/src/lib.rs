@@ -29,7 +29,7 @@
 //! - Databases in memory, and those of another VFS than the default (which may be asked for by its name, `unix`), are
 //!   not watched. Of attached files commits are seen, one for each, without the statement's text and without rollbacks.
 //! - What is in a log that is kept in memory ([`keep_logs_in_memory`]) is not in its `-wal` file, and a connection by another VFS
-//!   than the default does not see it.
+//!   than the default does not see it. There is no `-shm` file, and other processes find the database locked.
 //! - `journal_mode = OFF` leaves SQLite nothing to roll a lost commit back with. What it has written stays.
 //! - `ROLLBACK TO` undoes what was written, and SQLite writes that: a transaction of which nothing is left is seen to
 //!   commit all the same.

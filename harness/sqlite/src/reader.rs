@@ -12,8 +12,6 @@ use libsqlite3_sys as sqlite;
 use sqlite::{sqlite3, sqlite3_stmt};
 use stormglass_machine::outside;
 
-use crate::vfs::locks::of_watched;
-
 /// What SQLite says about why it could not do something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadError(pub String);
@@ -146,7 +144,7 @@ impl Reader {
                     sqlite::sqlite3_bind_int64(statement, 1, parameter);
                 }
                 loop {
-                    match of_watched(|| sqlite::sqlite3_step(statement)) {
+                    match sqlite::sqlite3_step(statement) {
                         sqlite::SQLITE_ROW => rows.push(row(statement)),
                         done => break done,
                     }
@@ -157,7 +155,7 @@ impl Reader {
                 _ => self.checked(done).err(),
             };
             // SAFETY: as above.
-            unsafe { of_watched(|| sqlite::sqlite3_reset(statement)) };
+            unsafe { sqlite::sqlite3_reset(statement) };
             failed.map_or(Ok(rows), Err)
         })
     }

@@ -9,7 +9,6 @@
 )]
 
 mod file;
-pub(crate) mod locks;
 mod log;
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
@@ -34,6 +33,10 @@ pub use log::{LogsInMemory, keep_logs_in_memory};
 /// The layer that was the default before.
 static ORIGINAL: AtomicPtr<sqlite3_vfs> = AtomicPtr::new(null_mut());
 
+/// SQLite's layer for databases that only connections of one process have open (<https://sqlite.org/vfs.html>): it keeps
+/// what these share about a log in its own memory, where the original keeps it in a file.
+static OF_ONE_PROCESS: AtomicPtr<sqlite3_vfs> = AtomicPtr::new(null_mut());
+
 /// Puts this package below and above SQLite, once per process.
 ///
 /// # Panics
@@ -49,7 +52,11 @@ pub(crate) fn install() {
             let original = sqlite::sqlite3_vfs_find(std::ptr::null());
             assert!(!original.is_null(), "SQLite has a default VFS");
             ORIGINAL.store(original, Ordering::SeqCst);
-            locks::install(original);
+            let is_for_unix = CStr::from_ptr((*original).zName) == c"unix";
+            let of_one_process = sqlite::sqlite3_vfs_find(c"unix-excl".as_ptr());
+            if is_for_unix && !of_one_process.is_null() {
+                OF_ONE_PROCESS.store(of_one_process, Ordering::SeqCst);
+            }
             let own = Box::leak(Box::new(around(&*original)));
             let result = sqlite::sqlite3_vfs_register(own, 1);
             assert_eq!(result, sqlite::SQLITE_OK, "SQLite takes another VFS");
@@ -163,9 +170,17 @@ unsafe fn open_below(
     flags: c_int,
     out_flags: *mut c_int,
 ) -> c_int {
-    let original = ORIGINAL.load(Ordering::Relaxed);
-    // SAFETY: SQLite's own arguments, for the layer that they would have gone to; a log takes no more room than a file.
+    let mut layer = ORIGINAL.load(Ordering::Relaxed);
+    // SAFETY: SQLite's own arguments, for the layer that they would have gone to, or for its sister, whose files are of
+    // the same kind; a log takes no more room than a file.
     unsafe {
+        let of_one_process = OF_ONE_PROCESS.load(Ordering::Relaxed);
+        if flags & sqlite::SQLITE_OPEN_MAIN_DB != 0
+            && !of_one_process.is_null()
+            && log::is_kept_for(name)
+        {
+            layer = of_one_process;
+        }
         if is_log_to_write(flags)
             && let Some(log) = Log::opened(name)
         {
@@ -175,8 +190,8 @@ unsafe fn open_below(
             }
             return sqlite::SQLITE_OK;
         }
-        match (*original).xOpen {
-            Some(open) => open(original, name, file, flags, out_flags),
+        match (*layer).xOpen {
+            Some(open) => open(layer, name, file, flags, out_flags),
             None => sqlite::SQLITE_CANTOPEN,
         }
     }

@@ -32,6 +32,9 @@ pub(crate) fn has_changed(sql: &str, rows: u64) -> bool {
 
 /// Whether every table that a statement writes is one of `tables`.
 pub(crate) fn writes_only(sql: &str, tables: &[String]) -> bool {
+    if tables.is_empty() {
+        return false;
+    }
     let mut written = tables_written(sql).into_iter().peekable();
     let known = |table: &str| tables.iter().any(|own| own.eq_ignore_ascii_case(table));
     written.peek().is_some() && written.all(known)
@@ -90,7 +93,8 @@ const QUOTES: &[char] = &['"', '`', '[', ']'];
 
 /// The words of a statement, names with their schemas and their quotes.
 fn words(sql: &str) -> impl Iterator<Item = &str> {
-    sql.split(|c: char| !(c.is_alphanumeric() || "_.\"`[]".contains(c)))
+    let may_stand = |c: char| c.is_alphanumeric() || c == '_' || c == '.' || QUOTES.contains(&c);
+    sql.split(move |c: char| !may_stand(c))
         .filter(|word| !word.trim_matches(QUOTES).is_empty())
 }
 

@@ -1,18 +1,24 @@
 //! Threads: one that a thread of a run starts belongs to the run, and to the same host.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 use libc::{pthread_attr_t, pthread_key_t, pthread_t};
 
 use super::next;
 use crate::context::{Context, current, enter};
+use crate::stacks::{self, Stack};
 
 pub(super) fn link() -> usize {
     pthread_create as *const () as usize
 }
 
 type Main = extern "C" fn(*mut c_void) -> *mut c_void;
+
+unsafe extern "C" {
+    fn pthread_attr_getdetachstate(attributes: *const pthread_attr_t, state: *mut c_int) -> c_int;
+}
 
 /// What a new thread begins with.
 struct Start {
@@ -61,18 +67,63 @@ unsafe extern "C" fn pthread_create(
         argument,
         context: Box::new(child),
     }));
+    stacks::join_over(false);
+    // SAFETY: the caller's own attributes, if any.
+    let own = unsafe { Attributes::like(attributes) };
     // SAFETY: `begin` takes the box that it is given.
-    let result = unsafe { create(thread, attributes, begin, start.cast()) };
+    let result = unsafe { create(thread, &raw const own.attributes, begin, start.cast()) };
     if result == 0 {
         // SAFETY: the call has succeeded, and so has written there.
         let handle = unsafe { thread.read() };
         context.scheduler.lock().name(handle, id);
+        if let Some(stack) = own.stack {
+            stack.belongs_to(handle, own.is_detached);
+        }
     } else {
+        own.stack.into_iter().for_each(Stack::give_back);
         // SAFETY: no thread was started, so the box is still ours.
         drop(unsafe { Box::from_raw(start) });
         context.scheduler.lock().withdraw(id);
     }
     result
+}
+
+/// What a thread of a run is made with: what its maker asked for, on a stack from [`stacks`].
+struct Attributes {
+    attributes: pthread_attr_t,
+    /// `None` if its maker has chosen the memory, or if there is none left: the C library sees to it then.
+    stack: Option<Stack>,
+    is_detached: bool,
+}
+
+impl Attributes {
+    /// # Safety
+    ///
+    /// `asked` is null or points to attributes, which are there as long as these.
+    unsafe fn like(asked: *const pthread_attr_t) -> Self {
+        let mut attributes = MaybeUninit::uninit();
+        // SAFETY: the caller's promise.
+        let mut attributes = unsafe {
+            if asked.is_null() {
+                libc::pthread_attr_init(attributes.as_mut_ptr());
+            } else {
+                attributes.write(asked.read());
+            }
+            attributes.assume_init()
+        };
+        let mut state = libc::PTHREAD_CREATE_JOINABLE;
+        // SAFETY: attributes that are set up, and room for a number.
+        unsafe { pthread_attr_getdetachstate(&raw const attributes, &raw mut state) };
+        let stack = stacks::size_asked(&attributes).and_then(|size| Stack::take(size).ok());
+        if let Some(stack) = &stack {
+            stack.set_up(&mut attributes);
+        }
+        Attributes {
+            attributes,
+            stack,
+            is_detached: state == libc::PTHREAD_CREATE_DETACHED,
+        }
+    }
 }
 
 extern "C" fn begin(start: *mut c_void) -> *mut c_void {
@@ -113,6 +164,8 @@ unsafe extern "C" fn end(context: *mut c_void) {
     let (scheduler, thread) = (context.scheduler.clone(), context.thread.clone());
     enter(None);
     drop(context);
+    // SAFETY: no arguments.
+    stacks::end(unsafe { libc::pthread_self() });
     scheduler.leave(&thread);
 }
 
@@ -138,5 +191,49 @@ unsafe extern "C" fn pthread_join(thread: pthread_t, result: *mut *mut c_void) -
         context.wait_for_end(thread);
     }
     // SAFETY: the caller's own arguments; a thread of the run is at its very end now.
+    let outcome = unsafe { really_join(thread, result) };
+    if outcome == 0 {
+        stacks::joined(thread);
+    }
+    outcome
+}
+
+/// # Safety
+///
+/// As for the C library's `pthread_join`.
+pub(crate) unsafe fn really_join(thread: pthread_t, result: *mut *mut c_void) -> c_int {
+    // SAFETY: the C library declares the function with this type; the arguments are the caller's.
     unsafe { next!(c"pthread_join" as fn(pthread_t, *mut *mut c_void) -> c_int)(thread, result) }
+}
+
+/// A thread whose stack is used again stays one that can be joined: that is how its end is seen.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_detach(thread: pthread_t) -> c_int {
+    if stacks::detach(thread) {
+        return 0;
+    }
+    // SAFETY: the caller's own argument.
+    unsafe { next!(c"pthread_detach" as fn(pthread_t) -> c_int)(thread) }
+}
+
+/// The standard library asks where the guard of a thread's stack is, to tell an overflow from other faults; the C library
+/// knows none of a stack that it has not mapped.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_getattr_np(
+    thread: pthread_t,
+    attributes: *mut pthread_attr_t,
+) -> c_int {
+    // SAFETY: the caller's own arguments.
+    let result = unsafe {
+        next!(c"pthread_getattr_np" as fn(pthread_t, *mut pthread_attr_t) -> c_int)(
+            thread, attributes,
+        )
+    };
+    if result == 0
+        && let Some(guard) = stacks::guard_of(thread)
+    {
+        // SAFETY: the call has succeeded, and so has set them up.
+        unsafe { libc::pthread_attr_setguardsize(attributes, guard) };
+    }
+    result
 }

@@ -16,5 +16,6 @@ mod limits;
 mod names;
 mod shared;
 mod sqlite;
+mod stacks;
 mod statics;
 mod timeouts;

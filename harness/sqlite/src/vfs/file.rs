@@ -11,7 +11,6 @@ use std::sync::atomic::{Ordering, fence};
 use libsqlite3_sys as sqlite;
 use sqlite::{sqlite3_file, sqlite3_io_methods};
 
-use super::locks;
 use crate::connection::{Access, Connection, Lock};
 
 /// What a file is for its connection.
@@ -280,13 +279,13 @@ unsafe extern "C" fn lock(file: *mut sqlite3_file, level: c_int) -> c_int {
     if let Some(error) = connection.before_lock(wanted) {
         return error;
     }
-    let result = locks::of_watched(|| original!(file.xLock(level)));
+    let result = original!(file.xLock(level));
     connection.after_lock(wanted, result);
     result
 }
 
 unsafe extern "C" fn unlock(file: *mut sqlite3_file, level: c_int) -> c_int {
-    let result = locks::of_watched(|| original!(file.xUnlock(level)));
+    let result = original!(file.xUnlock(level));
     own!(file).connection.unlocked(level);
     result
 }
@@ -309,7 +308,7 @@ unsafe extern "C" fn shm_lock(
     if let Some(error) = refused {
         return error;
     }
-    let result = locks::of_watched(|| original!(file.xShmLock(first, count, flags)));
+    let result = original!(file.xShmLock(first, count, flags));
     match (is_taken, is_to_write) {
         (true, true) => connection.after_lock(Lock::Log, result),
         (false, true) => connection.log_unlocked(),

@@ -188,6 +188,16 @@ impl Drop for Log {
     }
 }
 
+/// Whether the log of the database `name` is kept in memory.
+///
+/// # Safety
+///
+/// `name` is null or ends in a null byte.
+pub(super) unsafe fn is_kept_for(name: *const c_char) -> bool {
+    // SAFETY: the caller's promise.
+    !name.is_null() && Folder::of(unsafe { path(name) }).is_some()
+}
+
 /// # Safety
 ///
 /// `name` ends in a null byte, which it does for as long as the path is used.
