@@ -70,7 +70,12 @@ fn create_in(base: &Path) -> std::io::Result<Scratch> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(error),
         }
-        let lock = File::create(path.join(LOCK))?;
+        let lock = match File::create(path.join(LOCK)) {
+            Ok(lock) => lock,
+            // Somebody who tidies up was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
         if let Some(own) = held(path, lock)? {
             return Ok(own);
         }
@@ -91,17 +96,16 @@ fn held(path: PathBuf, lock: File) -> std::io::Result<Option<Scratch>> {
 /// Removes the folders of processes that were killed.
 fn remove_abandoned(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        let Some(lock) = is_ours
-            .then(|| File::open(entry.path().join(LOCK)).ok())
-            .flatten()
-        else {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
-        };
-        if lock.try_lock().is_ok() {
-            // Another process may be removing it as well.
-            let _ = std::fs::remove_dir_all(entry.path());
         }
+        // Another process may be removing it as well.
+        let _ = match File::open(entry.path().join(LOCK)) {
+            Ok(lock) if lock.try_lock().is_ok() => std::fs::remove_dir_all(entry.path()),
+            Ok(_) => Ok(()),
+            // Left by a process that was killed when it made or removed it; one that holds anything is not removed.
+            Err(_) => std::fs::remove_dir(entry.path()),
+        };
     }
 }
 
@@ -126,11 +130,14 @@ mod tests {
         let killed = base.path().join(format!("{PREFIX}0-0"));
         std::fs::create_dir(&killed).unwrap();
         std::fs::write(killed.join(super::LOCK), "").unwrap();
+        let unfinished = base.path().join(format!("{PREFIX}0-1"));
+        std::fs::create_dir(&unfinished).unwrap();
         let foreign = base.path().join("somebody-elses");
         std::fs::create_dir(&foreign).unwrap();
         remove_abandoned(base.path());
         assert!(held.path().exists());
         assert!(!killed.exists());
+        assert!(!unfinished.exists());
         assert!(foreign.exists());
     }
 
