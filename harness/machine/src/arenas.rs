@@ -9,41 +9,38 @@
 
 use std::sync::Once;
 
-/// More arenas than a process has threads.
-const PLENTY: libc::c_int = 1 << 16;
-/// How much may be free at the end of an arena, in bytes. The C library begins with half as much, and then allows more
-/// and more.
-const MOST_FREE: libc::c_int = 256 << 10;
-
-/// The variables by which whoever starts a process says how many arenas it has.
-const OF_COUNT: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", ""), ("GLIBC_TUNABLES", "arena_max")];
-/// Those that say how much may be free.
-const OF_FREE: [(&str, &str); 2] = [
-    ("MALLOC_TRIM_THRESHOLD_", ""),
-    ("GLIBC_TUNABLES", "trim_threshold"),
+/// What the C library is told, and the variable and the tunable by which whoever starts a process says it instead.
+const OPTIONS: [(libc::c_int, libc::c_int, [&str; 2]); 3] = [
+    // More arenas than a process has threads.
+    (libc::M_ARENA_MAX, 1 << 16, ["MALLOC_ARENA_MAX", "arena_max"]),
+    // How much may be free at the end of an arena, in bytes. The C library begins with a quarter of it, and then allows
+    // more and more.
+    (libc::M_TRIM_THRESHOLD, 512 << 10, ["MALLOC_TRIM_THRESHOLD_", "trim_threshold"]),
+    // How large a block has to be to get memory of its own: where the C library ends by itself, unless it is told
+    // anything.
+    (libc::M_MMAP_THRESHOLD, 32 << 20, ["MALLOC_MMAP_THRESHOLD_", "mmap_threshold"]),
 ];
 
-/// Lets the process make as many arenas as it has threads, and keeps them small, unless whoever started it has said what
-/// it wants.
+/// Lets the process make as many arenas as it has threads, and keeps them small, as far as whoever started it has not said
+/// otherwise.
 ///
 /// The C library decides once, when a process makes its ninth arena: this comes too late for a process that had as many
 /// threads before its first run, which then is as fast as it would have been.
 pub(crate) fn allow_one_for_each_thread() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        set(libc::M_ARENA_MAX, PLENTY, OF_COUNT);
-        set(libc::M_TRIM_THRESHOLD, MOST_FREE, OF_FREE);
+        let tunables = std::env::var("GLIBC_TUNABLES").unwrap_or_default();
+        for (option, value, [variable, tunable]) in OPTIONS {
+            let is_said = std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+            if !is_said && !tunables.contains(tunable) {
+                set(option, value);
+            }
+        }
     });
 }
 
 #[expect(unsafe_code, reason = "the C library's memory is set up by C")]
-fn set(option: libc::c_int, value: libc::c_int, said_by: [(&str, &str); 2]) {
-    let is_said = said_by.iter().any(|(name, part)| {
-        let value = std::env::var(name).unwrap_or_default();
-        !value.is_empty() && value.contains(part)
-    });
-    if !is_said {
-        // SAFETY: the call takes two numbers, and may be made at any time.
-        unsafe { libc::mallopt(option, value) };
-    }
+fn set(option: libc::c_int, value: libc::c_int) {
+    // SAFETY: the call takes two numbers, and may be made at any time.
+    unsafe { libc::mallopt(option, value) };
 }

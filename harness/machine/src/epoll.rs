@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 
 use crate::descriptor::{Object, ObjectId};
@@ -29,11 +30,14 @@ struct Interest {
 
 impl Interests {
     fn put_on_list(&mut self, key: (ObjectId, c_int)) {
-        if let Some(interest) = self.by_object.get_mut(&key)
-            && !interest.is_listed
-        {
-            interest.is_listed = true;
-            self.list.push_back(key);
+        self.put_all_on_list(key..=key);
+    }
+
+    fn put_all_on_list(&mut self, keys: RangeInclusive<(ObjectId, c_int)>) {
+        for (key, interest) in self.by_object.range_mut(keys) {
+            if !std::mem::replace(&mut interest.is_listed, true) {
+                self.list.push_back(*key);
+            }
         }
     }
 }
@@ -97,14 +101,7 @@ impl Epoll {
 
     /// Something has happened to an open file.
     pub(crate) fn signal(&self, id: ObjectId) {
-        let mut interests = lock(&self.0);
-        let of_object = interests
-            .by_object
-            .range((id, c_int::MIN)..=(id, c_int::MAX));
-        let of_object: Vec<_> = of_object.map(|(key, _)| *key).collect();
-        for key in of_object {
-            interests.put_on_list(key);
-        }
+        lock(&self.0).put_all_on_list((id, c_int::MIN)..=(id, c_int::MAX));
     }
 
     /// What there is to tell, at most `most`; `readiness` says what an open file is ready for.
