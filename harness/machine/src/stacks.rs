@@ -62,7 +62,8 @@ pub(crate) struct Stack {
 impl Stack {
     /// One of at least `size` bytes.
     pub(crate) fn take(size: usize) -> io::Result<Stack> {
-        let size = size.next_multiple_of(guard());
+        let size = size.checked_next_multiple_of(guard());
+        let size = size.ok_or(io::ErrorKind::OutOfMemory)?;
         let mut stacks = spin(&STACKS);
         if let Some(own) = stacks.free.iter().rposition(|own| own.size == size) {
             return Ok(stacks.free.swap_remove(own));
@@ -72,7 +73,7 @@ impl Stack {
     }
 
     fn map(size: usize) -> io::Result<Stack> {
-        let whole = size + guard();
+        let whole = size.saturating_add(guard());
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
         let may = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: memory that nobody has, at an address that the operating system chooses.
@@ -81,7 +82,7 @@ impl Stack {
             return Err(io::Error::last_os_error());
         }
         let stack = Stack {
-            start: start.addr() + guard(),
+            start: start.expose_provenance() + guard(),
             size,
         };
         // SAFETY: what was mapped just now; that it is not to be made of huge pages is advice.
@@ -139,7 +140,8 @@ impl Stack {
 }
 
 impl Stacks {
-    /// Nobody joins `thread` any more if it was detached and has come to its end.
+    /// Notes something about `thread`, which is to be joined once it was detached and is at its end; `false` if its stack
+    /// is not from here.
     fn note(&mut self, thread: pthread_t, change: impl FnOnce(&mut Taken)) -> bool {
         let Some(taken) = self.taken.get_mut(&thread) else {
             return false;

@@ -137,3 +137,18 @@ fn who_grows_beyond_its_stack_is_told_so() {
     assert!(!output.status.success(), "{told}");
     assert!(told.contains("has overflowed its stack"), "{told}");
 }
+
+#[test]
+fn a_thread_with_a_stack_that_nobody_has_room_for_is_refused() {
+    run(Settings::of([1; 32]), |machine| {
+        machine.start("ada", &[], || {
+            for size in [1 << 60, usize::MAX - (1 << 20)] {
+                let huge = std::thread::Builder::new().stack_size(size);
+                assert!(huge.spawn(|| ()).is_err(), "{size}");
+            }
+            std::thread::spawn(|| ()).join().unwrap();
+        });
+        assert_eq!(machine.wait_for_end("ada"), Some(Ending::Returned));
+    })
+    .unwrap();
+}
