@@ -93,10 +93,19 @@ fn held(path: PathBuf, lock: File) -> std::io::Result<Option<Scratch>> {
     }
 }
 
+/// Whether a folder of this name was made by [`create_in`].
+fn is_ours(name: &str) -> bool {
+    let numbers = name
+        .strip_prefix(PREFIX)
+        .and_then(|own| own.split_once('-'));
+    let is_number = |text: &str| text.parse::<u64>().is_ok();
+    numbers.is_some_and(|(process, count)| is_number(process) && is_number(count))
+}
+
 /// Removes the folders of processes that were killed.
 fn remove_abandoned(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        if !is_ours(&entry.file_name().to_string_lossy()) {
             continue;
         }
         // Another process may be removing it as well.
@@ -132,13 +141,16 @@ mod tests {
         std::fs::write(killed.join(super::LOCK), "").unwrap();
         let unfinished = base.path().join(format!("{PREFIX}0-1"));
         std::fs::create_dir(&unfinished).unwrap();
-        let foreign = base.path().join("somebody-elses");
-        std::fs::create_dir(&foreign).unwrap();
+        let foreign = ["somebody-elses", "stormglass-postgres-1-0", "stormglass-1"];
+        let foreign = foreign.map(|name| base.path().join(name));
+        for own in &foreign {
+            std::fs::create_dir(own).unwrap();
+        }
         remove_abandoned(base.path());
         assert!(held.path().exists());
         assert!(!killed.exists());
         assert!(!unfinished.exists());
-        assert!(foreign.exists());
+        assert!(foreign.iter().all(|own| own.exists()));
     }
 
     #[test]
