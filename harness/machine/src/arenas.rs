@@ -26,7 +26,7 @@ const OPTIONS: [(libc::c_int, libc::c_int, [&str; 2]); 3] = [
 ///
 /// The C library decides once, when a process makes its ninth arena: this comes too late for a process that had as many
 /// threads before its first run, which then is as fast as it would have been.
-pub(crate) fn allow_one_for_each_thread() {
+pub(crate) fn set_up() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let tunables = std::env::var("GLIBC_TUNABLES").unwrap_or_default();

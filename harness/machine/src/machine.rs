@@ -59,7 +59,7 @@ pub fn run<T: Send + 'static>(
         links,
         patience,
     } = settings;
-    arenas::allow_one_for_each_thread();
+    arenas::set_up();
     let scheduler = Arc::new(Scheduler::new());
     foreign::join(&scheduler);
     let stream = |name: &str| stream(&seed, name);
