@@ -33,7 +33,50 @@ struct Alias {
     asked: usize,
 }
 
-/// The jitter of a direction.
+/// One direction between two hosts.
+struct Way {
+    traffic: Traffic,
+    /// When the last packet arrives.
+    last_arrival: Moment,
+    /// `None` from a host to itself, which it reaches sooner than any other.
+    jitter: Option<Jitter>,
+}
+
+impl Way {
+    fn new((from, to): (IpAddr, IpAddr), names: &Names, seed: &[u8; 32]) -> Self {
+        let name = |address| name_of(address, names).unwrap_or_default();
+        let jitter = || Jitter {
+            random: stream(seed, &format!("link from {} to {}", name(from), name(to))),
+            last: None,
+        };
+        Way {
+            traffic: Traffic::default(),
+            last_arrival: Moment::default(),
+            jitter: (!Addresses::is_alias(from)).then(jitter),
+        }
+    }
+
+    /// Counts a packet, and what a fault does to it.
+    fn count(&mut self, affected: Option<Affected>) {
+        match affected {
+            None => {}
+            Some(Affected::Held) => self.traffic.held += 1,
+            Some(Affected::Slowed) => self.traffic.slowed += 1,
+        }
+        self.traffic.packets += 1;
+    }
+
+    /// How long a packet takes that departs now.
+    fn time(&mut self, links: &Links, now: Moment) -> Duration {
+        match &mut self.jitter {
+            Some(jitter) => links.latency + jitter.at(now, links.jitter),
+            None => WITHIN_A_HOST,
+        }
+    }
+}
+
+/// The jitter of a direction. It follows from the time and from nothing else, so that what is left out of a run changes
+/// the latency of no other packet.
 struct Jitter {
     random: ChaCha12Rng,
     /// The last one that was asked for, and of which span of time it is.
@@ -41,6 +84,12 @@ struct Jitter {
 }
 
 impl Jitter {
+    fn at(&mut self, now: Moment, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        let drawn = self.of(now.as_nanos() / JITTER_LASTS.as_nanos());
+        Duration::from_nanos(drawn.checked_rem(most).unwrap_or(0))
+    }
+
     /// What the jitter of a span is taken from.
     fn of(&mut self, span: u128) -> u64 {
         if let Some((known, drawn)) = self.last
@@ -55,14 +104,21 @@ impl Jitter {
     }
 }
 
+/// The addresses of hosts, by name.
+type Names = BTreeMap<Arc<str>, Ipv4Addr>;
+
+/// The name of the host at `address`, if there is one.
+fn name_of(address: IpAddr, names: &Names) -> Option<Arc<str>> {
+    let found = names.iter().find(|(_, own)| IpAddr::V4(**own) == address);
+    found.map(|(name, _)| name.clone())
+}
+
 /// The network of a run.
 #[derive(Default)]
 pub(crate) struct Network {
     links: Links,
     seed: [u8; 32],
-    /// The jitter of each direction.
-    jitters: BTreeMap<(IpAddr, IpAddr), Jitter>,
-    names: BTreeMap<Arc<str>, Ipv4Addr>,
+    names: Names,
     /// Names that stand for several hosts.
     aliases: BTreeMap<Arc<str>, Alias>,
     /// The process at each address, while it lives.
@@ -76,15 +132,14 @@ pub(crate) struct Network {
     /// Packets that wait for their link to be whole again.
     held: Vec<Packet>,
     departures: Vec<Packet>,
-    traffic: BTreeMap<(IpAddr, IpAddr), Traffic>,
+    /// Directions that a packet has gone, or wanted to.
+    ways: BTreeMap<(IpAddr, IpAddr), Way>,
     /// Directions, from and to, whose faults have affected a packet since somebody asked.
     affected: BTreeSet<(IpAddr, IpAddr, Affected)>,
     /// Whether there is something new among them.
     has_news: bool,
     /// How many connections the processes at each address have asked for so far.
     asked_for: BTreeMap<Ipv4Addr, u32>,
-    /// When the last packet of each direction arrives.
-    last_arrivals: BTreeMap<(IpAddr, IpAddr), Moment>,
 }
 
 impl Network {
@@ -131,16 +186,14 @@ impl Network {
 
     /// The name of the host at `address`, if there is one.
     pub(crate) fn name_of(&self, address: IpAddr) -> Option<Arc<str>> {
-        let mut names = self.names.iter();
-        let found = names.find(|(_, own)| IpAddr::V4(**own) == address);
-        found.map(|(name, _)| name.clone())
+        name_of(address, &self.names)
     }
 
     /// What has gone from each host to each other one; nothing that a host has sent to itself.
     pub(crate) fn traffic(&self) -> BTreeMap<(Arc<str>, Arc<str>), Traffic> {
-        let ways = self.traffic.iter();
-        ways.filter_map(|((from, to), traffic)| {
-            Some(((self.name_of(*from)?, self.name_of(*to)?), *traffic))
+        let ways = self.ways.iter();
+        ways.filter_map(|((from, to), way)| {
+            Some(((self.name_of(*from)?, self.name_of(*to)?), way.traffic))
         })
         .collect()
     }
@@ -157,20 +210,6 @@ impl Network {
     /// Whether a fault has affected the first packet of its kind since this was asked, or [`Network::take_affected`].
     pub(crate) fn has_news(&mut self) -> bool {
         std::mem::take(&mut self.has_news)
-    }
-
-    /// Counts a packet, and what a fault does to it.
-    fn count(&mut self, (from, to): (IpAddr, IpAddr), affected: Option<Affected>) {
-        let traffic = self.traffic.entry((from, to)).or_default();
-        match affected {
-            None => {}
-            Some(Affected::Held) => traffic.held += 1,
-            Some(Affected::Slowed) => traffic.slowed += 1,
-        }
-        traffic.packets += 1;
-        if let Some(how) = affected {
-            self.has_news |= self.affected.insert((from, to, how));
-        }
     }
 
     pub(crate) fn join(&mut self, host: &Arc<Host>) {
@@ -242,8 +281,8 @@ impl Network {
     fn depart_again(&mut self, packets: Vec<Packet>) {
         for packet in packets {
             // It was counted when it met the link that was cut; what stands for another packet was not.
-            if let Some(traffic) = self.traffic.get_mut(&(packet.src, packet.dst)) {
-                traffic.packets = traffic.packets.saturating_sub(1);
+            if let Some(way) = self.ways.get_mut(&(packet.src, packet.dst)) {
+                way.traffic.packets = way.traffic.packets.saturating_sub(1);
             }
             self.departures.push(packet);
         }
@@ -268,46 +307,28 @@ impl Network {
     pub(crate) fn take_departures(&mut self, now: Moment) -> Vec<(Moment, Packet)> {
         let mut carried = Vec::new();
         for packet in std::mem::take(&mut self.departures) {
-            let way = (packet.src, packet.dst);
-            if self.cut.contains(&way) {
-                self.count(way, Some(Affected::Held));
+            let ends = (packet.src, packet.dst);
+            let is_cut = self.cut.contains(&ends);
+            let slower = self.slow.get(&ends).copied();
+            let affected = match (is_cut, slower) {
+                (true, _) => Some(Affected::Held),
+                (false, slower) => slower.map(|_| Affected::Slowed),
+            };
+            if let Some(how) = affected {
+                self.has_news |= self.affected.insert((ends.0, ends.1, how));
+            }
+            let way = self.ways.entry(ends);
+            let way = way.or_insert_with(|| Way::new(ends, &self.names, &self.seed));
+            way.count(affected);
+            if is_cut {
                 self.held.push(packet);
                 continue;
             }
-            let is_slow = self.slow.contains_key(&way);
-            self.count(way, is_slow.then_some(Affected::Slowed));
-            let at = now + self.time_between(packet.src, packet.dst, now);
-            let last = self.last_arrivals.entry(way).or_default();
-            *last = at.max(*last);
-            carried.push((*last, packet));
+            let takes = way.time(&self.links, now) + slower.unwrap_or_default();
+            way.last_arrival = way.last_arrival.max(now + takes);
+            carried.push((way.last_arrival, packet));
         }
         carried
-    }
-
-    /// How long a packet takes; a host reaches itself sooner than any other.
-    fn time_between(&mut self, from: IpAddr, to: IpAddr, now: Moment) -> Duration {
-        if Addresses::is_alias(from) {
-            return WITHIN_A_HOST;
-        }
-        let slower = self.slow.get(&(from, to)).copied();
-        self.links.latency + self.jitter((from, to), now) + slower.unwrap_or_default()
-    }
-
-    /// The jitter of a direction at a time. It follows from nothing else, so that what is left out of a run changes the
-    /// latency of no other packet.
-    fn jitter(&mut self, way: (IpAddr, IpAddr), now: Moment) -> Duration {
-        let most = u64::try_from(self.links.jitter.as_nanos()).unwrap_or(u64::MAX);
-        if !self.jitters.contains_key(&way) {
-            let name = |address| self.name_of(address).unwrap_or_default();
-            let link = format!("link from {} to {}", name(way.0), name(way.1));
-            let (random, last) = (stream(&self.seed, &link), None);
-            self.jitters.insert(way, Jitter { random, last });
-        }
-        let Some(jitter) = self.jitters.get_mut(&way) else {
-            return Duration::ZERO;
-        };
-        let drawn = jitter.of(now.as_nanos() / JITTER_LASTS.as_nanos());
-        Duration::from_nanos(drawn.checked_rem(most).unwrap_or(0))
     }
 
     /// A computer without the process that a packet is for refuses it.
