@@ -1,10 +1,11 @@
 //! The simple broker: a server around the core of `broker`, and the client that systems without one of their own are
 //! handed.
 //!
-//! Reading order: `protocol` is what travels, `server` carries it to the core, and `client` is what
-//! the system under test has.
+//! Reading order: `protocol` is what travels, `server` carries it to the core, where `long_polls` wait for something to
+//! come, and `client` is what the system under test has.
 
 mod client;
+mod long_polls;
 mod protocol;
 mod server;
 

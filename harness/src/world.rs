@@ -76,19 +76,24 @@ impl World {
 
     /// The gate of a host's next incarnation, which is up from now on.
     pub(crate) fn start(self: &Arc<Self>, host: &Arc<str>) -> Gate {
+        let (incarnation, state) = self.hosts.start(host);
         Gate {
-            incarnation: self.hosts.start(host),
             world: self.clone(),
             host: host.clone(),
+            incarnation,
+            state,
         }
     }
 
     /// The gate of a host's present incarnation.
     pub(crate) fn gate_of(self: &Arc<Self>, host: &Arc<str>) -> Option<Gate> {
+        let state = self.hosts.state_of(host)?;
+        let incarnation = lock(&state).incarnation();
         Some(Gate {
-            incarnation: self.hosts.incarnation_of(host)?,
             world: self.clone(),
             host: host.clone(),
+            incarnation,
+            state,
         })
     }
 

@@ -1,6 +1,7 @@
 //! The witness: who is told what a run's databases do, and says what shall become of it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Who called, on which database.
@@ -8,7 +9,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Call<'a> {
     /// The host whose thread made the call.
-    pub host: &'a str,
+    pub host: &'a Arc<str>,
     /// The database file, as SQLite knows it: absolute, without symbolic links.
     pub file: &'a Path,
     /// The connection, numbered from 1 in the order in which those of the watched folder were opened.

@@ -30,6 +30,9 @@ pub(crate) trait Consumers: Send {
         seen: &mut Seen,
     ) -> Result<Vec<Handout>, Refusal>;
 
+    /// Whether [`Consumers::fetch`] would hand out something now, or refuse to; the request is for one message at least.
+    fn may_answer(&self, request: &Fetch, now: Duration, log: &Log) -> bool;
+
     /// Settles a message of a partition, as far as that is possible.
     fn settle(
         &mut self,

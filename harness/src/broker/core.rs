@@ -184,6 +184,12 @@ impl Core {
         group.consumers.fetch(request, now, &self.log, seen)
     }
 
+    /// Whether a fetch, for one message at least, would be answered with something else than nothing.
+    pub(crate) fn may_answer(&self, request: &Fetch, now: Duration) -> bool {
+        let group = self.groups.get(&request.group);
+        group.is_none_or(|group| group.consumers.may_answer(request, now, &self.log))
+    }
+
     /// Settles a delivery, as far as the profile lets it.
     pub(crate) fn settle(
         &mut self,

@@ -228,7 +228,15 @@ impl<R: Rules> Pair<R> {
             max,
         };
         let mut seen = Vec::new();
+        let would_be_told = self.core.may_answer(&request, self.now);
         let answer = self.core.fetch(&request, self.now, &mut seen);
+        let is_answered = answer
+            .as_ref()
+            .map_or(true, |handouts| !handouts.is_empty());
+        assert!(
+            max == 0 || would_be_told == is_answered,
+            "who waits is told"
+        );
         let expected = self.rules.fetch(&request, self.now, &self.log);
         let handouts = match (answer, expected) {
             (Ok(handouts), Ok(expected)) => {

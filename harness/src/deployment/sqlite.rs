@@ -52,7 +52,7 @@ struct Connection {
 
 impl Observed {
     fn gate(&self, call: &Call<'_>) -> Option<Gate> {
-        self.world.gate_of(&Arc::from(call.host))
+        self.world.gate_of(call.host)
     }
 
     fn on<T>(&self, call: &Call<'_>, look: impl FnOnce(&mut Connection) -> T) -> T {
@@ -81,9 +81,8 @@ impl Witness for Observed {
             // A commit has faults of its own.
             Kind::Commit | Kind::RollBack | Kind::Pragma => return Fate::default(),
         }
-        let name = name_of(call.file);
         if statement.kind == Kind::Write {
-            let effect = self.databases.effect(&name, call.sql, 1);
+            let effect = self.databases.effect(&name_of(call.file), call.sql, 1);
             self.on(call, |own| own.effect = own.effect.max(effect));
         }
         let injection = gate.strike::<StatementFault>();
@@ -109,7 +108,9 @@ impl Witness for Observed {
 
     fn done(&self, call: &Call<'_>) {
         let injection = self.on(call, |own| std::mem::take(&mut own.statement));
-        if let Some(gate) = self.gate(call) {
+        if !injection.is_nothing()
+            && let Some(gate) = self.gate(call)
+        {
             gate.struck(&injection);
         }
     }

@@ -19,6 +19,9 @@ use crate::message::Message;
 /// The number of a request that asks for no answer.
 pub(super) const UNANSWERED: u64 = 0;
 
+/// Room, in bytes, for what most frames are: one message with its headers.
+const USUAL_SIZE: usize = 1024;
+
 /// A numbered request or response.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Frame<T> {
@@ -109,7 +112,8 @@ pub(super) fn codec() -> LengthDelimitedCodec {
 
 /// Encodes one frame.
 pub(super) fn encode<T: Serialize>(number: u64, body: T) -> io::Result<Bytes> {
-    let bytes = postcard::to_stdvec(&Frame { number, body });
+    let room = Vec::with_capacity(USUAL_SIZE);
+    let bytes = postcard::to_extend(&Frame { number, body }, room);
     bytes.map(Bytes::from).map_err(io::Error::other)
 }
 

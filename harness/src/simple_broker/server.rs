@@ -5,7 +5,6 @@
 //! faults of a plan make of a request; when its host crashes, connections and waiting fetches die with
 //! it and the core's durable state stays.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -16,9 +15,11 @@ use futures::{SinkExt, StreamExt};
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use super::PORT;
+use super::long_polls::{LongPolls, Place, Poll, Waiting};
 use super::protocol::{self, Frame, Request, Response, UNANSWERED};
 use crate::broker::{
     Capacity, Claim, Core, Fetch, HOST, Join, Refusal, Rejection, Seen, Settled, Stamp, Wish,
@@ -31,8 +32,7 @@ use crate::world::{Gate, Refused, World, lock, now};
 pub(crate) struct SimpleBroker {
     core: Mutex<Core>,
     world: Arc<World>,
-    /// Told whenever something may have become available to a waiting consumer.
-    changed: Notify,
+    polls: LongPolls,
 }
 
 impl SimpleBroker {
@@ -40,7 +40,7 @@ impl SimpleBroker {
         SimpleBroker {
             core: Mutex::new(core),
             world,
-            changed: Notify::new(),
+            polls: LongPolls::default(),
         }
     }
 
@@ -69,7 +69,7 @@ impl SimpleBroker {
             bite();
         }
         self.record(seen);
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// What declared groups have not settled, in words.
@@ -80,6 +80,13 @@ impl SimpleBroker {
     /// The log, and how far every group got in it.
     pub(crate) fn final_events(&self) -> Vec<What> {
         lock(&self.core).final_events()
+    }
+
+    /// Something may have become available to consumers that wait: tells those.
+    fn tell(&self) {
+        let core = lock(&self.core);
+        let now = now();
+        self.polls.tell(|fetch| core.may_answer(fetch, now));
     }
 
     fn record(&self, seen: Seen) {
@@ -127,7 +134,7 @@ impl Server {
             }
             self.gate.open().await;
             self.with_core(Core::expire);
-            self.broker.changed.notify_waiters();
+            self.broker.tell();
         }
     }
 
@@ -261,13 +268,8 @@ struct Connection {
     /// Whose it is; deliveries and publishes are recorded there.
     host: Arc<str>,
     responses: FramedWrite<WriteHalf<TcpStream>, LengthDelimitedCodec>,
-    /// Fetches that wait for something to come, by their number.
-    waiting: BTreeMap<u64, Waiting>,
-}
-
-struct Waiting {
-    fetch: Fetch,
-    until: Duration,
+    /// Its fetches that wait for something to come.
+    waiting: Arc<Waiting>,
 }
 
 impl Connection {
@@ -279,7 +281,7 @@ impl Connection {
             server,
             host: HOST.into(),
             responses: FramedWrite::new(writing, protocol::codec()),
-            waiting: BTreeMap::new(),
+            waiting: Arc::default(),
         };
         // A broken connection is the client's to notice; nothing is left to do for it here.
         let _broken = connection.run(requests).await;
@@ -290,22 +292,37 @@ impl Connection {
         mut requests: FramedRead<ReadHalf<TcpStream>, LengthDelimitedCodec>,
     ) -> io::Result<()> {
         let server = self.server.clone();
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut set_to = None;
+        let waiting = self.waiting.clone();
+        let mut place = Place::new(&server.broker.polls, &waiting);
+        let mut is_told = false;
         loop {
-            // Enabled before looking, so that no change between looking and waiting is missed.
-            let mut changed = pin!(server.broker.changed.notified());
-            changed.as_mut().enable();
+            // Who is told and gets nothing keeps its turn.
+            if !is_told {
+                place.line_up();
+            }
+            // Enabled before looking, so that no news between looking and waiting is missed.
+            let mut news = pin!(waiting.news.notified());
+            news.as_mut().enable();
             self.serve_waiting().await?;
-            let due = self.waiting.values().map(|waiting| waiting.until).min();
-            let now = now();
-            let sleep = due.map(|due| tokio::time::sleep(due.saturating_sub(now)));
+            let due = waiting.until();
+            if let Some(due) = due
+                && set_to != Some(due)
+            {
+                let left = due.saturating_sub(now());
+                timer.as_mut().reset(Instant::now() + left);
+                set_to = Some(due);
+            }
+            is_told = false;
             let bytes = tokio::select! {
                 biased;
                 bytes = requests.next() => bytes,
-                () = changed, if due.is_some() => continue,
-                () = async { match sleep {
-                    Some(sleep) => sleep.await,
-                    None => std::future::pending().await,
-                } } => continue,
+                () = news, if due.is_some() => {
+                    is_told = true;
+                    continue;
+                }
+                () = timer.as_mut(), if due.is_some() => continue,
             };
             let Some(bytes) = bytes.transpose()? else {
                 return Ok(());
@@ -319,22 +336,18 @@ impl Connection {
 
     /// Answers the waiting fetches that have something to get or have waited long enough.
     async fn serve_waiting(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
+        if self.waiting.until().is_none() {
             return Ok(());
         }
         self.server.gate.open().await;
         let now = now();
-        let mut answers = Vec::new();
         let server = &self.server;
-        self.waiting.retain(|number, waiting| {
-            let answer =
-                match server.with_core(|core, now, seen| core.fetch(&waiting.fetch, now, seen)) {
-                    Ok(handouts) if handouts.is_empty() && now < waiting.until => return true,
-                    Ok(handouts) => Response::Fetched(handouts),
-                    Err(refusal) => refusal.into(),
-                };
-            answers.push((*number, answer));
-            false
+        let answers = self.waiting.answered(|poll| {
+            match server.with_core(|core, now, seen| core.fetch(&poll.fetch, now, seen)) {
+                Ok(handouts) if handouts.is_empty() && now < poll.until => None,
+                Ok(handouts) => Some(Response::Fetched(handouts)),
+                Err(refusal) => Some(refusal.into()),
+            }
         });
         for (number, answer) in answers {
             self.answer(number, answer).await?;
@@ -364,7 +377,7 @@ impl Connection {
                     max,
                 };
                 let until = now() + wait;
-                self.waiting.insert(frame.number, Waiting { fetch, until });
+                self.waiting.add(frame.number, Poll { fetch, until });
                 return Ok(());
             }
             Request::OpenProducer => {
@@ -418,7 +431,7 @@ impl Connection {
             }
         };
         if news == News::Yes {
-            server.broker.changed.notify_waiters();
+            server.broker.tell();
         }
         self.answer(frame.number, answer).await
     }

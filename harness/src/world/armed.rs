@@ -185,6 +185,11 @@ impl<F> Default for Injection<F> {
 }
 
 impl<F: CallFault> Injection<F> {
+    /// Whether nothing befalls the call.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.strikes.is_empty() && self.incidents.is_empty()
+    }
+
     fn add(&mut self, fault: usize, action: &Action) {
         match action {
             Action::Strike { strike, .. } => {

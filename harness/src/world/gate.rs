@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::armed::Injection;
 use super::commands::Command;
+use super::hosts::SharedState;
 use super::{World, lock, now};
 use crate::history::What;
 use crate::plan::{Befallen, CallFault, Side};
@@ -15,6 +16,7 @@ pub(crate) struct Gate {
     pub(super) world: Arc<World>,
     pub(super) host: Arc<str>,
     pub(super) incarnation: u32,
+    pub(super) state: SharedState,
 }
 
 impl Gate {
@@ -32,12 +34,12 @@ impl Gate {
 
     /// Whether this incarnation has crashed.
     pub(crate) fn is_dead(&self) -> bool {
-        !self.world.hosts.is_alive(&self.host, self.incarnation)
+        !lock(&self.state).is_alive(self.incarnation)
     }
 
     /// Whether this incarnation has gone in silence, with its computer, which is not back.
     pub(crate) fn is_lost(&self) -> bool {
-        self.world.hosts.is_lost(&self.host, self.incarnation)
+        lock(&self.state).is_lost(self.incarnation)
     }
 
     /// Waits while the host is paused; never returns once this incarnation has crashed.
@@ -46,8 +48,9 @@ impl Gate {
             if self.is_dead() {
                 std::future::pending::<()>().await;
             }
+            let paused = lock(&self.state).paused();
             let now = now();
-            match self.world.hosts.pause_of(&self.host) {
+            match paused {
                 Some(paused) if now < paused.until => {
                     self.bit(paused.fault, "stood still".to_owned());
                     // A pause may be lifted early, so the wait is in slices.

@@ -19,14 +19,17 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// All hosts of a run.
 pub(crate) struct Hosts {
-    states: Mutex<BTreeMap<Arc<str>, HostState>>,
+    states: Mutex<BTreeMap<Arc<str>, SharedState>>,
     recorder: Arc<Recorder>,
     commands: Arc<Commands>,
 }
 
+/// A host's state, as its gates share it: they ask for it at every call.
+pub(super) type SharedState = Arc<Mutex<HostState>>;
+
 /// One host, across its incarnations.
 #[derive(Default)]
-struct HostState {
+pub(super) struct HostState {
     incarnation: u32,
     up: bool,
     /// Whether its computer is gone, so that nobody is told that it is down.
@@ -51,6 +54,27 @@ struct Stop {
     told: Option<usize>,
 }
 
+impl HostState {
+    /// The incarnation that is up, or was last.
+    pub(super) fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Whether an incarnation is up.
+    pub(super) fn is_alive(&self, incarnation: u32) -> bool {
+        self.up && self.incarnation == incarnation
+    }
+
+    /// Whether an incarnation has gone in silence, with its computer, which is not back.
+    pub(super) fn is_lost(&self, incarnation: u32) -> bool {
+        self.is_lost && self.incarnation == incarnation
+    }
+
+    pub(super) fn paused(&self) -> Option<Pause> {
+        self.paused
+    }
+}
+
 impl Hosts {
     pub(super) fn new(recorder: Arc<Recorder>, commands: Arc<Commands>) -> Self {
         Hosts {
@@ -60,15 +84,21 @@ impl Hosts {
         }
     }
 
-    fn look<T>(&self, host: &str, look: impl FnOnce(&mut HostState) -> T) -> Option<T> {
-        lock(&self.states).get_mut(host).map(look)
+    /// The state of a host; `None` if it was never started.
+    pub(super) fn state_of(&self, host: &str) -> Option<SharedState> {
+        lock(&self.states).get(host).cloned()
     }
 
-    /// A host's next incarnation is up from now on.
-    pub(super) fn start(&self, host: &Arc<str>) -> u32 {
+    fn look<T>(&self, host: &str, look: impl FnOnce(&mut HostState) -> T) -> Option<T> {
+        let states = lock(&self.states);
+        states.get(host).map(|state| look(&mut lock(state)))
+    }
+
+    /// A host's next incarnation is up from now on: its number, and the host's state.
+    pub(super) fn start(&self, host: &Arc<str>) -> (u32, SharedState) {
+        let shared = lock(&self.states).entry(host.clone()).or_default().clone();
         let incarnation = {
-            let mut states = lock(&self.states);
-            let state = states.entry(host.clone()).or_default();
+            let mut state = lock(&shared);
             *state = HostState {
                 incarnation: state.incarnation + 1,
                 up: true,
@@ -78,28 +108,12 @@ impl Hosts {
         };
         self.recorder
             .record(host, What::HostStarted { incarnation });
-        incarnation
-    }
-
-    pub(super) fn incarnation_of(&self, host: &str) -> Option<u32> {
-        self.look(host, |state| state.incarnation)
+        (incarnation, shared)
     }
 
     /// Whether the host is up.
     pub(crate) fn is_up(&self, host: &str) -> bool {
         self.look(host, |state| state.up).unwrap_or_default()
-    }
-
-    /// Whether an incarnation of a host is up.
-    pub(super) fn is_alive(&self, host: &str, incarnation: u32) -> bool {
-        let is_alive = |state: &mut HostState| state.up && state.incarnation == incarnation;
-        self.look(host, is_alive).unwrap_or_default()
-    }
-
-    /// Whether an incarnation of a host has gone in silence, with its computer, which is not back.
-    pub(super) fn is_lost(&self, host: &str, incarnation: u32) -> bool {
-        let is_lost = |state: &mut HostState| state.is_lost && state.incarnation == incarnation;
-        self.look(host, is_lost).unwrap_or_default()
     }
 
     /// Kills a host: nothing that it still does is recorded. Returns whether it was up.
@@ -158,21 +172,17 @@ impl Hosts {
         }
     }
 
-    pub(super) fn pause_of(&self, host: &str) -> Option<Pause> {
-        self.look(host, |state| state.paused)?
-    }
-
     /// When the last of the pauses ends that have begun.
     pub(crate) fn paused_until(&self) -> Duration {
         let states = lock(&self.states);
-        let paused = states.values().filter_map(|state| state.paused);
+        let paused = states.values().filter_map(|state| lock(state).paused);
         paused.map(|paused| paused.until).max().unwrap_or_default()
     }
 
     /// Ends every pause.
     pub(crate) fn resume_all(&self) {
-        for state in lock(&self.states).values_mut() {
-            if let Some(paused) = &mut state.paused {
+        for state in lock(&self.states).values() {
+            if let Some(paused) = &mut lock(state).paused {
                 paused.until = Duration::ZERO;
             }
         }

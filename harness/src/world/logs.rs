@@ -87,9 +87,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut line = Line::default();
-        attributes.record(&mut line);
-        if let (Some(correlation), Some(span)) = (line.correlation_id, context.span(id)) {
+        let mut own = OfSpan(None);
+        attributes.record(&mut own);
+        if let (Some(correlation), Some(span)) = (own.0, context.span(id)) {
             span.extensions_mut().insert(Correlation(correlation));
         }
     }
@@ -131,7 +131,7 @@ impl Line {
         match field.name() {
             CORRELATION_FIELD => self.correlation_id = Some(value),
             "message" => self.message = value,
-            name => self.fields += &format!(" {name}={value}"),
+            name => self.fields.extend([" ", name, "=", &value]),
         }
     }
 }
@@ -143,5 +143,22 @@ impl Visit for Line {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.take(field, format!("{value:?}"));
+    }
+}
+
+/// The correlation id among the fields of a span, of which nothing else is wanted.
+struct OfSpan(Option<String>);
+
+impl Visit for OfSpan {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == CORRELATION_FIELD {
+            self.0 = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == CORRELATION_FIELD {
+            self.0 = Some(format!("{value:?}"));
+        }
     }
 }

@@ -147,6 +147,18 @@ impl Consumers for JetStreamGroup {
         Ok(handouts)
     }
 
+    fn may_answer(&self, request: &Fetch, now: Duration, log: &Log) -> bool {
+        let Some(member) = self.members.get(&request.member) else {
+            return true;
+        };
+        let new = Consumer::default();
+        member.partitions.iter().any(|index| {
+            let consumer = self.consumers.get(index).unwrap_or(&new);
+            let next = consumer.available(now, self.ack_pending_max, log.end(*index));
+            next.is_some()
+        })
+    }
+
     /// Acknowledges, or asks for a redelivery. Who asks does not matter.
     fn settle(
         &mut self,

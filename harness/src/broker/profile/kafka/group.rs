@@ -203,8 +203,7 @@ impl Consumers for KafkaGroup {
             let Some(progress) = self.progress.get_mut(&index) else {
                 continue;
             };
-            let end = log.end(index);
-            while now >= progress.resume_at && progress.position < end && handouts.len() < max {
+            while progress.has_next(index, now, log) && handouts.len() < max {
                 handouts.push(progress.hand_out(index, current, log));
             }
         }
@@ -221,6 +220,17 @@ impl Consumers for KafkaGroup {
             (member.host.clone(), delivered)
         }));
         Ok(handouts)
+    }
+
+    fn may_answer(&self, request: &Fetch, now: Duration, log: &Log) -> bool {
+        let Some(member) = self.members.get(&request.member) else {
+            return true;
+        };
+        let has_next = |index| {
+            let progress = self.progress.get(index);
+            progress.is_some_and(|progress| progress.has_next(*index, now, log))
+        };
+        request.generation != self.generation || member.assigned.iter().any(has_next)
     }
 
     /// Commits, or seeks back. Refused unless the member owns the partition in this generation.
@@ -294,6 +304,11 @@ impl Consumers for KafkaGroup {
 }
 
 impl Progress {
+    /// Whether the owner can be handed a message of the partition.
+    fn has_next(&self, partition: PartitionIndex, now: Duration, log: &Log) -> bool {
+        now >= self.resume_at && self.position < log.end(partition)
+    }
+
     fn hand_out(&mut self, index: PartitionIndex, generation: u64, log: &Log) -> Handout {
         let offset = self.position;
         self.position += 1;
