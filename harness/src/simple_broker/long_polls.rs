@@ -63,6 +63,11 @@ struct Line {
 }
 
 impl LongPolls {
+    /// The process that they wait in has died.
+    pub(super) fn crash(&self) {
+        lock(&self.0).waiting.clear();
+    }
+
     /// Tells those of whose fetches one `may_be_answered`.
     pub(super) fn tell(&self, may_be_answered: impl Fn(&Fetch) -> bool) {
         for waiting in lock(&self.0).waiting.values() {

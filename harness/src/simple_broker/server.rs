@@ -60,6 +60,7 @@ impl SimpleBroker {
     /// The host has died: what only its process knew is gone.
     pub(crate) fn crash(&self) {
         lock(&self.core).crash();
+        self.polls.crash();
     }
 
     /// Assigns the partitions of a group anew, because of a fault that bites if anybody is affected.
