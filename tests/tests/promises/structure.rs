@@ -234,6 +234,7 @@ fn only_where_c_libraries_are_called_is_code_unsafe() {
         "harness/machine/src/symbols",
         "harness/machine/tests/machine/allocator.rs",
         "harness/machine/tests/machine/arenas.rs",
+        "harness/machine/tests/machine/limits.rs",
         "harness/postgres/preload",
         "harness/sqlite/src/functions.rs",
         "harness/sqlite/src/reader.rs",

@@ -82,6 +82,32 @@ unsafe extern "C" fn getpid() -> pid_t {
     }
 }
 
+const A_SIGNAL: &str = "a signal for a process";
+
+/// The number of a process is the host's own: the real machine may have quite another one that is called so.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn kill(process: pid_t, signal: c_int) -> c_int {
+    let Some(context) = current() else {
+        // SAFETY: the caller's own arguments.
+        return unsafe { next!(c"kill" as fn(pid_t, c_int) -> c_int)(process, signal) };
+    };
+    returned(match signal {
+        // Whoever sends none asks whether the process is there.
+        0 if process == context.host.process_id() => Ok(0),
+        0 => Err(Errno(libc::ESRCH)),
+        _ => Err(context.refuse(A_SIGNAL)),
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn raise(signal: c_int) -> c_int {
+    match current() {
+        Some(context) => returned(Err(context.refuse(A_SIGNAL))),
+        // SAFETY: the caller's own argument.
+        None => unsafe { next!(c"raise" as fn(c_int) -> c_int)(signal) },
+    }
+}
+
 /// Whether a thread of a run has called `exit`.
 static HAS_EXITED: AtomicBool = AtomicBool::new(false);
 

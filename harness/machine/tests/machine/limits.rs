@@ -1,5 +1,7 @@
 //! What a simulated host does not have ends the run with one line that says so.
 
+#![expect(unsafe_code, reason = "signals are sent by functions of C")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -40,6 +42,33 @@ fn there_are_no_other_processes() {
     });
     let expected = "orders asks for another process, which a simulated host does not have";
     assert_eq!(said, expected);
+}
+
+#[test]
+fn nobody_sends_signals() {
+    let expected = "orders asks for a signal for a process, which a simulated host does not have";
+    let kill = || async {
+        let own = i32::try_from(std::process::id()).unwrap();
+        // SAFETY: a call without pointers.
+        unsafe { libc::kill(own, libc::SIGTERM) };
+    };
+    assert_eq!(said_of(kill), expected);
+    let raise = || async {
+        // SAFETY: a call without pointers.
+        unsafe { libc::raise(libc::SIGTERM) };
+    };
+    assert_eq!(said_of(raise), expected);
+}
+
+#[test]
+fn whoever_asks_for_a_process_finds_its_own_alone() {
+    let said = said_of(|| async {
+        let own = i32::try_from(std::process::id()).unwrap();
+        // SAFETY: calls without pointers.
+        let found = unsafe { [own, own + 1].map(|process| libc::kill(process, 0)) };
+        assert_eq!(found, [0, -1]);
+    });
+    assert_eq!(said, "nothing");
 }
 
 #[test]
