@@ -110,20 +110,21 @@ fn main() {
         .load(load)
         .faults(&[FaultKind::Crash, FaultKind::MachineLoss]);
     let generator = system.generator().expect("the system runs");
-    let mut started_again = 0;
+    let (mut started_again, mut committed) = (0, 0);
     for number in 1..=runs {
         let plan = generator.plan(Seed(number));
         let run = run(&system, &plan, Recording::On).expect("the run comes to a result");
-        let again = |what: &What| matches!(what, What::HostStarted { incarnation: 2.. });
-        started_again += run
-            .history
-            .events
-            .iter()
-            .filter(|event| again(&event.what))
-            .count();
+        for event in &run.history.events {
+            match event.what {
+                What::HostStarted { incarnation: 2.. } => started_again += 1,
+                What::Committed { .. } => committed += 1,
+                _ => {}
+            }
+        }
         if number % runs.div_ceil(LINES) == 0 || number == runs {
             println!(
-                "{number} runs, {started_again} hosts crashed and started again: {} threads, {} descriptors, {} MB",
+                "{number} runs, {committed} commits, {started_again} hosts crashed and started again: \
+                 {} threads, {} descriptors, {} MB",
                 count("task"),
                 count("fd"),
                 memory(),
